@@ -1,0 +1,45 @@
+# Every target makes .venv by itself, with uv where the machine has it and venv + pip elsewhere.
+# A second call installs nothing: .venv/.installed is newer than setup.cfg.
+
+BIN := .venv/bin
+EXTRAS := dev,notebooks
+
+.PHONY: demo test lab lint notebooks bench clean
+
+demo: .venv/.installed
+	$(BIN)/python -m rbm_tf demo
+	$(BIN)/python -m vae_keras demo
+
+test: .venv/.installed
+	$(BIN)/python -m pytest
+
+lab: .venv/.installed
+	$(BIN)/jupyter lab notebooks
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+notebooks: .venv/.installed
+	$(BIN)/jupytext --to ipynb --update --execute notebooks/[0-9]*.py
+
+clean:
+	rm -rf .venv outputs
+
+.venv/.installed: setup.cfg
+	@if command -v uv >/dev/null 2>&1; then \
+	    uv venv --quiet --allow-existing --python '>=3.11,<3.14' .venv && \
+	    uv pip install --python .venv --editable '.[$(EXTRAS)]'; \
+	else \
+	    for python in $(PYTHON) python3 python3.13 python3.12 python3.11 none; do \
+	        "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	            2>/dev/null && break; \
+	    done; \
+	    if [ "$$python" = none ]; then \
+	        echo 'free-energies needs Python 3.11, 3.12 or 3.13: install one, or say make PYTHON=/path/to/python3.12' >&2; \
+	        exit 2; \
+	    fi; \
+	    "$$python" -m venv .venv && \
+	    $(BIN)/python -m pip install --disable-pip-version-check --editable '.[$(EXTRAS)]'; \
+	fi
+	@touch $@

@@ -1,0 +1,237 @@
+"""Data sets of binary images: bars and stripes, handwritten digits, MNIST, Fashion-MNIST.
+
+Every `load_*` returns `(x_train, y_train), (x_test, y_test)` like `keras.datasets`: images of
+shape (num, height, width), float32 in [0, 1], and integer labels.
+"""
+
+import gzip
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+
+BINARIZATIONS = ("none", "threshold", "bernoulli")
+_IDX_FILES = {
+    "x_train": "train-images-idx3-ubyte.gz",
+    "y_train": "train-labels-idx1-ubyte.gz",
+    "x_test": "t10k-images-idx3-ubyte.gz",
+    "y_test": "t10k-labels-idx1-ubyte.gz",
+}
+
+
+def binarize(images, binarization="bernoulli", seed=None):
+    """Turn grey levels into binary pixels.
+
+    Args:
+        images: grey levels in [0, 1], any shape.
+        binarization: "none" leaves the grey levels; "threshold" is 1 above 1/2; "bernoulli" draws
+            each pixel with its grey level as the probability of a 1. Likelihoods compare only
+            under the same choice.
+        seed: of the draw; the same seed gives the same pixels.
+
+    Returns:
+        float32, the shape of images.
+
+    Raises:
+        ValueError: for another name, or grey levels outside [0, 1].
+
+    Example:
+        >>> binarize(np.array([0.2, 0.8]), "threshold")
+        array([0., 1.], dtype=float32)
+    """
+    images = np.asarray(images, np.float32)
+    if binarization not in BINARIZATIONS:
+        raise ValueError(
+            f"binarization must be one of {', '.join(BINARIZATIONS)}; got {binarization!r}."
+        )
+    if not (np.all(images >= 0) and np.all(images <= 1)):
+        raise ValueError("Grey levels must lie in [0, 1], without NaN: divide 8-bit images by 255.")
+    if binarization == "threshold":
+        return (images > 0.5).astype(np.float32)
+    if binarization == "bernoulli":
+        uniform = np.random.default_rng(seed).random(images.shape, np.float32)
+        return (uniform < images).astype(np.float32)
+    return images
+
+
+def bars_and_stripes(size=4):
+    """All bars-and-stripes images: rows all alike or columns all alike.
+
+    Args:
+        size: edge length in pixels, 2 to 16.
+
+    Returns:
+        images (2 ** (size + 1) - 2, size, size) float32, and labels: 0 for vertical bars (the two
+        uniform images among them), 1 for horizontal stripes.
+
+    Raises:
+        ValueError: if size is not 2 to 16.
+
+    Reference: MacKay (2003), Information Theory, Inference and Learning Algorithms, section 43.
+
+    Example:
+        >>> bars_and_stripes(2)[0].shape
+        (6, 2, 2)
+    """
+    if not 2 <= size <= 16:
+        raise ValueError(f"size must be 2 to 16; got {size}.")
+    patterns = (np.arange(2**size)[:, None] >> np.arange(size)) & 1  # (2 ** size, size)
+    bars = np.repeat(patterns[:, None, :], size, axis=1)
+    stripes = np.repeat(patterns[1:-1, :, None], size, axis=2)  # uniform images count once
+    images = np.concatenate([bars, stripes]).astype(np.float32)
+    return images, np.repeat([0, 1], [len(bars), len(stripes)])
+
+
+def load_bars_and_stripes(size=4):
+    """All bars-and-stripes images, as both the training and the test set.
+
+    Args:
+        size: edge length in pixels, 2 to 16.
+
+    Example:
+        >>> (x_train, y_train), _ = load_bars_and_stripes()
+        >>> x_train.shape
+        (30, 4, 4)
+    """
+    images, labels = bars_and_stripes(size)
+    return (images, labels), (images.copy(), labels.copy())
+
+
+def load_digits(binarization="none", seed=None):
+    """The 1,797 handwritten 8 x 8 digits that ship with scikit-learn; 20 % are the test set.
+
+    Args:
+        binarization: see `binarize`.
+        seed: of the binarisation; the split is always the same.
+
+    Reference: Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits, UCI.
+
+    Example:
+        >>> (x_train, y_train), (x_test, y_test) = load_digits()
+        >>> x_train.shape, x_test.shape
+        ((1437, 8, 8), (360, 8, 8))
+    """
+    from sklearn.datasets import load_digits as sklearn_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = sklearn_digits()
+    images = (digits.images / 16).astype(np.float32)
+    x_train, x_test, y_train, y_test = train_test_split(
+        images, digits.target, test_size=0.2, random_state=0, stratify=digits.target
+    )
+    return _binarized(x_train, y_train, x_test, y_test, binarization, seed)
+
+
+def load_mnist(binarization="none", seed=None, path=None):
+    """MNIST: 60,000 training and 10,000 test digits, 28 x 28.
+
+    Args:
+        binarization: see `binarize`.
+        seed: of the binarisation.
+        path: a `.npz` with the arrays x_train, y_train, x_test, y_test, or a folder with the four
+            `-ubyte.gz` files. Default: the environment variable MNIST_PATH, else a download by
+            `keras.datasets`.
+
+    Raises:
+        ValueError: if the path does not hold what it should.
+        OSError: if there is no path and the download fails; it says where to put the file.
+
+    Reference: LeCun, Cortes and Burges (1998), The MNIST Database of Handwritten Digits.
+    """
+    return _load_idx("mnist", "MNIST_PATH", binarization, seed, path)
+
+
+def load_fashion_mnist(binarization="none", seed=None, path=None):
+    """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, 28 x 28.
+
+    Args:
+        binarization: see `binarize`.
+        seed: of the binarisation.
+        path: as in `load_mnist`; the environment variable is FASHION_MNIST_PATH.
+
+    Raises:
+        ValueError: if the path does not hold what it should.
+        OSError: if there is no path and the download fails; it says where to put the file.
+
+    Reference: Xiao, Rasul and Vollgraf (2017), Fashion-MNIST.
+    """
+    return _load_idx("fashion_mnist", "FASHION_MNIST_PATH", binarization, seed, path)
+
+
+LOADERS = {
+    "bars_and_stripes": load_bars_and_stripes,
+    "digits": load_digits,
+    "mnist": load_mnist,
+    "fashion_mnist": load_fashion_mnist,
+}
+
+
+def _load_idx(name, variable, binarization, seed, path):
+    path = path or os.environ.get(variable)
+    if path:
+        arrays = _read_arrays(pathlib.Path(path))
+    else:
+        arrays = _download(name, variable)
+    x_train, y_train, x_test, y_test = arrays
+    x_train, x_test = x_train.astype(np.float32) / 255, x_test.astype(np.float32) / 255
+    return _binarized(x_train, y_train, x_test, y_test, binarization, seed)
+
+
+def _download(name, variable):
+    import keras
+
+    try:
+        (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+    except Exception as error:
+        raise OSError(
+            f"Could not download {name} ({error}). Fetch {name}.npz, or the four -ubyte.gz files, "
+            f"elsewhere and give its place as `path` or in the environment variable {variable}."
+        ) from error
+    return x_train, y_train, x_test, y_test
+
+
+def _read_arrays(path):
+    """Read the four arrays from a .npz file or from a folder of gzipped IDX files, and check."""
+    if not path.exists():
+        raise ValueError(f"{path} does not exist: give a .npz file or a folder of -ubyte.gz files.")
+    try:
+        if path.is_dir():
+            arrays = {key: _read_idx(path / name) for key, name in _IDX_FILES.items()}
+        else:
+            with np.load(path) as file:
+                arrays = {key: file[key] for key in _IDX_FILES}
+    except (KeyError, OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} must be a .npz file with the arrays {', '.join(_IDX_FILES)}, or a folder with "
+            f"{', '.join(_IDX_FILES.values())}: {error}"
+        ) from error
+    for part in ("train", "test"):
+        images, labels = arrays["x_" + part], arrays["y_" + part]
+        if images.dtype != np.uint8 or images.ndim != 3 or labels.shape != images.shape[:1]:
+            raise ValueError(
+                f"{path}: x_{part} must be uint8 (num, height, width) and y_{part} (num,); found "
+                f"{images.dtype} {images.shape} and {labels.shape}."
+            )
+    return tuple(arrays[key] for key in ("x_train", "y_train", "x_test", "y_test"))
+
+
+def _read_idx(path):
+    """Read one gzipped IDX file: two zero bytes, type 8 (uint8), rank, sizes, then the data."""
+    with gzip.open(path) as file:
+        header = file.read(4)
+        if len(header) != 4 or header[:3] != b"\0\0\x08":
+            raise ValueError(f"{path.name} is not an IDX file of unsigned bytes.")
+        shape = np.frombuffer(file.read(4 * header[3]), ">u4").astype(int)
+        return np.frombuffer(file.read(), np.uint8).reshape(shape)
+
+
+def _binarized(x_train, y_train, x_test, y_test, binarization, seed):
+    if seed is None:
+        return (binarize(x_train, binarization), y_train), (binarize(x_test, binarization), y_test)
+    train_seed, test_seed = np.random.SeedSequence(seed).spawn(2)
+    x_train, x_test = (
+        binarize(x_train, binarization, train_seed),
+        binarize(x_test, binarization, test_seed),
+    )
+    return (x_train, y_train), (x_test, y_test)

@@ -1,0 +1,197 @@
+"""Exact sums over all states of a small RBM: ln Z, moments and thermodynamics, in float64.
+
+The sum runs over the smaller layer, block by block; the other layer is summed out in closed form,
+exp(-F_c(h)) = exp(b.h) prod_i (1 + exp(a_i + (W h)_i)), and alike with the layers exchanged.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+MAX_UNITS = 25
+_BLOCK_BITS = 12  # 4,096 states at a time
+
+
+class Moments(NamedTuple):
+    """Exact averages over p(v, h): <v>, <h> and <v h^T>, float64."""
+
+    visible: np.ndarray  # (num_visible,)
+    hidden: np.ndarray  # (num_hidden,)
+    correlation: np.ndarray  # (num_visible, num_hidden)
+
+
+class Thermodynamics(NamedTuple):
+    """Exact thermodynamic functions at each inverse temperature, float64, (num_betas,)."""
+
+    beta: np.ndarray
+    log_z: np.ndarray  # ln Z(beta), nats
+    energy: np.ndarray  # U = <E>, nats
+    entropy: np.ndarray  # S = ln Z + beta U, nats
+    heat_capacity: np.ndarray  # C = beta^2 <<E^2>>, nats
+
+
+def log_z(rbm, beta=1.0):
+    """The exact ln Z = ln sum_{v,h} exp(-beta E(v, h)).
+
+    Args:
+        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
+        beta: inverse temperature.
+
+    Returns:
+        float, nats.
+
+    Raises:
+        ValueError: if both layers have more than 25 units.
+
+    Reference: B3 and B5.
+
+    Example:
+        >>> log_z(BernoulliRBM(3, 2, kernel_scale=0.0))  # 5 fair coins
+        3.4657359027997265
+    """
+    return float(thermodynamics(rbm, [beta]).log_z[0])
+
+
+def thermodynamics(rbm, betas):
+    """The exact ln Z, U, S and C at several inverse temperatures.
+
+    Args:
+        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
+        betas: inverse temperatures, (num_betas,).
+
+    Returns:
+        `Thermodynamics`.
+
+    Raises:
+        ValueError: if both layers have more than 25 units.
+
+    Reference: B6.
+
+    Example:
+        >>> rbm = BernoulliRBM(4, 3, seed=0)
+        >>> exact = thermodynamics(rbm, [0.5, 1.0])
+        >>> exact.entropy.shape
+        (2,)
+    """
+    parameters, _ = _orient(rbm)
+    beta = np.atleast_1d(np.asarray(betas, float))
+    rows = np.array([_sum_energy(parameters, tf.constant(value)).numpy() for value in beta])
+    ln_z, energy, variance = rows.T
+    return Thermodynamics(beta, ln_z, energy, ln_z + beta * energy, beta**2 * variance)
+
+
+def moments(rbm):
+    """The exact averages <v>, <h> and <v h^T> over p(v, h), which the gradient of F_eq needs (B9).
+
+    Args:
+        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
+
+    Returns:
+        `Moments`.
+
+    Raises:
+        ValueError: if both layers have more than 25 units.
+
+    Example:
+        >>> moments(BernoulliRBM(4, 3, seed=0)).correlation.shape
+        (4, 3)
+    """
+    parameters, swapped = _orient(rbm)
+    small, large, correlation = (x.numpy() for x in _sum_moments(parameters))
+    if swapped:
+        return Moments(small, large, correlation)
+    return Moments(large, small, correlation.T)
+
+
+def _orient(rbm):
+    """Kernel (num_small, num_large) and both biases in float64; True if the small layer is v."""
+    kernel, visible_bias, hidden_bias = (
+        tf.cast(x, tf.float64) for x in (rbm.kernel, rbm.visible_bias, rbm.hidden_bias)
+    )
+    num_visible, num_hidden = kernel.shape
+    if min(num_visible, num_hidden) > MAX_UNITS:
+        raise ValueError(
+            f"Exact enumeration takes up to {MAX_UNITS} units in the smaller layer; this RBM has "
+            f"{num_visible} visible and {num_hidden} hidden. Estimate ln Z with "
+            "rbm_tf.annealing.ais."
+        )
+    if num_visible < num_hidden:
+        return (kernel, visible_bias, hidden_bias), True
+    return (tf.transpose(kernel), hidden_bias, visible_bias), False
+
+
+def _block(index, num_units):
+    """Block number index of all states of num_units binary units, (block_size, num_units)."""
+    size = 2 ** min(num_units, _BLOCK_BITS)
+    state = index * size + tf.range(size)
+    return tf.cast(tf.bitwise.right_shift(state[:, tf.newaxis], tf.range(num_units)) & 1, "float64")
+
+
+def _num_blocks(num_units):
+    return 2 ** max(num_units - _BLOCK_BITS, 0)
+
+
+@tf.function(reduce_retracing=True)
+def _sum_energy(parameters, beta):
+    """Ln Z, <E> and <<E^2>>; given a state s of the small layer, E is a sum of independent terms."""
+    kernel, small_bias, large_bias = parameters
+
+    def add_block(index, total):
+        states = _block(index, kernel.shape[0])
+        bias = tf.linalg.matvec(states, small_bias)
+        inputs = large_bias + states @ kernel  # (block_size, num_large)
+        mean = tf.sigmoid(beta * inputs)
+        log_weight = beta * bias + tf.reduce_sum(tf.math.softplus(beta * inputs), -1)
+        energy = -bias - tf.reduce_sum(inputs * mean, -1)  # <E | s>
+        variance = tf.reduce_sum(inputs**2 * mean * (1 - mean), -1)  # <<E^2 | s>>
+        return index + 1, _merge(total, log_weight, (energy, variance + energy**2))
+
+    blocks = _num_blocks(kernel.shape[0])
+    zero = tf.constant(0.0, tf.float64)
+    start = (tf.constant(-np.inf, tf.float64), (zero, zero))
+    _, (ln_z, (energy, square)) = tf.while_loop(
+        lambda index, _: index < blocks, add_block, (tf.constant(0), start)
+    )
+    return tf.stack([ln_z, energy, square - energy**2])
+
+
+@tf.function(reduce_retracing=True)
+def _sum_moments(parameters):
+    kernel, small_bias, large_bias = parameters
+
+    def add_block(index, total):
+        states = _block(index, kernel.shape[0])
+        inputs = large_bias + states @ kernel
+        mean = tf.sigmoid(inputs)
+        log_weight = tf.linalg.matvec(states, small_bias) + tf.reduce_sum(
+            tf.math.softplus(inputs), -1
+        )
+        return index + 1, _merge(total, log_weight, (states, mean, (states, mean)))
+
+    num_small, num_large = kernel.shape
+    zeros = tuple(tf.zeros(n, tf.float64) for n in (num_small, num_large, (num_small, num_large)))
+    start = (tf.constant(-np.inf, tf.float64), zeros)
+    blocks = _num_blocks(num_small)
+    return tf.while_loop(lambda index, _: index < blocks, add_block, (tf.constant(0), start))[1][1]
+
+
+def _merge(total, log_weight, values):
+    """Merge a block into running averages; a pair of values stands for its outer product."""
+    log_total, averages = total
+    log_block = tf.reduce_logsumexp(log_weight)
+    weight = tf.exp(log_weight - log_block)
+    new_log_total = tf.reduce_logsumexp(tf.stack([log_total, log_block]))
+    old_share, share = tf.exp(log_total - new_log_total), tf.exp(log_block - new_log_total)
+
+    def block_average(value):
+        if isinstance(value, tuple):
+            left, right = value
+            return tf.matmul(left * weight[:, tf.newaxis], right, transpose_a=True)
+        return tf.tensordot(weight, value, 1)
+
+    averages = tuple(
+        old_share * average + share * block_average(value)
+        for average, value in zip(averages, values, strict=True)
+    )
+    return new_log_total, averages

@@ -1,0 +1,66 @@
+"""Block Gibbs sampling of binary units, as pure functions of tensors and a seed."""
+
+import random
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Parameters(NamedTuple):
+    """The parameters of an RBM as tensors; the kernel in the dtype that products are made in."""
+
+    kernel: tf.Tensor  # (num_visible, num_hidden)
+    visible_bias: tf.Tensor  # (num_visible,)
+    hidden_bias: tf.Tensor  # (num_hidden,)
+
+
+def as_seed(seed):
+    """Turn an integer, a (2,) int32 tensor or None into a (2,) int32 tensor.
+
+    None draws from Python's generator, which `keras.utils.set_random_seed` seeds.
+    """
+    if seed is None:
+        seed = random.randrange(2**31)
+    if isinstance(seed, int):
+        seed = [seed % 2**31, 0]
+    return tf.cast(seed, tf.int32)
+
+
+def product(x, kernel, transpose=False):
+    """The product x W, or x W^T, made in the kernel's dtype and returned in that of x."""
+    return tf.cast(tf.matmul(tf.cast(x, kernel.dtype), kernel, transpose_b=transpose), x.dtype)
+
+
+def sample_bernoulli(logits, seed):
+    """Draw units {0, 1} from their logits, in the same dtype; seed is (2,) int32."""
+    uniform = tf.random.stateless_uniform(tf.shape(logits), seed, dtype=logits.dtype)
+    return tf.cast(uniform < tf.sigmoid(logits), logits.dtype)
+
+
+@tf.function(reduce_retracing=True)
+def gibbs_chain(parameters, hidden, num_steps, seed):
+    """Run block Gibbs sampling h -> v -> h.
+
+    Args:
+        parameters: `Parameters`.
+        hidden: binary hidden states to start from, (num_chains, num_hidden).
+        num_steps: scalar int32 tensor, 1 or more.
+        seed: (2,) int32.
+
+    Returns:
+        visible states (num_chains, num_visible), their inputs b + v W to the hidden units, and the
+        new hidden states, both (num_chains, num_hidden).
+    """
+    kernel, visible_bias, hidden_bias = parameters
+
+    def step(index, visible, hidden_input, hidden):
+        seeds = tf.unstack(tf.random.split(tf.random.fold_in(seed, index)))
+        visible_input = visible_bias + product(hidden, kernel, transpose=True)
+        visible = sample_bernoulli(visible_input, seeds[0])
+        hidden_input = hidden_bias + product(visible, kernel)
+        return index + 1, visible, hidden_input, sample_bernoulli(hidden_input, seeds[1])
+
+    visible = tf.zeros((tf.shape(hidden)[0], tf.shape(kernel)[0]), hidden.dtype)
+    visible = tf.ensure_shape(visible, (hidden.shape[0], kernel.shape[0]))
+    state = (tf.constant(0), visible, tf.zeros_like(hidden), hidden)
+    return tf.while_loop(lambda index, *_: index < num_steps, step, state)[1:]

@@ -1,0 +1,42 @@
+"""Start TensorFlow without its start-up messages."""
+
+import contextlib
+import os
+import sys
+import warnings
+
+
+@contextlib.contextmanager
+def _muted_stderr():
+    """Point file descriptor 2 at the null device: TensorFlow's C++ side writes there directly."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def quiet_start():
+    """Import TensorFlow, Keras and TensorFlow Probability without their start-up messages.
+
+    Call it before the first `import keras`; later imports find the modules loaded. Warnings of
+    TensorFlow's own Python code about the libraries it uses are hidden, all others stay.
+
+    Example:
+        >>> from rbm_tf.quiet import quiet_start
+        >>> quiet_start()
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore", module="tensorflow|tf_keras|tensorflow_probability")
+    warnings.filterwarnings("ignore", message="distutils Version classes are deprecated")
+    with _muted_stderr():
+        import keras  # noqa: F401
+        import tensorflow as tf
+        import tensorflow_probability as tfp
+
+        tf.config.list_physical_devices()
+        tfp.distributions.Normal(0.0, 1.0).sample()

@@ -1,0 +1,336 @@
+"""The restricted Boltzmann machine with binary units, as a Keras model."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rbm_tf.gibbs import Parameters, as_seed, gibbs_chain, product, sample_bernoulli
+from rbm_tf.negative_phase import PersistentContrastiveDivergence
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        f"rbm_tf needs Keras on TensorFlow, and Keras runs on {keras.backend.backend()}. Set the "
+        "environment variable KERAS_BACKEND=tensorflow before Python starts."
+    )
+
+_HIDDEN_OFFSET_RATE = 0.01  # of the running mean that centres the hidden units
+
+
+@keras.saving.register_keras_serializable(package="rbm_tf")
+class BernoulliRBM(keras.Model):
+    """A restricted Boltzmann machine with units {0, 1} in both layers.
+
+    E(v, h) = -a.v - b.h - v^T W h and p(v, h) = exp(-E(v, h)) / Z (B1, B3). Its parameters exist
+    from construction: `kernel` W (num_visible, num_hidden), `visible_bias` a and `hidden_bias` b.
+    It is a Keras model: `fit(data)` trains it, `call(v)` returns the hidden units' means (a feature
+    layer), and it saves, loads and exports as any other. It comes compiled with plain SGD at a
+    learning rate of 0.05; `compile(optimizer)` changes that and takes no loss.
+
+    The loss is the free-energy gap F_c(data) - F_c(samples of the model), whose gradient is that of
+    -ln p(v) (B8, B9); its value is not a likelihood. Data are (num, num_visible) in [0, 1].
+    The first `fit` calls `adapt`.
+
+    Args:
+        num_visible: number of visible units.
+        num_hidden: number of hidden units.
+        negative_phase: a layer of `rbm_tf.negative_phase`; default: persistent contrastive
+            divergence with 100 chains.
+        centered: subtract offsets from both layers in the gradient, which conditions it better and
+            leaves its fixed points alone.
+        seed: of the initial kernel, and of the default negative phase.
+
+    Raises:
+        ValueError: if a size is below 1, or at call time if data do not have num_visible columns.
+
+    Reference: Smolensky (1986); Hinton (2012), A practical guide to training RBMs; for the centred
+    gradient Melchior, Fischer and Wiskott (2016), JMLR 17(99). Rows B1 to B10.
+
+    Example:
+        >>> rbm = BernoulliRBM(64, 16, seed=0)
+        >>> history = rbm.fit(np.eye(64), epochs=2, verbose=0)
+        >>> rbm.free_energy(np.eye(64)).shape
+        TensorShape([64])
+    """
+
+    def __init__(
+        self, num_visible, num_hidden, negative_phase=None, centered=True, seed=None, **kwargs
+    ):
+        super().__init__(**kwargs)
+        if num_visible < 1 or num_hidden < 1:
+            raise ValueError(
+                "An RBM needs at least one visible and one hidden unit; got "
+                f"num_visible={num_visible}, num_hidden={num_hidden}."
+            )
+        self.num_visible, self.num_hidden = num_visible, num_hidden
+        self.centered, self.seed = centered, seed
+        self.negative_phase = negative_phase or PersistentContrastiveDivergence(seed=seed)
+        self._gap_to_loss = _MeanOverBatch(name="mean", dtype=self.variable_dtype)
+        self._free_energy_tracker = keras.metrics.Mean(name="free_energy")
+        self._add_parameters()
+        self(tf.zeros((1, num_visible)))  # export needs a model that has been called
+        self.supports_jit = bool(tf.config.list_physical_devices("GPU"))  # XLA is slow on CPUs
+        self.compile(optimizer=keras.optimizers.SGD(0.05))
+
+    def _add_parameters(self):
+        def add(name, shape, initializer, trainable):
+            return self.add_weight(
+                name=name,
+                shape=shape,
+                initializer=initializer,
+                trainable=trainable,
+                autocast=False,  # free energies are sums of thousands of terms
+            )
+
+        normal = keras.initializers.RandomNormal(stddev=0.01, seed=self.seed)
+        half = keras.initializers.Constant(0.5)
+        visible, hidden = (self.num_visible,), (self.num_hidden,)
+        self.kernel = add("kernel", visible + hidden, normal, trainable=True)
+        self.visible_bias = add("visible_bias", visible, "zeros", trainable=True)
+        self.hidden_bias = add("hidden_bias", hidden, "zeros", trainable=True)
+        self.visible_offset = add("visible_offset", visible, half, trainable=False)
+        self.hidden_offset = add("hidden_offset", hidden, half, trainable=False)
+        self._adapted = add("adapted", (), "zeros", trainable=False)
+        if not self.negative_phase.built:  # loading a model builds it first
+            self.negative_phase.build(self.num_hidden)
+
+    @property
+    def parameters(self):
+        """The parameters as tensors: the kernel in the compute dtype, the biases in their own."""
+        kernel = tf.cast(self.kernel.value, self.compute_dtype)
+        return Parameters(kernel, self.visible_bias.value, self.hidden_bias.value)
+
+    def energy(self, v, h):
+        """E(v, h) = -a.v - b.h - v^T W h (B1).
+
+        Args:
+            v: visible states, (batch, num_visible).
+            h: hidden states, (batch, num_hidden).
+
+        Returns:
+            (batch,), nats.
+
+        Example:
+            >>> float(BernoulliRBM(2, 1).energy([[0.0, 0.0]], [[0.0]])[0])
+            -0.0
+        """
+        v = self._states(v, self.num_visible, "v")
+        h = self._states(h, self.num_hidden, "h")
+        _, visible_bias, _ = self.parameters
+        return -tf.linalg.matvec(v, visible_bias) - tf.reduce_sum(self._hidden_input(v) * h, -1)
+
+    def free_energy(self, v):
+        """The clamped free energy F_c(v) = -a.v - sum_j softplus(b_j + (v W)_j) (B5).
+
+        Args:
+            v: visible states, (batch, num_visible).
+
+        Returns:
+            (batch,), nats; ln p(v) = -F_c(v) - ln Z.
+
+        Example:
+            >>> float(BernoulliRBM(2, 1).free_energy([[0.0, 0.0]])[0])  # -ln 2
+            -0.6931471824645996
+        """
+        v = self._states(v, self.num_visible, "v")
+        return self._clamped(v, self._hidden_input(v))
+
+    def hidden_mean(self, v):
+        """p(h_j = 1 | v) = sigmoid(b_j + (v W)_j), (batch, num_hidden)."""
+        return tf.sigmoid(self._hidden_input(self._states(v, self.num_visible, "v")))
+
+    def visible_mean(self, h):
+        """p(v_i = 1 | h) = sigmoid(a_i + (W h)_i), (batch, num_visible)."""
+        return tf.sigmoid(self._visible_input(self._states(h, self.num_hidden, "h")))
+
+    def gibbs_step(self, v, seed=None):
+        """One sweep v -> h -> v' of block Gibbs sampling, which leaves p(v) as it is.
+
+        Args:
+            v: visible states, (batch, num_visible).
+            seed: integer, or (2,) int32 tensor.
+
+        Returns:
+            visible states, (batch, num_visible).
+        """
+        hidden_seed, visible_seed = tf.unstack(tf.random.split(as_seed(seed)))
+        v = self._states(v, self.num_visible, "v")
+        h = sample_bernoulli(self._hidden_input(v), hidden_seed)
+        return sample_bernoulli(self._visible_input(h), visible_seed)
+
+    def sample(self, num_samples, num_steps=1000, seed=None):
+        """Draw from the model by independent Gibbs chains that start from fair coins.
+
+        The chains need to forget their start: compare two values of num_steps.
+
+        Args:
+            num_samples: number of chains.
+            num_steps: sweeps of each.
+            seed: integer, or (2,) int32 tensor.
+
+        Returns:
+            visible states, (num_samples, num_visible).
+
+        Example:
+            >>> BernoulliRBM(64, 16).sample(num_samples=5, num_steps=100, seed=0).shape
+            TensorShape([5, 64])
+        """
+        if num_samples < 1 or num_steps < 1:
+            raise ValueError(
+                f"sample needs num_samples and num_steps of 1 or more; got {num_samples}, "
+                f"{num_steps}."
+            )
+        start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
+        start = tf.zeros((num_samples, self.num_hidden), self.variable_dtype)
+        hidden = sample_bernoulli(start, start_seed)
+        return gibbs_chain(self.parameters, hidden, tf.constant(num_steps), chain_seed)[0]
+
+    def build(self, input_shape):
+        """Record the input shape; the parameters exist from construction."""
+
+    def call(self, v):
+        return tf.cast(self.hidden_mean(v), self.compute_dtype)
+
+    def adapt(self, data):
+        """Set what the data alone decide: the visible offset and, while it is 0, the visible bias.
+
+        The offset becomes the mean of each pixel, the bias its log-odds with one 0 and one 1
+        added to the data, so that a pixel that never changes stays finite.
+
+        Args:
+            data: array (num, num_visible) in [0, 1], or a finite `tf.data.Dataset` of batches.
+
+        Raises:
+            ValueError: if the data have another width or leave [0, 1].
+        """
+        batches = data if isinstance(data, tf.data.Dataset) else [data]
+        total, count = np.zeros(self.num_visible), 0
+        for batch in batches:
+            v = self._data(keras.utils.unpack_x_y_sample_weight(batch)[0])
+            total, count = total + v.sum(0, dtype=float), count + len(v)
+        if not count:
+            raise ValueError("There are no data: the first axis is empty.")
+        self.visible_offset.assign(total / count)
+        if not np.any(self.visible_bias):
+            self.visible_bias.assign(np.log(total + 1) - np.log(count - total + 1))
+        self._adapted.assign(1.0)
+
+    def fit(self, x=None, y=None, **kwargs):
+        """Train on data, as `keras.Model.fit`; y is not used.
+
+        Raises:
+            ValueError: if the data have another width or leave [0, 1].
+        """
+        if isinstance(x, tf.data.Dataset):
+            steps = kwargs.get("steps_per_epoch") or -1
+            if not self._adapted.numpy():
+                self.adapt(x.take(steps))
+        else:
+            x = self._data(x)
+            if not self._adapted.numpy():
+                self.adapt(x)
+        return super().fit(x, y, **kwargs)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The mean free-energy gap of a batch; a training step moves chains and offsets on."""
+        v = self._states(x, self.num_visible, "x")
+        data_input = self._hidden_input(v)
+        model = self.negative_phase(self.parameters, data_input, training=training)
+        gap = self._free_energy_gap((v, data_input), model)
+        self._free_energy_tracker.update_state(self._clamped(v, data_input), sample_weight)
+        if training:
+            self._move_hidden_offset(data_input, model[1])
+        return self._gap_to_loss(gap, gap, sample_weight)
+
+    def _free_energy_gap(self, data, model):
+        """F_c(data) - <F_c>_model per example, with the (centred) gradient of B8 and B9."""
+        (v, data_input), (model_v, model_input) = data, model
+        values = self._clamped(v, data_input) - tf.reduce_mean(self._clamped(model_v, model_input))
+        num_chains = tf.cast(tf.shape(model_v)[0], values.dtype)
+        visible_offset = self.visible_offset * float(self.centered)
+        hidden_offset = self.hidden_offset * float(self.centered)
+
+        @tf.custom_gradient
+        def gap(kernel, visible_bias, hidden_bias):
+            def gradient(upstream):  # (batch,); the rows' weights add up to zero
+                model_weight = -tf.reduce_sum(upstream) / num_chains
+                weights = tf.concat([upstream, tf.fill(tf.shape(model_v)[:1], model_weight)], 0)
+                visible = tf.concat([v, model_v], 0) - visible_offset
+                hidden = tf.sigmoid(tf.concat([data_input, model_input], 0)) - hidden_offset
+                weighted = tf.cast(visible * -weights[:, tf.newaxis], self.compute_dtype)
+                hidden_compute = tf.cast(hidden, self.compute_dtype)
+                by_kernel = tf.cast(
+                    tf.matmul(weighted, hidden_compute, transpose_a=True), kernel.dtype
+                )
+                by_visible = -tf.linalg.matvec(visible, weights, transpose_a=True)
+                by_hidden = -tf.linalg.matvec(hidden, weights, transpose_a=True)
+                return (
+                    by_kernel,
+                    by_visible - tf.linalg.matvec(by_kernel, hidden_offset),
+                    by_hidden - tf.linalg.matvec(by_kernel, visible_offset, transpose_a=True),
+                )
+
+            return tf.identity(values), gradient
+
+        return gap(self.kernel.value, self.visible_bias.value, self.hidden_bias.value)
+
+    def _move_hidden_offset(self, data_input, model_input):
+        mean = (
+            tf.reduce_mean(tf.sigmoid(data_input), 0) + tf.reduce_mean(tf.sigmoid(model_input), 0)
+        ) / 2
+        self.hidden_offset.assign_add(_HIDDEN_OFFSET_RATE * (mean - self.hidden_offset))
+
+    def _hidden_input(self, v):
+        return self.hidden_bias.value + product(v, self.parameters.kernel)
+
+    def _visible_input(self, h):
+        return self.visible_bias.value + product(h, self.parameters.kernel, transpose=True)
+
+    def _clamped(self, v, hidden_input):
+        softplus = tf.reduce_sum(tf.math.softplus(hidden_input), -1)
+        return -tf.linalg.matvec(v, self.visible_bias.value) - softplus
+
+    def _states(self, states, size, name):
+        states = tf.cast(states, self.variable_dtype)
+        if states.shape.rank != 2 or states.shape[-1] != size:
+            raise ValueError(
+                f"{name} must have shape (batch, {size}); got {tuple(states.shape)}. Flatten "
+                "images with x.reshape(len(x), -1)."
+            )
+        return states
+
+    def _data(self, data):
+        data = np.asarray(data)
+        if data.ndim != 2 or data.shape[1] != self.num_visible:
+            raise ValueError(
+                f"Data must have shape (num, {self.num_visible}); got {data.shape}. Flatten images "
+                "with x.reshape(len(x), -1)."
+            )
+        if not (np.all(data >= 0) and np.all(data <= 1)):
+            raise ValueError(
+                "Data must lie in [0, 1], without NaN: divide 8-bit images by 255, and binarise "
+                "with rbm_tf.datasets.binarize."
+            )
+        return data
+
+    def get_config(self):
+        phase = keras.saving.serialize_keras_object(self.negative_phase)
+        return {
+            **super().get_config(),
+            "num_visible": self.num_visible,
+            "num_hidden": self.num_hidden,
+            "negative_phase": phase,
+            "centered": self.centered,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        phase = keras.saving.deserialize_keras_object(config["negative_phase"])
+        return cls(**{**config, "negative_phase": phase})
+
+
+class _MeanOverBatch(keras.losses.Loss):
+    """Averages per-example values, with Keras's own sample weights and replica scaling."""
+
+    def call(self, y_true, y_pred):
+        return y_pred
