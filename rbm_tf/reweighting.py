@@ -59,8 +59,8 @@ def estimate_log_z(log_weights, reverse=False):
 def importance_sampling(rbm, visible_mean, num_samples=10_000, seed=None):
     """Estimate ln Z by importance sampling from independent visible units.
 
-    v ~ q(v) = prod_i Bernoulli(visible_mean_i), w = exp(-F_c(v)) / q(v), <w>_q = Z; the hidden units
-    are summed out. On average log_z is below ln Z.
+    v ~ q(v) = prod_i Bernoulli(visible_mean_i), w = exp(-F_c(v)) / q(v), <w>_q = Z; the hidden
+    units are summed out. On average log_z is below ln Z.
 
     Args:
         rbm: `BernoulliRBM`.
