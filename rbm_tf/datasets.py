@@ -169,10 +169,7 @@ LOADERS = {
 
 def _load_idx(name, variable, binarization, seed, path):
     path = path or os.environ.get(variable)
-    if path:
-        arrays = _read_arrays(pathlib.Path(path))
-    else:
-        arrays = _download(name, variable)
+    arrays = _read_arrays(pathlib.Path(path)) if path else _download(name, variable)
     x_train, y_train, x_test, y_test = arrays
     x_train, x_test = x_train.astype(np.float32) / 255, x_test.astype(np.float32) / 255
     return _binarized(x_train, y_train, x_test, y_test, binarization, seed)

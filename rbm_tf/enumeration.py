@@ -107,7 +107,8 @@ def moments(rbm):
 def _orient(rbm):
     """Kernel (num_small, num_large) and both biases in float64; True if the small layer is v."""
     kernel, visible_bias, hidden_bias = (
-        tf.cast(x, tf.float64) for x in (rbm.kernel, rbm.visible_bias, rbm.hidden_bias)
+        tf.cast(tf.convert_to_tensor(x), tf.float64)
+        for x in (rbm.kernel, rbm.visible_bias, rbm.hidden_bias)
     )
     num_visible, num_hidden = kernel.shape
     if min(num_visible, num_hidden) > MAX_UNITS:
@@ -123,36 +124,39 @@ def _orient(rbm):
 
 def _block(index, num_units):
     """Block number index of all states of num_units binary units, (block_size, num_units)."""
-    size = 2 ** min(num_units, _BLOCK_BITS)
+    size = tf.bitwise.left_shift(1, tf.minimum(num_units, _BLOCK_BITS))
     state = index * size + tf.range(size)
     return tf.cast(tf.bitwise.right_shift(state[:, tf.newaxis], tf.range(num_units)) & 1, "float64")
 
 
-def _num_blocks(num_units):
-    return 2 ** max(num_units - _BLOCK_BITS, 0)
+def _sum_over_blocks(parameters, add_block, averages):
+    """Run add_block(index, (log_total, averages)) over all blocks of the small layer's states."""
+    num_blocks = tf.bitwise.left_shift(1, tf.maximum(tf.shape(parameters[0])[0] - _BLOCK_BITS, 0))
+    start = (tf.constant(0), (tf.constant(-np.inf, tf.float64), averages))
+    return tf.while_loop(
+        lambda index, _: index < num_blocks,
+        lambda index, total: (index + 1, add_block(index, total)),
+        start,
+    )[1]
 
 
 @tf.function(reduce_retracing=True)
 def _sum_energy(parameters, beta):
-    """Ln Z, <E> and <<E^2>>; given a state s of the small layer, E is a sum of independent terms."""
+    """ln Z, <E> and <<E^2>>; given a small-layer state, E is a sum of independent terms."""
     kernel, small_bias, large_bias = parameters
 
     def add_block(index, total):
-        states = _block(index, kernel.shape[0])
+        states = _block(index, tf.shape(kernel)[0])
         bias = tf.linalg.matvec(states, small_bias)
         inputs = large_bias + states @ kernel  # (block_size, num_large)
         mean = tf.sigmoid(beta * inputs)
         log_weight = beta * bias + tf.reduce_sum(tf.math.softplus(beta * inputs), -1)
         energy = -bias - tf.reduce_sum(inputs * mean, -1)  # <E | s>
         variance = tf.reduce_sum(inputs**2 * mean * (1 - mean), -1)  # <<E^2 | s>>
-        return index + 1, _merge(total, log_weight, (energy, variance + energy**2))
+        return _merge(total, log_weight, (energy, variance + energy**2))
 
-    blocks = _num_blocks(kernel.shape[0])
     zero = tf.constant(0.0, tf.float64)
-    start = (tf.constant(-np.inf, tf.float64), (zero, zero))
-    _, (ln_z, (energy, square)) = tf.while_loop(
-        lambda index, _: index < blocks, add_block, (tf.constant(0), start)
-    )
+    ln_z, (energy, square) = _sum_over_blocks(parameters, add_block, (zero, zero))
     return tf.stack([ln_z, energy, square - energy**2])
 
 
@@ -161,19 +165,16 @@ def _sum_moments(parameters):
     kernel, small_bias, large_bias = parameters
 
     def add_block(index, total):
-        states = _block(index, kernel.shape[0])
+        states = _block(index, tf.shape(kernel)[0])
         inputs = large_bias + states @ kernel
         mean = tf.sigmoid(inputs)
         log_weight = tf.linalg.matvec(states, small_bias) + tf.reduce_sum(
             tf.math.softplus(inputs), -1
         )
-        return index + 1, _merge(total, log_weight, (states, mean, (states, mean)))
+        return _merge(total, log_weight, (states, mean, (states, mean)))
 
-    num_small, num_large = kernel.shape
-    zeros = tuple(tf.zeros(n, tf.float64) for n in (num_small, num_large, (num_small, num_large)))
-    start = (tf.constant(-np.inf, tf.float64), zeros)
-    blocks = _num_blocks(num_small)
-    return tf.while_loop(lambda index, _: index < blocks, add_block, (tf.constant(0), start))[1][1]
+    zeros = tf.zeros_like(small_bias), tf.zeros_like(large_bias), tf.zeros_like(kernel)
+    return _sum_over_blocks(parameters, add_block, zeros)[1]
 
 
 def _merge(total, log_weight, values):
@@ -191,7 +192,7 @@ def _merge(total, log_weight, values):
         return tf.tensordot(weight, value, 1)
 
     averages = tuple(
-        old_share * average + share * block_average(value)
+        tf.ensure_shape(old_share * average + share * block_average(value), average.shape)
         for average, value in zip(averages, values, strict=True)
     )
     return new_log_total, averages

@@ -61,6 +61,15 @@ def gibbs_chain(parameters, hidden, num_steps, seed):
         return index + 1, visible, hidden_input, sample_bernoulli(hidden_input, seeds[1])
 
     visible = tf.zeros((tf.shape(hidden)[0], tf.shape(kernel)[0]), hidden.dtype)
-    visible = tf.ensure_shape(visible, (hidden.shape[0], kernel.shape[0]))
-    state = (tf.constant(0), visible, tf.zeros_like(hidden), hidden)
-    return tf.while_loop(lambda index, *_: index < num_steps, step, state)[1:]
+    any_matrix = tf.TensorShape((None, None))
+    visible, hidden_input, last_hidden = tf.while_loop(
+        lambda index, *_: index < num_steps,
+        step,
+        (tf.constant(0), visible, hidden, hidden),
+        (tf.TensorShape(()), any_matrix, any_matrix, any_matrix),
+    )[1:]
+    return (
+        tf.ensure_shape(visible, (hidden.shape[0], kernel.shape[0])),
+        tf.ensure_shape(hidden_input, hidden.shape),
+        tf.ensure_shape(last_hidden, hidden.shape),
+    )

@@ -66,7 +66,7 @@ def tap(rbm, order=2, num_starts=10, max_iterations=10_000, damping=0.5, seed=0)
             "tap needs num_starts and max_iterations of 1 or more and damping from 0 to below 1; "
             f"got {num_starts}, {max_iterations}, {damping}."
         )
-    kernel, visible_bias, hidden_bias = parameters = _float64_parameters(rbm)
+    parameters = kernel, _, hidden_bias = _float64_parameters(rbm)
     m = np.random.default_rng(seed).random((num_starts, kernel.shape[0]))
     m[0] = 0.5
     n = tf.sigmoid(hidden_bias + m @ kernel)
@@ -126,7 +126,10 @@ def _check_order(order):
 
 
 def _float64_parameters(rbm):
-    return tuple(tf.cast(x, tf.float64) for x in (rbm.kernel, rbm.visible_bias, rbm.hidden_bias))
+    return tuple(
+        tf.cast(tf.convert_to_tensor(x), tf.float64)
+        for x in (rbm.kernel, rbm.visible_bias, rbm.hidden_bias)
+    )
 
 
 def _gamma(parameters, m, n, order):

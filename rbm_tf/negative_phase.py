@@ -37,7 +37,7 @@ class _GibbsPhase(keras.layers.Layer):
         """The random state, (2,) int32; training moves it on, evaluation leaves it alone."""
         seed = tf.identity(self.random_state.value)
         if training:
-            self.random_state.assign(seed + [0, 1])
+            self.random_state.assign_add([0, 1])
         return seed
 
     def get_config(self):
@@ -52,7 +52,8 @@ class ContrastiveDivergence(_GibbsPhase):
         num_steps: Gibbs sweeps per update, k.
         seed: of the chains; the same seed gives the same chains.
 
-    Reference: Hinton (2002), Training products of experts by minimizing contrastive divergence; B10.
+    Reference: Hinton (2002), Training products of experts by minimizing contrastive divergence;
+    B10.
 
     Example:
         >>> rbm = BernoulliRBM(64, 16, negative_phase=ContrastiveDivergence(num_steps=3))
@@ -101,7 +102,7 @@ class PersistentContrastiveDivergence(_GibbsPhase):
         )
 
     def call(self, parameters, data_hidden_input, training):
-        hidden = tf.cast(self.chains.value, data_hidden_input.dtype)
+        hidden = tf.cast(tf.convert_to_tensor(self.chains), data_hidden_input.dtype)
         seed = self.next_seed(training)
         visible, hidden_input, hidden = gibbs_chain(parameters, hidden, self.num_steps, seed)
         if training:

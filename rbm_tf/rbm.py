@@ -96,8 +96,11 @@ class BernoulliRBM(keras.Model):
     @property
     def parameters(self):
         """The parameters as tensors: the kernel in the compute dtype, the biases in their own."""
-        kernel = tf.cast(self.kernel.value, self.compute_dtype)
-        return Parameters(kernel, self.visible_bias.value, self.hidden_bias.value)
+        kernel, *biases = (
+            tf.convert_to_tensor(x.value)
+            for x in (self.kernel, self.visible_bias, self.hidden_bias)
+        )
+        return Parameters(tf.cast(kernel, self.compute_dtype), *biases)
 
     def energy(self, v, h):
         """E(v, h) = -a.v - b.h - v^T W h (B1).

@@ -100,8 +100,7 @@ class GaussianKL(keras.layers.Layer):
 class AddGaussianKL(keras.layers.Layer):
     """Adds the mean Gaussian KL to the loss of the model it stands in; returns its input unchanged.
 
-    It makes a variational autoencoder out of an ordinary `fit` with a reconstruction loss. The KL
-    appears in the training log as a metric.
+    It makes a variational autoencoder out of an ordinary `fit` with a reconstruction loss.
 
     Input and output: a pair (mean, log_var) of equal shapes, (batch, ..).
 
@@ -119,15 +118,12 @@ class AddGaussianKL(keras.layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.kl = GaussianKL(dtype=self.dtype_policy)
-        self.kl_tracker = keras.metrics.Mean(name="kl")
 
     def build(self, input_shape):
         self.kl.build(input_shape)
 
     def call(self, inputs):
-        kl = self.kl(inputs)
-        self.add_loss(ops.mean(kl))
-        self.kl_tracker.update_state(kl)
+        self.add_loss(ops.mean(self.kl(inputs)))
         return inputs
 
     def compute_output_shape(self, input_shape):

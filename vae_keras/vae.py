@@ -125,7 +125,8 @@ class VAE(keras.Model):
         """Log importance weights ln w = ln p(x|z) + ln p(z) - ln q(z|x) with z ~ q(z|x).
 
         <w> = p(x): every estimate in `vae_keras.evidence` is a function of these numbers alone
-        (B18, B25). They are computed in blocks; the result alone is held in memory.
+        (B18, B25). The normalisers of prior and posterior cancel. The weights are computed in
+        blocks; the result alone is held in memory.
 
         Args:
             x: data, (batch, ..).
@@ -143,27 +144,53 @@ class VAE(keras.Model):
             >>> tuple(vae.log_weights(ops.zeros((3, 64)), num_samples=10, seed=0).shape)
             (10, 3)
         """
+        parts = [
+            log_likelihood + 0.5 * ops.sum(ops.square(eps) + log_var - ops.square(z), axis=-1)
+            for eps, z, log_var, log_likelihood in self._posterior_samples(x, num_samples, seed)
+        ]
+        return ops.concatenate(parts)
+
+    def elbo(self, x, num_samples=1, seed=None):
+        """The ELBO of each example, <ln p(x|z)>_q - KL(q(z|x) || p(z)), with the KL in closed form.
+
+        Args:
+            x: data, (batch, ..).
+            num_samples: samples of z that the first term averages.
+            seed: integer; the same seed gives the same value.
+
+        Returns:
+            (batch,), float32, nats.
+
+        Raises:
+            ValueError: if num_samples is below 1, or x has another shape than the encoder's input.
+
+        Reference: B14.
+
+        Example:
+            >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
+            >>> tuple(vae.elbo(ops.zeros((3, 64)), num_samples=10, seed=0).shape)
+            (3,)
+        """
+        samples = self._posterior_samples(x, num_samples, seed)
+        log_likelihood = ops.concatenate([part[-1] for part in samples])
+        return ops.mean(log_likelihood, axis=0) - self.kl(self.encode(x))
+
+    def _posterior_samples(self, x, num_samples, seed):
+        """Draw z = mean + sigma eps in blocks; yields eps, z, log_var and ln p(x|z)."""
         if num_samples < 1:
             raise ValueError(f"num_samples must be 1 or more; got {num_samples}.")
         x = self._checked(x)
         mean, log_var = (ops.cast(a, "float32") for a in self.encoder(x))
         generator = keras.random.SeedGenerator(seed)
         block = max(1, _BLOCK // max(1, math.prod(x.shape)))
-        parts = []
         for start in range(0, num_samples, block):
             shape = (min(block, num_samples - start), *mean.shape)
             eps = keras.random.normal(shape, seed=generator)
-            parts.append(self._log_weights_of(x, mean, log_var, eps))
-        return ops.concatenate(parts)
-
-    def _log_weights_of(self, x, mean, log_var, eps):
-        """ln w for z = mean + sigma eps; the normalisers of prior and posterior cancel."""
-        num_samples, batch, latent_dim = eps.shape
-        z = mean + ops.exp(0.5 * log_var) * eps  # (num_samples, batch, latent_dim)
-        logits = self.decoder(ops.reshape(z, (-1, latent_dim)))
-        tiled = ops.tile(x, (num_samples,) + (1,) * (len(x.shape) - 1))
-        log_likelihood = -ops.reshape(self.likelihood.call(tiled, logits), (num_samples, batch))
-        return log_likelihood + 0.5 * ops.sum(ops.square(eps) + log_var - ops.square(z), axis=-1)
+            z = mean + ops.exp(0.5 * log_var) * eps  # (block, batch, latent_dim)
+            logits = self.decoder(ops.reshape(z, (-1, self.latent_dim)))
+            tiled = ops.tile(x, (shape[0],) + (1,) * (len(x.shape) - 1))
+            log_likelihood = -ops.reshape(self.likelihood.call(tiled, logits), shape[:2])
+            yield eps, z, log_var, log_likelihood
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The mean of -ELBO over the batch."""

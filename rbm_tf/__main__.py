@@ -1,0 +1,119 @@
+"""The command line: python -m rbm_tf demo | train | evaluate | sample."""
+
+from rbm_tf import command_line
+
+
+def demo(options):
+    """Train an RBM on digits, and print every approximation to its ln Z beside the exact value."""
+    from rbm_tf.demo import run_demo
+
+    run_demo(options)
+
+
+def train(options):
+    """Train an RBM and save it as rbm.keras."""
+    import keras
+
+    from rbm_tf.negative_phase import ContrastiveDivergence, PersistentContrastiveDivergence
+    from rbm_tf.rbm import BernoulliRBM
+
+    (x, _), _ = command_line.load_data(options)
+    x = x.reshape(len(x), -1)
+    if options.chains:
+        phase = PersistentContrastiveDivergence(options.chains, options.gibbs_steps, options.seed)
+    else:
+        phase = ContrastiveDivergence(options.gibbs_steps, options.seed)
+    rbm = BernoulliRBM(x.shape[1], options.hidden, phase, seed=options.seed)
+    num_batches = -(-len(x) // options.batch_size)
+    schedule = keras.optimizers.schedules.PolynomialDecay(
+        options.learning_rate, options.epochs * num_batches, 0.0
+    )
+    rbm.compile(keras.optimizers.SGD(schedule), steps_per_execution=min(num_batches, 100))
+    path = options.output / "rbm.keras"
+    command_line.fit(rbm, path, options.epochs, x=x, batch_size=options.batch_size)
+    results = {"model": str(path), "free_energy": float(rbm.free_energy(x[:1000]).numpy().mean())}
+    text = f"Saved {path}. Its log-likelihood: python -m rbm_tf evaluate {path}"
+    command_line.show(options, results, [text], "rbm_train")
+
+
+def evaluate(options):
+    """Print ln Z and the mean log-likelihood of training and test data."""
+    from rbm_tf.annealing import ais, reverse_ais
+    from rbm_tf.enumeration import MAX_UNITS, log_z
+    from rbm_tf.rbm import BernoulliRBM
+
+    rbm = command_line.load_model(options.model, BernoulliRBM)
+    (x_train, _), (x_test, _) = command_line.load_data(options)
+    if min(rbm.num_visible, rbm.num_hidden) <= MAX_UNITS - 5:
+        rows = [{"method": "exact", "ln Z": log_z(rbm), "s.e.": 0.0}]
+    else:
+        samples = rbm.sample(100, 10_000, seed=options.seed)
+        forward = ais(rbm, betas=_long_path(), seed=options.seed)
+        backward = reverse_ais(rbm, samples, betas=_long_path(), seed=options.seed)
+        rows = [
+            {"method": name, "ln Z": estimate.log_z, "s.e.": estimate.standard_error}
+            for name, estimate in (("AIS forward", forward), ("AIS reverse", backward))
+        ]
+    for row in rows:
+        for name, x in (("train", x_train), ("test", x_test)):
+            free_energy = rbm.free_energy(x.reshape(len(x), -1)).numpy().mean(dtype=float)
+            row[f"{name} ln p(v)"] = -free_energy - row["ln Z"]
+    formats = {"method": "", "ln Z": ".3f", "s.e.": ".3f"}
+    formats |= {"train ln p(v)": ".3f", "test ln p(v)": ".3f"}
+    title = f"Mean log-likelihood, nats ({options.dataset}, pixels: {options.binarization})\n"
+    command_line.show(options, rows, [title + command_line.table(rows, formats)], "rbm_evaluate")
+
+
+def sample(options):
+    """Draw images by Gibbs sampling; write them as rbm_samples.npy and .png."""
+    import numpy as np
+
+    from rbm_tf.plotting import save_images
+    from rbm_tf.rbm import BernoulliRBM
+
+    rbm = command_line.load_model(options.model, BernoulliRBM)
+    v = rbm.sample(options.num, num_steps=10_000, seed=options.seed).numpy()
+    np.save(options.output / "rbm_samples.npy", v)
+    files = [str(options.output / "rbm_samples.npy")]
+    side = round(rbm.num_visible**0.5)
+    if side**2 == rbm.num_visible:
+        save_images(options.output / "rbm_samples.png", v.reshape(-1, side, side), "Samples")
+        files.append(str(options.output / "rbm_samples.png"))
+    command_line.show(options, {"files": files}, ["Wrote " + ", ".join(files)], "rbm_sample")
+
+
+def _long_path():
+    import numpy as np
+
+    return np.linspace(0, 1, 10_001)
+
+
+def _train_options(parser):
+    parser.add_argument("--hidden", type=command_line.at_least(1), default=16, help="hidden units")
+    parser.add_argument(
+        "--chains", type=command_line.at_least(0), default=100, help="persistent chains; 0: CD"
+    )
+    parser.add_argument(
+        "--gibbs-steps", type=command_line.at_least(1), default=1, help="sweeps per update"
+    )
+    command_line.add_training_options(parser, epochs=100, batch_size=50, learning_rate=0.1)
+
+
+ACTIONS = {
+    "demo": (demo, "train on digits; every approximation to ln Z beside the exact value"),
+    "train": (train, "train an RBM and save it"),
+    "evaluate": (evaluate, "print ln Z and log-likelihoods of a saved RBM"),
+    "sample": (sample, "draw images from a saved RBM"),
+}
+
+
+def main(arguments=None):
+    """Run the command line."""
+    parser = command_line.build_parser(
+        "python -m rbm_tf", "Restricted Boltzmann machines.", ACTIONS, {"train": _train_options}
+    )
+    command_line.run(parser, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""The demonstration: one RBM small enough to enumerate, and every road to its ln Z."""
+
+import time
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from rbm_tf import command_line, plotting
+from rbm_tf.annealing import ais, reverse_ais
+from rbm_tf.datasets import load_digits
+from rbm_tf.enumeration import thermodynamics
+from rbm_tf.mean_field import cumulant_free_energy, tap
+from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.reweighting import importance_sampling, monte_carlo
+
+EPOCHS = 300
+BATCH_SIZE = 50
+NUM_SAMPLES = 100_000  # of plain Monte Carlo and importance sampling
+NUM_CHAINS = 100
+BETAS = np.linspace(0, 1, 1001)
+
+
+def run_demo(options):
+    """Train on the 8 x 8 digits, compare all estimates of ln Z, draw the figures."""
+    (x_train, _), (x_test, _) = load_digits("bernoulli", seed=options.seed)
+    x_train, x_test = (x.reshape(len(x), -1) for x in (x_train, x_test))
+    rbm = _trained(x_train, options)
+    beta = np.linspace(0.05, 2.0, 79)  # 1.0 is among them
+    exact = thermodynamics(rbm, beta)
+    rows = compare(rbm, options.seed)
+    facts = _facts(rbm, x_train, x_test, exact)
+    _draw(options.output, rbm, x_train, rows, exact, options.seed)
+    formats = {
+        "method": "",
+        "ln Z": ".3f",
+        "s.e.": ".3f",
+        "error": "+.3f",
+        "bound": "",
+        "seconds": ".2f",
+    }
+    tables = [
+        "ln Z of an RBM with 64 visible and 16 hidden units, in nats\n"
+        + command_line.table(rows, formats),
+        "The trained model at beta = 1, exact\n"
+        + command_line.table(facts, {"quantity": "", "nats": ".3f"}),
+        f"Figures, numbers and the model are in {options.output}/",
+    ]
+    command_line.show(options, {"log_z": rows, "facts": facts}, tables, "rbm_demo")
+
+
+def compare(rbm, seed):
+    """One row for each way to ln Z: value, standard error, error, bound or not, seconds."""
+    start = time.perf_counter()
+    log_z = thermodynamics(rbm, [1.0]).log_z[0]
+    rows = [_row("exact, 2^16 states", log_z, None, log_z, "", time.perf_counter() - start)]
+    mean = tap(rbm, order=1).visible
+    samples = rbm.sample(NUM_CHAINS, 20_000, seed=seed + 1)
+    roads = {
+        "naive mean field": ("lower", lambda: tap(rbm, order=1)),
+        "cumulants, order 1": ("lower", lambda: cumulant_free_energy(rbm, 1)),
+        "cumulants, order 2": ("no", lambda: cumulant_free_energy(rbm, 2)),
+        "cumulants, order 3": ("no", lambda: cumulant_free_energy(rbm, 3)),
+        "TAP, order 2": ("no", lambda: tap(rbm, order=2)),
+        "TAP, order 3": ("no", lambda: tap(rbm, order=3)),
+        "plain Monte Carlo": ("on average lower", lambda: monte_carlo(rbm, NUM_SAMPLES, seed)),
+        "importance sampling from mean field": (
+            "on average lower",
+            lambda: importance_sampling(rbm, np.clip(mean, 0.01, 0.99), NUM_SAMPLES, seed),
+        ),
+        "AIS forward": ("on average lower", lambda: ais(rbm, NUM_CHAINS, BETAS, seed)),
+        "AIS reverse": ("on average upper", lambda: reverse_ais(rbm, samples, BETAS, seed)),
+    }
+    for name, (bound, estimate) in tqdm(roads.items(), desc="ln Z", unit="method"):
+        estimate()  # the first call also builds the TensorFlow graph
+        start = time.perf_counter()
+        result = estimate()
+        seconds = time.perf_counter() - start
+        if hasattr(result, "free_energy"):
+            name = name if result.converged else f"{name} (not converged)"
+            value, error = -result.free_energy, None
+        elif hasattr(result, "log_z"):
+            value, error = result.log_z, result.standard_error
+        else:
+            value, error = -float(result), None
+        rows.append(_row(name, value, error, log_z, bound, seconds))
+    return rows
+
+
+def _row(method, value, standard_error, log_z, bound, seconds):
+    return {
+        "method": method,
+        "ln Z": float(value),
+        "s.e.": standard_error,
+        "error": float(value - log_z),
+        "bound": bound,
+        "seconds": seconds,
+    }
+
+
+def _trained(x, options):
+    rbm = BernoulliRBM(x.shape[1], 16, seed=options.seed)
+    num_batches = -(-len(x) // BATCH_SIZE)
+    rate = keras.optimizers.schedules.PolynomialDecay(0.1, EPOCHS * num_batches, 0.0)
+    rbm.compile(keras.optimizers.SGD(rate), steps_per_execution=num_batches)
+    command_line.fit(rbm, options.output / "rbm.keras", EPOCHS, x=x, batch_size=BATCH_SIZE)
+    return rbm
+
+
+def _facts(rbm, x_train, x_test, exact):
+    at_one = int(np.argmin(np.abs(exact.beta - 1)))
+    log_z = exact.log_z[at_one]
+    train, test = (rbm.free_energy(x).numpy().mean(dtype=float) for x in (x_train, x_test))
+    facts = {
+        "mean ln p(v), training data": -train - log_z,
+        "mean ln p(v), test data": -test - log_z,
+        "mean clamped free energy F_c, test data": test,
+        "equilibrium free energy F_eq = -ln Z": -log_z,
+        "energy U = <E>": exact.energy[at_one],
+        "entropy S": exact.entropy[at_one],
+        "heat capacity C": exact.heat_capacity[at_one],
+    }
+    return [{"quantity": name, "nats": float(value)} for name, value in facts.items()]
+
+
+def _draw(folder, rbm, x_train, rows, exact, seed):
+    figure = Figure((8, 4.5), layout="constrained")
+    others = rows[1:]
+    plotting.estimates(
+        figure.subplots(),
+        [row["method"] for row in others],
+        [row["ln Z"] for row in others],
+        [row["s.e."] for row in others],
+        rows[0]["ln Z"],
+    )
+    figure.savefig(folder / "rbm_log_z.png", dpi=150)
+
+    figure = Figure((11, 3.2), layout="constrained")
+    quantities = {
+        "energy U = ⟨E⟩ (nats)": exact.energy,
+        "entropy S (nats)": exact.entropy,
+        "heat capacity C (nats)": exact.heat_capacity,
+    }
+    for ax, (label, values) in zip(figure.subplots(1, 3), quantities.items(), strict=True):
+        ax.plot(exact.beta, values)
+        ax.axvline(1, color="grey", linewidth=0.8, linestyle="--")
+        ax.set_xlabel("inverse temperature β")
+        ax.set_ylabel(label)
+    figure.savefig(folder / "rbm_thermodynamics.png", dpi=150)
+
+    filters = rbm.kernel.numpy().T.reshape(-1, 8, 8)
+    plotting.save_images(
+        folder / "rbm_filters.png", filters, "Filters: a column of W for each hidden unit", 8
+    )
+    samples = rbm.sample(50, 10_000, seed=seed + 2).numpy()
+    both = np.concatenate([x_train[:50], samples]).reshape(-1, 8, 8)
+    plotting.save_images(
+        folder / "rbm_samples.png", both, "Above: training digits. Below: samples", 10
+    )

@@ -1,0 +1,149 @@
+"""Pictures: every function draws into the Axes it is given and returns them; one saves a file."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def image_grid(ax, images, columns=10):
+    """Draw images side by side, dark ink on white.
+
+    Args:
+        ax: matplotlib Axes.
+        images: (num, height, width), each scaled alike from the least to the greatest value.
+        columns: images in a row.
+
+    Returns:
+        ax.
+
+    Example:
+        >>> ax = image_grid(plt.gca(), np.random.rand(20, 8, 8))
+    """
+    images = np.asarray(images, float)
+    num, height, width = images.shape
+    rows = -(-num // columns)
+    canvas = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1), np.nan)
+    for index, image in enumerate(images):
+        top, left = index // columns * (height + 1) + 1, index % columns * (width + 1) + 1
+        canvas[top : top + height, left : left + width] = image
+    ax.imshow(canvas, cmap="Greys", interpolation="nearest")
+    ax.set_axis_off()
+    return ax
+
+
+def estimates(ax, names, values, standard_errors, exact):
+    """Draw estimates as points with error bars of 2 standard errors, below each other.
+
+    Args:
+        ax: matplotlib Axes.
+        names: of the methods, first at the top.
+        values: the estimates, nats.
+        standard_errors: nats; None or NaN where there is none.
+        exact: the true value, nats; drawn as a line at 0.
+
+    Returns:
+        ax.
+
+    Example:
+        >>> ax = estimates(plt.gca(), ["AIS", "TAP"], [44.7, 43.6], [0.01, None], exact=44.8)
+    """
+    errors = np.asarray(values, float) - exact
+    bars = 2 * np.nan_to_num(np.array(standard_errors, float))
+    rows = np.arange(len(names))[::-1]
+    ax.axvline(0, color="black", linewidth=1)
+    ax.hlines(rows, 0, errors, color="lightsteelblue", linewidth=3)
+    ax.errorbar(errors, rows, xerr=bars, fmt="o", color="tab:blue", ecolor="tab:orange", capsize=3)
+    for row, error in zip(rows, errors, strict=True):
+        ax.annotate(f"{error:+.3f}", (error, row), (0, 6), textcoords="offset points", ha="center")
+    ax.set_yticks(rows, names)
+    ax.margins(x=0.12, y=0.08)
+    ax.set_xlabel("estimate minus exact value (nats)")
+    return ax
+
+
+def curves(ax, x, series, xlabel, ylabel):
+    """Draw several curves with a legend.
+
+    Args:
+        ax: matplotlib Axes.
+        x: (num,).
+        series: dict from label to values (num,).
+        xlabel: of the horizontal axis, with its unit.
+        ylabel: of the vertical axis, with its unit.
+
+    Returns:
+        ax.
+
+    Example:
+        >>> ax = curves(plt.gca(), [0, 1], {"U": [0, -1]}, "inverse temperature", "energy (nats)")
+    """
+    for label, values in series.items():
+        ax.plot(x, values, label=label)
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    ax.legend(frameon=False)
+    return ax
+
+
+def scatter_by_label(ax, points, labels):
+    """Draw points of the plane in the colour of their label.
+
+    Args:
+        ax: matplotlib Axes.
+        points: (num, 2).
+        labels: integers 0 to 9, (num,).
+
+    Returns:
+        ax.
+
+    Example:
+        >>> ax = scatter_by_label(plt.gca(), np.random.randn(50, 2), np.arange(50) % 10)
+    """
+    points, labels = np.asarray(points), np.asarray(labels)
+    for label in np.unique(labels):
+        chosen = points[labels == label]
+        ax.scatter(*chosen.T, s=12, color=f"C{label}", label=str(label))
+    ax.legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
+    ax.set_aspect("equal")
+    return ax
+
+
+def histogram_with_gaussian(ax, samples):
+    """Draw a histogram with the Gaussian of the same mean and variance.
+
+    Args:
+        ax: matplotlib Axes.
+        samples: (num,), such as the log-weights of one image, nats.
+
+    Returns:
+        ax.
+
+    Example:
+        >>> ax = histogram_with_gaussian(plt.gca(), np.random.randn(1000))
+    """
+    samples = np.asarray(samples, float)
+    mean, deviation = samples.mean(), samples.std()
+    ax.hist(samples, bins=80, density=True, color="lightsteelblue")
+    x = np.linspace(samples.min(), samples.max() + deviation, 300)
+    density = np.exp(-(((x - mean) / deviation) ** 2) / 2) / (deviation * np.sqrt(2 * np.pi))
+    ax.plot(x, density, color="tab:orange", label="Gaussian of equal mean and variance")
+    ax.set_ylim(top=1.25 * ax.get_ylim()[1])  # room for the legend
+    ax.legend(frameon=False)
+    return ax
+
+
+def save_images(path, images, title, columns=10):
+    """Write a PNG of a grid of images.
+
+    Args:
+        path: of the file.
+        images: (num, height, width).
+        title: above the grid.
+        columns: images in a row.
+
+    Example:
+        >>> save_images("images.png", np.zeros((20, 8, 8)), "Nothing")
+    """
+    rows = -(-len(images) // columns)
+    figure = Figure((0.6 * columns, 0.6 * rows + 0.4), layout="constrained")
+    image_grid(figure.subplots(), images, columns).set_title(title, fontsize=10)
+    figure.savefig(path, dpi=150)

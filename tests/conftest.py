@@ -1,0 +1,35 @@
+import matplotlib
+import numpy as np
+import pytest
+
+from rbm_tf.quiet import quiet_start
+
+quiet_start()
+matplotlib.use("Agg")
+
+
+@pytest.fixture
+def random_rbm():
+    """Make an RBM with normal random parameters of a given scale, in float64 unless told."""
+    from rbm_tf.rbm import BernoulliRBM
+
+    def make(num_visible, num_hidden, scale=1.0, seed=0, bias_scale=None, dtype="float64"):
+        rbm = BernoulliRBM(num_visible, num_hidden, seed=seed, dtype=dtype)
+        rng = np.random.default_rng(seed)
+        bias_scale = scale if bias_scale is None else bias_scale
+        rbm.kernel.assign(scale * rng.normal(size=(num_visible, num_hidden)))
+        rbm.visible_bias.assign(bias_scale * rng.normal(size=num_visible))
+        rbm.hidden_bias.assign(bias_scale * rng.normal(size=num_hidden))
+        return rbm
+
+    return make
+
+
+@pytest.fixture
+def all_states():
+    """All states of n binary units, (2 ** n, n) float64."""
+
+    def states(num_units):
+        return ((np.arange(2**num_units)[:, None] >> np.arange(num_units)) & 1).astype(float)
+
+    return states

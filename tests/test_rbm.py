@@ -1,0 +1,352 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rbm_tf import enumeration
+from rbm_tf.negative_phase import ContrastiveDivergence, PersistentContrastiveDivergence
+from rbm_tf.rbm import BernoulliRBM
+
+
+def energies(rbm, all_states):
+    """E(v, h) of every pair of states, (num visible states, num hidden states)."""
+    v, h = all_states(rbm.num_visible), all_states(rbm.num_hidden)
+    pairs = [rbm.energy(v, np.broadcast_to(state, (len(v), len(state)))).numpy() for state in h]
+    return np.stack(pairs, 1)
+
+
+def test_energy_is_the_bilinear_form(random_rbm):  # B1
+    rbm = random_rbm(5, 3)
+    v, h = np.array([[1.0, 0, 1, 1, 0]]), np.array([[0.0, 1, 1]])
+    a, b, w = rbm.visible_bias.numpy(), rbm.hidden_bias.numpy(), rbm.kernel.numpy()
+    expected = -(v[0] @ a) - h[0] @ b - v[0] @ w @ h[0]
+    assert rbm.energy(v, h).numpy()[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_boltzmann_distribution_sums_to_one(random_rbm, all_states):  # B3
+    rbm = random_rbm(5, 3)
+    total = np.exp(-energies(rbm, all_states) - enumeration.log_z(rbm)).sum()
+    assert total == pytest.approx(1, rel=1e-12)
+
+
+def test_free_energy_equals_enumerated_marginal(random_rbm, all_states):  # B4, B5
+    rbm = random_rbm(5, 3)
+    marginal = np.exp(-energies(rbm, all_states)).sum(1)
+    np.testing.assert_allclose(
+        rbm.free_energy(all_states(5)), -np.log(marginal), rtol=1e-12, atol=1e-12
+    )
+
+
+def test_log_likelihood_is_equilibrium_minus_clamped_free_energy(random_rbm, all_states):  # B2, B5
+    rbm = random_rbm(5, 3)
+    weights = np.exp(-energies(rbm, all_states))
+    p = weights.sum(1) / weights.sum()
+    data = all_states(5)[[3, 17, 17, 30]]
+    mean_log_p = np.log(p[[3, 17, 17, 30]]).mean()
+    free_energies = -rbm.free_energy(data).numpy().mean() - enumeration.log_z(rbm)
+    assert free_energies == pytest.approx(mean_log_p, rel=1e-12)
+
+
+def test_conditional_means_equal_enumeration(random_rbm, all_states):
+    rbm = random_rbm(4, 3)
+    weights = np.exp(-energies(rbm, all_states))
+    h_mean = (weights / weights.sum(1, keepdims=True)) @ all_states(3)
+    v_mean = (weights / weights.sum(0)).T @ all_states(4)
+    np.testing.assert_allclose(rbm.hidden_mean(all_states(4)), h_mean, rtol=1e-12)
+    np.testing.assert_allclose(rbm.visible_mean(all_states(3)), v_mean, rtol=1e-12)
+
+
+def test_gradient_of_the_clamped_free_energy(random_rbm):  # B8
+    rbm = random_rbm(5, 3)
+    v = np.array([[1.0, 0, 1, 1, 0]])
+    with tf.GradientTape() as tape:
+        free_energy = rbm.free_energy(v)
+    by_kernel, by_visible, by_hidden = tape.gradient(
+        free_energy, [rbm.kernel.value, rbm.visible_bias.value, rbm.hidden_bias.value]
+    )
+    h = rbm.hidden_mean(v).numpy()
+    np.testing.assert_allclose(by_kernel, -v.T @ h, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(by_visible, -v[0])
+    np.testing.assert_allclose(by_hidden, -h[0], rtol=1e-12)
+
+
+def test_gradient_of_the_equilibrium_free_energy_is_a_model_average(random_rbm):  # B9
+    rbm = random_rbm(4, 3)
+    exact = enumeration.moments(rbm)
+    step = 1e-5
+    for variable, average in zip(
+        (rbm.kernel, rbm.visible_bias, rbm.hidden_bias),
+        (exact.correlation, exact.visible, exact.hidden),
+        strict=True,
+    ):
+        value = variable.numpy()
+        for index in np.ndindex(value.shape):
+            log_z = []
+            for sign in (1, -1):
+                moved = value.copy()
+                moved[index] += sign * step
+                variable.assign(moved)
+                log_z.append(enumeration.log_z(rbm))
+            variable.assign(value)
+            slope = (log_z[0] - log_z[1]) / (2 * step)
+            assert slope == pytest.approx(average[index], abs=1e-8)
+
+
+def gap_gradients(rbm, data, model_states):
+    """The gradients that `fit` uses, for given model states instead of the chains'."""
+    data, model_states = (tf.constant(x, rbm.variable_dtype) for x in (data, model_states))
+    variables = [rbm.kernel, rbm.visible_bias, rbm.hidden_bias]
+    with tf.GradientTape() as tape:
+        gap = rbm._free_energy_gap(
+            (data, rbm._hidden_input(data)), (model_states, rbm._hidden_input(model_states))
+        )
+        loss = tf.reduce_mean(gap)
+    gradients = tape.gradient(loss, [variable.value for variable in variables])
+    return float(loss), [gradient.numpy() for gradient in gradients]
+
+
+def test_plain_gap_gradient_equals_autodiff_of_the_free_energies(random_rbm):  # B10
+    rbm = random_rbm(5, 3)
+    rbm.centered = False
+    rng = np.random.default_rng(1)
+    data, model_states = rng.integers(2, size=(4, 5)) * 1.0, rng.integers(2, size=(7, 5)) * 1.0
+    loss, gradients = gap_gradients(rbm, data, model_states)
+    variables = [rbm.kernel.value, rbm.visible_bias.value, rbm.hidden_bias.value]
+    with tf.GradientTape() as tape:
+        expected = tf.reduce_mean(rbm.free_energy(data)) - tf.reduce_mean(
+            rbm.free_energy(model_states)
+        )
+    assert loss == pytest.approx(float(expected), rel=1e-12)
+    for gradient, by_autodiff in zip(gradients, tape.gradient(expected, variables), strict=True):
+        np.testing.assert_allclose(gradient, by_autodiff, rtol=1e-10, atol=1e-12)
+
+
+def test_centred_gradient_is_the_plain_gradient_of_centred_parameters(random_rbm):
+    # E = -(v - mu).a' - (h - lambda).b' - (v - mu) W (h - lambda) with a' = a + W lambda and
+    # b' = b + W^T mu; a step in (W, a', b') moves a by da' - dW lambda, b by db' - dW^T mu.
+    rbm = random_rbm(5, 3)
+    mu, lam = np.full(5, 0.3), np.array([0.2, 0.5, 0.6])
+    rbm.visible_offset.assign(mu)
+    rbm.hidden_offset.assign(lam)
+    rng = np.random.default_rng(1)
+    data, model_states = rng.integers(2, size=(4, 5)) * 1.0, rng.integers(2, size=(7, 5)) * 1.0
+
+    def averages(v):
+        h = rbm.hidden_mean(v).numpy()
+        return (v - mu).T @ (h - lam) / len(v), v.mean(0) - mu, h.mean(0) - lam
+
+    kernel_step, visible_step, hidden_step = (
+        model - real for model, real in zip(averages(model_states), averages(data), strict=True)
+    )
+    expected = kernel_step, visible_step - kernel_step @ lam, hidden_step - kernel_step.T @ mu
+    _, gradients = gap_gradients(rbm, data, model_states)
+    for gradient, value in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(gradient, value, rtol=1e-10, atol=1e-12)
+
+
+def test_gradient_with_exact_samples_of_the_model_vanishes_at_the_model(random_rbm, all_states):
+    # Data and model states both weighted by p(v): moment matching, B9.
+    rbm = random_rbm(4, 2)
+    states = all_states(4)
+    p = np.exp(-rbm.free_energy(states).numpy() - enumeration.log_z(rbm))
+    exact = enumeration.moments(rbm)
+    np.testing.assert_allclose(p @ states, exact.visible, rtol=1e-10)
+    h = rbm.hidden_mean(states).numpy()
+    np.testing.assert_allclose((states * p[:, None]).T @ h, exact.correlation, rtol=1e-10)
+
+
+def transition_matrix(rbm, states):
+    """Exact p(v' | v) of one Gibbs sweep, by summing over hidden states."""
+    h = ((np.arange(2**rbm.num_hidden)[:, None] >> np.arange(rbm.num_hidden)) & 1) * 1.0
+
+    def probabilities(mean, x):  # prod of Bernoulli, (len(mean), len(x))
+        return np.exp(np.log(mean) @ x.T + np.log(1 - mean) @ (1 - x).T)
+
+    up = probabilities(rbm.hidden_mean(states).numpy(), h)
+    return up @ probabilities(rbm.visible_mean(h).numpy(), states)
+
+
+def test_gibbs_step_leaves_the_model_unchanged_and_is_reversible(random_rbm, all_states):
+    rbm = random_rbm(4, 3)
+    states = all_states(4)
+    p = np.exp(-rbm.free_energy(states).numpy() - enumeration.log_z(rbm))
+    flow = p[:, None] * transition_matrix(rbm, states)
+    np.testing.assert_allclose(flow, flow.T, atol=1e-14)
+    np.testing.assert_allclose(flow.sum(0), p, atol=1e-14)
+
+
+def test_gibbs_step_draws_from_its_transition_matrix(random_rbm, all_states):
+    rbm = random_rbm(3, 2)
+    states, num = all_states(3), 20_000
+    row = transition_matrix(rbm, states)[5]
+    v = rbm.gibbs_step(np.repeat(states[5:6], num, 0), seed=0).numpy()
+    counts = np.bincount((v @ [1, 2, 4]).astype(int), minlength=8)
+    assert np.all(np.abs(counts / num - row) < 5 * np.sqrt(row * (1 - row) / num))
+
+
+def test_sample_reaches_the_model_distribution(random_rbm):
+    rbm = random_rbm(5, 3)
+    num = 20_000
+    mean = rbm.sample(num, num_steps=50, seed=1).numpy().mean(0)
+    exact = enumeration.moments(rbm).visible
+    assert np.all(np.abs(mean - exact) < 5 * np.sqrt(exact * (1 - exact) / num))
+
+
+@pytest.mark.parametrize("phase", [PersistentContrastiveDivergence, ContrastiveDivergence])
+def test_negative_phase_does_not_drift_from_exact_samples(random_rbm, all_states, phase):
+    rbm = random_rbm(4, 3)
+    states, num = all_states(4), 20_000
+    p = np.exp(-rbm.free_energy(states).numpy() - enumeration.log_z(rbm))
+    v = states[np.random.default_rng(0).choice(len(states), num, p=p)]
+    layer = phase(num_steps=2, seed=0)
+    if phase is PersistentContrastiveDivergence:
+        layer = phase(num_chains=num, num_steps=2, seed=0)
+    layer.build(3)
+    data_input = rbm._hidden_input(tf.constant(v))
+    if phase is PersistentContrastiveDivergence:
+        h = tf.random.stateless_uniform(data_input.shape, (0, 1), dtype="float64")
+        layer.chains.assign(tf.cast(h < tf.sigmoid(data_input), "float32"))
+    for _ in range(3):
+        sampled, hidden_input = layer(rbm.parameters, data_input, training=True)
+    np.testing.assert_allclose(hidden_input, rbm._hidden_input(sampled), atol=1e-12)
+    exact = enumeration.moments(rbm).visible
+    error = np.abs(sampled.numpy().mean(0) - exact)
+    assert np.all(error < 5 * np.sqrt(exact * (1 - exact) / num))
+
+
+def test_training_raises_the_exact_likelihood_of_bars_and_stripes():
+    from rbm_tf.datasets import bars_and_stripes
+
+    x = bars_and_stripes(3)[0].reshape(-1, 9)
+    rbm = BernoulliRBM(9, 8, seed=0)
+
+    def log_likelihood():
+        return -rbm.free_energy(x).numpy().mean() - enumeration.log_z(rbm)
+
+    schedule = keras.optimizers.schedules.PolynomialDecay(0.3, 1500, 0.0)
+    rbm.compile(keras.optimizers.SGD(schedule), steps_per_execution=50)
+    before = log_likelihood()
+    rbm.fit(np.tile(x, (250, 1)), batch_size=70, epochs=30, verbose=0)
+    assert before < -6
+    assert -np.log(len(x)) - 1 < log_likelihood() < -np.log(len(x))  # 14 images: at most -ln 14
+
+
+def test_fit_takes_what_keras_users_give_it():
+    rng = np.random.default_rng(0)
+    x = (rng.random((60, 6)) < 0.3).astype("float32")
+    rbm = BernoulliRBM(6, 4, seed=0)
+    stop = keras.callbacks.EarlyStopping(monitor="val_loss", patience=50)
+    history = rbm.fit(
+        x,
+        epochs=2,
+        batch_size=25,
+        verbose=0,
+        sample_weight=np.linspace(0, 1, 60),
+        validation_data=x[:20],
+        callbacks=[stop],
+    )
+    assert set(history.history) == {"loss", "free_energy", "val_loss", "val_free_energy"}
+    dataset = tf.data.Dataset.from_tensor_slices(x).batch(20)
+    with pytest.warns(UserWarning, match="shuffle=True"):  # Keras's own, for any Dataset
+        rbm.fit(dataset, epochs=1, verbose=0)
+    sequential = keras.Sequential([rbm, keras.layers.Dense(2)])
+    assert sequential(x).shape == (60, 2)
+    inputs = keras.Input((6,))
+    functional = keras.Model(inputs, keras.layers.Dense(2)(rbm(inputs)))
+    assert functional.predict(x, verbose=0).shape == (60, 2)
+
+
+def test_zero_sample_weight_removes_an_example(random_rbm):
+    rbm = random_rbm(5, 3)
+    rng = np.random.default_rng(0)
+    data = tf.constant(rng.integers(2, size=(4, 5)) * 1.0)
+
+    def gradient(x, weight):
+        rbm.negative_phase.random_state.assign([7, 7])
+        with tf.GradientTape() as tape:
+            loss = rbm.compute_loss(x, sample_weight=weight, training=False)
+        return tape.gradient(loss, rbm.kernel.value).numpy()
+
+    weighted = gradient(data, tf.constant([2.0, 2.0, 0.0, 0.0]))
+    np.testing.assert_allclose(weighted, gradient(data[:2], None), rtol=1e-10, atol=1e-12)
+
+
+def test_first_fit_sets_visible_bias_to_log_odds_and_keeps_constant_pixels_finite():
+    x = np.zeros((50, 3), "float32")
+    x[:, 1], x[:25, 2] = 1, 1
+    rbm = BernoulliRBM(3, 2, seed=0)
+    rbm.adapt(x)
+    np.testing.assert_allclose(rbm.visible_bias, np.log([1 / 51, 51, 1]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(rbm.visible_offset, [0, 1, 0.5])
+    rbm.fit(x, epochs=1, verbose=0)
+    assert np.all(np.isfinite(rbm.kernel.numpy()))
+
+
+def test_saved_model_goes_on_exactly_where_it_stopped(tmp_path):
+    x = (np.random.default_rng(0).random((40, 6)) < 0.3).astype("float32")
+    keras.utils.set_random_seed(0)
+    rbm = BernoulliRBM(6, 4, negative_phase=PersistentContrastiveDivergence(20, 2, seed=3), seed=1)
+    rbm.fit(x, epochs=2, verbose=0, shuffle=False)
+    rbm.save(tmp_path / "rbm.keras")
+    loaded = keras.models.load_model(tmp_path / "rbm.keras")  # safe mode
+    assert loaded.get_config() == rbm.get_config()
+    for model in (rbm, loaded):
+        model.fit(x, epochs=2, verbose=0, shuffle=False)
+    for weight, loaded_weight in zip(rbm.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), loaded_weight.numpy())
+
+
+def test_export_serves_the_hidden_means(tmp_path):
+    rbm = BernoulliRBM(6, 4, seed=0)
+    rbm.export(tmp_path / "rbm", verbose=False)
+    v = np.ones((2, 6), "float32")
+    exported = tf.saved_model.load(tmp_path / "rbm")
+    np.testing.assert_allclose(exported.serve(v), rbm.hidden_mean(v), rtol=1e-6)
+
+
+def test_mixed_precision_trains_with_float32_free_energies():
+    x = (np.random.default_rng(0).random((60, 6)) < 0.3).astype("float32")
+    rbm = BernoulliRBM(6, 4, seed=0, dtype="mixed_bfloat16")
+    rbm.fit(x, epochs=1, verbose=0)
+    assert rbm(x).dtype == tf.bfloat16
+    assert rbm.free_energy(x).dtype == tf.float32
+    wide = BernoulliRBM(6, 4, seed=0)
+    wide.set_weights(rbm.get_weights())
+    np.testing.assert_allclose(rbm.free_energy(x), wide.free_energy(x), rtol=2e-2)
+
+
+def test_same_seed_gives_the_same_numbers(random_rbm):
+    rbm = random_rbm(6, 4)
+    np.testing.assert_array_equal(rbm.sample(5, 20, seed=1), rbm.sample(5, 20, seed=1))
+    assert np.any(rbm.sample(5, 20, seed=1) != rbm.sample(5, 20, seed=2))
+    v = np.ones((50, 6))
+    np.testing.assert_array_equal(rbm.gibbs_step(v, seed=1), rbm.gibbs_step(v, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (np.zeros((5, 2, 3)), "Flatten images"),
+        (np.zeros((5, 7)), "Flatten images"),
+        (np.full((5, 6), 255.0), "divide 8-bit images by 255"),
+        (np.full((5, 6), np.nan), "without NaN"),
+        (np.zeros((0, 6)), "no data"),
+    ],
+)
+def test_wrong_data_are_refused_with_the_remedy(data, message):
+    with pytest.raises(ValueError, match=message):
+        BernoulliRBM(6, 4).fit(data, verbose=0)
+
+
+def test_wrong_sizes_are_refused():
+    for sizes in ((0, 4), (4, 0)):
+        with pytest.raises(ValueError, match="at least one visible and one hidden"):
+            BernoulliRBM(*sizes)
+    with pytest.raises(ValueError, match=r"shape \(batch, 6\)"):
+        BernoulliRBM(6, 4).free_energy(np.zeros((2, 5)))
+    with pytest.raises(ValueError, match="num_steps"):
+        ContrastiveDivergence(num_steps=0)
+    with pytest.raises(ValueError, match="num_chains"):
+        PersistentContrastiveDivergence(num_chains=0)
+    with pytest.raises(ValueError, match="num_samples and num_steps"):
+        BernoulliRBM(6, 4).sample(0)

@@ -1,0 +1,107 @@
+"""The command line: python -m vae_keras demo | train | evaluate | sample."""
+
+from rbm_tf import command_line
+
+
+def demo(options):
+    """Train the post's VAE on digits, and print every estimate of ln p(x) beside a reference."""
+    from vae_keras.demo import run_demo
+
+    run_demo(options)
+
+
+def train(options):
+    """Train a VAE and save it as vae.keras."""
+    import keras
+
+    from vae_keras import networks
+    from vae_keras.vae import VAE
+
+    (x, _), _ = command_line.load_data(options)
+    shape, latent_dim = x.shape[1:], options.latent
+    if options.network == "conv":
+        encoder = networks.conv_encoder(shape, latent_dim)
+        decoder = networks.conv_decoder(shape, latent_dim)
+    else:
+        encoder = networks.dense_encoder(shape, latent_dim, (options.hidden,))
+        decoder = networks.dense_decoder(shape, latent_dim, (options.hidden,))
+    vae = VAE(encoder, decoder, seed=options.seed)
+    num_batches = -(-len(x) // options.batch_size)
+    vae.compile(
+        keras.optimizers.Adam(options.learning_rate), steps_per_execution=min(num_batches, 100)
+    )
+    path = options.output / "vae.keras"
+    command_line.fit(vae, path, options.epochs, x=x, batch_size=options.batch_size)
+    text = f"Saved {path}. Its log-likelihood: python -m vae_keras evaluate {path}"
+    command_line.show(options, {"model": str(path)}, [text], "vae_train")
+
+
+def evaluate(options):
+    """Print the ELBO and importance-weighted estimates of the mean log-likelihood of test data."""
+    from vae_keras.demo import estimate_rows, mean_columns
+    from vae_keras.vae import VAE
+
+    vae = command_line.load_model(options.model, VAE)
+    _, (x, _) = command_line.load_data(options)
+    x = x[: options.num_images]
+    rows = estimate_rows(vae, x, options.num_samples, options.seed)
+    title = (
+        f"Mean ln p(x) of {len(x)} test images, nats ({options.dataset}, pixels: "
+        f"{options.binarization})\n"
+    )
+    text = title + command_line.table(rows, mean_columns(rows))
+    command_line.show(options, rows, [text], "vae_evaluate")
+
+
+def sample(options):
+    """Draw images from the prior; write them as vae_samples.npy and, if they are flat, .png."""
+    import numpy as np
+
+    from rbm_tf.plotting import save_images
+    from vae_keras.vae import VAE
+
+    vae = command_line.load_model(options.model, VAE)
+    images = np.asarray(vae.generate(options.num, seed=options.seed))
+    np.save(options.output / "vae_samples.npy", images)
+    files = [str(options.output / "vae_samples.npy")]
+    if images.ndim == 3:
+        save_images(options.output / "vae_samples.png", images, "Means of p(x|z), z from the prior")
+        files.append(str(options.output / "vae_samples.png"))
+    command_line.show(options, {"files": files}, ["Wrote " + ", ".join(files)], "vae_sample")
+
+
+def _train_options(parser):
+    at_least = command_line.at_least
+    parser.add_argument("--network", choices=("dense", "conv"), default="dense")
+    parser.add_argument("--latent", type=at_least(1), default=2, help="latent variables")
+    parser.add_argument("--hidden", type=at_least(1), default=256, help="units of a dense layer")
+    command_line.add_training_options(parser, epochs=100, batch_size=100, learning_rate=0.001)
+
+
+def _evaluate_options(parser):
+    at_least = command_line.at_least
+    parser.add_argument("--num-samples", type=at_least(10), default=1000, help="of z, per image")
+    parser.add_argument("--num-images", type=at_least(1), default=1000, help="test images at most")
+
+
+ACTIONS = {
+    "demo": (demo, "train on digits; every estimate of ln p(x) beside a reference"),
+    "train": (train, "train a VAE and save it"),
+    "evaluate": (evaluate, "estimate the log-likelihood of a saved VAE"),
+    "sample": (sample, "draw images from a saved VAE"),
+}
+
+
+def main(arguments=None):
+    """Run the command line."""
+    parser = command_line.build_parser(
+        "python -m vae_keras",
+        "Variational autoencoders.",
+        ACTIONS,
+        {"train": _train_options, "evaluate": _evaluate_options},
+    )
+    command_line.run(parser, arguments)
+
+
+if __name__ == "__main__":
+    main()
