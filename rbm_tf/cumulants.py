@@ -32,8 +32,8 @@ def sample_cumulants(x, max_order, axis=0):
     Reference: Kendall and Stuart, The Advanced Theory of Statistics 1, section 12; B22.
 
     Example:
-        >>> sample_cumulants([1.0, 2.0, 3.0, 6.0], max_order=3).numpy()
-        array([3.      , 4.666667, 12.      ], dtype=float32)
+        >>> sample_cumulants([1.0, 2.0, 3.0, 6.0], max_order=3).numpy().round(3)
+        array([ 3.   ,  4.667, 12.   ], dtype=float32)
     """
     x = _float_tensor(x)
     _check_order(max_order)
@@ -171,8 +171,8 @@ def generating_function(t, x, log_weights=0.0):
     Reference: B21.
 
     Example:
-        >>> float(generating_function(1.0, [0.0, 1.0]))  # ln((1 + e) / 2)
-        0.6201145648956299
+        >>> round(float(generating_function(1.0, [0.0, 1.0])), 4)  # ln((1 + e) / 2)
+        0.6201
     """
     x = _float_tensor(x)
     log_weights = tf.zeros_like(x) + tf.cast(log_weights, x.dtype)
@@ -196,7 +196,7 @@ def derivatives(function, max_order, at=0.0):
     Reference: B21 and B22.
 
     Example:
-        >>> derivatives(lambda t: t + 2.0 * t**2, max_order=3).numpy()  # a Gaussian's
+        >>> derivatives(lambda t: t + 2.0 * t * t, max_order=3).numpy()  # a Gaussian's
         array([1., 4., 0.], dtype=float32)
     """
     at = _float_tensor(at)

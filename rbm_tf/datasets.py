@@ -138,6 +138,9 @@ def load_mnist(binarization="none", seed=None, path=None):
         OSError: if there is no path and the download fails; it says where to put the file.
 
     Reference: LeCun, Cortes and Burges (1998), The MNIST Database of Handwritten Digits.
+
+    Example:
+        >>> (x_train, y_train), _ = load_mnist("bernoulli", seed=0)  # doctest: +SKIP
     """
     return _load_idx("mnist", "MNIST_PATH", binarization, seed, path)
 
@@ -155,6 +158,9 @@ def load_fashion_mnist(binarization="none", seed=None, path=None):
         OSError: if there is no path and the download fails; it says where to put the file.
 
     Reference: Xiao, Rasul and Vollgraf (2017), Fashion-MNIST.
+
+    Example:
+        >>> (x_train, y_train), _ = load_fashion_mnist(path="fashion.npz")  # doctest: +SKIP
     """
     return _load_idx("fashion_mnist", "FASHION_MNIST_PATH", binarization, seed, path)
 
@@ -198,7 +204,7 @@ def _read_arrays(path):
         else:
             with np.load(path) as file:
                 arrays = {key: file[key] for key in _IDX_FILES}
-    except (KeyError, OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (KeyError, OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} must be a .npz file with the arrays {', '.join(_IDX_FILES)}, or a folder with "
             f"{', '.join(_IDX_FILES.values())}: {error}"

@@ -70,6 +70,7 @@ class BernoulliRBM(keras.Model):
         self(tf.zeros((1, num_visible)))  # export needs a model that has been called
         self.supports_jit = bool(tf.config.list_physical_devices("GPU"))  # XLA is slow on CPUs
         self.compile(optimizer=keras.optimizers.SGD(0.05))
+        self.optimizer.build(self.trainable_variables)  # so that an untrained model saves whole
 
     def _add_parameters(self):
         def add(name, shape, initializer, trainable):

@@ -247,8 +247,7 @@ def test_fit_takes_what_keras_users_give_it():
     )
     assert set(history.history) == {"loss", "free_energy", "val_loss", "val_free_energy"}
     dataset = tf.data.Dataset.from_tensor_slices(x).batch(20)
-    with pytest.warns(UserWarning, match="shuffle=True"):  # Keras's own, for any Dataset
-        rbm.fit(dataset, epochs=1, verbose=0)
+    rbm.fit(dataset, epochs=1, verbose=0)
     sequential = keras.Sequential([rbm, keras.layers.Dense(2)])
     assert sequential(x).shape == (60, 2)
     inputs = keras.Input((6,))

@@ -51,6 +51,7 @@ class VAE(keras.Model):
         self._kl_tracker = keras.metrics.Mean(name="kl")
         self.latent_dim, self._input_dims = self._check_networks()
         self.compile(optimizer="adam")
+        self.optimizer.build(self.trainable_variables)  # so that an untrained model saves whole
 
     def _check_networks(self):
         """Call the model once on zeros: this builds it, and finds networks that do not fit."""

@@ -1,0 +1,48 @@
+import pathlib
+
+import jupytext
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+SOURCES = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("[0-9]*.py"))
+MAX_BYTES = 500_000
+MAX_LINES = 15
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_executed_twin_holds_the_same_cells_and_ran_without_error(source):
+    twin_path = source.with_suffix(".ipynb")
+    assert twin_path.stat().st_size <= MAX_BYTES
+    cells, twin = jupytext.read(source).cells, nbformat.read(twin_path, as_version=4).cells
+    assert [(cell.cell_type, cell.source) for cell in cells] == [
+        (cell.cell_type, cell.source) for cell in twin
+    ], f"run: jupytext --to ipynb --execute {source.name}"
+    code = [cell for cell in twin if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    streams = [
+        out for cell in code for out in cell.outputs if out.output_type in ("error", "stream")
+    ]
+    assert not any(out.output_type == "error" for out in streams)
+    assert not any(out.get("name") == "stderr" for out in streams)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_notebook_has_short_cells_checks_a_picture_and_solutions(source):
+    cells = jupytext.read(source).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    for cell in code:
+        assert len(cell.source.splitlines()) <= MAX_LINES, cell.source
+    text = "\n".join(cell.source for cell in cells)
+    assert "assert" in "\n".join(cell.source for cell in code)
+    assert "plt." in text
+    assert any("solution" in cell.metadata.get("tags", []) for cell in code)
+    for heading in ("What you will do", "Summary", "Exercises"):
+        assert heading.lower() in text.lower(), heading
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_notebook_runs_from_top_to_bottom(source, tmp_path):
+    notebook = jupytext.read(source)
+    kernel = {"kernel_name": "python3", "timeout": 600}
+    NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}, **kernel).execute()
