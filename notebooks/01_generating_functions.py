@@ -70,7 +70,7 @@ probability = 0.3  # of the two-point variable in section 8
 num_samples, num_repeats = 200, 4000
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
-plt.rcParams.update({"figure.dpi": 90, "axes.spines.top": False, "axes.spines.right": False})
+plt.rcParams.update({"figure.dpi": 88, "axes.spines.top": False, "axes.spines.right": False})
 plt.rcParams.update({"legend.frameon": False, "axes.titlesize": 11, "figure.autolayout": True})
 
 
@@ -289,7 +289,7 @@ panels = [
     ("Entropy $S$", "$S$ (nats)", curve.entropy, auto_entropy, green),
     ("Heat capacity $C$", "$C$ (nats)", curve.heat_capacity, auto_heat_capacity, orange),
 ]
-figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.3))
+figure, axes = plt.subplots(1, 3, figsize=(10, 3.3))
 for axis, (title, ylabel, exact_curve, auto_points, colour) in zip(axes, panels, strict=True):
     axis.plot(beta_curve, exact_curve, color=colour, label="exact enumeration")
     axis.plot(beta_points, auto_points, "o", color="black", ms=4, label="derivatives of $\\ln Z$")
@@ -442,7 +442,7 @@ for t in (-0.4, 0.3, 1.7):
 
 # %%
 bins = np.arange(-9, 13, 1.0)
-figure, axes = plt.subplots(1, 4, figsize=(10.5, 3), sharex=True)
+figure, axes = plt.subplots(1, 4, figsize=(10, 3), sharex=True)
 for axis, beta in zip(axes, (0.0, 0.3, 1.0, 2.5), strict=True):
     p = probabilities(beta)
     spread = math.sqrt(p @ energies**2 - (p @ energies) ** 2)
@@ -543,7 +543,7 @@ print(f"sum of parameter x derivative = {sum_rule:.6f} nats = -<E>")
 push = np.linspace(-4, 4, 81)  # J_6, nats
 tilted = tf.nn.softmax(-energies + push[:, np.newaxis] * v[:, 5], axis=-1).numpy()  # (81, 1024)
 pairs = np.where(np.eye(len(units)), np.nan, covariance)
-figure, axes = plt.subplots(1, 2, figsize=(10.5, 4))
+figure, axes = plt.subplots(1, 2, figsize=(10, 4))
 figure.colorbar(axes[0].imshow(pairs, cmap="RdBu_r", vmin=-0.1, vmax=0.1), ax=axes[0])
 axes[0].set_xticks(range(len(units)), units)
 axes[0].set_yticks(range(len(units)), units)
@@ -702,26 +702,27 @@ def draw_polynomials(axis):
 
 
 # %%
-real, imaginary = np.meshgrid(np.linspace(-1.5, 1.5, 201), np.linspace(-1.5, 1.5, 201))
-height = np.log(np.abs(weights @ np.exp(np.outer(minus_energy, real + 1j * imaginary))))
-figure, axes = plt.subplots(1, 2, figsize=(10.5, 4.2), width_ratios=[1.25, 1])
+side = np.linspace(-1.5, 1.5, 241)
+plane = side + 1j * side[:, np.newaxis]  # complex t, (241, 241)
+phase = np.angle([weights @ np.exp(np.outer(minus_energy, row)) for row in plane], deg=True)
+figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), width_ratios=[1.25, 1])
 draw_polynomials(axes[0])
-levels = np.linspace(-5, 5, 21)
-image = axes[1].contourf(
-    real, imaginary, height.reshape(real.shape), levels, cmap="viridis", extend="both"
-)
-axes[1].add_patch(plt.Circle((0, 0), radius, fill=False, color="white", lw=1.5))
-axes[1].plot([zero.real] * 2, [zero.imag, -zero.imag], "o", mfc="none", mec=orange, ms=16, mew=1.5)
-label(axes[1], "Circle of convergence, nearest zeros", "real part of $t$", "imaginary part of $t$")
+colours = plt.get_cmap("twilight_shifted", 12)  # 30 degrees each
+image = axes[1].pcolormesh(side, side, phase, cmap=colours, vmin=-180, vmax=180)
 axes[1].set_aspect("equal")
-figure.colorbar(image, ax=axes[1], label=r"$\ln\,|\langle e^{-t(E - \langle E\rangle)}\rangle|$")
+axes[1].add_patch(plt.Circle((0, 0), radius, fill=False, lw=1.5))
+axes[1].plot([zero.real] * 2, [zero.imag, -zero.imag], "o", mfc="none", mec=green, ms=16, mew=2.5)
+label(axes[1], "Circle of convergence, nearest zeros", "real part of $t$", "imaginary part of $t$")
+bar = figure.colorbar(image, ax=axes[1], ticks=range(-180, 181, 60))
+bar.set_label(r"phase of $M(t) = \langle e^{-t(E - \langle E\rangle)}\rangle$ (degrees)")
 plt.show()
 
 # %% [markdown]
-# Inside the circle the higher orders improve on the lower ones. Outside, more terms make it worse
-# in the end: order 20 hugs the curve up to the edge of the shaded region and then leaves almost
-# vertically. Nothing on the real axis warns of it. The two ringed wells on the circle, zeros of $Z$,
-# are the reason; the other zeros lie further out.
+# Left: inside the circle the higher orders improve on the lower ones. Outside, more terms make it
+# worse in the end: order 20 hugs the curve up to the edge of the shaded region and then leaves
+# almost vertically. Nothing on the real axis warns of it. Right: the colour is the phase of $M(t)$.
+# Walk round a zero and every colour passes by. Two such points, ringed, lie on the circle: they are
+# the reason. The others are further out.
 #
 # ## 8. When it fails: a variable with two values
 #
@@ -905,7 +906,7 @@ assert np.all(off > 5)
 print("naive: below the exact value by", off.round(), "standard errors")
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(10.5, 3.6))
+figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
 axes[0].bar(range(1, 5), exact_kappa, color=blue, alpha=0.45, label="exact")
 axes[0].errorbar(range(1, 5), estimates[:, 0], error_bar, fmt="ko", capsize=4, label="one estimate")
 axes[0].axhline(0, color="black", lw=0.8)

@@ -36,13 +36,15 @@ def run_demo(options):
         "method": "",
         "ln Z": ".3f",
         "s.e.": ".3f",
+        "ESS": ".0f",
         "error": "+.3f",
         "bound": "",
         "seconds": ".2f",
     }
     tables = [
         "ln Z of an RBM with 64 visible and 16 hidden units, in nats\n"
-        + command_line.table(rows, formats),
+        + command_line.table(rows, formats)
+        + "\ns.e.: standard error, not to be trusted where ESS, the effective sample size, is small",
         "The trained model at beta = 1, exact\n"
         + command_line.table(facts, {"quantity": "", "nats": ".3f"}),
         f"Figures, numbers and the model are in {options.output}/",
@@ -85,6 +87,8 @@ def compare(rbm, seed):
         else:
             value, error = -float(result), None
         rows.append(_row(name, value, error, log_z, bound, seconds))
+        if error is not None:
+            rows[-1]["ESS"] = result.effective_sample_size
     return rows
 
 

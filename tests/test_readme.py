@@ -1,0 +1,27 @@
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_python_examples_run_one_after_another(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    assert len(blocks) == 3
+    elbo, order_two = map(float, capsys.readouterr().out.split()[:2])
+    assert elbo < order_two < 0
+    assert names["classifier"](names["x_test"].reshape(-1, 64)).shape == (360, 10)
+
+
+def test_links_lead_to_files():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_commands_are_targets_of_the_makefile():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
+        assert f"\n{target}: " in makefile
