@@ -17,7 +17,7 @@
 # A *generating function* is a single function whose derivatives are the quantities you want. This
 # chapter shows, on a model small enough to sum exactly, that $\ln Z$ is one. Differentiate it with
 # respect to the inverse temperature and you get energies and their fluctuations; with respect to
-# a field, averages and covariances of the units; with respect to a weight, the statistics that
+# a field on the units, their averages and covariances; with respect to a weight, the statistics that
 # learning needs. The same machinery, cumulants, later gives the variational bound and its
 # corrections.
 #
@@ -37,7 +37,7 @@
 # - how far a cumulant series can be trusted: up to the nearest complex zero.
 #
 # **What you need**: derivatives and Taylor series, probability up to expectation and variance,
-# and some Python. No physics is assumed.
+# and some Python, with this project installed. No physics is assumed.
 #
 # **Time**: about 75 minutes, and as much again for the exercises. The code runs in well under a
 # minute.
@@ -140,7 +140,7 @@ states = np.array(list(itertools.product([0.0, 1.0], repeat=num_visible + num_hi
 v, h = states[:, :num_visible], states[:, num_visible:]
 energies = rbm.energy(v, h).numpy()  # (1024,), nats
 print(f"{len(states)} states, {states.shape[1]} units each")
-print(f"784 visible and 500 hidden units would have 10^{1284 * math.log10(2):.1f}")
+print(f"784 visible and 500 hidden units would have 10^{1284 * math.log10(2):.1f} states")
 print(f"lowest energy {np.min(energies):.3f} nats, highest {np.max(energies):.3f} nats")
 
 
@@ -156,9 +156,16 @@ def probabilities(beta):
 
 
 # %% [markdown]
-# **Check against the exact result.** The library sums $Z$ in another way: it enumerates the smaller
-# layer only and sums over the other in closed form. That closed form is the *clamped free energy*
-# $F_c(v) = -\ln \sum_h e^{-E(v, h)}$, which gives $Z = \sum_v e^{-F_c(v)}$ and the log likelihood
+# **Check against the exact result.** The library sums $Z$ in another way: it enumerates one layer
+# only and sums over the other in closed form. In (B1) the hidden units do not interact with each
+# other, so for a given $v$ the sum over $h$ is a product of sums over one unit:
+#
+# $$\sum_{h} e^{-E(v, h)} = e^{a \cdot v} \prod_j \sum_{h_j = 0}^{1} e^{h_j (b_j + \sum_i v_i W_{ij})}
+#   = e^{a \cdot v} \prod_j \left( 1 + e^{b_j + \sum_i v_i W_{ij}} \right)
+#   \equiv e^{-F_c(v)} . \tag{1.2}$$
+#
+# $F_c(v)$ is the *clamped free energy*: the free energy of the hidden units while $v$ is held fixed.
+# It gives $Z = \sum_v e^{-F_c(v)}$, and from $p(v) = e^{-F_c(v)} / Z$ the log likelihood
 #
 # $$\ln p(v) = -F_c(v) + F_{\rm eq}, \qquad F_{\rm eq} = -\ln Z . \tag{B5}$$
 #
@@ -225,7 +232,7 @@ assert agree(by_derivative, by_library)
 # $$\frac{d \langle E \rangle_\beta}{d\beta}
 #   = \underbrace{-\frac{1}{Z} \sum_{v, h} E^2 e^{-\beta E}}_{-\langle E^2 \rangle}
 #   \;\underbrace{-\;\frac{1}{Z^2} \frac{dZ}{d\beta} \sum_{v, h} E\, e^{-\beta E}}_{
-#     +\langle E \rangle \langle E \rangle \text{ by (2.1) and (B6a)}}
+#     {} + \langle E \rangle \langle E \rangle \text{ by (2.1) and (B6a)}}
 #   = -\left( \langle E^2 \rangle - \langle E \rangle^2 \right) . \tag{3.1}$$
 #
 # The bracket is the variance of the energy. Writing $\langle\!\langle E^2 \rangle\!\rangle$ for it
@@ -312,7 +319,7 @@ print(f"heat capacity peaks at beta = {beta_curve[peak]:.3f}: {curve.heat_capaci
 #
 # $$M(t) = \langle e^{t x} \rangle = \sum_{n=0}^{\infty} \frac{t^n}{n!} \langle x^n \rangle
 #   = 1 + \langle x \rangle t + \langle x^2 \rangle \frac{t^2}{2}
-#     + \langle x^3 \rangle \frac{t^3}{6} + \langle x^4 \rangle \frac{t^4}{24} + \dots \tag{4.1}$$
+#     {} + \langle x^3 \rangle \frac{t^3}{6} + \langle x^4 \rangle \frac{t^4}{24} + \dots \tag{4.1}$$
 #
 # Its logarithm is the *cumulant generating function* $K(t)$, and the **cumulants**
 # $\kappa_n = \langle\!\langle x^n \rangle\!\rangle$ are *defined* as its Taylor coefficients:
@@ -321,8 +328,9 @@ print(f"heat capacity peaks at beta = {beta_curve[peak]:.3f}: {curve.heat_capaci
 #   = \sum_{n=1}^{\infty} \frac{t^n}{n!} \langle\!\langle x^n \rangle\!\rangle , \qquad
 #   \langle\!\langle x^n \rangle\!\rangle = \frac{d^n K}{dt^n} \bigg|_{t=0} \;} \tag{B21}$$
 #
-# The derivative is with respect to $t$, and $x$ is averaged over. (The sum starts at $n = 1$
-# because $K(0) = \ln 1 = 0$.)
+# The derivative is with respect to $t$ (the post prints $d/dx$, a slip: $x$ is averaged over). The
+# sum starts at $n = 1$ because $K(0) = \ln 1 = 0$. All this needs $M(t)$ to be finite near $t = 0$,
+# as it always is for a variable with finitely many values.
 #
 # **The first four cumulants.** Write $m_n = \langle x^n \rangle$ and $M = 1 + u$, so that
 # $u = m_1 t + \tfrac12 m_2 t^2 + \tfrac16 m_3 t^3 + \tfrac1{24} m_4 t^4 + \dots$ Its powers, up to
@@ -330,7 +338,7 @@ print(f"heat capacity peaks at beta = {beta_curve[peak]:.3f}: {curve.heat_capaci
 #
 # $$\begin{aligned}
 # u^2 &= m_1^2\, t^2 + m_1 m_2\, t^3 + \left( \tfrac14 m_2^2 + \tfrac13 m_1 m_3 \right) t^4
-#        + \dots \\
+#        {} + \dots \\
 # u^3 &= m_1^3\, t^3 + \tfrac32 m_1^2 m_2\, t^4 + \dots \\
 # u^4 &= m_1^4\, t^4 + \dots
 # \end{aligned} \tag{4.2}$$
@@ -343,7 +351,7 @@ print(f"heat capacity peaks at beta = {beta_curve[peak]:.3f}: {curve.heat_capaci
 # t^2 &: \quad \tfrac12 m_2 - \tfrac12 m_1^2 \\
 # t^3 &: \quad \tfrac16 m_3 - \tfrac12 m_1 m_2 + \tfrac13 m_1^3 \\
 # t^4 &: \quad \tfrac1{24} m_4 - \tfrac18 m_2^2 - \tfrac16 m_1 m_3 + \tfrac12 m_1^2 m_2
-#        - \tfrac14 m_1^4
+#        {} - \tfrac14 m_1^4
 # \end{aligned} \tag{4.3}$$
 #
 # By (B21), $\kappa_n$ is $n!$ times the coefficient of $t^n$. So multiply by 1, 2, 6 and 24:
@@ -352,10 +360,10 @@ print(f"heat capacity peaks at beta = {beta_curve[peak]:.3f}: {curve.heat_capaci
 # \langle\!\langle x \rangle\!\rangle &= \langle x \rangle \\
 # \langle\!\langle x^2 \rangle\!\rangle &= \langle x^2 \rangle - \langle x \rangle^2 \\
 # \langle\!\langle x^3 \rangle\!\rangle &= \langle x^3 \rangle
-#   - 3 \langle x \rangle \langle x^2 \rangle + 2 \langle x \rangle^3 \\
+#   {} - 3 \langle x \rangle \langle x^2 \rangle + 2 \langle x \rangle^3 \\
 # \langle\!\langle x^4 \rangle\!\rangle &= \langle x^4 \rangle
-#   - 4 \langle x \rangle \langle x^3 \rangle - 3 \langle x^2 \rangle^2
-#   + 12 \langle x \rangle^2 \langle x^2 \rangle - 6 \langle x \rangle^4
+#   {} - 4 \langle x \rangle \langle x^3 \rangle - 3 \langle x^2 \rangle^2
+#   {} + 12 \langle x \rangle^2 \langle x^2 \rangle - 6 \langle x \rangle^4
 # \end{aligned}} \tag{B22}$$
 #
 # The first cumulant is the mean, the second the variance. The double bracket of $x^2$ is *not* an
@@ -411,7 +419,7 @@ print("cumulants of the die:", by_hand.round(6))
 # and hence
 #
 # $$\ln Z(\beta + t) = \ln Z(\beta)
-#   + \sum_{n=1}^{\infty} \frac{(-t)^n}{n!} \langle\!\langle E^n \rangle\!\rangle_\beta ,
+#   {} + \sum_{n=1}^{\infty} \frac{(-t)^n}{n!} \langle\!\langle E^n \rangle\!\rangle_\beta ,
 #   \qquad
 #   \boxed{\; \frac{d^n \ln Z}{d\beta^n} = (-1)^n \langle\!\langle E^n \rangle\!\rangle_\beta \;}
 #   \tag{5.3}$$
@@ -456,15 +464,14 @@ plt.show()
 
 # %% [markdown]
 # The same 1,024 states, tilted more and more towards low energy (each panel has its own vertical
-# scale). At $\beta = 0$ the histogram just
-# counts states. As $\beta$ grows the mean moves left, at a speed given by the variance, and the
-# distribution piles up against the lowest energy; its third cumulant is positive because the only
-# tail that is left is the one to the right.
+# scale). At $\beta = 0$ the histogram just counts states. As $\beta$ grows the mean moves left, at a
+# speed given by the variance, and the distribution piles up against the lowest energy; its third
+# cumulant is positive because the only tail that is left is the one to the right.
 #
 # ## 6. Sources and weights
 #
 # Temperature is not the only thing to differentiate with respect to. Add a *source* $J_i$ for every
-# visible unit (and a $K_j$ for every hidden unit, in the same way):
+# visible unit (and, in the same way, for every hidden unit):
 #
 # $$E_J(v, h) = E(v, h) - \sum_i J_i v_i , \qquad
 #   Z(J) = \sum_{v, h} e^{-E(v, h) + \sum_i J_i v_i} \quad (\beta = 1). \tag{6.1}$$
@@ -497,7 +504,7 @@ plt.show()
 # complete:
 #
 # $$\sum_i a_i \frac{\partial \ln Z}{\partial a_i} + \sum_j b_j \frac{\partial \ln Z}{\partial b_j}
-#   + \sum_{ij} W_{ij} \frac{\partial \ln Z}{\partial W_{ij}}
+#   {} + \sum_{ij} W_{ij} \frac{\partial \ln Z}{\partial W_{ij}}
 #   = \Big\langle \sum_i a_i v_i + \sum_j b_j h_j + \sum_{ij} v_i W_{ij} h_j \Big\rangle
 #   = -\langle E \rangle . \tag{6.5}$$
 #
@@ -567,7 +574,7 @@ plt.show()
 # Set $t = 1$ in (B21). If $x$ is *small*, a few cumulants should be enough:
 #
 # $$\ln \langle e^{x} \rangle = \kappa_1 + \frac{\kappa_2}{2} + \frac{\kappa_3}{6}
-#   + \frac{\kappa_4}{24} + \dots \tag{7.1}$$
+#   {} + \frac{\kappa_4}{24} + \dots \tag{7.1}$$
 #
 # The function `log_expectation` adds up as many terms as it is given. Two distributions show the
 # series at its best.
@@ -681,9 +688,7 @@ exact_log_z = np.array([log_z(beta_0 + value) for value in t])
 error, inside = np.abs(polynomials - exact_log_z), np.abs(t) < radius / 2
 near, far = error[:, inside].max(1), error[:, np.abs(t) > radius].max(1)
 for n in (1, 2, 3, 4, 20):
-    print(
-        f"order {n:2d}: error up to {near[n - 1]:.1e} within R/2, {far[n - 1]:.1e} beyond R (nats)"
-    )
+    print(f"order {n:2d}: error within R/2 {near[n - 1]:.1e}, beyond R {far[n - 1]:.1e} nats")
 assert near[0] > near[1] > near[2] > near[3] > near[19]  # inside: better and better
 assert far[19] > 10 * far[:4].max()  # outside: worse in the end
 
@@ -747,7 +752,7 @@ print("order        s = 3            s = 4")
 for order in (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 40, 60):
     print(f"{order:5d} {sums[3.0][order - 1]:12.3f} {sums[4.0][order - 1]:16.3f}")
 print(f"exact {exact_value[3.0]:12.3f} {exact_value[4.0]:16.3f}")
-assert sums[3.0][0] < exact_value[3.0] < sums[3.0][2]  # order 1 is a bound, order 3 is not
+assert sums[3.0][0] < sums[3.0][1] < exact_value[3.0] and sums[4.0][1] > exact_value[4.0]
 last_bad = 1 + np.flatnonzero(np.abs(sums[3.0] - exact_value[3.0]) > 0.01)[-1]
 print(f"s = 3: the last order with an error above 0.01 nats is {last_bad}")
 print(f"s = 4: the best order is {1 + np.argmin(np.abs(sums[4.0] - exact_value[4.0]))}")
@@ -827,17 +832,19 @@ plt.show()
 #
 # - The series is an expansion in the *spread* of $x$. Make $x$ vary less and it gets better.
 # - Order 1 is special. By Jensen's inequality $\langle e^x \rangle \ge e^{\langle x \rangle}$, so
-#   $\ln \langle e^x \rangle \ge \kappa_1$ always. No other truncation is a bound: here orders 3
-#   and 5 err on opposite sides.
+#   $\ln \langle e^x \rangle \ge \kappa_1$ always. No other order is a bound. For small $x$ the error
+#   of order $N$ is $\kappa_{N+1} / (N+1)!$, and of all these cumulants only the variance $\kappa_2$
+#   has a definite sign. In the table, order 2 is below the exact value for $s = 3$ and above it for
+#   $s = 4$.
 # - A higher order is not a better order, unless you know where the zeros are.
 #
 # ## 9. Cumulants from samples
 #
 # A larger model cannot be enumerated, and cumulants must be estimated from $n$ independent samples
-# $x_1, \dots, x_n$. The obvious way is to put sample averages into (B22). Call the results
-# $\hat m_r = \frac1n \sum_i (x_i - \bar x)^r$. They are *biased*, because the sample mean $\bar x$
-# has been fitted to the same samples. To see by how much, shift $x$ so that its true mean is 0;
-# then
+# $x_1, \dots, x_n$. The obvious way is to put sample averages into (B22). At orders $r = 2$ and 3 the
+# results are the central moments of the sample, $\hat m_r = \frac1n \sum_i (x_i - \bar x)^r$. They
+# are *biased*, because the sample mean $\bar x$ has been fitted to the same samples. To see by how
+# much, shift $x$ so that its true mean is 0; then
 #
 # $$\hat m_2 = \frac1n \sum_i x_i^2 - \bar x^2 , \qquad
 #   \mathbb{E}[\hat m_2] = \kappa_2 - \frac{\kappa_2}{n} = \frac{n - 1}{n}\, \kappa_2 , \tag{9.1}$$

@@ -7,7 +7,6 @@ F = F_q - ln <exp(-V)>_q (B20). Both packages of this project therefore meet her
 import math
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 MAX_ORDER = 6
 
@@ -208,7 +207,13 @@ def derivatives(function, max_order, at=0.0):
 
 
 def _derivative(function):
-    return lambda t: tfp.math.value_and_gradient(function, t)[1]
+    def derivative(t):
+        with tf.GradientTape() as tape:
+            tape.watch(t)
+            value = function(t)
+        return tape.gradient(value, t, unconnected_gradients="zero")
+
+    return derivative
 
 
 def _float_tensor(x):

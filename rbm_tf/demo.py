@@ -44,7 +44,7 @@ def run_demo(options):
     tables = [
         "ln Z of an RBM with 64 visible and 16 hidden units, in nats\n"
         + command_line.table(rows, formats)
-        + "\ns.e.: standard error, not to be trusted where ESS, the effective sample size, is small",
+        + "\ns.e.: standard error, not to be trusted where the effective sample size ESS is small",
         "The trained model at beta = 1, exact\n"
         + command_line.table(facts, {"quantity": "", "nats": ".3f"}),
         f"Figures, numbers and the model are in {options.output}/",

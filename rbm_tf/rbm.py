@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.free_energy_gap import clamped_free_energy, free_energy_gap
 from rbm_tf.gibbs import Parameters, as_seed, gibbs_chain, product, sample_bernoulli
 from rbm_tf.negative_phase import PersistentContrastiveDivergence
 
@@ -246,41 +247,14 @@ class BernoulliRBM(keras.Model):
         return self._gap_to_loss(gap, gap, sample_weight)
 
     def _free_energy_gap(self, data, model):
-        """F_c(data) - <F_c>_model per example, with the (centred) gradient of B8 and B9."""
-        (v, data_input), (model_v, model_input) = data, model
-        values = self._clamped(v, data_input) - tf.reduce_mean(self._clamped(model_v, model_input))
-        num_chains = tf.cast(tf.shape(model_v)[0], values.dtype)
-        visible_offset = self.visible_offset * float(self.centered)
-        hidden_offset = self.hidden_offset * float(self.centered)
-
-        @tf.custom_gradient
-        def gap(kernel, visible_bias, hidden_bias):
-            def gradient(upstream):  # (batch,); the rows' weights add up to zero
-                model_weight = -tf.reduce_sum(upstream) / num_chains
-                weights = tf.concat([upstream, tf.fill(tf.shape(model_v)[:1], model_weight)], 0)
-                visible = tf.concat([v, model_v], 0) - visible_offset
-                hidden = tf.sigmoid(tf.concat([data_input, model_input], 0)) - hidden_offset
-                weighted = tf.cast(visible * -weights[:, tf.newaxis], self.compute_dtype)
-                hidden_compute = tf.cast(hidden, self.compute_dtype)
-                by_kernel = tf.cast(
-                    tf.matmul(weighted, hidden_compute, transpose_a=True), kernel.dtype
-                )
-                by_visible = -tf.linalg.matvec(visible, weights, transpose_a=True)
-                by_hidden = -tf.linalg.matvec(hidden, weights, transpose_a=True)
-                return (
-                    by_kernel,
-                    by_visible - tf.linalg.matvec(by_kernel, hidden_offset),
-                    by_hidden - tf.linalg.matvec(by_kernel, visible_offset, transpose_a=True),
-                )
-
-            return tf.identity(values), gradient
-
-        return gap(self.kernel.value, self.visible_bias.value, self.hidden_bias.value)
+        parameters = Parameters(self.kernel.value, self.visible_bias.value, self.hidden_bias.value)
+        centered = float(self.centered)
+        offsets = self.visible_offset * centered, self.hidden_offset * centered
+        return free_energy_gap(parameters, data, model, offsets, self.compute_dtype)
 
     def _move_hidden_offset(self, data_input, model_input):
-        mean = (
-            tf.reduce_mean(tf.sigmoid(data_input), 0) + tf.reduce_mean(tf.sigmoid(model_input), 0)
-        ) / 2
+        means = (tf.reduce_mean(tf.sigmoid(x), 0) for x in (data_input, model_input))
+        mean = sum(means) / 2
         self.hidden_offset.assign_add(_HIDDEN_OFFSET_RATE * (mean - self.hidden_offset))
 
     def _hidden_input(self, v):
@@ -290,8 +264,7 @@ class BernoulliRBM(keras.Model):
         return self.visible_bias.value + product(h, self.parameters.kernel, transpose=True)
 
     def _clamped(self, v, hidden_input):
-        softplus = tf.reduce_sum(tf.math.softplus(hidden_input), -1)
-        return -tf.linalg.matvec(v, self.visible_bias.value) - softplus
+        return clamped_free_energy(v, hidden_input, self.visible_bias.value)
 
     def _states(self, states, size, name):
         states = tf.cast(states, self.variable_dtype)
