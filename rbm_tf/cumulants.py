@@ -95,7 +95,7 @@ def weighted_cumulants(x, log_weights, max_order, axis=0):
         array([ 0.5  ,  0.25 ,  0.   , -0.125], dtype=float32)
     """
     x = _float_tensor(x)
-    probabilities = tf.nn.softmax(tf.zeros_like(x) + tf.cast(log_weights, x.dtype), axis)
+    probabilities = tf.nn.softmax(tf.zeros_like(x) + _float_tensor(log_weights, x.dtype), axis)
     mean = tf.reduce_sum(probabilities * x, axis, keepdims=True)
     orders = range(1, max_order + 1)
     central = [tf.reduce_sum(probabilities * (x - mean) ** order, axis) for order in orders]
@@ -174,7 +174,7 @@ def generating_function(t, x, log_weights=0.0):
         0.6201
     """
     x = _float_tensor(x)
-    log_weights = tf.zeros_like(x) + tf.cast(log_weights, x.dtype)
+    log_weights = tf.zeros_like(x) + _float_tensor(log_weights, x.dtype)
     return tf.reduce_logsumexp(log_weights + t * x) - tf.reduce_logsumexp(log_weights)
 
 
@@ -216,9 +216,10 @@ def _derivative(function):
     return derivative
 
 
-def _float_tensor(x):
-    x = tf.convert_to_tensor(x)
-    return x if x.dtype.is_floating else tf.cast(x, tf.float32)
+def _float_tensor(x, dtype=None):
+    """A tensor of the given dtype, or of x's own, integers becoming float32."""
+    x = x if tf.is_tensor(x) else tf.convert_to_tensor(x, dtype)  # a list loses no digits
+    return tf.cast(x, dtype or (x.dtype if x.dtype.is_floating else tf.float32))
 
 
 def _check_order(max_order):
