@@ -57,9 +57,9 @@ def test_95_percent_interval_covers_the_exact_value(random_rbm):
 
 def test_estimate_does_not_depend_on_the_base(random_rbm):
     rbm = random_rbm(6, 4)
-    means = [None, np.full(6, 0.5), np.linspace(0, 1, 6)]  # 0 and 1 are clipped
-    for base_mean in means:
-        estimate = ais(rbm, 1000, np.linspace(0, 1, 100), seed=0, base_mean=base_mean)
+    bases = ["data", "uniform", "mean_field", np.linspace(0, 1, 6)]  # 0 and 1 are clipped
+    for base in bases:
+        estimate = ais(rbm, 1000, np.linspace(0, 1, 100), seed=0, base=base)
         assert abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error
         assert estimate.standard_error < 0.05
 
@@ -69,7 +69,7 @@ def test_one_step_from_the_models_own_base_is_exact():
     rbm.kernel.assign(np.zeros((5, 3)))
     bias = np.array([-1.0, 0.0, 1.0, 2.0, -2.0])
     rbm.visible_bias.assign(bias)
-    estimate = ais(rbm, 10, betas=[0, 1], seed=0, base_mean=1 / (1 + np.exp(-bias)))
+    estimate = ais(rbm, 10, betas=[0, 1], seed=0, base=1 / (1 + np.exp(-bias)))
     np.testing.assert_allclose(estimate.log_weights, log_z(rbm), rtol=1e-12)
 
 
@@ -96,8 +96,10 @@ def test_wrong_paths_are_refused(random_rbm, betas):
 
 def test_wrong_shapes_are_refused(random_rbm):
     rbm = random_rbm(3, 2)
-    with pytest.raises(ValueError, match="base_mean"):
-        ais(rbm, base_mean=[0.5, 0.5])
+    with pytest.raises(ValueError, match="base must hold 3 means"):
+        ais(rbm, base=[0.5, 0.5])
+    with pytest.raises(ValueError, match="data, uniform, mean_field"):
+        ais(rbm, base="deep")
     with pytest.raises(ValueError, match="samples"):
         reverse_ais(rbm, np.zeros((5, 4)))
     with pytest.raises(ValueError, match="num_chains"):

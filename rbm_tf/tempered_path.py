@@ -1,0 +1,116 @@
+"""The path of distributions from independent visible units to an RBM that annealing walks along.
+
+F_beta(v) = -((1 - beta) a0 + beta a).v - sum_j softplus(beta (b_j + (v W)_j)): at beta = 0 a base
+of independent visible units with biases a0 and undecided hidden units, at beta = 1 the RBM. The
+hidden units are summed out everywhere.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from rbm_tf.gibbs import Parameters, as_seed, product, sample_bernoulli
+from rbm_tf.mean_field import tap
+
+BASES = ("data", "uniform", "mean_field")
+_SMALLEST_MEAN = 0.01  # a base must be able to draw every state
+
+
+class TemperedPath(NamedTuple):
+    """The path, as tensors that a `tf.function` takes; see `tempered_path`."""
+
+    parameters: Parameters
+    base_bias: tf.Tensor  # a0, (num_visible,)
+    base_log_z: tf.Tensor  # ln Z at beta = 0, scalar float64, nats
+
+    def hidden_input(self, v):
+        """b + v W, (num_chains, num_hidden), which every method below takes."""
+        return self.parameters.hidden_bias + product(v, self.parameters.kernel)
+
+    def log_ratio(self, v, hidden_input, old, new):
+        """F_old(v) - F_new(v) between two inverse temperatures, float64, (num_chains,)."""
+        by_unit = tf.math.softplus(new * hidden_input) - tf.math.softplus(old * hidden_input)
+        slope = tf.linalg.matvec(v, self.parameters.visible_bias - self.base_bias)
+        return tf.cast((new - old) * slope + tf.reduce_sum(by_unit, -1), tf.float64)
+
+    def energy(self, v, hidden_input, beta):
+        """dF_beta/dbeta, whose average at beta is -d ln Z/dbeta; float64, (num_chains,)."""
+        hidden = tf.reduce_sum(hidden_input * tf.sigmoid(beta * hidden_input), -1)
+        slope = tf.linalg.matvec(v, self.parameters.visible_bias - self.base_bias)
+        return -tf.cast(slope + hidden, tf.float64)
+
+    def sweep(self, hidden_input, beta, seed):
+        """One Gibbs sweep v -> h -> v' at beta, from the hidden input of v; returns v'."""
+        seeds = tf.unstack(tf.random.split(seed))
+        h = sample_bernoulli(beta * hidden_input, seeds[0])
+        bias = (1 - beta) * self.base_bias + beta * self.parameters.visible_bias
+        kernel = self.parameters.kernel
+        return sample_bernoulli(bias + beta * product(h, kernel, transpose=True), seeds[1])
+
+    def sample_base(self, num_chains, seed):
+        """Independent draws at beta = 0, (num_chains, num_visible)."""
+        logits = tf.broadcast_to(self.base_bias, (num_chains, *self.base_bias.shape))
+        return sample_bernoulli(logits, as_seed(seed))
+
+
+def tempered_path(rbm, base="data"):
+    """The path from a base to an RBM.
+
+    Args:
+        rbm: `BernoulliRBM`.
+        base: the means of the visible units at beta = 0. "data" takes the training data's,
+            `rbm.visible_offset`; "uniform" takes 1/2; "mean_field" those of naive mean field; or
+            an array (num_visible,). They are clipped to [0.01, 0.99].
+
+    Returns:
+        `TemperedPath`.
+
+    Raises:
+        ValueError: for another name or shape.
+
+    Example:
+        >>> path = tempered_path(BernoulliRBM(6, 4, seed=0), base="uniform")
+        >>> round(float(path.base_log_z), 4)  # 10 ln 2
+        6.9315
+    """
+    if isinstance(base, str):
+        if base not in BASES:
+            raise ValueError(
+                f"base must be one of {', '.join(BASES)}, or an array of means; got {base!r}."
+            )
+        if base == "mean_field":
+            mean = tap(rbm, order=1).visible
+        else:
+            mean = rbm.visible_offset if base == "data" else np.full(rbm.num_visible, 0.5)
+    else:
+        mean = base
+    mean = np.asarray(mean, float)
+    if mean.shape != (rbm.num_visible,):
+        raise ValueError(f"base must hold {rbm.num_visible} means; got shape {mean.shape}.")
+    mean = np.clip(mean, _SMALLEST_MEAN, 1 - _SMALLEST_MEAN)
+    base_bias = tf.constant(np.log(mean) - np.log1p(-mean), rbm.variable_dtype)
+    base_log_z = rbm.num_hidden * np.log(2) - np.log1p(-mean).sum()
+    return TemperedPath(rbm.parameters, base_bias, tf.constant(base_log_z, tf.float64))
+
+
+def checked_betas(betas, dtype):
+    """The inverse temperatures as a tensor; None stands for 1,001 equal steps.
+
+    Args:
+        betas: increasing from 0 to 1, (num_betas,), or None.
+        dtype: of the result.
+
+    Raises:
+        ValueError: if they do not increase from 0 to 1.
+
+    Example:
+        >>> checked_betas([0, 0.5, 1], "float32").numpy()
+        array([0. , 0.5, 1. ], dtype=float32)
+    """
+    betas = np.linspace(0, 1, 1001) if betas is None else np.asarray(betas, float)
+    if betas.ndim != 1 or len(betas) < 2 or betas[0] != 0 or betas[-1] != 1:
+        raise ValueError("betas must be a list that starts at 0 and ends at 1.")
+    if not np.all(np.diff(betas) > 0):
+        raise ValueError("betas must increase at every step, from 0 to 1.")
+    return tf.constant(betas, dtype)
