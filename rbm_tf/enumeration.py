@@ -75,7 +75,7 @@ def thermodynamics(rbm, betas):
         >>> exact.entropy.shape
         (2,)
     """
-    parameters, _ = _orient(rbm)
+    parameters, _ = _orient(_parameters_of(rbm))
     beta = np.atleast_1d(np.asarray(betas, float))
     rows = np.array([_sum_energy(parameters, tf.constant(value)).numpy() for value in beta])
     ln_z, energy, variance = rows.T
@@ -98,19 +98,40 @@ def moments(rbm):
         >>> moments(BernoulliRBM(4, 3, seed=0)).correlation.shape
         (4, 3)
     """
-    parameters, swapped = _orient(rbm)
-    small, large, correlation = (x.numpy() for x in _sum_moments(parameters))
+    return Moments(*(x.numpy() for x in moments_in_graph(_parameters_of(rbm))[1]))
+
+
+def moments_in_graph(parameters):
+    """ln Z and the exact averages as tensors, for use inside a `tf.function`.
+
+    Args:
+        parameters: kernel, visible_bias and hidden_bias as tensors.
+
+    Returns:
+        ln Z, scalar float64, and `Moments` of float64 tensors.
+
+    Raises:
+        ValueError: if both layers have more than 25 units.
+
+    Example:
+        >>> parameters = tf.zeros((3, 2)), tf.zeros(3), tf.zeros(2)
+        >>> round(float(moments_in_graph(parameters)[0]), 4)  # 5 fair coins: ln 32
+        3.4657
+    """
+    oriented, swapped = _orient(parameters)
+    ln_z, (small, large, correlation) = _sum_moments(oriented)
     if swapped:
-        return Moments(small, large, correlation)
-    return Moments(large, small, correlation.T)
+        return ln_z, Moments(small, large, correlation)
+    return ln_z, Moments(large, small, tf.transpose(correlation))
 
 
-def _orient(rbm):
+def _parameters_of(rbm):
+    return tuple(tf.convert_to_tensor(x) for x in (rbm.kernel, rbm.visible_bias, rbm.hidden_bias))
+
+
+def _orient(parameters):
     """Kernel (num_small, num_large) and both biases in float64; True if the small layer is v."""
-    kernel, visible_bias, hidden_bias = (
-        tf.cast(tf.convert_to_tensor(x), tf.float64)
-        for x in (rbm.kernel, rbm.visible_bias, rbm.hidden_bias)
-    )
+    kernel, visible_bias, hidden_bias = (tf.cast(x, tf.float64) for x in parameters)
     num_visible, num_hidden = kernel.shape
     if min(num_visible, num_hidden) > MAX_UNITS:
         raise ValueError(
@@ -175,7 +196,7 @@ def _sum_moments(parameters):
         return _merge(total, log_weight, (states, mean, (states, mean)))
 
     zeros = tf.zeros_like(small_bias), tf.zeros_like(large_bias), tf.zeros_like(kernel)
-    return _sum_over_blocks(parameters, add_block, zeros)[1]
+    return _sum_over_blocks(parameters, add_block, zeros)
 
 
 def _merge(total, log_weight, values):

@@ -1,8 +1,9 @@
-"""The loss of an RBM, F_c(data) - <F_c>_model, with the centred gradient."""
+"""The loss of an RBM, F_c(data) - F_eq, with the centred gradient."""
 
 import tensorflow as tf
 
 from rbm_tf.gibbs import Parameters
+from rbm_tf.negative_phase import ModelStates
 
 
 def clamped_free_energy(v, hidden_input, visible_bias):
@@ -25,17 +26,20 @@ def clamped_free_energy(v, hidden_input, visible_bias):
 
 
 def free_energy_gap(parameters, data, model, offsets, product_dtype):
-    """F_c(v) - <F_c>_model for each example, differentiable in the parameters alone.
+    """F_c(v) - F_eq for each example, differentiable in the parameters alone.
+
+    With `ModelStates` F_eq is replaced by <F_c> over the states, which has the same gradient but
+    not the same value (B9); with `ModelMoments` the result is -ln p(v).
 
     With offsets mu and lambda the gradient for W is that of (v - mu)(h - lambda)^T averaged over
     model and data, and each bias follows its mean less what the step of W already moves: the plain
     gradient (B8, B9) of a model whose units are measured from the offsets, in its own coordinates.
-    Zero offsets give the plain gradient. Two products make the whole gradient.
+    Zero offsets give the plain gradient.
 
     Args:
         parameters: `Parameters` in the dtype of the variables.
         data: visible states (batch, num_visible) and their hidden inputs (batch, num_hidden).
-        model: the same for states of the model, (num_chains, ..).
+        model: `ModelStates` or `ModelMoments`.
         offsets: mu (num_visible,) and lambda (num_hidden,).
         product_dtype: in which the product of the gradient is made.
 
@@ -46,29 +50,25 @@ def free_energy_gap(parameters, data, model, offsets, product_dtype):
 
     Example:
         >>> rbm = BernoulliRBM(2, 1)
-        >>> v, hidden_input = tf.ones((3, 2)), tf.zeros((3, 1))
+        >>> states = ModelStates(tf.ones((3, 2)), tf.zeros((3, 1)))
         >>> offsets = tf.zeros(2), tf.zeros(1)
-        >>> pair = v, hidden_input
-        >>> free_energy_gap(rbm.parameters, pair, pair, offsets, "float32").numpy()
+        >>> free_energy_gap(rbm.parameters, tuple(states), states, offsets, "float32").numpy()
         array([0., 0., 0.], dtype=float32)
     """
-    (v, data_input), (model_v, model_input) = data, model
     visible_offset, hidden_offset = offsets
-    bias = tf.stop_gradient(parameters.visible_bias)
-    model_mean = tf.reduce_mean(clamped_free_energy(model_v, model_input, bias))
-    values = clamped_free_energy(v, data_input, bias) - model_mean
+    if isinstance(model, ModelStates):
+        bias = tf.stop_gradient(parameters.visible_bias)
+        free_energy = tf.reduce_mean(clamped_free_energy(*model, bias))
+        plain_gradient = _gradient_against_states
+    else:
+        free_energy = model.free_energy
+        plain_gradient = _gradient_against_moments
+    values = clamped_free_energy(*data, tf.stop_gradient(parameters.visible_bias)) - free_energy
 
-    def gradient(*upstream):  # (batch,): the weights of data and model states add up to zero
-        num_chains = tf.shape(model_v)[:1]
-        share = -tf.reduce_sum(upstream[0]) / tf.cast(num_chains[0], values.dtype)
-        weights = -tf.concat([upstream[0], tf.fill(num_chains, share)], 0)
-        visible = tf.concat([v, model_v], 0) - visible_offset
-        hidden = tf.sigmoid(tf.concat([data_input, model_input], 0)) - hidden_offset
-        left = tf.cast(visible * weights[:, tf.newaxis], product_dtype)
-        by_kernel = tf.matmul(left, tf.cast(hidden, product_dtype), transpose_a=True)
-        by_kernel = tf.cast(by_kernel, values.dtype)
-        by_visible = tf.linalg.matvec(visible, weights, transpose_a=True)
-        by_hidden = tf.linalg.matvec(hidden, weights, transpose_a=True)
+    def gradient(*upstream):
+        by_kernel, by_visible, by_hidden = plain_gradient(
+            upstream[0], data, model, offsets, product_dtype
+        )
         return Parameters(
             by_kernel,
             by_visible - tf.linalg.matvec(by_kernel, hidden_offset),
@@ -77,3 +77,36 @@ def free_energy_gap(parameters, data, model, offsets, product_dtype):
 
     gap = tf.custom_gradient(lambda *_: (tf.identity(values), gradient))
     return gap(*parameters)
+
+
+def _gradient_against_states(upstream, data, model, offsets, product_dtype):
+    """Centred for the kernel, plain for the biases; one product of all data and model states."""
+    num_chains = tf.shape(model.visible)[:1]
+    share = -tf.reduce_sum(upstream) / tf.cast(num_chains[0], upstream.dtype)
+    weights = -tf.concat([upstream, tf.fill(num_chains, share)], 0)  # they add up to zero
+    visible = tf.concat([data[0], model.visible], 0) - offsets[0]
+    hidden = tf.sigmoid(tf.concat([data[1], model.hidden_input], 0)) - offsets[1]
+    return (
+        _product(visible * weights[:, tf.newaxis], hidden, product_dtype),
+        tf.linalg.matvec(visible, weights, transpose_a=True),
+        tf.linalg.matvec(hidden, weights, transpose_a=True),
+    )
+
+
+def _gradient_against_moments(upstream, data, model, offsets, product_dtype):
+    """The same with averages <v>, <h>, <v h^T> in place of the model states."""
+    (mu, lam), total = offsets, tf.reduce_sum(upstream)
+    visible, hidden = data[0] - mu, tf.sigmoid(data[1]) - lam
+    m, n = model.visible - mu, model.hidden - lam
+    covariance = model.correlation - tf.tensordot(model.visible, model.hidden, 0)
+    by_kernel = total * (covariance + tf.tensordot(m, n, 0))
+    return (
+        by_kernel - _product(visible * upstream[:, tf.newaxis], hidden, product_dtype),
+        total * m - tf.linalg.matvec(visible, upstream, transpose_a=True),
+        total * n - tf.linalg.matvec(hidden, upstream, transpose_a=True),
+    )
+
+
+def _product(left, right, dtype):
+    product = tf.matmul(tf.cast(left, dtype), tf.cast(right, dtype), transpose_a=True)
+    return tf.cast(product, left.dtype)

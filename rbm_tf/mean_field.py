@@ -60,7 +60,7 @@ def tap(rbm, order=2, num_starts=10, max_iterations=10_000, damping=0.5, seed=0)
         >>> solution.converged
         True
     """
-    _check_order(order)
+    check_order(order)
     if num_starts < 1 or max_iterations < 1 or not 0 <= damping < 1:
         raise ValueError(
             "tap needs num_starts and max_iterations of 1 or more and damping from 0 to below 1; "
@@ -73,7 +73,7 @@ def tap(rbm, order=2, num_starts=10, max_iterations=10_000, damping=0.5, seed=0)
     m, n, change, iterations = _iterate(
         parameters, tf.constant(m), n, tf.constant(damping, tf.float64), max_iterations, order
     )
-    free_energy = _gamma(parameters, m, n, order).numpy()
+    free_energy = gamma(parameters, m, n, order).numpy()
     converged = change.numpy() <= _TOLERANCE
     best = np.argmin(np.where(converged | ~converged.any(), free_energy, np.inf))
     return MeanField(
@@ -109,7 +109,7 @@ def cumulant_free_energy(rbm, order):
         >>> bool(cumulant_free_energy(rbm, 2) <= cumulant_free_energy(rbm, 1))
         True
     """
-    _check_order(order)
+    check_order(order)
     point = tap(rbm, order=1)
     if not point.converged:
         warnings.warn(
@@ -117,10 +117,15 @@ def cumulant_free_energy(rbm, order):
             " are taken at its last point. See tap(rbm, order=1).",
             stacklevel=2,
         )
-    return _gamma(_float64_parameters(rbm), point.visible[None], point.hidden[None], order)[0]
+    return gamma(_float64_parameters(rbm), point.visible[None], point.hidden[None], order)[0]
 
 
-def _check_order(order):
+def check_order(order):
+    """Refuse an order that is not 1, 2 or 3.
+
+    Example:
+        >>> check_order(2)
+    """
     if order not in (1, 2, 3):
         raise ValueError(f"order must be 1, 2 or 3; got {order!r}.")
 
@@ -132,8 +137,23 @@ def _float64_parameters(rbm):
     )
 
 
-def _gamma(parameters, m, n, order):
-    """Gamma(m, n) of each row of m (num_starts, num_visible) and n (num_starts, num_hidden)."""
+def gamma(parameters, m, n, order):
+    """The free energy Gamma(m, n) as a function of the magnetisations.
+
+    Args:
+        parameters: kernel, visible_bias and hidden_bias.
+        m: (num_starts, num_visible).
+        n: (num_starts, num_hidden).
+        order: 1, 2 or 3.
+
+    Returns:
+        (num_starts,), nats.
+
+    Example:
+        >>> parameters = tf.zeros((2, 1)), tf.zeros(2), tf.zeros(1)
+        >>> gamma(parameters, tf.fill((1, 2), 0.5), tf.fill((1, 1), 0.5), 1).numpy()  # -3 ln 2
+        array([-2.0794415], dtype=float32)
+    """
     kernel, visible_bias, hidden_bias = parameters
 
     def coupling(left, power, right):  # sum_ij left_i W_ij^power right_j
@@ -143,39 +163,91 @@ def _gamma(parameters, m, n, order):
         return tf.reduce_sum(tf.math.xlogy(p, p) + tf.math.xlog1py(1 - p, -p), -1)
 
     c, d = m * (1 - m), n * (1 - n)
-    gamma = negative_entropy(m) + negative_entropy(n) - coupling(m, 1, n)
-    gamma -= tf.linalg.matvec(m, visible_bias) + tf.linalg.matvec(n, hidden_bias)
+    total = negative_entropy(m) + negative_entropy(n) - coupling(m, 1, n)
+    total -= tf.linalg.matvec(m, visible_bias) + tf.linalg.matvec(n, hidden_bias)
     if order >= 2:
-        gamma -= coupling(c, 2, d) / 2
+        total -= coupling(c, 2, d) / 2
     if order >= 3:
-        gamma -= coupling(c * (0.5 - m), 3, d * (0.5 - n)) * 2 / 3
-    return gamma
+        total -= coupling(c * (0.5 - m), 3, d * (0.5 - n)) * 2 / 3
+    return total
+
+
+def correlation(kernel, m, n, order):
+    """The average <v h^T> = -dGamma/dW, over the starts.
+
+    Args:
+        kernel: (num_visible, num_hidden).
+        m: (num_starts, num_visible).
+        n: (num_starts, num_hidden).
+        order: 1, 2 or 3.
+
+    Returns:
+        (num_visible, num_hidden).
+
+    Example:
+        >>> correlation(tf.zeros((2, 1)), tf.fill((1, 2), 0.5), tf.fill((1, 1), 0.5), 2).numpy()
+        array([[0.25],
+               [0.25]], dtype=float32)
+    """
+
+    def average(left, right):
+        return tf.matmul(left, right, transpose_a=True) / tf.cast(tf.shape(m)[0], m.dtype)
+
+    c, d = m * (1 - m), n * (1 - n)
+    total = average(m, n)
+    if order >= 2:
+        total += kernel * average(c, d)
+    if order >= 3:
+        total += 2 * kernel**2 * average(c * (0.5 - m), d * (0.5 - n))
+    return total
+
+
+def damped_step(parameters, m, n, order, damping=0.5):
+    """Update m from n, then n from m, by the TAP equations.
+
+    Args:
+        parameters: kernel, visible_bias and hidden_bias.
+        m: (num_starts, num_visible).
+        n: (num_starts, num_hidden).
+        order: 1, 2 or 3.
+        damping: share of the old value that stays.
+
+    Returns:
+        The new m and n.
+
+    Example:
+        >>> parameters = tf.zeros((2, 1)), tf.zeros(2), tf.zeros(1)
+        >>> m, n = damped_step(parameters, tf.ones((1, 2)), tf.ones((1, 1)), order=2)
+        >>> m.numpy()
+        array([[0.75, 0.75]], dtype=float32)
+    """
+    kernel, visible_bias, hidden_bias = parameters
+    m = damping * m + (1 - damping) * _update(kernel, visible_bias, m, n, order)
+    n = damping * n + (1 - damping) * _update(tf.transpose(kernel), hidden_bias, n, m, order)
+    return m, n
 
 
 def _update(kernel, bias, m, n, order):
     """sigmoid(-d(Gamma - entropy)/dm): the TAP equation for one layer given the other."""
     c, d = m * (1 - m), n * (1 - n)
-    field = bias + n @ tf.transpose(kernel)
+    field = bias + tf.matmul(n, kernel, transpose_b=True)
     if order >= 2:
-        field += (0.5 - m) * (d @ tf.transpose(kernel**2))
+        field += (0.5 - m) * tf.matmul(d, kernel**2, transpose_b=True)
     if order >= 3:
-        field += (1 / 3 - 2 * c) * ((d * (0.5 - n)) @ tf.transpose(kernel**3))
+        field += (1 / 3 - 2 * c) * tf.matmul(d * (0.5 - n), kernel**3, transpose_b=True)
     return tf.sigmoid(field)
 
 
 @tf.function(reduce_retracing=True)
 def _iterate(parameters, m, n, damping, max_iterations, order):
     """Update both layers in turn until every start has settled or the patience is at its end."""
-    kernel, visible_bias, hidden_bias = parameters
 
     def step(index, m, n, _):
-        new_m = _update(kernel, visible_bias, m, n, order)
-        m_change = tf.reduce_max(tf.abs(new_m - m), -1)
-        m = damping * m + (1 - damping) * new_m
-        new_n = _update(tf.transpose(kernel), hidden_bias, n, m, order)
-        n_change = tf.reduce_max(tf.abs(new_n - n), -1)
-        n = damping * n + (1 - damping) * new_n
-        return index + 1, m, n, tf.maximum(m_change, n_change)
+        new_m, new_n = damped_step(parameters, m, n, order, damping)
+        moved = tf.maximum(
+            tf.reduce_max(tf.abs(new_m - m), -1), tf.reduce_max(tf.abs(new_n - n), -1)
+        )
+        return index + 1, new_m, new_n, moved / (1 - damping)
 
     def unsettled(index, _m, _n, change):
         return (index < max_iterations) & tf.reduce_any(change > _TOLERANCE)

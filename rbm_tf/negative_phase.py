@@ -1,20 +1,39 @@
-"""The model's side of the RBM gradient: samples of p(v) by Gibbs chains, persistent or not.
+"""The model's side of the RBM gradient: -ln p(v) = F_c(v) - F_eq, and here is F_eq's share (B9).
 
-A negative phase is a Keras layer, called with the model's parameters and the hidden inputs of the
-data batch. It returns visible states and their hidden inputs b + v W. Chains and random state are
-non-trainable weights, so that a checkpoint holds them.
+A negative phase is a Keras layer, called with the RBM's parameters and the hidden inputs of the
+data batch. It returns `ModelStates`, equally weighted samples of p(v), or `ModelMoments`, averages
+over p(v, h) that were computed. What it remembers from one update to the next, chains,
+magnetisations and the random state, are non-trainable weights, so that a checkpoint holds it.
 """
 
 import random
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
+from rbm_tf import enumeration, mean_field
 from rbm_tf.gibbs import gibbs_chain, sample_bernoulli
 
 
-class _GibbsPhase(keras.layers.Layer):
-    """What both phases share: the number of sweeps and a random state that checkpoints hold."""
+class ModelStates(NamedTuple):
+    """Equally weighted states of the model."""
+
+    visible: tf.Tensor  # (num_chains, num_visible)
+    hidden_input: tf.Tensor  # b + v W, (num_chains, num_hidden)
+
+
+class ModelMoments(NamedTuple):
+    """Averages over the model, exact or approximate, and its free energy."""
+
+    free_energy: tf.Tensor  # F_eq = -ln Z, scalar, nats
+    visible: tf.Tensor  # <v>, (num_visible,)
+    hidden: tf.Tensor  # <h>, (num_hidden,)
+    correlation: tf.Tensor  # <v h^T>, (num_visible, num_hidden)
+
+
+class _NegativePhase(keras.layers.Layer):
+    """What the phases share: the number of steps and a random state that checkpoints hold."""
 
     def __init__(self, num_steps=1, seed=None, **kwargs):
         super().__init__(autocast=False, **kwargs)  # dtypes are the model's
@@ -23,7 +42,8 @@ class _GibbsPhase(keras.layers.Layer):
         self.num_steps = num_steps
         self.seed = random.randrange(2**31) if seed is None else seed
 
-    def build(self, num_hidden):
+    def build(self, units):
+        """Make the weights, for units = (num_visible, num_hidden)."""
         self.random_state = self.add_weight(
             name="random_state",
             shape=(2,),
@@ -40,12 +60,37 @@ class _GibbsPhase(keras.layers.Layer):
             self.random_state.assign_add([0, 1])
         return seed
 
+    def add_chains(self, name, num_units):
+        """A weight (num_chains, num_units) of fair coins."""
+        return self.add_weight(
+            name=name,
+            shape=(self.num_chains, num_units),
+            initializer=lambda shape, dtype: sample_bernoulli(
+                tf.zeros(shape, dtype), tf.constant([self.seed, 2**30])
+            ),
+            trainable=False,
+            autocast=False,
+        )
+
     def get_config(self):
         return {**super().get_config(), "num_steps": self.num_steps, "seed": self.seed}
 
 
+class _PersistentPhase(_NegativePhase):
+    """What the phases with chains of their own share: the number of chains."""
+
+    def __init__(self, num_chains=100, num_steps=1, seed=None, **kwargs):
+        super().__init__(num_steps, seed, **kwargs)
+        if num_chains < 1:
+            raise ValueError(f"num_chains must be 1 or more; got {num_chains}.")
+        self.num_chains = num_chains
+
+    def get_config(self):
+        return {**super().get_config(), "num_chains": self.num_chains}
+
+
 @keras.saving.register_keras_serializable(package="rbm_tf")
-class ContrastiveDivergence(_GibbsPhase):
+class ContrastiveDivergence(_NegativePhase):
     """Chains that start from the data batch at every step (CD-k).
 
     Args:
@@ -63,12 +108,14 @@ class ContrastiveDivergence(_GibbsPhase):
         chain_seed, start_seed = tf.unstack(tf.random.split(self.next_seed(training)))
         hidden = sample_bernoulli(data_hidden_input, start_seed)
         visible, hidden_input, _ = gibbs_chain(parameters, hidden, self.num_steps, chain_seed)
-        return visible, hidden_input
+        return ModelStates(visible, hidden_input)
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
-class PersistentContrastiveDivergence(_GibbsPhase):
+class PersistentContrastiveDivergence(_PersistentPhase):
     """Chains that go on from one update to the next (PCD-k).
+
+    The chains keep their hidden states, which saves one product in six.
 
     Args:
         num_chains: number of chains, independent of the batch size.
@@ -83,23 +130,9 @@ class PersistentContrastiveDivergence(_GibbsPhase):
         >>> rbm = BernoulliRBM(784, 500, negative_phase=phase)
     """
 
-    def __init__(self, num_chains=100, num_steps=1, seed=None, **kwargs):
-        super().__init__(num_steps, seed, **kwargs)
-        if num_chains < 1:
-            raise ValueError(f"num_chains must be 1 or more; got {num_chains}.")
-        self.num_chains = num_chains
-
-    def build(self, num_hidden):
-        super().build(num_hidden)
-        self.chains = self.add_weight(
-            name="chains",
-            shape=(self.num_chains, num_hidden),
-            initializer=lambda shape, dtype: sample_bernoulli(
-                tf.zeros(shape, dtype), tf.constant([self.seed, 2**30])
-            ),
-            trainable=False,
-            autocast=False,
-        )
+    def build(self, units):
+        super().build(units)
+        self.chains = self.add_chains("chains", units[1])
 
     def call(self, parameters, data_hidden_input, training):
         hidden = tf.cast(tf.convert_to_tensor(self.chains), data_hidden_input.dtype)
@@ -107,7 +140,76 @@ class PersistentContrastiveDivergence(_GibbsPhase):
         visible, hidden_input, hidden = gibbs_chain(parameters, hidden, self.num_steps, seed)
         if training:
             self.chains.assign(tf.cast(hidden, self.chains.dtype))
-        return visible, hidden_input
+        return ModelStates(visible, hidden_input)
+
+
+@keras.saving.register_keras_serializable(package="rbm_tf")
+class MeanFieldPhase(_PersistentPhase):
+    """The deterministic gradient of the extended mean-field theory: TAP in place of sampling.
+
+    Persistent magnetisations m, n move num_steps damped TAP iterations in each update; F_eq is
+    Gamma(m, n), and its gradient follows from the formulas, with no samples:
+    <v h^T> = m n^T + W c d^T + 2 W^2 c (1/2 - m) (d (1/2 - n))^T up to the order.
+
+    Args:
+        order: 1 (naive mean field), 2 (Onsager term) or 3.
+        num_chains: number of magnetisations, which may settle in different places.
+        num_steps: TAP iterations per update.
+        seed: of the magnetisations at the start.
+
+    Raises:
+        ValueError: if order is not 1, 2 or 3.
+
+    Reference: Gabrie, Tramel and Krzakala (2015), Training restricted Boltzmann machines via the
+    Thouless-Anderson-Palmer free energy; B26.
+
+    Example:
+        >>> rbm = BernoulliRBM(64, 16, negative_phase=MeanFieldPhase(order=2))
+    """
+
+    def __init__(self, order=2, num_chains=100, num_steps=3, seed=None, **kwargs):
+        super().__init__(num_chains, num_steps, seed, **kwargs)
+        mean_field.check_order(order)
+        self.order = order
+
+    def build(self, units):
+        super().build(units)
+        self.magnetisations = [self.add_chains("visible", units[0])]
+        self.magnetisations += [self.add_chains("hidden", units[1])]
+
+    def call(self, parameters, data_hidden_input, training):
+        dtype = data_hidden_input.dtype
+        parameters = tuple(tf.cast(x, dtype) for x in parameters)
+        m, n = (tf.cast(tf.convert_to_tensor(x), dtype) for x in self.magnetisations)
+        for _ in range(self.num_steps):
+            m, n = mean_field.damped_step(parameters, m, n, self.order)
+        if training:
+            for weight, value in zip(self.magnetisations, (m, n), strict=True):
+                weight.assign(tf.cast(value, weight.dtype))
+        gamma = tf.reduce_mean(mean_field.gamma(parameters, m, n, self.order))
+        correlation = mean_field.correlation(parameters[0], m, n, self.order)
+        return ModelMoments(gamma, tf.reduce_mean(m, 0), tf.reduce_mean(n, 0), correlation)
 
     def get_config(self):
-        return {**super().get_config(), "num_chains": self.num_chains}
+        return {**super().get_config(), "order": self.order}
+
+
+@keras.saving.register_keras_serializable(package="rbm_tf")
+class ExactPhase(_NegativePhase):
+    """The exact averages, summed over all states: for models with a layer of up to 20 units or so.
+
+    The loss is then -ln p(v) itself.
+
+    Raises:
+        ValueError: if both layers have more than 25 units.
+
+    Reference: B9.
+
+    Example:
+        >>> rbm = BernoulliRBM(16, 8, negative_phase=ExactPhase())
+    """
+
+    def call(self, parameters, data_hidden_input, training):
+        log_z, moments = enumeration.moments_in_graph(parameters)
+        values = (tf.cast(x, data_hidden_input.dtype) for x in (-log_z, *moments))
+        return ModelMoments(*values)

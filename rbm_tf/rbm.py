@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.batches import shuffled_batches
 from rbm_tf.free_energy_gap import clamped_free_energy, free_energy_gap
 from rbm_tf.gibbs import Parameters, as_seed, gibbs_chain, product, sample_bernoulli
-from rbm_tf.negative_phase import PersistentContrastiveDivergence
+from rbm_tf.negative_phase import ModelStates, PersistentContrastiveDivergence
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -15,6 +16,7 @@ if keras.backend.backend() != "tensorflow":
     )
 
 _HIDDEN_OFFSET_RATE = 0.01  # of the running mean that centres the hidden units
+_RESAMPLING = 7  # sets the seed of the data's draw apart from the chains'
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
@@ -37,7 +39,10 @@ class BernoulliRBM(keras.Model):
         negative_phase: a layer of `rbm_tf.negative_phase`; default: persistent contrastive
             divergence with 100 chains.
         centered: subtract offsets from both layers in the gradient, which conditions it better and
-            leaves its fixed points alone.
+            leaves its fixed points alone. It is a direction for SGD, with or without momentum;
+            optimizers that rescale each parameter, such as Adam, get the plain gradient.
+        resample: draw binary visible states anew from grey levels at every step, instead of taking
+            data as they are.
         seed: of the initial kernel, and of the default negative phase.
 
     Raises:
@@ -54,7 +59,14 @@ class BernoulliRBM(keras.Model):
     """
 
     def __init__(
-        self, num_visible, num_hidden, negative_phase=None, centered=True, seed=None, **kwargs
+        self,
+        num_visible,
+        num_hidden,
+        negative_phase=None,
+        centered=True,
+        resample=False,
+        seed=None,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         if num_visible < 1 or num_hidden < 1:
@@ -63,7 +75,7 @@ class BernoulliRBM(keras.Model):
                 f"num_visible={num_visible}, num_hidden={num_hidden}."
             )
         self.num_visible, self.num_hidden = num_visible, num_hidden
-        self.centered, self.seed = centered, seed
+        self.centered, self.resample, self.seed = centered, resample, seed
         self.negative_phase = negative_phase or PersistentContrastiveDivergence(seed=seed)
         self._gap_to_loss = _MeanOverBatch(name="mean", dtype=self.variable_dtype)
         self._free_energy_tracker = keras.metrics.Mean(name="free_energy")
@@ -92,8 +104,11 @@ class BernoulliRBM(keras.Model):
         self.visible_offset = add("visible_offset", visible, half, trainable=False)
         self.hidden_offset = add("hidden_offset", hidden, half, trainable=False)
         self._adapted = add("adapted", (), "zeros", trainable=False)
+        self._epoch = self.add_weight(
+            name="epoch", dtype="int32", initializer="zeros", trainable=False
+        )
         if not self.negative_phase.built:  # loading a model builds it first
-            self.negative_phase.build(self.num_hidden)
+            self.negative_phase.build((self.num_visible, self.num_hidden))
 
     @property
     def parameters(self):
@@ -219,43 +234,63 @@ class BernoulliRBM(keras.Model):
             self.visible_bias.assign(np.log(total + 1) - np.log(count - total + 1))
         self._adapted.assign(1.0)
 
-    def fit(self, x=None, y=None, **kwargs):
+    def fit(self, x=None, y=None, batch_size=32, callbacks=None, **kwargs):
         """Train on data, as `keras.Model.fit`; y is not used.
+
+        Arrays are shuffled by the model's seed and its count of epochs, which a checkpoint holds:
+        with `keras.callbacks.BackupAndRestore`, interrupted training resumes to the last bit.
 
         Raises:
             ValueError: if the data have another width or leave [0, 1].
         """
+        counter = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: self._epoch.assign_add(1)
+        )
+        callbacks = [counter, *(callbacks or [])]  # counted before a backup is made
         if isinstance(x, tf.data.Dataset):
-            steps = kwargs.get("steps_per_epoch") or -1
-            if not self._adapted.numpy():
-                self.adapt(x.take(steps))
-        else:
-            x = self._data(x)
-            if not self._adapted.numpy():
-                self.adapt(x)
-        return super().fit(x, y, **kwargs)
+            self._adapt_once(x.take(kwargs.get("steps_per_epoch") or -1))
+            return super().fit(x, y, callbacks=callbacks, **kwargs)
+        x = self._data(x).astype(self.variable_dtype)
+        x, kwargs = _split_for_validation(x, kwargs)
+        self._adapt_once(x)
+        if kwargs.pop("shuffle", True) and not kwargs.get("steps_per_epoch"):
+            weight = kwargs.pop("sample_weight", None)
+            x = shuffled_batches(x, weight, batch_size, self.negative_phase.seed, self._epoch.value)
+            return super().fit(x, shuffle=False, callbacks=callbacks, **kwargs)
+        return super().fit(x, y, batch_size, shuffle=False, callbacks=callbacks, **kwargs)
+
+    def _adapt_once(self, data):
+        if not self._adapted.numpy():
+            self.adapt(data)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The mean free-energy gap of a batch; a training step moves chains and offsets on."""
         v = self._states(x, self.num_visible, "x")
+        if self.resample:
+            seed = tf.random.fold_in(self.negative_phase.random_state.value, _RESAMPLING)
+            v = tf.cast(tf.random.stateless_uniform(tf.shape(v), seed, dtype=v.dtype) < v, v.dtype)
         data_input = self._hidden_input(v)
         model = self.negative_phase(self.parameters, data_input, training=training)
         gap = self._free_energy_gap((v, data_input), model)
         self._free_energy_tracker.update_state(self._clamped(v, data_input), sample_weight)
         if training:
-            self._move_hidden_offset(data_input, model[1])
+            self._move_hidden_offset(data_input, model)
         return self._gap_to_loss(gap, gap, sample_weight)
 
     def _free_energy_gap(self, data, model):
         parameters = Parameters(self.kernel.value, self.visible_bias.value, self.hidden_bias.value)
-        centered = float(self.centered)
+        centered = float(self.centered and isinstance(self.optimizer, keras.optimizers.SGD))
         offsets = self.visible_offset * centered, self.hidden_offset * centered
         return free_energy_gap(parameters, data, model, offsets, self.compute_dtype)
 
-    def _move_hidden_offset(self, data_input, model_input):
-        means = (tf.reduce_mean(tf.sigmoid(x), 0) for x in (data_input, model_input))
-        mean = sum(means) / 2
-        self.hidden_offset.assign_add(_HIDDEN_OFFSET_RATE * (mean - self.hidden_offset))
+    def _move_hidden_offset(self, data_input, model):
+        in_data = tf.reduce_mean(tf.sigmoid(data_input), 0)
+        if isinstance(model, ModelStates):
+            in_model = tf.reduce_mean(tf.sigmoid(model.hidden_input), 0)
+        else:
+            in_model = model.hidden
+        step = (in_data + in_model) / 2 - self.hidden_offset
+        self.hidden_offset.assign_add(_HIDDEN_OFFSET_RATE * step)
 
     def _hidden_input(self, v):
         return self.hidden_bias.value + product(v, self.parameters.kernel)
@@ -297,6 +332,7 @@ class BernoulliRBM(keras.Model):
             "num_hidden": self.num_hidden,
             "negative_phase": phase,
             "centered": self.centered,
+            "resample": self.resample,
             "seed": self.seed,
         }
 
@@ -304,6 +340,22 @@ class BernoulliRBM(keras.Model):
     def from_config(cls, config):
         phase = keras.saving.deserialize_keras_object(config["negative_phase"])
         return cls(**{**config, "negative_phase": phase})
+
+
+def _split_for_validation(x, options):
+    """Hold back the last examples, as `validation_split` of `keras.Model.fit` does."""
+    share, options = options.get("validation_split", 0.0), dict(options)
+    options.pop("validation_split", None)
+    if not share:
+        return x, options
+    if not 0 < share < 1:
+        raise ValueError(f"validation_split must be above 0 and below 1; got {share}.")
+    first = int(len(x) * (1 - share))
+    weight = options.pop("sample_weight", None)
+    if weight is None:
+        return x[:first], {**options, "validation_data": x[first:]}
+    options["validation_data"] = (x[first:], None, weight[first:])
+    return x[:first], {**options, "sample_weight": weight[:first]}
 
 
 class _MeanOverBatch(keras.losses.Loss):

@@ -13,8 +13,8 @@ def random_rbm():
     """Make an RBM with normal random parameters of a given scale, in float64 unless told."""
     from rbm_tf.rbm import BernoulliRBM
 
-    def make(num_visible, num_hidden, scale=1.0, seed=0, bias_scale=None, dtype="float64"):
-        rbm = BernoulliRBM(num_visible, num_hidden, seed=seed, dtype=dtype)
+    def make(num_visible, num_hidden, scale=1.0, seed=0, bias_scale=None, **kwargs):
+        rbm = BernoulliRBM(num_visible, num_hidden, seed=seed, **{"dtype": "float64", **kwargs})
         rng = np.random.default_rng(seed)
         bias_scale = scale if bias_scale is None else bias_scale
         rbm.kernel.assign(scale * rng.normal(size=(num_visible, num_hidden)))

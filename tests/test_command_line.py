@@ -1,5 +1,4 @@
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -133,17 +132,20 @@ def test_help_answers_in_under_half_a_second(package):
 
 def test_ctrl_c_keeps_what_was_trained(tmp_path):
     run = [sys.executable, "-m", "rbm_tf", "train", "--epochs", "1000000", "--output", tmp_path]
-    process = subprocess.Popen(
-        run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    )
-    try:
-        seen = ""
-        while "free_energy" not in seen:  # the progress bar after the first epoch
-            seen += process.stderr.read(1)
-        os.kill(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+
+    def listen():  # a job in the background of a shell would ignore the signal
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(run, **pipes, cwd=ROOT, preexec_fn=listen) as process:
+        try:
+            seen = ""
+            while "free_energy" not in seen:  # the progress bar after the first epoch
+                seen += process.stderr.read(1)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "Stopped after" in errors
     assert "Traceback" not in errors

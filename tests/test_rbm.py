@@ -1,10 +1,24 @@
+import json
+import pathlib
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from rbm_tf import enumeration
-from rbm_tf.negative_phase import ContrastiveDivergence, PersistentContrastiveDivergence
+from rbm_tf import enumeration, mean_field
+from rbm_tf.batches import shuffled_batches
+from rbm_tf.datasets import bars_and_stripes
+from rbm_tf.mean_field import tap
+from rbm_tf.negative_phase import (
+    ContrastiveDivergence,
+    ExactPhase,
+    MeanFieldPhase,
+    ModelStates,
+    PersistentContrastiveDivergence,
+)
 from rbm_tf.rbm import BernoulliRBM
 
 
@@ -97,9 +111,8 @@ def gap_gradients(rbm, data, model_states):
     data, model_states = (tf.constant(x, rbm.variable_dtype) for x in (data, model_states))
     variables = [rbm.kernel, rbm.visible_bias, rbm.hidden_bias]
     with tf.GradientTape() as tape:
-        gap = rbm._free_energy_gap(
-            (data, rbm._hidden_input(data)), (model_states, rbm._hidden_input(model_states))
-        )
+        model = ModelStates(model_states, rbm._hidden_input(model_states))
+        gap = rbm._free_energy_gap((data, rbm._hidden_input(data)), model)
         loss = tf.reduce_mean(gap)
     gradients = tape.gradient(loss, [variable.value for variable in variables])
     return float(loss), [gradient.numpy() for gradient in gradients]
@@ -201,7 +214,7 @@ def test_negative_phase_does_not_drift_from_exact_samples(random_rbm, all_states
     layer = phase(num_steps=2, seed=0)
     if phase is PersistentContrastiveDivergence:
         layer = phase(num_chains=num, num_steps=2, seed=0)
-    layer.build(3)
+    layer.build((4, 3))
     data_input = rbm._hidden_input(tf.constant(v))
     if phase is PersistentContrastiveDivergence:
         h = tf.random.stateless_uniform(data_input.shape, (0, 1), dtype="float64")
@@ -214,9 +227,68 @@ def test_negative_phase_does_not_drift_from_exact_samples(random_rbm, all_states
     assert np.all(error < 5 * np.sqrt(exact * (1 - exact) / num))
 
 
-def test_training_raises_the_exact_likelihood_of_bars_and_stripes():
-    from rbm_tf.datasets import bars_and_stripes
+@pytest.mark.parametrize("centered", [True, False])
+def test_exact_phase_gives_minus_the_log_likelihood_and_its_gradient(random_rbm, centered):
+    rbm = random_rbm(5, 3, negative_phase=ExactPhase(seed=0), centered=centered)
+    rbm.visible_offset.assign(np.full(5, 0.3))
+    data = np.random.default_rng(1).integers(2, size=(4, 5)) * 1.0
+    with tf.GradientTape() as tape:
+        loss = rbm.compute_loss(tf.constant(data), training=False)
+    variables = [rbm.kernel.value, rbm.visible_bias.value, rbm.hidden_bias.value]
+    gradients = [g.numpy() for g in tape.gradient(loss, variables)]
+    exact_loss = rbm.free_energy(data).numpy().mean() + enumeration.log_z(rbm)
+    assert float(loss) == pytest.approx(exact_loss, rel=1e-12)
+    exact, h = enumeration.moments(rbm), rbm.hidden_mean(data).numpy()
+    mu, lam = (np.asarray(x) * centered for x in (rbm.visible_offset, rbm.hidden_offset))
+    by_visible, by_hidden = exact.visible - data.mean(0), exact.hidden - h.mean(0)
+    by_kernel = exact.correlation - data.T @ h / 4
+    by_kernel -= np.outer(by_visible, lam) + np.outer(mu, by_hidden)
+    expected = by_kernel, by_visible - by_kernel @ lam, by_hidden - by_kernel.T @ mu
+    for gradient, value in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(gradient, value, atol=1e-12)
 
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_mean_field_phase_gives_gamma_and_its_gradient(random_rbm, order):  # B26
+    rbm = random_rbm(6, 4, scale=0.5)
+    phase = MeanFieldPhase(order, num_chains=7, num_steps=100, seed=0)
+    phase.build((6, 4))
+    moments = phase(rbm.parameters, tf.zeros((1, 4), "float64"), training=True)
+    solution = tap(rbm, order=order)
+    assert float(moments.free_energy) == pytest.approx(solution.free_energy, abs=1e-10)
+    np.testing.assert_allclose(moments.visible, solution.visible, atol=1e-8)
+    m, n = tf.constant(solution.visible[None]), tf.constant(solution.hidden[None])
+    kernel, *biases = rbm.parameters
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        gamma = mean_field.gamma((kernel, *biases), m, n, order)
+    np.testing.assert_allclose(moments.correlation, -tape.gradient(gamma, kernel), atol=1e-8)
+    np.testing.assert_allclose(phase.magnetisations[0].numpy()[3], solution.visible, atol=1e-6)
+
+
+@pytest.mark.parametrize("phase", [ExactPhase(seed=0), MeanFieldPhase(order=2, seed=0)])
+def test_deterministic_phases_train_save_and_load(phase, tmp_path):
+    x = np.tile(bars_and_stripes(3)[0].reshape(-1, 9), (10, 1))
+    rbm = BernoulliRBM(9, 6, negative_phase=phase, seed=1)
+    rbm.compile(keras.optimizers.SGD(0.3, momentum=0.5))
+    losses = rbm.fit(x, epochs=40, batch_size=14, verbose=0).history["loss"]
+    assert losses[-1] < losses[1] - 0.3
+    rbm.save(tmp_path / "rbm.keras")
+    loaded = keras.models.load_model(tmp_path / "rbm.keras")
+    assert json.dumps(loaded.get_config()) == json.dumps(rbm.get_config())
+    assert loaded.evaluate(x, verbose=0) == rbm.evaluate(x, verbose=0)
+
+
+def test_exact_gradient_reaches_the_entropy_of_bars_and_stripes():
+    x = bars_and_stripes(3)[0].reshape(-1, 9)
+    rbm = BernoulliRBM(9, 10, negative_phase=ExactPhase(), seed=0)
+    rbm.compile(keras.optimizers.SGD(0.3, momentum=0.9), steps_per_execution=50)
+    rbm.fit(np.tile(x, (50, 1)), batch_size=14, epochs=50, shuffle=False, verbose=0)
+    log_likelihood = -rbm.free_energy(x).numpy().mean() - enumeration.log_z(rbm)
+    assert -np.log(14) - 0.05 < log_likelihood <= -np.log(14)
+
+
+def test_training_raises_the_exact_likelihood_of_bars_and_stripes():
     x = bars_and_stripes(3)[0].reshape(-1, 9)
     rbm = BernoulliRBM(9, 8, seed=0)
 
@@ -255,6 +327,15 @@ def test_fit_takes_what_keras_users_give_it():
     assert functional.predict(x, verbose=0).shape == (60, 2)
 
 
+def test_adam_gets_the_plain_gradient_and_converges():
+    x = bars_and_stripes(3)[0].reshape(-1, 9)
+    rbm = BernoulliRBM(9, 8, negative_phase=ExactPhase(), seed=0)
+    rbm.compile("adam", steps_per_execution=50)
+    rbm.optimizer.learning_rate = 0.03
+    losses = rbm.fit(np.tile(x, (50, 1)), batch_size=14, epochs=15, verbose=0).history["loss"]
+    assert losses[-1] < 4.5 < losses[0]
+
+
 def test_zero_sample_weight_removes_an_example(random_rbm):
     rbm = random_rbm(5, 3)
     rng = np.random.default_rng(0)
@@ -268,6 +349,51 @@ def test_zero_sample_weight_removes_an_example(random_rbm):
 
     weighted = gradient(data, tf.constant([2.0, 2.0, 0.0, 0.0]))
     np.testing.assert_allclose(weighted, gradient(data[:2], None), rtol=1e-10, atol=1e-12)
+
+
+def test_batches_are_a_permutation_that_seed_and_epoch_decide():
+    x, epoch = np.arange(23.0), tf.Variable(0)
+    batches = shuffled_batches(x, x, 5, seed=3, epoch=epoch)
+
+    def one_pass():
+        sizes, order = [], []
+        for batch, _, weight in batches:
+            np.testing.assert_array_equal(batch, weight)
+            sizes.append(len(batch))
+            order += batch.numpy().tolist()
+        assert sizes == [5, 5, 5, 5, 3]
+        assert sorted(order) == x.tolist()
+        return order
+
+    first, again = one_pass(), one_pass()
+    epoch.assign(1)
+    assert first == again != one_pass()
+    with pytest.raises(ValueError, match="batch_size"):
+        shuffled_batches(x, None, 0, seed=0, epoch=epoch)
+    with pytest.raises(ValueError, match="one value for each of 23"):
+        shuffled_batches(x, x[:3], 5, seed=0, epoch=epoch)
+
+
+def test_validation_split_holds_back_the_last_examples():
+    x = np.zeros((50, 6), "float32")
+    x[40:] = 1
+    rbm = BernoulliRBM(6, 4, seed=0)
+    history = rbm.fit(x, validation_split=0.2, sample_weight=np.ones(50), verbose=0).history
+    held_back = rbm.free_energy(x[40:]).numpy().mean()
+    assert history["val_free_energy"][0] == pytest.approx(held_back, rel=1e-5)
+    assert rbm.visible_offset.numpy().max() == 0  # the held-back ones were not seen
+
+
+def test_resampling_draws_grey_levels_anew_with_the_right_mean():
+    x = np.full((2000, 6), 0.3, "float32")
+    rbm = BernoulliRBM(6, 4, seed=0, resample=True)
+    seen = []
+    rbm._free_energy_gap = lambda data, model: seen.append(data[0].numpy()) or tf.zeros(2000)
+    for _ in range(2):
+        rbm.compute_loss(tf.constant(x), training=True)
+    assert set(np.unique(seen)) == {0, 1}
+    assert np.any(seen[0] != seen[1])
+    assert np.all(np.abs(seen[0].mean(0) - 0.3) < 5 * np.sqrt(0.3 * 0.7 / 2000))
 
 
 def test_first_fit_sets_visible_bias_to_log_odds_and_keeps_constant_pixels_finite():
@@ -288,11 +414,53 @@ def test_saved_model_goes_on_exactly_where_it_stopped(tmp_path):
     rbm.fit(x, epochs=2, verbose=0, shuffle=False)
     rbm.save(tmp_path / "rbm.keras")
     loaded = keras.models.load_model(tmp_path / "rbm.keras")  # safe mode
-    assert loaded.get_config() == rbm.get_config()
+    assert json.dumps(loaded.get_config()) == json.dumps(rbm.get_config())
     for model in (rbm, loaded):
         model.fit(x, epochs=2, verbose=0, shuffle=False)
     for weight, loaded_weight in zip(rbm.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(weight.numpy(), loaded_weight.numpy())
+
+
+KILLED = """
+import os, sys
+from rbm_tf.quiet import quiet_start
+quiet_start()
+import keras, numpy as np
+from rbm_tf.rbm import BernoulliRBM
+
+class Kill(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs):
+        if self.model._epoch.numpy() == 3 and batch == 2:
+            os.kill(os.getpid(), 9)
+
+x = (np.random.default_rng(0).random((50, 6)) < 0.3).astype("float32")
+rbm = BernoulliRBM(6, 4, seed=1, resample=True)
+rbm.compile(keras.optimizers.SGD(0.1, momentum=0.9))
+backup = keras.callbacks.BackupAndRestore(sys.argv[1] + "/backup")
+kill = [Kill()] if sys.argv[2] == "kill" else []
+rbm.fit(x, batch_size=8, epochs=6, verbose=0, callbacks=[backup, *kill])
+rbm.save_weights(sys.argv[1] + "/last.weights.h5")
+"""
+
+
+def test_training_that_was_killed_resumes_to_the_last_bit(tmp_path, monkeypatch):
+    for folder in ("broken", "whole"):
+        (tmp_path / folder).mkdir()
+    root = pathlib.Path(__file__).parent.parent
+    killed = [sys.executable, "-c", KILLED, str(tmp_path / "broken"), "kill"]
+    assert subprocess.run(killed, cwd=root).returncode == -9
+    assert not (tmp_path / "broken" / "last.weights.h5").exists()
+    for folder in ("broken", "whole"):
+        monkeypatch.setattr(sys, "argv", ["", str(tmp_path / folder), "go on"])
+        exec(KILLED, {})
+    models = [BernoulliRBM(6, 4, resample=True) for _ in range(2)]
+    for model, folder in zip(models, ("broken", "whole"), strict=True):
+        model.compile(keras.optimizers.SGD(0.1, momentum=0.9))
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(tmp_path / folder / "last.weights.h5")
+    for weight, other in zip(models[0].weights, models[1].weights, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), other.numpy())
+    assert np.abs(models[0].kernel.numpy()).max() > 0.02  # it has learned something
 
 
 def test_export_serves_the_hidden_means(tmp_path):
