@@ -38,11 +38,11 @@ def train(options):
 
 def evaluate(options):
     """Print ln Z and the mean log-likelihood of training and test data."""
-    from rbm_tf.annealing import ais, reverse_ais
+    from rbm_tf.annealing import ais, reverse_ais, verdict
     from rbm_tf.enumeration import MAX_UNITS, log_z
     from rbm_tf.rbm import BernoulliRBM
 
-    rbm = command_line.load_model(options.model, BernoulliRBM)
+    rbm, judgement = command_line.load_model(options.model, BernoulliRBM), []
     (x_train, _), (x_test, _) = command_line.load_data(options)
     if min(rbm.num_visible, rbm.num_hidden) <= MAX_UNITS - 5:
         rows = [{"method": "exact", "ln Z": log_z(rbm), "s.e.": 0.0}]
@@ -54,6 +54,7 @@ def evaluate(options):
             {"method": name, "ln Z": estimate.log_z, "s.e.": estimate.standard_error}
             for name, estimate in (("AIS forward", forward), ("AIS reverse", backward))
         ]
+        judgement = [verdict(forward, backward).message]
     for row in rows:
         for name, x in (("train", x_train), ("test", x_test)):
             free_energy = rbm.free_energy(x.reshape(len(x), -1)).numpy().mean(dtype=float)
@@ -61,7 +62,9 @@ def evaluate(options):
     formats = {"method": "", "ln Z": ".3f", "s.e.": ".3f"}
     formats |= {"train ln p(v)": ".3f", "test ln p(v)": ".3f"}
     title = f"Mean log-likelihood, nats ({options.dataset}, pixels: {options.binarization})\n"
-    command_line.show(options, rows, [title + command_line.table(rows, formats)], "rbm_evaluate")
+    tables = [title + command_line.table(rows, formats), *judgement]
+    results = {"estimates": rows, "verdict": judgement}
+    command_line.show(options, results, tables, "rbm_evaluate")
 
 
 def sample(options):

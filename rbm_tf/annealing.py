@@ -5,11 +5,14 @@ A log-weight adds up F_{beta_{k-1}}(v_{k-1}) - F_{beta_k}(v_{k-1}) along the pat
 does not depend on the number of temperatures.
 """
 
+from typing import NamedTuple
+
+import numpy as np
 import tensorflow as tf
 
 from rbm_tf.gibbs import as_seed
 from rbm_tf.reweighting import estimate_log_z
-from rbm_tf.tempered_path import checked_betas, tempered_path
+from rbm_tf.tempered_path import checked_betas, pair_path, tempered_path
 
 
 def ais(rbm, num_chains=100, betas=None, seed=None, base="data"):
@@ -75,13 +78,146 @@ def reverse_ais(rbm, samples, betas=None, seed=None, base="data"):
     """
     betas = checked_betas(betas, rbm.variable_dtype)
     path = tempered_path(rbm, base)
+    v = _checked_samples(rbm, samples)
+    log_weights = path.base_log_z - _anneal(path, betas[::-1], v, as_seed(seed))
+    return estimate_log_z(log_weights, reverse=True)
+
+
+def log_z_ratio(rbm, samples, other, betas=None, seed=None):
+    """Estimate ln Z of another RBM less that of this one, by annealing between the two.
+
+    The difference of their mean log-likelihoods follows without either ln Z. For models that are
+    alike it is far more accurate than two separate estimates.
+
+    Args:
+        rbm: `BernoulliRBM`.
+        samples: visible states drawn from rbm, one per chain, (num_chains, num_visible).
+        other: `BernoulliRBM` with as many visible units; the hidden layer may differ.
+        betas: the path, increasing from 0 to 1; default: 1,001 equal steps.
+        seed: integer; the same seed gives the same estimate.
+
+    Returns:
+        `LogZEstimate` of the difference other - rbm: each log-weight is one chain's estimate.
+
+    Raises:
+        ValueError: if betas do not increase from 0 to 1, or a shape does not fit.
+
+    Reference: Salakhutdinov and Murray (2008), section 4.1, with two RBMs as the ends.
+
+    Example:
+        >>> rbm = BernoulliRBM(6, 4, seed=0)
+        >>> abs(log_z_ratio(rbm, rbm.sample(50, seed=0), rbm, seed=1).log_z) < 1e-5
+        True
+    """
+    betas = checked_betas(betas, rbm.variable_dtype)
+    v = _checked_samples(rbm, samples)
+    path = pair_path(rbm, other)
+    return estimate_log_z(path.constant + _anneal(path, betas, v, as_seed(seed)))
+
+
+class Verdict(NamedTuple):
+    """Whether two estimates of ln Z from opposite ends of a path bear each other out."""
+
+    trusted: bool
+    gap: float  # reverse - forward, nats; 0 if both are right
+    message: str
+
+
+def verdict(forward, reverse):
+    """Judge a forward and a reverse estimate of ln Z by each other.
+
+    They bracket ln Z on average, so a gap that their errors do not explain means that one of them
+    missed part of the distribution. So does an effective sample size below a tenth of the chains.
+
+    Args:
+        forward: `LogZEstimate` of `ais`.
+        reverse: `LogZEstimate` of `reverse_ais`.
+
+    Returns:
+        `Verdict`: trusted if the gap is within 3 standard errors and below 1 nat, and the
+        effective sample sizes suffice.
+
+    Example:
+        >>> rbm = BernoulliRBM(6, 4, seed=0)
+        >>> verdict(ais(rbm, seed=0), reverse_ais(rbm, rbm.sample(100, seed=1), seed=2)).trusted
+        True
+    """
+    gap = reverse.log_z - forward.log_z
+    error = float(np.hypot(forward.standard_error, reverse.standard_error))
+    share = min(e.effective_sample_size / len(e.log_weights) for e in (forward, reverse))
+    reasons = []
+    if not abs(gap) <= min(3 * error + 1e-9, 1):
+        reasons.append(f"forward and reverse differ by {gap:.2f} nats, their error is {error:.2f}")
+    if not share >= 0.1:
+        reasons.append(f"the effective sample size is {share:.0%} of the chains")
+    if reasons:
+        advice = "use more temperatures, and samples from longer chains"
+        return Verdict(False, gap, f"Do not trust this ln Z: {'; '.join(reasons)}: {advice}.")
+    return Verdict(
+        True, gap, f"Forward and reverse agree: {gap:+.3f} nats apart, error {error:.3f}."
+    )
+
+
+def choose_betas(rbm, num_betas=1001, num_chains=50, seed=None, base="data"):
+    """Choose a path from a pilot run: steps of equal length in the model's own metric.
+
+    A step costs variance in proportion to its squared length, dbeta times the standard deviation of
+    dF_beta/dbeta. The pilot measures the deviation at 101 temperatures.
+
+    Args:
+        rbm: `BernoulliRBM`.
+        num_betas: number of temperatures to choose, 2 or more.
+        num_chains: chains of the pilot run.
+        seed: integer; the same seed gives the same path.
+        base: see `tempered_path`.
+
+    Returns:
+        betas, (num_betas,), increasing from 0 to 1.
+
+    Raises:
+        ValueError: if num_betas is below 2.
+
+    Reference: Gelman and Meng (1998), Simulating normalizing constants, section 4.
+
+    Example:
+        >>> choose_betas(BernoulliRBM(6, 4, seed=0), num_betas=5, seed=0).shape
+        (5,)
+    """
+    if num_betas < 2:
+        raise ValueError(f"num_betas must be 2 or more; got {num_betas}.")
+    pilot = np.linspace(0, 1, 101)
+    path = tempered_path(rbm, base)
+    start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
+    v = path.sample_base(num_chains, start_seed)
+    deviation = _pilot(path, tf.constant(pilot, rbm.variable_dtype), v, chain_seed).numpy()
+    speed = np.maximum(deviation, 0.01 * deviation.max() + 1e-12)  # every stretch gets some steps
+    length = np.append(0, np.cumsum((speed[1:] + speed[:-1]) / 2))
+    betas = np.interp(np.linspace(0, length[-1], num_betas), length, pilot)
+    betas[0], betas[-1] = 0, 1
+    return betas
+
+
+@tf.function(reduce_retracing=True)
+def _pilot(path, betas, v, seed):
+    """The standard deviation of dF_beta/dbeta over the chains at each temperature of a sweep up."""
+
+    def step(state, index):
+        v, _ = state
+        v = path.sweep(path.hidden_input(v), betas[index], tf.random.fold_in(seed, index))
+        energy = path.energy(v, path.hidden_input(v), betas[index])
+        return v, tf.math.reduce_std(energy)
+
+    start = (v, tf.constant(0.0, tf.float64))
+    return tf.scan(step, tf.range(tf.shape(betas)[0]), start)[1]
+
+
+def _checked_samples(rbm, samples):
     v = tf.cast(samples, rbm.variable_dtype)
     if v.shape.rank != 2 or v.shape[1] != rbm.num_visible:
         raise ValueError(
             f"samples must have shape (num_chains, {rbm.num_visible}); got {tuple(v.shape)}."
         )
-    log_weights = path.base_log_z - _anneal(path, betas[::-1], v, as_seed(seed))
-    return estimate_log_z(log_weights, reverse=True)
+    return v
 
 
 @tf.function(reduce_retracing=True)

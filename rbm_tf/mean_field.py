@@ -60,13 +60,24 @@ def tap(rbm, order=2, num_starts=10, max_iterations=10_000, damping=0.5, seed=0)
         >>> solution.converged
         True
     """
+    return tap_of(float64_parameters(rbm), order, num_starts, max_iterations, damping, seed)
+
+
+def tap_of(parameters, order, num_starts=10, max_iterations=10_000, damping=0.5, seed=0):
+    """`tap` for parameters given as float64 tensors, such as those of a scaled model.
+
+    Example:
+        >>> parameters = tuple(2.0 * x for x in float64_parameters(BernoulliRBM(6, 4, seed=0)))
+        >>> tap_of(parameters, order=2).converged
+        True
+    """
     check_order(order)
     if num_starts < 1 or max_iterations < 1 or not 0 <= damping < 1:
         raise ValueError(
             "tap needs num_starts and max_iterations of 1 or more and damping from 0 to below 1; "
             f"got {num_starts}, {max_iterations}, {damping}."
         )
-    parameters = kernel, _, hidden_bias = _float64_parameters(rbm)
+    kernel, _, hidden_bias = parameters
     m = np.random.default_rng(seed).random((num_starts, kernel.shape[0]))
     m[0] = 0.5
     n = tf.sigmoid(hidden_bias + m @ kernel)
@@ -117,7 +128,7 @@ def cumulant_free_energy(rbm, order):
             " are taken at its last point. See tap(rbm, order=1).",
             stacklevel=2,
         )
-    return gamma(_float64_parameters(rbm), point.visible[None], point.hidden[None], order)[0]
+    return gamma(float64_parameters(rbm), point.visible[None], point.hidden[None], order)[0]
 
 
 def check_order(order):
@@ -130,7 +141,13 @@ def check_order(order):
         raise ValueError(f"order must be 1, 2 or 3; got {order!r}.")
 
 
-def _float64_parameters(rbm):
+def float64_parameters(rbm):
+    """kernel, visible_bias and hidden_bias as float64 tensors.
+
+    Example:
+        >>> [x.dtype.name for x in float64_parameters(BernoulliRBM(6, 4))]
+        ['float64', 'float64', 'float64']
+    """
     return tuple(
         tf.cast(tf.convert_to_tensor(x), tf.float64)
         for x in (rbm.kernel, rbm.visible_bias, rbm.hidden_bias)

@@ -54,6 +54,81 @@ class TemperedPath(NamedTuple):
         return sample_bernoulli(logits, as_seed(seed))
 
 
+class PairPath(NamedTuple):
+    """The path from one RBM to another, with the methods of `TemperedPath`; see `pair_path`.
+
+    The parameters move on straight lines: at beta they are (1 - beta) first + beta second.
+    """
+
+    first: Parameters
+    second: Parameters
+    constant: tf.Tensor  # the log-weights' part that padding makes, scalar float64, nats
+
+    def hidden_input(self, v):
+        """The hidden inputs under both models."""
+        pair = self.first, self.second
+        return tuple(p.hidden_bias + product(v, p.kernel) for p in pair)
+
+    def log_ratio(self, v, hidden_input, old, new):
+        """F_old(v) - F_new(v), float64, (num_chains,)."""
+        before, after = (_between(*hidden_input, beta) for beta in (old, new))
+        by_unit = tf.math.softplus(after) - tf.math.softplus(before)
+        slope = tf.linalg.matvec(v, self.second.visible_bias - self.first.visible_bias)
+        return tf.cast((new - old) * slope + tf.reduce_sum(by_unit, -1), tf.float64)
+
+    def sweep(self, hidden_input, beta, seed):
+        """One Gibbs sweep at beta, from the hidden inputs of v; returns visible states."""
+        seeds = tf.unstack(tf.random.split(seed))
+        h = sample_bernoulli(_between(*hidden_input, beta), seeds[0])
+        pair = self.first, self.second
+        inputs = (p.visible_bias + product(h, p.kernel, transpose=True) for p in pair)
+        return sample_bernoulli(_between(*inputs, beta), seeds[1])
+
+
+def _between(first, second, beta):
+    return (1 - beta) * first + beta * second
+
+
+def pair_path(rbm, other):
+    """The path from one RBM to another over the same visible units.
+
+    The smaller hidden layer is filled up with units that interact with nothing.
+
+    Args:
+        rbm: `BernoulliRBM`.
+        other: `BernoulliRBM`.
+
+    Returns:
+        `PairPath`.
+
+    Raises:
+        ValueError: if they differ in the number of visible units.
+
+    Example:
+        >>> path = pair_path(BernoulliRBM(6, 4), BernoulliRBM(6, 3))
+        >>> tuple(path.second.kernel.shape)
+        (6, 4)
+    """
+    if other.num_visible != rbm.num_visible:
+        raise ValueError(
+            f"Both RBMs need the same visible units; got {rbm.num_visible} and {other.num_visible}."
+        )
+    num_hidden = max(rbm.num_hidden, other.num_hidden)
+
+    def padded(parameters):
+        kernel, visible_bias, hidden_bias = parameters
+        missing = num_hidden - kernel.shape[1]
+        return Parameters(
+            tf.pad(kernel, [[0, 0], [0, missing]]),
+            visible_bias,
+            tf.pad(hidden_bias, [[0, missing]]),
+        )
+
+    constant = (other.num_hidden - rbm.num_hidden) * np.log(2)
+    pair = padded(rbm.parameters), padded(other.parameters)
+    return PairPath(*pair, tf.constant(constant, tf.float64))
+
+
 def tempered_path(rbm, base="data"):
     """The path from a base to an RBM.
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rbm_tf.annealing import ais, reverse_ais
+from rbm_tf.annealing import ais, choose_betas, log_z_ratio, reverse_ais, verdict
 from rbm_tf.enumeration import log_z
 from rbm_tf.rbm import BernoulliRBM
 
@@ -81,6 +81,65 @@ def test_adding_800_to_log_z_does_not_overflow(random_rbm):
     assert log_z(rbm) > 800
 
 
+def test_ratio_of_two_models_equals_the_difference_of_their_exact_log_z(random_rbm, all_states):
+    rbm, other = random_rbm(6, 4), random_rbm(6, 3, seed=1)
+    samples = exact_samples(rbm, all_states, 20_000)
+    estimate = log_z_ratio(rbm, samples, other, np.linspace(0, 1, 10), seed=0)
+    assert abs(estimate.log_z - log_z(other) + log_z(rbm)) < 5 * estimate.standard_error
+    assert estimate.standard_error < 0.05
+
+
+def test_ratio_of_nearby_models_beats_two_separate_estimates(random_rbm, all_states):
+    rbm, other = random_rbm(6, 4), random_rbm(6, 4)
+    other.kernel.assign_add(0.05 * np.ones((6, 4)))
+    betas, samples = np.linspace(0, 1, 10), exact_samples(rbm, all_states, 500)
+    together = log_z_ratio(rbm, samples, other, betas, seed=0).standard_error
+    assert together < ais(rbm, 500, betas, seed=0).standard_error / 5
+
+
+def test_verdict_trusts_agreement_and_names_what_is_wrong(random_rbm, all_states):
+    rbm = random_rbm(6, 4, scale=1.5)
+    samples = exact_samples(rbm, all_states, 200)
+    long, short = np.linspace(0, 1, 500), np.array([0.0, 1.0])
+    good = verdict(ais(rbm, 200, long, seed=0), reverse_ais(rbm, samples, long, seed=0))
+    assert good.trusted
+    assert "agree" in good.message
+    bad = verdict(ais(rbm, 200, short, seed=0), reverse_ais(rbm, samples, short, seed=0))
+    assert not bad.trusted
+    assert "Do not trust" in bad.message
+
+
+def test_chosen_path_has_steps_of_equal_length_and_a_smaller_error(random_rbm):
+    rbm = random_rbm(8, 6, scale=2.0)
+    betas = choose_betas(rbm, num_betas=30, num_chains=200, seed=0)
+    assert betas[0] == 0
+    assert betas[-1] == 1
+    assert np.all(np.diff(betas) > 0)
+    errors = [
+        np.mean([(ais(rbm, 200, path, seed=s).log_z - log_z(rbm)) ** 2 for s in range(20)])
+        for path in (betas, np.linspace(0, 1, 30))
+    ]
+    assert errors[0] < errors[1]
+
+
+def test_relabelled_units_and_flipped_pixels_leave_the_estimate_within_its_error(random_rbm):
+    rbm, rng = random_rbm(6, 4), np.random.default_rng(0)
+    w, a, b = (x.numpy() for x in (rbm.kernel, rbm.visible_bias, rbm.hidden_bias))
+    v_order, h_order = rng.permutation(6), rng.permutation(4)
+    relabelled = random_rbm(6, 4)
+    relabelled.kernel.assign(w[v_order][:, h_order])
+    relabelled.visible_bias.assign(a[v_order])
+    relabelled.hidden_bias.assign(b[h_order])
+    flipped = random_rbm(6, 4)  # v -> 1 - v: E changes by the constant -a.1
+    flipped.kernel.assign(-w)
+    flipped.visible_bias.assign(-a)
+    flipped.hidden_bias.assign(b + w.sum(0))
+    for model, constant in ((relabelled, 0.0), (flipped, a.sum())):
+        assert log_z(model) + constant == pytest.approx(log_z(rbm), abs=1e-10)
+        estimate = ais(model, 1000, np.linspace(0, 1, 50), seed=0)
+        assert abs(estimate.log_z + constant - log_z(rbm)) < 5 * estimate.standard_error
+
+
 def test_same_seed_gives_the_same_estimate(random_rbm):
     rbm = random_rbm(6, 4)
     first, again, other = (ais(rbm, 20, seed=seed).log_weights for seed in (1, 1, 2))
@@ -104,3 +163,7 @@ def test_wrong_shapes_are_refused(random_rbm):
         reverse_ais(rbm, np.zeros((5, 4)))
     with pytest.raises(ValueError, match="num_chains"):
         ais(rbm, num_chains=0)
+    with pytest.raises(ValueError, match="same visible units; got 3 and 4"):
+        log_z_ratio(rbm, np.zeros((5, 3)), random_rbm(4, 2))
+    with pytest.raises(ValueError, match="num_betas"):
+        choose_betas(rbm, num_betas=1)

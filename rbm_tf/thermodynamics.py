@@ -1,0 +1,157 @@
+"""U, S, C and ln Z of an RBM against the inverse temperature, without summing over its states.
+
+`rbm_tf.enumeration.thermodynamics` is the exact counterpart; all return the same record.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from rbm_tf import mean_field
+from rbm_tf.enumeration import Thermodynamics
+from rbm_tf.gibbs import as_seed
+from rbm_tf.tempered_path import tempered_path
+
+
+def annealed_thermodynamics(rbm, betas, num_chains=100, seed=None):
+    """ln Z, U, S and C along one annealing run from beta = 0, by its importance weights.
+
+    All parameters are scaled by beta, so the base is uniform. ln Z(beta) and the averages at beta
+    use the weights accumulated up to there: the closer the temperatures, the better.
+
+    Args:
+        rbm: `BernoulliRBM`.
+        betas: increasing from 0, to 1 or beyond, (num_betas,).
+        num_chains: number of independent chains.
+        seed: integer; the same seed gives the same curves.
+
+    Returns:
+        `Thermodynamics`.
+
+    Raises:
+        ValueError: if betas do not increase from 0.
+
+    Reference: B6; Neal (2001).
+
+    Example:
+        >>> curves = annealed_thermodynamics(BernoulliRBM(6, 4, seed=0), np.linspace(0, 2, 50))
+        >>> round(float(curves.entropy[0]), 4)  # 10 ln 2
+        6.9315
+    """
+    betas = np.asarray(betas, float)
+    if betas.ndim != 1 or len(betas) < 2 or betas[0] != 0 or not np.all(np.diff(betas) > 0):
+        raise ValueError("betas must be a list that starts at 0 and increases.")
+    path = tempered_path(rbm, "uniform")
+    start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
+    v = path.sample_base(num_chains, start_seed)
+    log_z, energy, variance = _walk(path, tf.constant(betas, v.dtype), v, chain_seed).numpy().T
+    log_z += float(path.base_log_z)
+    return Thermodynamics(betas, log_z, energy, log_z + betas * energy, betas**2 * variance)
+
+
+@tf.function(reduce_retracing=True)
+def _walk(path, betas, v, seed):
+    """ln <w>, <E> and <<E^2>> at every temperature, float64, (num_betas, 3)."""
+
+    def measure(v, hidden_input, beta, log_weight):
+        share = tf.nn.softmax(log_weight)
+        energy = path.energy(v, hidden_input, beta)  # the average of E over h, given v
+        on = tf.sigmoid(beta * hidden_input)
+        spread = tf.reduce_sum(hidden_input**2 * on * (1 - on), -1)  # the variance of E, given v
+        mean = tf.reduce_sum(share * energy)
+        variance = tf.reduce_sum(share * ((energy - mean) ** 2 + tf.cast(spread, tf.float64)))
+        count = tf.cast(tf.shape(log_weight)[0], tf.float64)
+        return tf.stack([tf.reduce_logsumexp(log_weight) - tf.math.log(count), mean, variance])
+
+    def step(state, index):
+        v, hidden_input, log_weight, _ = state
+        log_weight += path.log_ratio(v, hidden_input, betas[index - 1], betas[index])
+        v = path.sweep(hidden_input, betas[index], tf.random.fold_in(seed, index))
+        hidden_input = path.hidden_input(v)
+        return v, hidden_input, log_weight, measure(v, hidden_input, betas[index], log_weight)
+
+    hidden_input, log_weight = path.hidden_input(v), tf.zeros(tf.shape(v)[0], tf.float64)
+    first = measure(v, hidden_input, betas[0], log_weight)
+    start = (v, hidden_input, log_weight, first)
+
+    def body(index, state, rows):
+        state = step(state, index)
+        return index + 1, state, rows.write(index, state[-1])
+
+    num_betas = tf.shape(betas)[0]
+    rows = tf.TensorArray(tf.float64, num_betas).write(0, first)
+    done = tf.while_loop(lambda index, *_: index < num_betas, body, (tf.constant(1), start, rows))
+    return done[2].stack()
+
+
+def tap_thermodynamics(rbm, betas, order=2):
+    """ln Z, U, S and C by naive mean field (order 1) or TAP of order 2 or 3.
+
+    With A2 = sum W^2 c d and A3 = sum W^3 c (1/2 - m) d (1/2 - n) at the solution for beta,
+    U = -a.m - b.n - m W n - beta A2 - 2 beta^2 A3 and S = S_mf - beta^2 A2 / 2 - 4 beta^3 A3 / 3
+    up to the order; C = -beta^2 dU/dbeta by finite differences. Each temperature is solved from
+    fresh starts; NaN stands where the iteration did not converge.
+
+    Args:
+        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
+        betas: inverse temperatures, increasing, at least 3, (num_betas,).
+        order: 1, 2 or 3.
+
+    Returns:
+        `Thermodynamics`.
+
+    Raises:
+        ValueError: if order is not 1, 2 or 3, or there are fewer than 3 temperatures.
+
+    Reference: Plefka (1982); Georges and Yedidia (1991); B6 and B26.
+
+    Example:
+        >>> curves = tap_thermodynamics(BernoulliRBM(6, 4, seed=0), [0.0, 0.5, 1.0])
+        >>> round(float(curves.entropy[0]), 4)  # 10 ln 2
+        6.9315
+    """
+    betas = np.asarray(betas, float)
+    if betas.ndim != 1 or len(betas) < 3 or not np.all(np.diff(betas) > 0):
+        raise ValueError("betas must be a list of at least 3 increasing values.")
+    rows = np.array([_tap_row(rbm, beta, order) for beta in betas])
+    log_z, energy, entropy = rows.T
+    heat_capacity = -(betas**2) * np.gradient(energy, betas, edge_order=2)
+    return Thermodynamics(betas, log_z, energy, entropy, heat_capacity)
+
+
+def _tap_row(rbm, beta, order):
+    """ln Z, U and S at one temperature."""
+    kernel, visible_bias, hidden_bias = mean_field.float64_parameters(rbm)
+    scaled = tuple(beta * x for x in (kernel, visible_bias, hidden_bias))
+    point = mean_field.tap_of(scaled, order=order)
+    if not point.converged:
+        return [np.nan] * 3
+    m, n, w = point.visible, point.hidden, kernel.numpy()
+    c, d = m * (1 - m), n * (1 - n)
+    energy = -(visible_bias.numpy() @ m) - hidden_bias.numpy() @ n - m @ w @ n
+    if order >= 2:
+        energy -= beta * (c @ w**2 @ d)
+    if order >= 3:
+        energy -= 2 * beta**2 * ((c * (0.5 - m)) @ w**3 @ (d * (0.5 - n)))
+    log_z = -point.free_energy
+    return [log_z, energy, log_z + beta * energy]
+
+
+def effective_temperature(rbm):
+    """The inverse of the largest singular value of W: the temperature that training has set.
+
+    Multiplying all parameters by s divides it by s, just as beta = s does (B7). Without fields,
+    E = -(v - 1/2)^T W (h - 1/2), naive mean field orders where it falls below 1/4.
+
+    Args:
+        rbm: `BernoulliRBM`, or anything with a kernel.
+
+    Returns:
+        float, in units of 1 / nats; infinite for a kernel of zeros.
+
+    Example:
+        >>> rbm = BernoulliRBM(6, 4, seed=0)
+        >>> effective_temperature(rbm) > 0
+        True
+    """
+    norm = float(tf.linalg.norm(tf.convert_to_tensor(rbm.kernel), 2))
+    return 1 / norm if norm else float("inf")
