@@ -13,7 +13,7 @@ from rbm_tf.thermodynamics import (
 def test_annealed_curves_equal_exact_within_their_spread(random_rbm):  # B6
     rbm, betas = random_rbm(6, 4), np.linspace(0, 1.5, 60)
     exact = enumeration.thermodynamics(rbm, betas)
-    runs = [annealed_thermodynamics(rbm, betas, num_chains=500, seed=seed) for seed in range(10)]
+    runs = [annealed_thermodynamics(rbm, betas, num_chains=1000, seed=seed) for seed in range(10)]
     for name in ("log_z", "energy", "entropy", "heat_capacity"):
         values = np.array([getattr(run, name) for run in runs])
         standard_error = values.std(0, ddof=1) / np.sqrt(len(runs))
