@@ -1,6 +1,7 @@
 """Pictures: every function draws into the Axes it is given and returns them; one saves a file."""
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 
@@ -25,7 +26,8 @@ def image_grid(ax, images, columns=10):
     for index, image in enumerate(images):
         top, left = index // columns * (height + 1) + 1, index % columns * (width + 1) + 1
         canvas[top : top + height, left : left + width] = image
-    ax.imshow(canvas, cmap="Greys", interpolation="nearest")
+    greys = colormaps["Greys"].with_extremes(bad="lightsteelblue")  # the gaps
+    ax.imshow(canvas, cmap=greys, interpolation="nearest")
     ax.set_axis_off()
     return ax
 

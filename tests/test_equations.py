@@ -38,7 +38,7 @@ def test_row_names_code_test_and_section_that_exist(row):
         assert re.search(rf"\b{row}\b", source[start:].split("\ndef ")[0]), (
             f"{function} cites {row}"
         )
-    for notebook, numbers in re.findall(r"\(([^)]+)\.ipynb\) ((?:§\d+(?:, )?)+)", sections):
+    for notebook, numbers in re.findall(r"\(([^)]+)\.ipynb\) ((?:(?:, )?§\d+)+)", sections):
         source = (NOTEBOOKS / f"{notebook}.py").read_text()
         for number in re.findall(r"\d+", numbers):
             assert re.search(rf"^# ## {number}\. ", source, re.MULTILINE)
