@@ -26,7 +26,7 @@ class LogZEstimate(NamedTuple):
     @property
     def effective_sample_size(self):
         """(sum w)^2 / sum w^2 of the averaged weights, from 1 to num_samples."""
-        num_samples = len(self.log_weights)
+        num_samples = len(self.log_weights)  # s.e.^2 = (num_samples / ESS - 1) / (num_samples - 1)
         return num_samples / (1 + (num_samples - 1) * self.standard_error**2)
 
 

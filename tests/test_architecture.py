@@ -8,7 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 MODULES = sorted((ROOT / "rbm_tf").glob("*.py")) + sorted((ROOT / "vae_keras").glob("*.py"))
-LEAVES = {"cumulants", "datasets", "plotting", "gibbs", "quiet"}
+LEAVES = {"cumulants", "datasets", "diagnostics", "plotting", "gibbs", "quiet"}
 KERAS_ONLY = {"layers", "likelihoods", "networks", "lambda_vae", "vae"}
 
 

@@ -1,0 +1,317 @@
+import logging
+import sys
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rbm_tf.enumeration import log_z
+from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.tempered_path import tempered_path
+from rbm_tf.umbrella import (
+    Windows,
+    _equilibrate,
+    _log_swap_ratio,
+    _partners,
+    _swap,
+    bar,
+    mbar,
+    tempered_sample,
+    tempered_windows,
+    thermodynamic_integration,
+)
+
+ESTIMATORS = [thermodynamic_integration, bar, mbar]
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def window_probabilities(rbm, path, betas, states):
+    """p_beta(v) and F_beta(v) of all states, written out with numpy, (num_betas, num_states)."""
+    beta = np.asarray(betas)[:, None]
+    a0, a = path.base_bias.numpy(), rbm.visible_bias.numpy()
+    inputs = states @ rbm.kernel.numpy() + rbm.hidden_bias.numpy()
+    free_energy = -(1 - beta) * (states @ a0) - beta * (states @ a)
+    free_energy -= np.logaddexp(0, beta[:, :, None] * inputs).sum(-1)
+    weight = np.exp(-free_energy)
+    return weight / weight.sum(1, keepdims=True), free_energy
+
+
+def two_modes(share=0.5, strength=12.0):
+    """One hidden unit holds 8 visible ones together: v near 1 with probability share, or near 0."""
+    rbm = BernoulliRBM(8, 1, dtype="float64")
+    rbm.kernel.assign(np.full((8, 1), strength))
+    rbm.visible_bias.assign(np.full(8, -strength / 2))
+    rbm.hidden_bias.assign([-4 * strength + np.log(share / (1 - share))])
+    return rbm
+
+
+@pytest.mark.parametrize("swap", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_estimates_agree_with_the_exact_value(random_rbm, seed, swap):
+    rbm = random_rbm(8, 5, scale=0.7, seed=seed)
+    windows = tempered_windows(rbm, np.linspace(0, 1, 12), num_sweeps=40, seed=seed, swap=swap)
+    for estimator in ESTIMATORS:
+        estimate = estimator(windows)
+        assert abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error
+        assert estimate.standard_error < 0.1
+
+
+def test_standard_error_is_the_spread_over_seeds_although_sweeps_are_correlated(random_rbm):
+    rbm, betas = random_rbm(8, 5, scale=4), np.linspace(0, 1, 8)
+    runs = [tempered_windows(rbm, betas, 10, 50, 50, seed=seed, swap=False) for seed in range(50)]
+    for estimator in ESTIMATORS:
+        values, errors = np.array([estimator(windows) for windows in runs]).T
+        assert 0.6 < np.sqrt(np.mean(errors**2)) / values.std(ddof=1) < 1.6
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_standard_error_equals_the_jackknife_over_ladders(random_rbm, estimator):
+    windows = tempered_windows(random_rbm(8, 5), np.linspace(0, 1, 6), 15, 50, seed=0)
+
+    def without(ladder):
+        return windows._replace(
+            energies=np.delete(windows.energies, ladder, 2),
+            derivatives=np.delete(windows.derivatives, ladder, 1),
+        )
+
+    left_out = np.array([estimator(without(ladder)).log_z for ladder in range(15)])
+    jackknife = np.sqrt(14 / 15 * np.sum((left_out - left_out.mean()) ** 2))
+    np.testing.assert_allclose(estimator(windows).standard_error, jackknife, rtol=0.05)
+
+
+def test_trapezoid_bias_of_exact_averages_is_the_documented_one(random_rbm, all_states):
+    rbm, states = random_rbm(6, 4), all_states(6)
+    path = tempered_path(rbm)
+
+    def average(betas):
+        p, _ = window_probabilities(rbm, path, betas, states)
+        up, down = (
+            window_probabilities(rbm, path, betas + step, states)[1] for step in (1e-5, -1e-5)
+        )
+        return np.sum(p * (up - down) / 2e-5, 1)
+
+    betas = np.linspace(0, 1, 21)
+    two_ladders = np.repeat(average(betas)[:, None, None], 2, axis=1)
+    exact = Windows(betas, None, two_ladders, float(path.base_log_z), None)
+    bias = thermodynamic_integration(exact).log_z - log_z(rbm)
+    ends = np.array([0.0, 1.0])
+    curvature = (average(ends + 1e-3) - average(ends - 1e-3)) / 2e-3
+    np.testing.assert_allclose(bias, -np.diff(curvature)[0] * 0.05**2 / 12, rtol=0.02)
+
+
+def test_recorded_energies_are_those_of_the_recorded_states(random_rbm, all_states):
+    rbm, betas = random_rbm(6, 4), np.array([0, 0.3, 1])
+    windows = tempered_windows(rbm, betas, num_chains=50, num_sweeps=3, seed=0)
+    path = tempered_path(rbm)
+    _, free_energy = window_probabilities(rbm, path, betas, windows.samples)
+    np.testing.assert_allclose(windows.energies[-1, :, :, -1], free_energy, rtol=1e-12)
+    np.testing.assert_allclose(free_energy[-1], rbm.free_energy(windows.samples), rtol=1e-12)
+    up, down = (
+        window_probabilities(rbm, path, [1 + step], windows.samples)[1][0] for step in (1e-5, -1e-5)
+    )
+    np.testing.assert_allclose(windows.derivatives[-1, :, -1], (up - down) / 2e-5, rtol=1e-6)
+
+
+def test_sweeps_and_swaps_leave_exact_samples_of_every_window_as_they_are(random_rbm, all_states):
+    rbm, betas, num = random_rbm(6, 4, scale=1.5), np.array([0, 0.4, 0.7, 1]), 20_000
+    path, states, rng = tempered_path(rbm), all_states(6), np.random.default_rng(0)
+    p, free_energy = window_probabilities(rbm, path, betas, states)
+    start = np.stack([states[rng.choice(64, num, p=row)] for row in p])
+    end = _equilibrate(path, tf.constant(betas), tf.constant(start), tf.constant(7), [0, 1], True)
+    visits = end.numpy().astype(int) @ 2 ** np.arange(6)
+    for k in range(4):
+        for value in (free_energy[k], *states.T, *(states[:, :1] * states).T):
+            exact = p[k] @ value
+            deviation = value[visits[k]].mean() - exact
+            assert abs(deviation) < 5 * np.sqrt(p[k] @ (value - exact) ** 2 / num) + 1e-12
+
+
+def test_swap_is_in_detailed_balance_with_both_windows(random_rbm, all_states):
+    rbm, betas, num = random_rbm(3, 2, scale=2), np.array([0.3, 1]), 4000
+    path, states = tempered_path(rbm), all_states(3)
+    p, _ = window_probabilities(rbm, path, betas, states)
+    first, second = (index.ravel() for index in np.indices((8, 8)))
+    v = tf.constant(np.stack([states[first], states[second]]))  # all 64 pairs of states
+    partner = _partners(2, 0)
+    log_ratio = _log_swap_ratio(path, betas, (v, path.hidden_input(v)), partner).numpy()
+    transition = np.zeros((64, 64))
+    accept = transition[8 * first + second, 8 * second + first] = np.exp(
+        np.minimum(0, log_ratio[0])
+    )
+    transition += np.diag(1 - transition.sum(1))
+    flow = (p[0, first] * p[1, second])[:, None] * transition
+    np.testing.assert_allclose(flow, flow.T, atol=1e-15)
+    many = tf.repeat(v, num, axis=1)
+    new, hidden_input = _swap(path, betas, (many, path.hidden_input(many)), partner, [0, 1])
+    np.testing.assert_allclose(hidden_input, path.hidden_input(new), rtol=1e-12)
+    swapped = np.all(new == many[::-1], (0, 2))
+    assert np.all(swapped | np.all(new == many, (0, 2)))
+    frequency, moves = swapped.reshape(64, num).mean(1), first != second
+    tolerance = 5 * np.sqrt(accept * (1 - accept) / num) + 1e-12
+    assert np.all(np.abs(frequency - accept)[moves] < tolerance[moves])
+    assert np.any((accept[moves] > 0.1) & (accept[moves] < 0.9))
+
+
+def test_pairs_of_neighbours_alternate():
+    np.testing.assert_array_equal(_partners(5, 0), [1, 0, 3, 2, 4])
+    np.testing.assert_array_equal(_partners(5, 1), [0, 2, 1, 4, 3])
+
+
+def test_swap_acceptance_equals_its_enumerated_average(random_rbm, all_states):
+    rbm, betas = random_rbm(5, 4, scale=2), np.array([0, 0.5, 1])
+    windows = tempered_windows(rbm, betas, num_chains=200, num_sweeps=100, seed=0)
+    p, f = window_probabilities(rbm, tempered_path(rbm), betas, all_states(5))
+    for k in range(2):
+        gain = f[k + 1] - f[k]  # of the state in k, and minus that of the state in k + 1
+        exact = p[k] @ np.exp(np.minimum(0, gain[None, :] - gain[:, None])) @ p[k + 1]
+        bound = 0.5 / np.sqrt(200)  # on the standard error of 200 ladders' numbers in [0, 1]
+        assert abs(windows.swap_acceptance[k] - exact) < bound  # it is far smaller: 100 sweeps
+        assert 0.1 < exact < 0.9
+
+
+def test_tempered_samples_find_both_modes_where_gibbs_sampling_stays_in_one():
+    rbm, num = two_modes(share=0.3), 1000
+    v = np.zeros((100, 8))
+    for seed in range(1000):
+        v = rbm.gibbs_step(v, seed=seed)
+    assert np.mean(v) < 0.1
+    assert rbm.sample(num, num_steps=1000, seed=0).numpy().mean(1).round().mean() > 0.4
+    num_on = tempered_sample(rbm, num, num_sweeps=300, seed=0).numpy().sum(1)
+    for share, exact in ((np.mean(num_on >= 7), 0.3), (np.mean(num_on <= 1), 0.7)):
+        assert abs(share - exact) < 5 * np.sqrt(0.3 * 0.7 / num)
+
+
+@pytest.mark.parametrize(("swap", "share"), [(True, 0.3), (False, 0.0)])
+def test_it_is_the_swaps_that_move_ladders_between_modes(swap, share):
+    rbm, betas, num = two_modes(share=0.3), tf.constant(np.linspace(0, 1, 10)), 500
+    start = tf.zeros((10, num, 8), tf.float64)
+    end = _equilibrate(tempered_path(rbm), betas, start, tf.constant(300), [0, 1], swap)
+    in_upper_mode = np.mean(end[-1].numpy().mean(1) > 0.5)
+    assert abs(in_upper_mode - share) <= 5 * np.sqrt(share * (1 - share) / num)
+
+
+def test_estimates_are_right_for_two_modes():
+    rbm = two_modes(share=0.3)
+    windows = tempered_windows(rbm, np.linspace(0, 1, 10), 50, num_sweeps=40, seed=0)
+    for estimator in (bar, mbar):
+        estimate = estimator(windows)
+        assert abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error
+        assert estimate.standard_error < 0.1
+
+
+def test_windows_of_one_and_the_same_distribution_give_the_exact_value():
+    rbm = BernoulliRBM(5, 3, dtype="float64")  # no coupling, and the base is the model's own
+    rbm.kernel.assign(np.zeros((5, 3)))
+    rbm.visible_bias.assign([-1.0, 0.0, 1.0, 2.0, -2.0])
+    rbm.hidden_bias.assign([1.0, -2.0, 0.5])
+    base = sigmoid(rbm.visible_bias.numpy())
+    windows = tempered_windows(rbm, np.linspace(0, 1, 5), 10, 10, 0, seed=0, base=base)
+    np.testing.assert_allclose(windows.swap_acceptance, 1)
+    for estimator in (bar, mbar):
+        np.testing.assert_allclose(estimator(windows), (log_z(rbm), 0), rtol=1e-12, atol=1e-12)
+
+
+def test_adding_800_to_log_z_does_not_overflow(random_rbm):
+    rbm = random_rbm(6, 4, scale=0.5)
+    rbm.hidden_bias.assign_add([800.0, 0, 0, 0])
+    windows = tempered_windows(rbm, np.linspace(0, 1, 10), num_sweeps=50, seed=0)
+    for estimator in (bar, mbar):
+        estimate = estimator(windows)
+        assert abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error
+        assert 0 < estimate.standard_error < 0.1
+    assert log_z(rbm) > 800
+
+
+def test_same_seed_gives_the_same_numbers(random_rbm):
+    rbm, betas = random_rbm(6, 4), [0, 0.5, 1]
+    first, again, other = (tempered_windows(rbm, betas, 5, 10, 5, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.energies, again.energies)
+    np.testing.assert_array_equal(first.samples, again.samples)
+    assert np.any(first.energies != other.energies)
+    assert bar(first) == bar(again)
+    samples = [tempered_sample(rbm, 20, betas, 5, seed=seed).numpy() for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(samples[0], samples[1])
+    assert np.any(samples[0] != samples[2])
+
+
+def test_pymbar_leaves_loggers_and_random_numbers_as_they_were(random_rbm, monkeypatch, caplog):
+    windows = tempered_windows(random_rbm(4, 3), [0, 0.5, 1], 5, 10, seed=0)
+    for name in [name for name in sys.modules if name.split(".")[0] == "pymbar"]:
+        monkeypatch.delitem(sys.modules, name)  # its banners come with the import
+    np.random.seed(0)
+    expected = np.random.random(3)
+    np.random.seed(0)
+    bar(windows)
+    np.testing.assert_array_equal(np.random.random(3), expected)
+    assert not caplog.records
+    assert logging.getLogger("pymbar").level == logging.NOTSET
+
+
+def test_precision_of_jax_is_restored(random_rbm, monkeypatch):
+    import pymbar
+
+    class Config:
+        jax_enable_x64 = False
+
+        def update(self, name, value):
+            setattr(self, name, value)
+
+    jax = types.SimpleNamespace(config=Config())
+    monkeypatch.setitem(sys.modules, "jax", jax)
+    solve = pymbar.MBAR
+
+    def solve_in_64_bit(*args, **kwargs):
+        jax.config.update("jax_enable_x64", True)
+        return solve(*args, **kwargs)
+
+    monkeypatch.setattr(pymbar, "MBAR", solve_in_64_bit)
+    bar(tempered_windows(random_rbm(4, 3), [0, 0.5, 1], 5, 10, seed=0))
+    assert jax.config.jax_enable_x64 is False
+
+
+def test_missing_pymbar_is_reported_with_the_remedy(random_rbm, monkeypatch):
+    windows = tempered_windows(random_rbm(4, 3), [0, 1], 5, 10, seed=0)
+    monkeypatch.setitem(sys.modules, "pymbar", None)
+    with pytest.raises(ImportError, match="pip install pymbar"):
+        bar(windows)
+
+
+def test_solutions_that_are_none_are_refused(random_rbm, monkeypatch):
+    import pymbar
+
+    windows = tempered_windows(random_rbm(4, 3), [0, 0.5, 1], 5, 10, seed=0)
+    wrong = types.SimpleNamespace(f_k=np.zeros(3))
+    monkeypatch.setattr(pymbar, "MBAR", lambda *args, **kwargs: wrong)
+    with pytest.raises(ValueError, match="did not converge"):
+        mbar(windows)
+
+
+@pytest.mark.parametrize("estimator", [bar, mbar])
+def test_windows_that_do_not_overlap_are_refused(random_rbm, estimator):
+    windows = tempered_windows(random_rbm(30, 20, scale=10), [0, 0.9, 1], 5, 10, seed=0)
+    with pytest.raises(ValueError, match=r"Windows 0 and 1 .* add betas"):
+        estimator(windows)
+
+
+@pytest.mark.parametrize("betas", [[0.0], [0.1, 1.0], [0.0, 0.9], [0.0, 0.5, 0.5, 1.0]])
+def test_wrong_windows_are_refused(random_rbm, betas):
+    with pytest.raises(ValueError, match="betas must"):
+        tempered_windows(random_rbm(3, 2), betas=betas)
+    with pytest.raises(ValueError, match="betas must"):
+        tempered_sample(random_rbm(3, 2), 2, betas=betas)
+
+
+def test_wrong_numbers_are_refused(random_rbm):
+    rbm = random_rbm(3, 2)
+    for wrong in ({"num_chains": 1}, {"num_sweeps": 0}, {"num_burn_in": -1}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            tempered_windows(rbm, **wrong)
+    with pytest.raises(ValueError, match="base must hold 3 means"):
+        tempered_windows(rbm, base=[0.5, 0.5])
+    for num_samples, num_sweeps in ((0, 1), (1, 0)):
+        with pytest.raises(ValueError, match="num_samples and num_sweeps of 1 or more"):
+            tempered_sample(rbm, num_samples, num_sweeps=num_sweeps)
