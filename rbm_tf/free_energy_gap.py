@@ -38,7 +38,7 @@ def free_energy_gap(parameters, data, model, offsets, product_dtype):
 
     Args:
         parameters: `Parameters` in the dtype of the variables.
-        data: visible states (batch, num_visible) and their hidden inputs (batch, num_hidden).
+        data: `ModelStates` of the batch.
         model: `ModelStates` or `ModelMoments`.
         offsets: mu (num_visible,) and lambda (num_hidden,).
         product_dtype: in which the product of the gradient is made.
@@ -50,60 +50,61 @@ def free_energy_gap(parameters, data, model, offsets, product_dtype):
 
     Example:
         >>> rbm = BernoulliRBM(2, 1)
-        >>> states = ModelStates(tf.ones((3, 2)), tf.zeros((3, 1)))
+        >>> states = ModelStates.of(tf.ones((3, 2)), tf.zeros((3, 1)))
         >>> offsets = tf.zeros(2), tf.zeros(1)
-        >>> free_energy_gap(rbm.parameters, tuple(states), states, offsets, "float32").numpy()
+        >>> free_energy_gap(rbm.parameters, states, states, offsets, "float32").numpy()
         array([0., 0., 0.], dtype=float32)
     """
-    visible_offset, hidden_offset = offsets
+    bias = tf.stop_gradient(parameters.visible_bias)
     if isinstance(model, ModelStates):
-        bias = tf.stop_gradient(parameters.visible_bias)
-        free_energy = tf.reduce_mean(clamped_free_energy(*model, bias))
-        plain_gradient = _gradient_against_states
+        free_energy = tf.reduce_mean(clamped_free_energy(*model[:2], bias))
+        descent = _against_states
     else:
-        free_energy = model.free_energy
-        plain_gradient = _gradient_against_moments
-    values = clamped_free_energy(*data, tf.stop_gradient(parameters.visible_bias)) - free_energy
+        free_energy, descent = model.free_energy, _against_moments
+    values = clamped_free_energy(*data[:2], bias) - free_energy
 
     def gradient(*upstream):
-        by_kernel, by_visible, by_hidden = plain_gradient(
-            upstream[0], data, model, offsets, product_dtype
-        )
-        return Parameters(
-            by_kernel,
-            by_visible - tf.linalg.matvec(by_kernel, hidden_offset),
-            by_hidden - tf.linalg.matvec(by_kernel, visible_offset, transpose_a=True),
-        )
+        return descent(upstream[0], data, model, offsets, product_dtype)
 
-    gap = tf.custom_gradient(lambda *_: (tf.identity(values), gradient))
-    return gap(*parameters)
+    return tf.custom_gradient(lambda *_: (tf.identity(values), gradient))(*parameters)
 
 
-def _gradient_against_states(upstream, data, model, offsets, product_dtype):
-    """Centred for the kernel, plain for the biases; one product of all data and model states."""
+def _against_states(upstream, data, model, offsets, product_dtype):
+    """The centred gradient from one product of all data and model states.
+
+    The weights w of the rows add up to zero, so that sum w (v - mu)(h - lambda)^T is
+    sum w v (h - lambda)^T - mu (sum w h)^T: mu makes one more row.
+    """
+    mu, lam = offsets
     num_chains = tf.shape(model.visible)[:1]
     share = -tf.reduce_sum(upstream) / tf.cast(num_chains[0], upstream.dtype)
-    weights = -tf.concat([upstream, tf.fill(num_chains, share)], 0)  # they add up to zero
-    visible = tf.concat([data[0], model.visible], 0) - offsets[0]
-    hidden = tf.sigmoid(tf.concat([data[1], model.hidden_input], 0)) - offsets[1]
-    return (
-        _product(visible * weights[:, tf.newaxis], hidden, product_dtype),
-        tf.linalg.matvec(visible, weights, transpose_a=True),
-        tf.linalg.matvec(hidden, weights, transpose_a=True),
+    weights = -tf.concat([upstream, tf.fill(num_chains, share)], 0)
+    hidden = (tf.concat([data.hidden, model.hidden], 0) - lam) * weights[:, tf.newaxis]
+    by_hidden = tf.reduce_sum(hidden, 0)
+    left = tf.concat([data.visible, model.visible, mu[tf.newaxis]], 0)
+    right = tf.concat([hidden, -by_hidden[tf.newaxis]], 0)
+    by_row = tf.pad(weights, [[0, 1]]) - tf.linalg.matvec(right, lam)
+    return Parameters(
+        _product(left, right, product_dtype),
+        tf.linalg.matvec(left, by_row, transpose_a=True),  # sum w v - (dW) lambda
+        by_hidden - tf.linalg.matvec(right, tf.linalg.matvec(left, mu), transpose_a=True),
     )
 
 
-def _gradient_against_moments(upstream, data, model, offsets, product_dtype):
+def _against_moments(upstream, data, model, offsets, product_dtype):
     """The same with averages <v>, <h>, <v h^T> in place of the model states."""
     (mu, lam), total = offsets, tf.reduce_sum(upstream)
-    visible, hidden = data[0] - mu, tf.sigmoid(data[1]) - lam
+    visible, hidden = data.visible - mu, data.hidden - lam
     m, n = model.visible - mu, model.hidden - lam
     covariance = model.correlation - tf.tensordot(model.visible, model.hidden, 0)
-    by_kernel = total * (covariance + tf.tensordot(m, n, 0))
-    return (
-        by_kernel - _product(visible * upstream[:, tf.newaxis], hidden, product_dtype),
-        total * m - tf.linalg.matvec(visible, upstream, transpose_a=True),
-        total * n - tf.linalg.matvec(hidden, upstream, transpose_a=True),
+    in_data = _product(visible * upstream[:, tf.newaxis], hidden, product_dtype)
+    by_kernel = total * (covariance + tf.tensordot(m, n, 0)) - in_data
+    by_visible = total * m - tf.linalg.matvec(visible, upstream, transpose_a=True)
+    by_hidden = total * n - tf.linalg.matvec(hidden, upstream, transpose_a=True)
+    return Parameters(
+        by_kernel,
+        by_visible - tf.linalg.matvec(by_kernel, lam),
+        by_hidden - tf.linalg.matvec(by_kernel, mu, transpose_a=True),
     )
 
 

@@ -34,7 +34,7 @@ def product(x, kernel, transpose=False):
 def sample_bernoulli(logits, seed):
     """Draw units {0, 1} from their logits, in the same dtype; seed is (2,) int32."""
     uniform = tf.random.stateless_uniform(tf.shape(logits), seed, dtype=logits.dtype)
-    return tf.cast(uniform < tf.sigmoid(logits), logits.dtype)
+    return tf.math.ceil(tf.sigmoid(logits) - uniform)  # 1 where uniform < p; faster than a cast
 
 
 @tf.function(reduce_retracing=True)

@@ -21,6 +21,12 @@ class ModelStates(NamedTuple):
 
     visible: tf.Tensor  # (num_chains, num_visible)
     hidden_input: tf.Tensor  # b + v W, (num_chains, num_hidden)
+    hidden: tf.Tensor  # <h> given v, (num_chains, num_hidden)
+
+    @classmethod
+    def of(cls, visible, hidden_input):
+        """States from their hidden inputs."""
+        return cls(visible, hidden_input, tf.sigmoid(hidden_input))
 
 
 class ModelMoments(NamedTuple):
@@ -108,7 +114,7 @@ class ContrastiveDivergence(_NegativePhase):
         chain_seed, start_seed = tf.unstack(tf.random.split(self.next_seed(training)))
         hidden = sample_bernoulli(data_hidden_input, start_seed)
         visible, hidden_input, _ = gibbs_chain(parameters, hidden, self.num_steps, chain_seed)
-        return ModelStates(visible, hidden_input)
+        return ModelStates.of(visible, hidden_input)
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
@@ -140,7 +146,7 @@ class PersistentContrastiveDivergence(_PersistentPhase):
         visible, hidden_input, hidden = gibbs_chain(parameters, hidden, self.num_steps, seed)
         if training:
             self.chains.assign(tf.cast(hidden, self.chains.dtype))
-        return ModelStates(visible, hidden_input)
+        return ModelStates.of(visible, hidden_input)
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")

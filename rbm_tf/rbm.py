@@ -250,7 +250,7 @@ class BernoulliRBM(keras.Model):
         if isinstance(x, tf.data.Dataset):
             self._adapt_once(x.take(kwargs.get("steps_per_epoch") or -1))
             return super().fit(x, y, callbacks=callbacks, **kwargs)
-        x = self._data(x).astype(self.variable_dtype)
+        x = self._data(x).astype(self.variable_dtype, copy=False)
         x, kwargs = _split_for_validation(x, kwargs)
         self._adapt_once(x)
         if kwargs.pop("shuffle", True) and not kwargs.get("steps_per_epoch"):
@@ -269,12 +269,15 @@ class BernoulliRBM(keras.Model):
         if self.resample:
             seed = tf.random.fold_in(self.negative_phase.random_state.value, _RESAMPLING)
             v = tf.cast(tf.random.stateless_uniform(tf.shape(v), seed, dtype=v.dtype) < v, v.dtype)
-        data_input = self._hidden_input(v)
-        model = self.negative_phase(self.parameters, data_input, training=training)
-        gap = self._free_energy_gap((v, data_input), model)
-        self._free_energy_tracker.update_state(self._clamped(v, data_input), sample_weight)
+        data = ModelStates.of(v, self._hidden_input(v))
+        model = self.negative_phase(self.parameters, data.hidden_input, training=training)
+        gap = self._free_energy_gap(data, model)
+        self._free_energy_tracker.update_state(self._clamped(*data[:2]), sample_weight)
         if training:
-            self._move_hidden_offset(data_input, model)
+            hidden = (data.hidden, model.hidden)
+            mean = sum(tf.reduce_mean(tf.reshape(h, (-1, self.num_hidden)), 0) for h in hidden) / 2
+            step = _HIDDEN_OFFSET_RATE * (mean - self.hidden_offset)
+            self.hidden_offset.assign_add(step)
         return self._gap_to_loss(gap, gap, sample_weight)
 
     def _free_energy_gap(self, data, model):
@@ -282,15 +285,6 @@ class BernoulliRBM(keras.Model):
         centered = float(self.centered and isinstance(self.optimizer, keras.optimizers.SGD))
         offsets = self.visible_offset * centered, self.hidden_offset * centered
         return free_energy_gap(parameters, data, model, offsets, self.compute_dtype)
-
-    def _move_hidden_offset(self, data_input, model):
-        in_data = tf.reduce_mean(tf.sigmoid(data_input), 0)
-        if isinstance(model, ModelStates):
-            in_model = tf.reduce_mean(tf.sigmoid(model.hidden_input), 0)
-        else:
-            in_model = model.hidden
-        step = (in_data + in_model) / 2 - self.hidden_offset
-        self.hidden_offset.assign_add(_HIDDEN_OFFSET_RATE * step)
 
     def _hidden_input(self, v):
         return self.hidden_bias.value + product(v, self.parameters.kernel)
@@ -317,7 +311,7 @@ class BernoulliRBM(keras.Model):
                 f"Data must have shape (num, {self.num_visible}); got {data.shape}. Flatten images "
                 "with x.reshape(len(x), -1)."
             )
-        if not (np.all(data >= 0) and np.all(data <= 1)):
+        if data.size and not (data.min() >= 0 and data.max() <= 1):  # false for NaN
             raise ValueError(
                 "Data must lie in [0, 1], without NaN: divide 8-bit images by 255, and binarise "
                 "with rbm_tf.datasets.binarize."
