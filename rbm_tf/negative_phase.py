@@ -14,6 +14,8 @@ import tensorflow as tf
 
 from rbm_tf import enumeration, mean_field
 from rbm_tf.gibbs import gibbs_chain, sample_bernoulli
+from rbm_tf.tempered_path import TemperedPath
+from rbm_tf.tempering import advance
 
 
 class ModelStates(NamedTuple):
@@ -66,11 +68,11 @@ class _NegativePhase(keras.layers.Layer):
             self.random_state.assign_add([0, 1])
         return seed
 
-    def add_chains(self, name, num_units):
-        """A weight (num_chains, num_units) of fair coins."""
+    def add_chains(self, name, num_units, *windows):
+        """A weight (*windows, num_chains, num_units) of fair coins."""
         return self.add_weight(
             name=name,
-            shape=(self.num_chains, num_units),
+            shape=(*windows, self.num_chains, num_units),
             initializer=lambda shape, dtype: sample_bernoulli(
                 tf.zeros(shape, dtype), tf.constant([self.seed, 2**30])
             ),
@@ -147,6 +149,60 @@ class PersistentContrastiveDivergence(_PersistentPhase):
         if training:
             self.chains.assign(tf.cast(hidden, self.chains.dtype))
         return ModelStates.of(visible, hidden_input)
+
+
+@keras.saving.register_keras_serializable(package="rbm_tf")
+class ParallelTempering(_PersistentPhase):
+    """Persistent chains at several temperatures that swap states with their neighbours.
+
+    The chains at beta = 1 give the samples; those at smaller beta move between modes. The path
+    starts from independent fair coins. An update costs num_betas times that of
+    `PersistentContrastiveDivergence`.
+
+    Args:
+        num_betas: temperatures, equally spaced from 0 to 1, 2 or more.
+        num_chains: number of independent ladders.
+        num_steps: sweeps per update, each followed by a swap attempt.
+        seed: of the chains; the same seed gives the same chains.
+
+    Raises:
+        ValueError: if num_betas is below 2.
+
+    Reference: Desjardins, Courville, Bengio, Vincent and Delalleau (2010), Tempered Markov chain
+    Monte Carlo for training of restricted Boltzmann machines.
+
+    Example:
+        >>> phase = ParallelTempering(num_betas=5, num_chains=20)
+        >>> rbm = BernoulliRBM(64, 16, negative_phase=phase)
+    """
+
+    def __init__(self, num_betas=10, num_chains=100, num_steps=1, seed=None, **kwargs):
+        super().__init__(num_chains, num_steps, seed, **kwargs)
+        if num_betas < 2:
+            raise ValueError(f"num_betas must be 2 or more; got {num_betas}.")
+        self.num_betas = num_betas
+
+    def build(self, units):
+        super().build(units)
+        self.chains = self.add_chains("chains", units[0], self.num_betas)
+
+    def call(self, parameters, data_hidden_input, training):
+        dtype = data_hidden_input.dtype
+        fair_coins = tf.zeros_like(parameters.visible_bias)
+        path = TemperedPath(parameters, fair_coins, tf.constant(0.0, tf.float64))
+        betas = tf.linspace(tf.constant(0.0, dtype), 1.0, self.num_betas)
+        seed = self.next_seed(training)
+        v = tf.cast(tf.convert_to_tensor(self.chains), dtype)
+        state = v, path.hidden_input(v)
+        for index in range(self.num_steps):
+            sweep = seed[1] * self.num_steps + index
+            state = advance(path, betas, state, sweep, seed, True)
+        if training:
+            self.chains.assign(tf.cast(state[0], self.chains.dtype))
+        return ModelStates.of(state[0][-1], state[1][-1])
+
+    def get_config(self):
+        return {**super().get_config(), "num_betas": self.num_betas}
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")

@@ -17,6 +17,7 @@ from rbm_tf.negative_phase import (
     ExactPhase,
     MeanFieldPhase,
     ModelStates,
+    ParallelTempering,
     PersistentContrastiveDivergence,
 )
 from rbm_tf.rbm import BernoulliRBM
@@ -227,6 +228,29 @@ def test_negative_phase_does_not_drift_from_exact_samples(random_rbm, all_states
     assert np.all(error < 5 * np.sqrt(exact * (1 - exact) / num))
 
 
+def test_tempering_phase_does_not_drift_from_exact_samples(random_rbm, all_states):
+    rbm, num = random_rbm(4, 3, scale=1.5), 10_000
+    phase = ParallelTempering(num_betas=3, num_chains=num, seed=0)
+    phase.build((4, 3))
+    rng, states = np.random.default_rng(0), all_states(4)
+    chains = []
+    for beta in (0.0, 0.5, 1.0):  # all parameters scaled by beta
+        scaled = random_rbm(4, 3, scale=1.5 * beta)
+        p = np.exp(-scaled.free_energy(states).numpy() - enumeration.log_z(scaled))
+        chains.append(states[rng.choice(16, num, p=p)])
+    phase.chains.assign(np.array(chains))
+    data_input = tf.zeros((1, 3), "float64")
+    for _ in range(4):
+        visible, hidden_input, _ = phase(rbm.parameters, data_input, training=True)
+    np.testing.assert_allclose(hidden_input, rbm._hidden_input(visible), atol=1e-12)
+    exact = enumeration.moments(rbm).visible
+    error = np.abs(visible.numpy().mean(0) - exact)
+    assert np.all(error < 5 * np.sqrt(exact * (1 - exact) / num))
+    middle = enumeration.moments(random_rbm(4, 3, scale=0.75)).visible
+    error = np.abs(phase.chains.numpy()[1].mean(0) - middle)
+    assert np.all(error < 5 * np.sqrt(middle * (1 - middle) / num))
+
+
 @pytest.mark.parametrize("centered", [True, False])
 def test_exact_phase_gives_minus_the_log_likelihood_and_its_gradient(random_rbm, centered):
     rbm = random_rbm(5, 3, negative_phase=ExactPhase(seed=0), centered=centered)
@@ -266,13 +290,21 @@ def test_mean_field_phase_gives_gamma_and_its_gradient(random_rbm, order):  # B2
     np.testing.assert_allclose(phase.magnetisations[0].numpy()[3], solution.visible, atol=1e-6)
 
 
-@pytest.mark.parametrize("phase", [ExactPhase(seed=0), MeanFieldPhase(order=2, seed=0)])
-def test_deterministic_phases_train_save_and_load(phase, tmp_path):
+@pytest.mark.parametrize(
+    "phase",
+    [
+        ExactPhase(seed=0),
+        MeanFieldPhase(order=2, seed=0),
+        ParallelTempering(num_betas=4, num_chains=20, seed=0),
+    ],
+)
+def test_phases_train_save_and_load(phase, tmp_path):
     x = np.tile(bars_and_stripes(3)[0].reshape(-1, 9), (10, 1))
     rbm = BernoulliRBM(9, 6, negative_phase=phase, seed=1)
     rbm.compile(keras.optimizers.SGD(0.3, momentum=0.5))
-    losses = rbm.fit(x, epochs=40, batch_size=14, verbose=0).history["loss"]
-    assert losses[-1] < losses[1] - 0.3
+    before = rbm.free_energy(x).numpy().mean() + enumeration.log_z(rbm)
+    rbm.fit(x, epochs=40, batch_size=14, verbose=0)
+    assert rbm.free_energy(x).numpy().mean() + enumeration.log_z(rbm) < before - 0.3
     rbm.save(tmp_path / "rbm.keras")
     loaded = keras.models.load_model(tmp_path / "rbm.keras")
     assert json.dumps(loaded.get_config()) == json.dumps(rbm.get_config())
@@ -515,5 +547,9 @@ def test_wrong_sizes_are_refused():
         ContrastiveDivergence(num_steps=0)
     with pytest.raises(ValueError, match="num_chains"):
         PersistentContrastiveDivergence(num_chains=0)
+    with pytest.raises(ValueError, match="num_betas"):
+        ParallelTempering(num_betas=1)
+    with pytest.raises(ValueError, match="order must be 1, 2 or 3"):
+        MeanFieldPhase(order=4)
     with pytest.raises(ValueError, match="num_samples and num_steps"):
         BernoulliRBM(6, 4).sample(0)

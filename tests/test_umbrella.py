@@ -9,18 +9,16 @@ import tensorflow as tf
 from rbm_tf.enumeration import log_z
 from rbm_tf.rbm import BernoulliRBM
 from rbm_tf.tempered_path import tempered_path
-from rbm_tf.umbrella import (
+from rbm_tf.tempering import (
     Windows,
     _equilibrate,
     _log_swap_ratio,
     _partners,
     _swap,
-    bar,
-    mbar,
     tempered_sample,
     tempered_windows,
-    thermodynamic_integration,
 )
+from rbm_tf.umbrella import bar, mbar, thermodynamic_integration
 
 ESTIMATORS = [thermodynamic_integration, bar, mbar]
 
