@@ -4,6 +4,7 @@ Nothing heavy is imported here, so that `--help` answers at once.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -170,26 +171,36 @@ def fit(model, path, epochs, saved_model=None, **kwargs):
         saved_model: what to save, if not the model itself.
         **kwargs: for `model.fit`.
     """
-    import keras
-    from tqdm import tqdm
-
     saved_model = saved_model or model
-    with tqdm(total=epochs, desc="training", unit="epoch") as bar:
-
-        def advance(epoch, logs):
-            bar.set_postfix({name: f"{value:.2f}" for name, value in logs.items()}, refresh=False)
-            bar.update()
-
-        progress = keras.callbacks.LambdaCallback(on_epoch_end=advance)
+    with epoch_bar(epochs) as progress:
         try:
             model.fit(epochs=epochs, verbose=0, callbacks=[progress], **kwargs)
         except KeyboardInterrupt:
             save(saved_model, path)
             print(
-                f"\nStopped after {bar.n} epochs; the model so far is in {path}.", file=sys.stderr
+                f"\nStopped after {progress.epochs} epochs; the model so far is in {path}.",
+                file=sys.stderr,
             )
             sys.exit(130)
     save(saved_model, path)
+
+
+@contextlib.contextmanager
+def epoch_bar(epochs):
+    """A Keras callback that draws one progress bar over all epochs, and counts them in `epochs`."""
+    import keras
+    from tqdm import tqdm
+
+    with tqdm(total=epochs, desc="training", unit="epoch") as bar:
+
+        def advance(epoch, logs):
+            bar.set_postfix({name: f"{value:.2f}" for name, value in logs.items()}, refresh=False)
+            bar.update()
+            progress.epochs += 1
+
+        progress = keras.callbacks.LambdaCallback(on_epoch_end=advance)
+        progress.epochs = 0
+        yield progress
 
 
 def save(model, path):

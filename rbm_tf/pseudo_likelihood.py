@@ -1,0 +1,146 @@
+"""The pseudo-likelihood of an RBM: how well each pixel follows from all others, without ln Z."""
+
+import numpy as np
+import tensorflow as tf
+
+from rbm_tf.gibbs import as_seed, product
+
+
+def pseudo_log_likelihood(rbm, v):
+    """The exact ln p(v_i | all other pixels) of every pixel: ln sigmoid(F_c(v^i) - F_c(v)).
+
+    v^i is v with pixel i flipped, which moves the hidden inputs b + v W by (1 - 2 v_i) W_i; one
+    matrix product serves all pixels. The sum over pixels, averaged over examples, is the
+    pseudo-log-likelihood; the mean over axis 0 tells which pixels the model predicts badly. It
+    needs no ln Z, and says little about modes that are far apart.
+
+    Args:
+        rbm: `BernoulliRBM`.
+        v: visible states {0, 1}, (batch, num_visible). A few arrays of (batch, num_hidden) are in
+            memory at a time.
+
+    Returns:
+        (batch, num_visible), nats.
+
+    Raises:
+        ValueError: if v has another width or is not binary.
+
+    Reference: Besag (1975), Statistical analysis of non-lattice data; F_c is that of B5.
+
+    Example:
+        >>> pseudo_log_likelihood(BernoulliRBM(2, 1), [[0, 1]]).numpy().round(1)  # nearly -ln 2
+        array([[-0.7, -0.7]], dtype=float32)
+    """
+    v = _states(rbm, v)
+    kernel, visible_bias, hidden_bias = rbm.parameters
+    hidden_input = hidden_bias + product(v, kernel)
+    return _all_pixels(tf.cast(kernel, v.dtype), visible_bias, v, hidden_input)
+
+
+def stochastic_pseudo_log_likelihood(rbm, v, seed=None):
+    """num_visible * ln p(v_i | all other pixels) for one random pixel i of each example.
+
+    Over i its mean is the sum over the pixels of `pseudo_log_likelihood`, at 1 / num_visible of the
+    work.
+
+    Args:
+        rbm: `BernoulliRBM`.
+        v: visible states {0, 1}, (batch, num_visible).
+        seed: integer, or (2,) int32 tensor; the same seed chooses the same pixels.
+
+    Returns:
+        (batch,), nats.
+
+    Raises:
+        ValueError: if v has another width or is not binary.
+
+    Example:
+        >>> v = np.eye(64)
+        >>> stochastic_pseudo_log_likelihood(BernoulliRBM(64, 16), v, seed=0).shape
+        TensorShape([64])
+    """
+    v = _states(rbm, v)
+    kernel, visible_bias, hidden_bias = rbm.parameters
+    pixel = tf.random.stateless_uniform(
+        (len(v),), as_seed(seed), maxval=rbm.num_visible, dtype=tf.int32
+    )
+    hidden_input = hidden_bias + product(v, kernel)
+    log_p = _log_conditional(
+        tf.gather(v, pixel, batch_dims=1),
+        tf.gather(visible_bias, pixel),
+        tf.cast(tf.gather(kernel, pixel), v.dtype),
+        hidden_input,
+        tf.math.softplus(hidden_input),
+    )
+    return rbm.num_visible * log_p
+
+
+@tf.function(reduce_retracing=True)
+def _all_pixels(kernel, visible_bias, v, hidden_input):
+    softplus = tf.math.softplus(hidden_input)  # (batch, num_hidden)
+
+    def one_pixel(pixel):
+        return _log_conditional(*pixel, hidden_input, softplus)
+
+    pixels = tf.transpose(v), visible_bias, kernel
+    by_pixel = tf.map_fn(one_pixel, pixels, fn_output_signature=v.dtype, parallel_iterations=1)
+    return tf.ensure_shape(tf.transpose(by_pixel), v.shape)
+
+
+def _log_conditional(pixel, bias, row, hidden_input, softplus):
+    """ln p(v_i | others) from v_i (batch,), a_i, W_i and the hidden inputs with their softplus."""
+    sign = 1 - 2 * pixel
+    by_unit = tf.math.softplus(hidden_input + sign[:, tf.newaxis] * row) - softplus
+    return -tf.math.softplus(sign * bias + tf.reduce_sum(by_unit, -1))  # F_c(v) - F_c(v^i)
+
+
+def _states(rbm, v):
+    """The checked visible states as a tensor in the dtype of the variables."""
+    v = binary(v, "v")
+    check_width(v, rbm.num_visible, "v")
+    return tf.cast(v, rbm.variable_dtype)
+
+
+def check_width(x, num_visible, name):
+    """Refuse data whose width is not the number of visible units.
+
+    Example:
+        >>> check_width(np.zeros((5, 6)), 6, "x")
+    """
+    if x.shape[1] != num_visible:
+        raise ValueError(
+            f"{name} must have one column per visible unit of a BernoulliRBM; got shape {x.shape} "
+            f"for num_visible={num_visible}."
+        )
+
+
+def matrix(x, name):
+    """The data as an array, refused unless it is a matrix with something in it.
+
+    Example:
+        >>> matrix([[0, 1]], "x").shape
+        (1, 2)
+    """
+    x = np.asarray(x)
+    if x.ndim != 2 or not x.size:
+        raise ValueError(
+            f"{name} must be an array (num, num_visible) with data; got shape {x.shape}. Flatten "
+            "images with x.reshape(len(x), -1)."
+        )
+    return x
+
+
+def binary(x, name):
+    """The data as a matrix, refused unless it holds 0 and 1 alone.
+
+    Example:
+        >>> binary([[0, 1]], "x").shape
+        (1, 2)
+    """
+    x = matrix(x, name)
+    if not np.all((x == 0) | (x == 1)):
+        raise ValueError(
+            f"{name} must hold 0 and 1 alone, without NaN: p(v) is that of binary pixels. Make "
+            "grey levels binary with rbm_tf.datasets.binarize."
+        )
+    return x
