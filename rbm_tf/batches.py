@@ -1,5 +1,6 @@
-"""Shuffled mini-batches that seed and epoch alone decide, so that training can resume."""
+"""Training data: checks, validation split, and mini-batches that seed and epoch alone decide."""
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -45,3 +46,59 @@ def shuffled_batches(x, sample_weight, batch_size, seed, epoch):
         return batch[0] if sample_weight is None else (batch[0], None, batch[1])
 
     return tf.data.Dataset.range(0, num, batch_size).map(gather, 2).prefetch(4)
+
+
+def checked_data(data, num_visible):
+    """The data as an array, refused unless it is (num, num_visible) in [0, 1].
+
+    Raises:
+        ValueError: for another width, values outside [0, 1] or NaN.
+
+    Example:
+        >>> checked_data([[0.0, 1.0]], num_visible=2).shape
+        (1, 2)
+    """
+    data = np.asarray(data)
+    if data.ndim != 2 or data.shape[1] != num_visible:
+        raise ValueError(
+            f"Data must have shape (num, {num_visible}); got {data.shape}. Flatten images with "
+            "x.reshape(len(x), -1)."
+        )
+    if data.size and not (data.min() >= 0 and data.max() <= 1):  # false for NaN
+        raise ValueError(
+            "Data must lie in [0, 1], without NaN: divide 8-bit images by 255, and binarise with "
+            "rbm_tf.datasets.binarize."
+        )
+    return data
+
+
+def split_for_validation(x, options):
+    """Hold back the last examples, as `validation_split` of `keras.Model.fit` does.
+
+    Args:
+        x: data, (num, ..).
+        options: keyword arguments of `fit`.
+
+    Returns:
+        The other examples, and the options with `validation_data` in place of the share.
+
+    Raises:
+        ValueError: if the share is not from 0 to below 1.
+
+    Example:
+        >>> x, options = split_for_validation(np.arange(10), {"validation_split": 0.2})
+        >>> len(x), options
+        (8, {'validation_data': array([8, 9])})
+    """
+    share, options = options.get("validation_split", 0.0), dict(options)
+    options.pop("validation_split", None)
+    if not share:
+        return x, options
+    if not 0 < share < 1:
+        raise ValueError(f"validation_split must be above 0 and below 1; got {share}.")
+    first = int(len(x) * (1 - share))
+    weight = options.pop("sample_weight", None)
+    if weight is None:
+        return x[:first], {**options, "validation_data": x[first:]}
+    options["validation_data"] = (x[first:], None, weight[first:])
+    return x[:first], {**options, "sample_weight": weight[:first]}

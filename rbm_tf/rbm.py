@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.batches import shuffled_batches
-from rbm_tf.free_energy_gap import clamped_free_energy, free_energy_gap
+from rbm_tf.batches import checked_data, shuffled_batches, split_for_validation
+from rbm_tf.free_energy_gap import MeanOverBatch, clamped_free_energy, free_energy_gap
 from rbm_tf.gibbs import Parameters, as_seed, gibbs_chain, product, sample_bernoulli
 from rbm_tf.negative_phase import ModelStates, PersistentContrastiveDivergence
 
@@ -77,7 +77,7 @@ class BernoulliRBM(keras.Model):
         self.num_visible, self.num_hidden = num_visible, num_hidden
         self.centered, self.resample, self.seed = centered, resample, seed
         self.negative_phase = negative_phase or PersistentContrastiveDivergence(seed=seed)
-        self._gap_to_loss = _MeanOverBatch(name="mean", dtype=self.variable_dtype)
+        self._gap_to_loss = MeanOverBatch(name="mean", dtype=self.variable_dtype)
         self._free_energy_tracker = keras.metrics.Mean(name="free_energy")
         self._add_parameters()
         self(tf.zeros((1, num_visible)))  # export needs a model that has been called
@@ -225,7 +225,7 @@ class BernoulliRBM(keras.Model):
         batches = data if isinstance(data, tf.data.Dataset) else [data]
         total, count = np.zeros(self.num_visible), 0
         for batch in batches:
-            v = self._data(keras.utils.unpack_x_y_sample_weight(batch)[0])
+            v = checked_data(keras.utils.unpack_x_y_sample_weight(batch)[0], self.num_visible)
             total, count = total + v.sum(0, dtype=float), count + len(v)
         if not count:
             raise ValueError("There are no data: the first axis is empty.")
@@ -250,8 +250,8 @@ class BernoulliRBM(keras.Model):
         if isinstance(x, tf.data.Dataset):
             self._adapt_once(x.take(kwargs.get("steps_per_epoch") or -1))
             return super().fit(x, y, callbacks=callbacks, **kwargs)
-        x = self._data(x).astype(self.variable_dtype, copy=False)
-        x, kwargs = _split_for_validation(x, kwargs)
+        x = checked_data(x, self.num_visible).astype(self.variable_dtype, copy=False)
+        x, kwargs = split_for_validation(x, kwargs)
         self._adapt_once(x)
         if kwargs.pop("shuffle", True) and not kwargs.get("steps_per_epoch"):
             weight = kwargs.pop("sample_weight", None)
@@ -304,20 +304,6 @@ class BernoulliRBM(keras.Model):
             )
         return states
 
-    def _data(self, data):
-        data = np.asarray(data)
-        if data.ndim != 2 or data.shape[1] != self.num_visible:
-            raise ValueError(
-                f"Data must have shape (num, {self.num_visible}); got {data.shape}. Flatten images "
-                "with x.reshape(len(x), -1)."
-            )
-        if data.size and not (data.min() >= 0 and data.max() <= 1):  # false for NaN
-            raise ValueError(
-                "Data must lie in [0, 1], without NaN: divide 8-bit images by 255, and binarise "
-                "with rbm_tf.datasets.binarize."
-            )
-        return data
-
     def get_config(self):
         phase = keras.saving.serialize_keras_object(self.negative_phase)
         return {
@@ -334,26 +320,3 @@ class BernoulliRBM(keras.Model):
     def from_config(cls, config):
         phase = keras.saving.deserialize_keras_object(config["negative_phase"])
         return cls(**{**config, "negative_phase": phase})
-
-
-def _split_for_validation(x, options):
-    """Hold back the last examples, as `validation_split` of `keras.Model.fit` does."""
-    share, options = options.get("validation_split", 0.0), dict(options)
-    options.pop("validation_split", None)
-    if not share:
-        return x, options
-    if not 0 < share < 1:
-        raise ValueError(f"validation_split must be above 0 and below 1; got {share}.")
-    first = int(len(x) * (1 - share))
-    weight = options.pop("sample_weight", None)
-    if weight is None:
-        return x[:first], {**options, "validation_data": x[first:]}
-    options["validation_data"] = (x[first:], None, weight[first:])
-    return x[:first], {**options, "sample_weight": weight[:first]}
-
-
-class _MeanOverBatch(keras.losses.Loss):
-    """Averages per-example values, with Keras's own sample weights and replica scaling."""
-
-    def call(self, y_true, y_pred):
-        return y_pred

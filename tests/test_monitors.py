@@ -12,6 +12,7 @@ from rbm_tf.monitors import (
     PseudoLikelihood,
     StopWhenNotFinite,
 )
+from rbm_tf.pseudo_likelihood import pseudo_log_likelihood
 from rbm_tf.rbm import BernoulliRBM
 
 
