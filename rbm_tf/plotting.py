@@ -55,7 +55,10 @@ def estimates(ax, names, values, standard_errors, exact):
     ax.hlines(rows, 0, errors, color="lightsteelblue", linewidth=3)
     ax.errorbar(errors, rows, xerr=bars, fmt="o", color="tab:blue", ecolor="tab:orange", capsize=3)
     for row, error in zip(rows, errors, strict=True):
-        ax.annotate(f"{error:+.3f}", (error, row), (0, 6), textcoords="offset points", ha="center")
+        place = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
+        ax.annotate(
+            f"{error:+.3f}", (error, row), bbox={"fc": "white", "ec": "none", "pad": 1}, **place
+        )
     ax.set_yticks(rows, names)
     ax.margins(x=0.12, y=0.08)
     ax.set_xlabel("estimate minus exact value (nats)")
