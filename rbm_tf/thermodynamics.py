@@ -153,5 +153,5 @@ def effective_temperature(rbm):
         >>> effective_temperature(rbm) > 0
         True
     """
-    norm = float(tf.linalg.norm(tf.convert_to_tensor(rbm.kernel), 2))
+    norm = float(tf.linalg.norm(tf.convert_to_tensor(rbm.kernel), 2, axis=(0, 1)))
     return 1 / norm if norm else float("inf")

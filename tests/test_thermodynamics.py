@@ -61,6 +61,8 @@ def test_effective_temperature_falls_as_the_scale_grows(random_rbm):  # B7
     cold, warm = random_rbm(6, 5, scale=3.0), random_rbm(6, 5)
     assert effective_temperature(warm) == pytest.approx(3 * effective_temperature(cold))
     assert effective_temperature(random_rbm(3, 2, scale=0.0)) == np.inf
+    largest = np.linalg.svd(warm.kernel.numpy())[1].max()
+    assert effective_temperature(warm) == pytest.approx(1 / largest)
 
 
 def test_mean_field_orders_where_the_effective_temperature_falls_below_a_quarter(random_rbm):
