@@ -211,10 +211,12 @@ class MeanFieldPhase(_PersistentPhase):
 
     Persistent magnetisations m, n move num_steps damped TAP iterations in each update; F_eq is
     Gamma(m, n), and its gradient follows from the formulas, with no samples:
-    <v h^T> = m n^T + W c d^T + 2 W^2 c (1/2 - m) (d (1/2 - n))^T up to the order.
+    <v h^T> = m n^T + W c d^T + 2 W^2 c (1/2 - m) (d (1/2 - n))^T up to the order. Order 1 is naive
+    mean field, Gamma >= F_eq: it raises an upper bound on the likelihood, which may leave the
+    likelihood behind.
 
     Args:
-        order: 1 (naive mean field), 2 (Onsager term) or 3.
+        order: 1, 2 (Onsager term) or 3.
         num_chains: number of magnetisations, which may settle in different places.
         num_steps: TAP iterations per update.
         seed: of the magnetisations at the start.
