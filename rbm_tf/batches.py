@@ -64,10 +64,23 @@ def checked_data(data, num_visible):
             f"Data must have shape (num, {num_visible}); got {data.shape}. Flatten images with "
             "x.reshape(len(x), -1)."
         )
+    return in_unit_interval(data, "Data")
+
+
+def in_unit_interval(data, name):
+    """The array as it is, refused if it leaves [0, 1].
+
+    Raises:
+        ValueError: for values outside [0, 1] or NaN.
+
+    Example:
+        >>> in_unit_interval(np.eye(2), "x").shape
+        (2, 2)
+    """
     if data.size and not (data.min() >= 0 and data.max() <= 1):  # false for NaN
         raise ValueError(
-            "Data must lie in [0, 1], without NaN: divide 8-bit images by 255, and binarise with "
-            "rbm_tf.datasets.binarize."
+            f"{name} must lie in [0, 1], without NaN: divide 8-bit images by 255, and binarise "
+            "with rbm_tf.datasets.binarize."
         )
     return data
 

@@ -45,7 +45,7 @@ def free_energy_gap(parameters, data, model, offsets, product_dtype):
         product_dtype: in which the product of the gradient is made.
 
     Returns:
-        (batch,), nats.
+        The gap and F_c(v), both (batch,), nats; the latter without a gradient.
 
     Reference: Melchior, Fischer and Wiskott (2016), How to center deep Boltzmann machines.
 
@@ -53,7 +53,7 @@ def free_energy_gap(parameters, data, model, offsets, product_dtype):
         >>> rbm = BernoulliRBM(2, 1)
         >>> states = ModelStates.of(tf.ones((3, 2)), tf.zeros((3, 1)))
         >>> offsets = tf.zeros(2), tf.zeros(1)
-        >>> free_energy_gap(rbm.parameters, states, states, offsets, "float32").numpy()
+        >>> free_energy_gap(rbm.parameters, states, states, offsets, "float32")[0].numpy()
         array([0., 0., 0.], dtype=float32)
     """
     bias = tf.stop_gradient(parameters.visible_bias)
@@ -62,12 +62,13 @@ def free_energy_gap(parameters, data, model, offsets, product_dtype):
         descent = _against_states
     else:
         free_energy, descent = model.free_energy, _against_moments
-    values = clamped_free_energy(*data[:2], bias) - free_energy
+    clamped = clamped_free_energy(*data[:2], bias)
 
     def gradient(*upstream):
         return descent(upstream[0], data, model, offsets, product_dtype)
 
-    return tf.custom_gradient(lambda *_: (tf.identity(values), gradient))(*parameters)
+    gap = tf.custom_gradient(lambda *_: (clamped - free_energy, gradient))
+    return gap(*parameters), clamped
 
 
 def _against_states(upstream, data, model, offsets, product_dtype):

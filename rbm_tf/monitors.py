@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf import annealing, enumeration
+from rbm_tf.batches import in_unit_interval
 from rbm_tf.gibbs import as_seed
 from rbm_tf.pseudo_likelihood import (
     binary,
@@ -129,8 +130,8 @@ class FreeEnergyGap(_Monitor):
     """
 
     def __init__(self, x_train, x_validation, every=1):
-        x_train = _grey(x_train, "x_train")
-        self.x_validation = _grey(x_validation, "x_validation")
+        x_train = in_unit_interval(matrix(x_train, "x_train"), "x_train")
+        self.x_validation = in_unit_interval(matrix(x_validation, "x_validation"), "x_validation")
         order = np.random.default_rng(0).permutation(len(x_train))
         self.x_train = x_train[order[: len(self.x_validation)]]
         super().__init__(every, x_train=self.x_train, x_validation=self.x_validation)
@@ -256,13 +257,3 @@ def _blocks(x):
 def _mean(blocks):
     """The mean over all examples of float32 blocks, added up in float64."""
     return float(np.concatenate(blocks).mean(dtype=float))
-
-
-def _grey(x, name):
-    x = matrix(x, name)
-    if not (np.all(x >= 0) and np.all(x <= 1)):
-        raise ValueError(
-            f"{name} must lie in [0, 1], without NaN: divide 8-bit images by 255, and binarise "
-            "with rbm_tf.datasets.binarize."
-        )
-    return x

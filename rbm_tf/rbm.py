@@ -152,7 +152,7 @@ class BernoulliRBM(keras.Model):
             -0.6931471824645996
         """
         v = self._states(v, self.num_visible, "v")
-        return self._clamped(v, self._hidden_input(v))
+        return clamped_free_energy(v, self._hidden_input(v), self.visible_bias.value)
 
     def hidden_mean(self, v):
         """p(h_j = 1 | v) = sigmoid(b_j + (v W)_j), (batch, num_hidden)."""
@@ -271,8 +271,8 @@ class BernoulliRBM(keras.Model):
             v = tf.cast(tf.random.stateless_uniform(tf.shape(v), seed, dtype=v.dtype) < v, v.dtype)
         data = ModelStates.of(v, self._hidden_input(v))
         model = self.negative_phase(self.parameters, data.hidden_input, training=training)
-        gap = self._free_energy_gap(data, model)
-        self._free_energy_tracker.update_state(self._clamped(*data[:2]), sample_weight)
+        gap, free_energy = self._free_energy_gap(data, model)
+        self._free_energy_tracker.update_state(free_energy, sample_weight)
         if training:
             hidden = (data.hidden, model.hidden)
             mean = sum(tf.reduce_mean(tf.reshape(h, (-1, self.num_hidden)), 0) for h in hidden) / 2
@@ -291,9 +291,6 @@ class BernoulliRBM(keras.Model):
 
     def _visible_input(self, h):
         return self.visible_bias.value + product(h, self.parameters.kernel, transpose=True)
-
-    def _clamped(self, v, hidden_input):
-        return clamped_free_energy(v, hidden_input, self.visible_bias.value)
 
     def _states(self, states, size, name):
         states = tf.cast(states, self.variable_dtype)

@@ -62,25 +62,19 @@ def _walk(path, betas, v, seed):
         count = tf.cast(tf.shape(log_weight)[0], tf.float64)
         return tf.stack([tf.reduce_logsumexp(log_weight) - tf.math.log(count), mean, variance])
 
-    def step(state, index):
-        v, hidden_input, log_weight, _ = state
+    def step(index, v, hidden_input, log_weight, rows):
         log_weight += path.log_ratio(v, hidden_input, betas[index - 1], betas[index])
         v = path.sweep(hidden_input, betas[index], tf.random.fold_in(seed, index))
         hidden_input = path.hidden_input(v)
-        return v, hidden_input, log_weight, measure(v, hidden_input, betas[index], log_weight)
-
-    hidden_input, log_weight = path.hidden_input(v), tf.zeros(tf.shape(v)[0], tf.float64)
-    first = measure(v, hidden_input, betas[0], log_weight)
-    start = (v, hidden_input, log_weight, first)
-
-    def body(index, state, rows):
-        state = step(state, index)
-        return index + 1, state, rows.write(index, state[-1])
+        row = measure(v, hidden_input, betas[index], log_weight)
+        return index + 1, v, hidden_input, log_weight, rows.write(index, row)
 
     num_betas = tf.shape(betas)[0]
+    hidden_input, log_weight = path.hidden_input(v), tf.zeros(tf.shape(v)[0], tf.float64)
+    first = measure(v, hidden_input, betas[0], log_weight)
     rows = tf.TensorArray(tf.float64, num_betas).write(0, first)
-    done = tf.while_loop(lambda index, *_: index < num_betas, body, (tf.constant(1), start, rows))
-    return done[2].stack()
+    start = (tf.constant(1), v, hidden_input, log_weight, rows)
+    return tf.while_loop(lambda index, *_: index < num_betas, step, start)[-1].stack()
 
 
 def tap_thermodynamics(rbm, betas, order=2):
