@@ -1,10 +1,12 @@
 """Test log-likelihoods of RBMs on MNIST, in nats.
 
     MNIST_PATH=mnist.npz .venv/bin/python benchmarks/rbm_mnist.py 784-500 [--seed 0]
+    MNIST_PATH=mnist.npz .venv/bin/python benchmarks/rbm_mnist.py phases
 
 Training draws the binary pixels anew from the grey levels at every step, or thresholds them at 1/2;
 the test set is one fixed sample (seed 0), or thresholded. ln Z is exact for 16 hidden units and by
-annealing both ways for 500. Results go to benchmarks/results/rbm_mnist_<run>.json.
+annealing both ways for 500. `phases` gives every negative phase the same time: its epochs follow
+from the seconds of an epoch, measured in turns. Results go to benchmarks/results.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from rbm_tf.quiet import quiet_start
 quiet_start()
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 
 from rbm_tf import negative_phase
@@ -35,26 +38,42 @@ PCD = negative_phase.PersistentContrastiveDivergence
 RUNS = {
     # name: hidden units, epochs, binarisation, negative phase, learning rate at the start
     "784-500": (500, 60, "bernoulli", lambda seed: PCD(100, 2, seed), 0.1),
-    "784-500-long": (500, 300, "bernoulli", lambda seed: PCD(100, 5, seed), 0.1),
+    "784-500-long": (500, 250, "bernoulli", lambda seed: PCD(100, 3, seed), 0.1),
     "784-16": (16, 150, "bernoulli", lambda seed: PCD(500, 1, seed), 0.1),
     "784-16-thresholded": (16, 150, "threshold", lambda seed: PCD(500, 1, seed), 0.1),
 }
 
+PHASES = {
+    "CD-1": lambda seed: negative_phase.ContrastiveDivergence(1, seed),
+    "PCD-1": lambda seed: PCD(100, 1, seed),
+    "tempering": lambda seed: negative_phase.ParallelTempering(10, 100, 1, seed),
+    "TAP-1": lambda seed: negative_phase.MeanFieldPhase(1, 100, 3, seed),
+    "TAP-2": lambda seed: negative_phase.MeanFieldPhase(2, 100, 3, seed),
+    "TAP-3": lambda seed: negative_phase.MeanFieldPhase(3, 100, 3, seed),
+}
+PHASE_SECONDS = 120  # of training for each
+PHASE_RATE = 0.05
 
-def train(x, hidden, epochs, phase, rate, seed, resample):
-    """Train with a learning rate that falls linearly to 0; returns the model and the seconds."""
+
+def build(x, hidden, epochs, phase, rate, seed, resample):
+    """A model whose learning rate falls linearly to 0 over its epochs."""
     keras.utils.set_random_seed(seed)
     rbm = BernoulliRBM(784, hidden, phase(seed), resample=resample, seed=seed)
     steps = len(x) // 100
     schedule = keras.optimizers.schedules.PolynomialDecay(rate, epochs * steps, 0.0)
     rbm.compile(keras.optimizers.SGD(schedule), steps_per_execution=steps)
+    return rbm
+
+
+def train(rbm, x, epochs):
+    """The seconds that training took."""
     start = time.perf_counter()
     with epoch_bar(epochs) as bar:
         rbm.fit(x, batch_size=100, epochs=epochs, verbose=0, callbacks=[bar])
-    return rbm, time.perf_counter() - start
+    return time.perf_counter() - start
 
 
-def evaluate(rbm, x_train, x_test, seed):
+def evaluate(rbm, x_train, x_test, seed, num_betas=30_001, num_chains=500, num_reverse=200):
     """ln Z and mean log-likelihoods; exact where 2^16 states can be summed."""
     free_energy = {
         name: np.mean(
@@ -67,9 +86,11 @@ def evaluate(rbm, x_train, x_test, seed):
         estimates = {"exact": (log_z(rbm), 0.0)}
         message = "exact"
     else:
-        betas = choose_betas(rbm, 20_001, num_chains=100, seed=seed)
-        samples = tempered_sample(rbm, 100, np.linspace(0, 1, 41), num_sweeps=3000, seed=seed)
-        forward = ais(rbm, 100, betas, seed)
+        betas = choose_betas(rbm, num_betas, num_chains=100, seed=seed)
+        samples = tempered_sample(
+            rbm, num_reverse, np.linspace(0, 1, 41), num_sweeps=2000, seed=seed
+        )
+        forward = ais(rbm, num_chains, betas, seed)
         reverse = reverse_ais(rbm, samples, betas, seed)
         estimates = {
             name: (estimate.log_z, estimate.standard_error)
@@ -89,42 +110,98 @@ def evaluate(rbm, x_train, x_test, seed):
     return rows, message, time.perf_counter() - start
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", choices=RUNS)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    hidden, epochs, binarization, phase, rate = RUNS[options.run]
-    (grey, _), (grey_test, _) = load_mnist()
-    grey, grey_test = (x.reshape(-1, 784) for x in (grey, grey_test))
+def one_run(name, seed):
+    """Train and evaluate one of RUNS; prints and returns what there is to save."""
+    hidden, epochs, binarization, phase, rate = RUNS[name]
     resample = binarization == "bernoulli"
-    x_train = binarize(grey, binarization, seed=1)  # for the evaluation
-    x_test = binarize(grey_test, binarization, seed=0)
-    rbm, seconds = train(
-        grey if resample else x_train, hidden, epochs, phase, rate, options.seed, resample
-    )
-    rows, message, evaluation_seconds = evaluate(rbm, x_train, x_test, options.seed)
+    x, x_train, x_test = load(binarization)
+    rbm = build(x, hidden, epochs, phase, rate, seed, resample)
+    seconds = train(rbm, x, epochs)
+    rows, message, evaluation_seconds = evaluate(rbm, x_train, x_test, seed)
+    settings = rbm.negative_phase.get_config()
     result = {
-        "run": options.run,
-        "command": f"benchmarks/rbm_mnist.py {options.run} --seed {options.seed}",
-        "date": datetime.date.today().isoformat(),
-        "cores": os.cpu_count(),
         "binarisation": f"{binarization}; test set fixed",
         "epochs": epochs,
-        "negative phase": rbm.negative_phase.get_config(),
+        "negative phase": {k: v for k, v in settings.items() if k.startswith(("num", "seed"))},
         "learning rate": f"{rate}, falling linearly to 0; SGD, batch 100",
         "training seconds": seconds,
         "evaluation seconds": evaluation_seconds,
         "verdict": message,
         "rows": rows,
     }
-    for key in ("name", "dtype", "trainable", "build_config"):
-        result["negative phase"].pop(key, None)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"rbm_mnist_{options.run}.json").write_text(json.dumps(result, indent=2) + "\n")
     formats = {"ln Z by": "", "ln Z": ".2f", "s.e.": ".2f", "train": ".2f", "test": ".2f"}
-    print(f"{options.run}: {seconds:.0f} s of training, mean ln p(v) in nats")
+    print(f"{name}: {seconds:.0f} s of training, mean ln p(v) in nats")
     print(table(rows, formats), message, sep="\n")
+    return result
+
+
+def all_phases(name, seed):
+    """Train 784-500 by every negative phase for the same time; prints, draws and returns rows."""
+    x, x_train, x_test = load("bernoulli")
+    settings = {"x": x, "hidden": 500, "rate": PHASE_RATE, "seed": seed, "resample": True}
+    seconds = {phase: [] for phase in PHASES}
+    trials = {phase: build(epochs=9, phase=make, **settings) for phase, make in PHASES.items()}
+    for _ in range(5):  # the first round compiles
+        for phase, rbm in trials.items():
+            seconds[phase].append(train(rbm, x, 1))
+    rows = []
+    for phase, make in PHASES.items():
+        per_epoch = min(seconds[phase])  # whatever else the machine does only adds
+        epochs = max(1, round(PHASE_SECONDS / per_epoch))
+        rbm = build(epochs=epochs, phase=make, **settings)
+        train(rbm, x, epochs)
+        estimates, message, _ = evaluate(rbm, x_train, x_test, seed, 10_001, 100, 100)
+        rows.append({"phase": phase, "seconds an epoch": per_epoch, "epochs": epochs})
+        for key, estimate in zip(("forward", "reverse"), estimates, strict=True):
+            rows[-1][f"test, {key}"] = estimate["test"]
+        rows[-1]["verdict"] = message
+        print(rows[-1], flush=True)
+    formats = {"phase": "", "seconds an epoch": ".2f", "epochs": "d"}
+    formats |= {"test, forward": ".2f", "test, reverse": ".2f", "verdict": ""}
+    print(table(rows, formats))
+    draw(rows)
+    rate = f"{PHASE_RATE}, falling linearly to 0; SGD, batch 100"
+    return {"seconds each": PHASE_SECONDS, "learning rate": rate, "rows": rows}
+
+
+def draw(rows):
+    """Test log-likelihood of every phase, between its forward and its reverse estimate."""
+    figure, axes = plt.subplots(figsize=(7, 3.2))
+    for place, row in enumerate(rows):
+        ends = row["test, forward"], row["test, reverse"]
+        axes.plot(ends, (place, place), "o-", color="C0", linewidth=3)
+    axes.set_yticks(range(len(rows)), [f"{row['phase']}, {row['epochs']} epochs" for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("mean test ln p(v) in nats, by forward and by reverse annealing")
+    axes.set_title(f"{PHASE_SECONDS} s of training each, 784-500", loc="left")
+    figure.savefig(RESULTS / "rbm_mnist_phases.png", dpi=100, bbox_inches="tight")
+
+
+def load(binarization):
+    """What to train on, and binary training and test sets for the evaluation."""
+    (grey, _), (grey_test, _) = load_mnist()
+    grey, grey_test = (x.reshape(-1, 784) for x in (grey, grey_test))
+    x_train = binarize(grey, binarization, seed=1)
+    x = grey if binarization == "bernoulli" else x_train
+    return x, x_train, binarize(grey_test, binarization, seed=0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", choices=[*RUNS, "phases"])
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    run = all_phases if options.run == "phases" else one_run
+    result = run(options.run, options.seed)
+    header = {
+        "run": options.run,
+        "command": f"benchmarks/rbm_mnist.py {options.run} --seed {options.seed}",
+        "date": datetime.date.today().isoformat(),
+        "cores": os.cpu_count(),
+    }
+    path = RESULTS / f"rbm_mnist_{options.run}.json"
+    path.write_text(json.dumps(header | result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

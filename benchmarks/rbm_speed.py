@@ -4,34 +4,28 @@
 
 All sides run in this one process, one after the other in every round; the table shows medians over
 rounds and ratios of medians. Peers that are not installed (`pip install -e .[bench]`) are left out.
-Results go to benchmarks/results/rbm_speed_<section>.json.
+Results go to benchmarks/results/rbm_speed_<section>.json, and a figure of the scaling beside them.
 """
 
 import argparse
-import datetime
 import importlib.util
-import json
-import os
-import pathlib
-import platform
 import sys
-import time
 
-from rbm_tf.command_line import table
 from rbm_tf.quiet import quiet_start
 
 quiet_start()
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
+from rounds import RESULTS, measure, report
 
 from rbm_tf.annealing import ais
 from rbm_tf.enumeration import log_z
 from rbm_tf.negative_phase import PersistentContrastiveDivergence
 from rbm_tf.rbm import BernoulliRBM
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 NUM, VISIBLE, HIDDEN, BATCH = 60_000, 784, 500, 100
 
 
@@ -44,8 +38,9 @@ def training(rounds):
     """Three epochs of PCD-1: 784-500, 60,000 examples, batch 100."""
     x = data()
     sides = {
-        "free-energies, fit": ours(x),
+        "free-energies, fit": fit(model(x), x),
         "six matmuls": matmul_limit(BATCH, EPOCHS * NUM // BATCH),
+        "random numbers": random_numbers(BATCH, EPOCHS * NUM // BATCH),
     }
     sides["scikit-learn"] = scikit_learn(x)
     if importlib.util.find_spec("torch"):
@@ -55,14 +50,14 @@ def training(rounds):
 
 def training_bfloat16(rounds):
     """Three epochs at batch and chains of 500, float32 against mixed_bfloat16."""
-    x = data()
-    return measure(
-        {
-            f"fit, {policy}": ours(x, batch=500, dtype=policy)
-            for policy in ("mixed_bfloat16", "float32")
-        },
-        rounds,
-    )
+    x = random_rbm(deviation=0.2).sample(NUM, 20, seed=1).numpy()
+    models = {policy: model(x, 500, dtype=policy) for policy in ("mixed_bfloat16", "float32")}
+    rows = measure({f"fit, {policy}": fit(m, x, 500) for policy, m in models.items()}, rounds)
+    for row, trained in zip(rows, models.values(), strict=True):
+        estimate = ais(trained, 500, np.linspace(0, 1, 2001), seed=0)
+        log_likelihood = -float(np.mean(trained.free_energy(x[:10_000]))) - estimate.log_z
+        row |= {"ln p(v)": log_likelihood, "ln Z": estimate.log_z, "s.e.": estimate.standard_error}
+    return rows
 
 
 def annealing(rounds):
@@ -73,8 +68,9 @@ def annealing(rounds):
         sides = {
             f"free-energies, {chains} chains": anneal(rbm, chains, steps),
             f"two matmuls a step, {chains} chains": matmul_limit(chains, steps, annealing=True),
+            f"random numbers, {chains} chains": random_numbers(chains, steps),
             f"free-energies, {chains} chains, mixed_bfloat16": anneal(
-                random_rbm("mixed_bfloat16"), chains, steps
+                random_rbm(dtype="mixed_bfloat16"), chains, steps
             ),
         }
         if importlib.util.find_spec("torch"):
@@ -84,7 +80,7 @@ def annealing(rounds):
 
 
 def enumeration(rounds):
-    """Exact ln Z of a 784-20 RBM; memory is the whole process's peak, TensorFlow included."""
+    """Exact ln Z of a 784-20 RBM; memory is the process's peak so far, TensorFlow included."""
     import resource
 
     rbm = BernoulliRBM(VISIBLE, 20, seed=0)
@@ -96,55 +92,57 @@ def enumeration(rounds):
 def scaling(rounds):
     """Seconds for 300 steps of fit against hidden units, batch and chains, beside its matmuls."""
     rows = []
-    for hidden, batch, chains in (
-        (125, 100, 100),
-        (250, 100, 100),
-        (500, 100, 100),
-        (1000, 100, 100),
-        (500, 25, 100),
-        (500, 400, 100),
-        (500, 100, 25),
-        (500, 100, 400),
-    ):
-        x, steps = data(batch * 100), 100 * EPOCHS
-        sides = {
-            f"fit, hidden {hidden}, batch {batch}, chains {chains}": ours(x, batch, hidden, chains),
-            f"its matmuls, hidden {hidden}, batch {batch}, chains {chains}": matmul_limit(
-                batch, steps, hidden, chains
-            ),
-        }
-        rows += measure(sides, rounds)
+    for what, values in SWEEPS.items():
+        for value in values:
+            size = {"hidden": HIDDEN, "batch": BATCH, "chains": BATCH} | {what: value}
+            x = data(size["batch"] * 100)
+            steps = EPOCHS * 100
+            sides = {
+                f"fit, {what} {value}": fit(model(x, **size), x, size["batch"]),
+                f"its matmuls, {what} {value}": matmul_limit(steps=steps, **size),
+            }
+            pair = measure(sides, rounds)
+            rows += [row | {"swept": what, "value": value} for row in pair]
+    draw(rows)
     return rows
 
 
-def measure(sides, rounds):
-    """Warm every side up, then run them in turn; rows of medians and their ratio to the first."""
-    for run in sides.values():
-        run()
-    seconds = {name: [] for name in sides}
-    for _ in range(rounds):
-        for name, run in sides.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    first = np.median(next(iter(seconds.values())))
-    return [
-        {
-            "side": name,
-            "seconds": float(np.median(values)),
-            "ratio": float(np.median(values) / first),
-        }
-        for name, values in seconds.items()
-    ]
+SWEEPS = {
+    "hidden": (125, 250, 500, 1000),
+    "batch": (25, 50, 100, 200, 400),
+    "chains": (25, 50, 100, 200, 400),
+}
+
+
+def draw(rows):
+    """Milliseconds a step against each size, beside the products alone."""
+    figure, panels = plt.subplots(1, len(SWEEPS), figsize=(11, 3.5), sharey=True)
+    for panel, what in zip(panels, SWEEPS, strict=True):
+        for prefix, style in (("fit", "o-"), ("its matmuls", "s--")):
+            mine = [r for r in rows if r["swept"] == what and r["side"].startswith(prefix)]
+            milliseconds = [1000 * r["seconds"] / (EPOCHS * 100) for r in mine]
+            panel.loglog([r["value"] for r in mine], milliseconds, style, label=prefix)
+        panel.set_xticks(SWEEPS[what], [str(value) for value in SWEEPS[what]])
+        panel.minorticks_off()
+        panel.set_xlabel({"hidden": "hidden units", "batch": "batch", "chains": "chains"}[what])
+    ticks = 0.25, 0.5, 1, 2, 4, 8
+    panels[0].set_yticks(ticks, [str(tick) for tick in ticks])
+    panels[0].set_ylabel("milliseconds a step")
+    panels[0].legend(frameon=False)
+    figure.savefig(RESULTS / "rbm_speed_scaling.png", dpi=100, bbox_inches="tight")
 
 
 EPOCHS = 3  # in each call of a fit, so that handing over the data is spread over them
 
 
-def ours(x, batch=BATCH, hidden=HIDDEN, chains=None, dtype="float32"):
+def model(x, batch=BATCH, hidden=HIDDEN, chains=None, dtype="float32"):
     phase = PersistentContrastiveDivergence(chains or batch, seed=0)
     rbm = BernoulliRBM(VISIBLE, hidden, phase, seed=0, dtype=dtype)
     rbm.compile(keras.optimizers.SGD(0.05), steps_per_execution=len(x) // batch)
+    return rbm
+
+
+def fit(rbm, x, batch=BATCH):
     return lambda: rbm.fit(x, batch_size=batch, epochs=EPOCHS, verbose=0)
 
 
@@ -171,6 +169,21 @@ def matmul_limit(batch, steps, hidden=HIDDEN, chains=None, annealing=False):
                     tf.matmul(model_v + shift, model_h, transpose_a=True),
                 ]
             return index + 1, sum(product[0, 0] for product in products)
+
+        return tf.while_loop(lambda index, _: index < steps, step, (0, 0.0))[1]
+
+    return lambda: run().numpy()
+
+
+def random_numbers(chains, steps):
+    """The uniform numbers of a Gibbs sweep alone."""
+
+    @tf.function
+    def run():
+        def step(index, total):
+            for units in (VISIBLE, HIDDEN):
+                total += tf.random.stateless_uniform((chains, units), [units, index])[0, 0]
+            return index + 1, total
 
         return tf.while_loop(lambda index, _: index < steps, step, (0, 0.0))[1]
 
@@ -235,17 +248,21 @@ def learnergy(x):
     return lambda: peer.fit(rows, batch_size=BATCH, epochs=EPOCHS)
 
 
-def random_rbm(dtype="float32"):
+def random_rbm(deviation=0.05, dtype="float32"):
     rbm = BernoulliRBM(VISIBLE, HIDDEN, seed=0, dtype=dtype)
-    rbm.kernel.assign(np.random.default_rng(0).normal(0, 0.05, (VISIBLE, HIDDEN)))
+    rbm.kernel.assign(np.random.default_rng(0).normal(0, deviation, (VISIBLE, HIDDEN)))
     return rbm
 
 
 def anneal(rbm, chains, steps):
-    return lambda: ais(rbm, chains, np.linspace(0, 1, steps + 1), seed=0)
+    def run():
+        estimate = ais(rbm, chains, np.linspace(0, 1, steps + 1), seed=0)
+        return {"ln Z": estimate.log_z, "s.e.": estimate.standard_error}
+
+    return run
 
 
-SECTIONS = {f.__name__: f for f in (training, training_bfloat16, annealing, enumeration, scaling)}
+SECTIONS = {f.__name__: f for f in (enumeration, training, training_bfloat16, annealing, scaling)}
 
 
 def main():
@@ -253,25 +270,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--section", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     options = parser.parse_args()
-    RESULTS.mkdir(exist_ok=True)
-    for name in options.section:
-        start = time.perf_counter()
-        rows = SECTIONS[name](options.rounds)
-        result = {
-            "what": SECTIONS[name].__doc__,
-            "command": f"benchmarks/rbm_speed.py --rounds {options.rounds} --section {name}",
-            "date": datetime.date.today().isoformat(),
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "total_seconds": time.perf_counter() - start,
-            "rows": rows,
-        }
-        (RESULTS / f"rbm_speed_{name}.json").write_text(json.dumps(result, indent=2) + "\n")
-        formats = {"side": "", "seconds": ".3f", "ratio": ".2f"}
-        formats |= {"peak GiB": ".2f"} if "peak GiB" in rows[0] else {}
-        print(f"\n{SECTIONS[name].__doc__}\n{table(rows, formats)}")
+    for name in filter(options.section.__contains__, SECTIONS):  # memory's peak only grows
+        report("rbm_speed", name, SECTIONS[name], options.rounds)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Nothing heavy is imported here, so that `--help` answers at once.
 import argparse
 import contextlib
 import json
-import os
 import pathlib
 import sys
 
@@ -176,13 +175,13 @@ def fit(model, path, epochs, saved_model=None, **kwargs):
         try:
             model.fit(epochs=epochs, verbose=0, callbacks=[progress], **kwargs)
         except KeyboardInterrupt:
-            save(saved_model, path)
+            saved_model.save(path)
             print(
                 f"\nStopped after {progress.epochs} epochs; the model so far is in {path}.",
                 file=sys.stderr,
             )
             sys.exit(130)
-    save(saved_model, path)
+    saved_model.save(path)
 
 
 @contextlib.contextmanager
@@ -201,16 +200,6 @@ def epoch_bar(epochs):
         progress = keras.callbacks.LambdaCallback(on_epoch_end=advance)
         progress.epochs = 0
         yield progress
-
-
-def save(model, path):
-    """Write the whole file beside its place, then move it there: no half-written model is left."""
-    partial = path.with_name(f".{os.getpid()}_{path.name}")
-    try:
-        model.save(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def show(options, results, tables, name):

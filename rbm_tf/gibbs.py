@@ -37,14 +37,12 @@ def sample_bernoulli(logits, seed):
     return tf.math.ceil(tf.sigmoid(logits) - uniform)  # 1 where uniform < p; faster than a cast
 
 
-@tf.function(reduce_retracing=True)
-def gibbs_chain(parameters, hidden, num_steps, seed):
-    """Run block Gibbs sampling h -> v -> h.
+def gibbs_sweep(parameters, hidden, seed):
+    """One sweep h -> v -> h' of block Gibbs sampling.
 
     Args:
         parameters: `Parameters`.
-        hidden: binary hidden states to start from, (num_chains, num_hidden).
-        num_steps: scalar int32 tensor, 1 or more.
+        hidden: binary hidden states, (num_chains, num_hidden).
         seed: (2,) int32.
 
     Returns:
@@ -52,24 +50,23 @@ def gibbs_chain(parameters, hidden, num_steps, seed):
         new hidden states, both (num_chains, num_hidden).
     """
     kernel, visible_bias, hidden_bias = parameters
+    seeds = tf.unstack(tf.random.split(seed))
+    visible_input = visible_bias + product(hidden, kernel, transpose=True)
+    visible = sample_bernoulli(visible_input, seeds[0])
+    hidden_input = hidden_bias + product(visible, kernel)
+    return visible, hidden_input, sample_bernoulli(hidden_input, seeds[1])
 
-    def step(index, visible, hidden_input, hidden):
-        seeds = tf.unstack(tf.random.split(tf.random.fold_in(seed, index)))
-        visible_input = visible_bias + product(hidden, kernel, transpose=True)
-        visible = sample_bernoulli(visible_input, seeds[0])
-        hidden_input = hidden_bias + product(visible, kernel)
-        return index + 1, visible, hidden_input, sample_bernoulli(hidden_input, seeds[1])
 
-    visible = tf.zeros((tf.shape(hidden)[0], tf.shape(kernel)[0]), hidden.dtype)
-    any_matrix = tf.TensorShape((None, None))
-    visible, hidden_input, last_hidden = tf.while_loop(
-        lambda index, *_: index < num_steps,
-        step,
-        (tf.constant(0), visible, hidden, hidden),
-        (tf.TensorShape(()), any_matrix, any_matrix, any_matrix),
-    )[1:]
-    return (
-        tf.ensure_shape(visible, (hidden.shape[0], kernel.shape[0])),
-        tf.ensure_shape(hidden_input, hidden.shape),
-        tf.ensure_shape(last_hidden, hidden.shape),
-    )
+@tf.function(reduce_retracing=True)
+def gibbs_chain(parameters, hidden, num_steps, seed):
+    """Run num_steps sweeps, a scalar int32 tensor of 1 or more; otherwise as `gibbs_sweep`."""
+
+    def sweep(index, hidden):
+        return gibbs_sweep(parameters, hidden, tf.random.fold_in(seed, index))
+
+    def step(index, hidden):
+        return index + 1, tf.ensure_shape(sweep(index, hidden)[2], hidden.shape)
+
+    last = num_steps - 1
+    start = tf.constant(0), hidden
+    return sweep(last, tf.while_loop(lambda index, _: index < last, step, start)[1])

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from rbm_tf import enumeration, mean_field
-from rbm_tf.gibbs import gibbs_chain, sample_bernoulli
+from rbm_tf.gibbs import gibbs_sweep, sample_bernoulli
 from rbm_tf.tempered_path import TemperedPath
 from rbm_tf.tempering import advance
 
@@ -68,6 +68,13 @@ class _NegativePhase(keras.layers.Layer):
             self.random_state.assign_add([0, 1])
         return seed
 
+    def walk(self, parameters, hidden, seed):
+        """The states after num_steps Gibbs sweeps, and the hidden states to go on from."""
+        for index in range(self.num_steps):  # unrolled, the graph computes each sigmoid once
+            sweep_seed = tf.random.fold_in(seed, index)
+            visible, hidden_input, hidden = gibbs_sweep(parameters, hidden, sweep_seed)
+        return ModelStates.of(visible, hidden_input), hidden
+
     def add_chains(self, name, num_units, *windows):
         """A weight (*windows, num_chains, num_units) of fair coins."""
         return self.add_weight(
@@ -115,8 +122,7 @@ class ContrastiveDivergence(_NegativePhase):
     def call(self, parameters, data_hidden_input, training):
         chain_seed, start_seed = tf.unstack(tf.random.split(self.next_seed(training)))
         hidden = sample_bernoulli(data_hidden_input, start_seed)
-        visible, hidden_input, _ = gibbs_chain(parameters, hidden, self.num_steps, chain_seed)
-        return ModelStates.of(visible, hidden_input)
+        return self.walk(parameters, hidden, chain_seed)[0]
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
@@ -145,10 +151,10 @@ class PersistentContrastiveDivergence(_PersistentPhase):
     def call(self, parameters, data_hidden_input, training):
         hidden = tf.cast(tf.convert_to_tensor(self.chains), data_hidden_input.dtype)
         seed = self.next_seed(training)
-        visible, hidden_input, hidden = gibbs_chain(parameters, hidden, self.num_steps, seed)
+        states, hidden = self.walk(parameters, hidden, seed)
         if training:
             self.chains.assign(tf.cast(hidden, self.chains.dtype))
-        return ModelStates.of(visible, hidden_input)
+        return states
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf.batches import checked_data, shuffled_batches, split_for_validation
+from rbm_tf.checkpoints import WholeFiles
 from rbm_tf.free_energy_gap import MeanOverBatch, clamped_free_energy, free_energy_gap
 from rbm_tf.gibbs import Parameters, as_seed, gibbs_chain, product, sample_bernoulli
 from rbm_tf.negative_phase import ModelStates, PersistentContrastiveDivergence
@@ -20,7 +21,7 @@ _RESAMPLING = 7  # sets the seed of the data's draw apart from the chains'
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
-class BernoulliRBM(keras.Model):
+class BernoulliRBM(WholeFiles, keras.Model):
     """A restricted Boltzmann machine with units {0, 1} in both layers.
 
     E(v, h) = -a.v - b.h - v^T W h and p(v, h) = exp(-E(v, h)) / Z (B1, B3). Its parameters exist

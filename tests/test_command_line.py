@@ -11,7 +11,6 @@ import pytest
 
 import rbm_tf.__main__ as rbm_command
 import vae_keras.__main__ as vae_command
-from rbm_tf import command_line
 from rbm_tf.rbm import BernoulliRBM
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.vae import VAE
@@ -160,21 +159,6 @@ def test_nothing_but_results_reaches_the_screen(models, tmp_path):
     result = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, check=True)
     assert result.stderr == ""
     assert result.stdout.startswith("Mean log-likelihood")
-
-
-def test_a_failed_save_leaves_the_old_model(tmp_path, models, monkeypatch):
-    path, rbm = models["rbm_tf"], BernoulliRBM(64, 4, seed=1)
-    before = path.read_bytes()
-
-    def fail_half_way(partial):
-        partial.write_bytes(b"half")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(rbm, "save", fail_half_way)
-    with pytest.raises(OSError, match="No space left"):
-        command_line.save(rbm, path)
-    assert path.read_bytes() == before
-    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize("package", COMMANDS)

@@ -3,6 +3,7 @@ import csv
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from rbm_tf import monitors
 from rbm_tf.enumeration import log_z
@@ -150,6 +151,20 @@ def test_csv_logger_and_progress_bar_see_every_name(tmp_path, capsys):
         assert all(np.isfinite(float(row[name])) for row in rows)
         assert f" {name}: " in shown
     assert len(rows) == 2
+
+
+def test_tensorboard_gets_the_values_of_every_epoch(tmp_path):
+    x = binary_data(30)
+    board = keras.callbacks.TensorBoard(tmp_path)
+    history = fit(BernoulliRBM(6, 4, seed=0), LogLikelihood(x), board, epochs=2)
+    (events,) = (tmp_path / "train").glob("events*")
+    written = [
+        tf.make_ndarray(value.tensor)
+        for event in tf.compat.v1.train.summary_iterator(str(events))
+        for value in event.summary.value
+        if value.tag == "epoch_log_likelihood"
+    ]
+    np.testing.assert_allclose(written, history["log_likelihood"], rtol=1e-6)
 
 
 def test_estimated_log_likelihood_agrees_with_the_exact_one(monkeypatch):

@@ -1,0 +1,71 @@
+"""What the speed benchmarks share: sides that run in turns, a table and a file of the medians."""
+
+import datetime
+import json
+import os
+import pathlib
+import platform
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rbm_tf.command_line import table
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+FORMATS = {
+    "side": "",
+    "seconds": ".3f",
+    "ratio": ".2f",
+    "peak GiB": ".2f",
+    "ln p(v)": ".2f",
+    "ln Z": ".2f",
+    "s.e.": ".2f",
+}
+
+
+def measure(sides, rounds):
+    """Warm every side up, then run them in turn; rows of medians and their ratio to the first.
+
+    A side that returns a dict adds it to its row.
+    """
+    results = {name: run() for name, run in sides.items()}
+    seconds = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, run in sides.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    first = np.median(next(iter(seconds.values())))
+    return [
+        {
+            "side": name,
+            "seconds": float(np.median(values)),
+            "ratio": float(np.median(values) / first),
+            **(results[name] if isinstance(results[name], dict) else {}),
+        }
+        for name, values in seconds.items()
+    ]
+
+
+def report(benchmark, name, section, rounds):
+    """Run a section, write its rows and how they were obtained to a file, and print the table."""
+    start = time.perf_counter()
+    rows = section(rounds)
+    result = {
+        "what": section.__doc__,
+        "command": f"benchmarks/{benchmark}.py --rounds {rounds} --section {name}",
+        "date": datetime.date.today().isoformat(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "total_seconds": time.perf_counter() - start,
+        "rows": rows,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{benchmark}_{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    present = {key for row in rows for key in row}
+    formats = {key: form for key, form in FORMATS.items() if key in present}
+    print(f"\n{section.__doc__}\n{table(rows, formats)}", flush=True)
