@@ -53,6 +53,7 @@ PHASES = {
 }
 PHASE_SECONDS = 120  # of training for each
 PHASE_RATE = 0.05
+WORST_DRAWN = -200  # nats
 
 
 def build(x, hidden, epochs, phase, rate, seed, resample):
@@ -153,7 +154,7 @@ def all_phases(name, seed):
         estimates, message, _ = evaluate(rbm, x_train, x_test, seed, 10_001, 100, 100)
         rows.append({"phase": phase, "seconds an epoch": per_epoch, "epochs": epochs})
         for key, estimate in zip(("forward", "reverse"), estimates, strict=True):
-            rows[-1][f"test, {key}"] = estimate["test"]
+            rows[-1][f"test, {key}"] = float(estimate["test"])
         rows[-1]["verdict"] = message
         print(rows[-1], flush=True)
     formats = {"phase": "", "seconds an epoch": ".2f", "epochs": "d"}
@@ -169,7 +170,12 @@ def draw(rows):
     figure, axes = plt.subplots(figsize=(7, 3.2))
     for place, row in enumerate(rows):
         ends = row["test, forward"], row["test, reverse"]
-        axes.plot(ends, (place, place), "o-", color="C0", linewidth=3)
+        if min(ends) > WORST_DRAWN:
+            axes.plot(ends, (place, place), "o-", color="C0", linewidth=3)
+        else:
+            text = f" off the scale: {ends[0]:.0f} forward, {ends[1]:.0f} reverse"
+            axes.text(WORST_DRAWN, place, text, va="center")
+    axes.set_xlim(left=WORST_DRAWN)
     axes.set_yticks(range(len(rows)), [f"{row['phase']}, {row['epochs']} epochs" for row in rows])
     axes.invert_yaxis()
     axes.set_xlabel("mean test ln p(v) in nats, by forward and by reverse annealing")
