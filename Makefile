@@ -21,7 +21,7 @@ lint: .venv/.installed
 	$(BIN)/ruff format --check .
 
 notebooks: .venv/.installed
-	$(BIN)/jupytext --to ipynb --update --execute notebooks/[0-9]*.py
+	$(BIN)/jupytext --to ipynb --execute notebooks/[0-9]*.py
 
 clean:
 	rm -rf .venv outputs
