@@ -46,12 +46,25 @@ def sample_cumulants(x, max_order, axis=0):
     mean = tf.reduce_mean(x, axis, keepdims=True)
     m = {r: tf.reduce_mean((x - mean) ** r, axis) for r in range(2, max_order + 1)}
     kappa = [tf.squeeze(mean, axis)]
-    kappa += [_k_statistic(order, m, n) for order in range(2, max_order + 1)]
+    kappa += [k_statistic(order, m, n) for order in range(2, max_order + 1)]
     return tf.stack(kappa)
 
 
-def _k_statistic(order, m, n):
-    """The k-statistic of order 2 to 6 from n and the central sample moments m[2] .. m[order]."""
+def k_statistic(order, m, n):
+    """The k-statistic of order 2 to 6, the unbiased estimate of kappa_order, from central moments.
+
+    Args:
+        order: 2 to 6.
+        m: m[r] is the mean of (x - mean(x))^r over the sample, for r = 2 .. order.
+        n: number of samples, at least `order`.
+
+    Returns:
+        The shape of m[2].
+
+    Example:
+        >>> k_statistic(2, {2: 1.5}, n=4)  # n / (n - 1) m[2]
+        2.0
+    """
     if order == 2:
         return n / (n - 1) * m[2]
     if order == 3:

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.fourth_order import fourth_cumulant
+
 _TOLERANCE = 1e-12  # largest change of a magnetisation in one undamped step
 
 
@@ -99,19 +101,19 @@ def tap_of(parameters, order, num_starts=10, max_iterations=10_000, damping=0.5,
 def cumulant_free_energy(rbm, order):
     """The cumulant expansion of F = -ln Z around naive mean field, truncated at an order.
 
-    F_1 is the naive mean-field free energy, an upper bound on F; F_2 and F_3 add the cumulants
-    -1/2 <<V^2>> and +1/6 <<V^3>> of V = E - E_q under the mean-field distribution q, and bound
-    nothing.
+    F_1 is the naive mean-field free energy, an upper bound on F; the next orders add the cumulants
+    -1/2 <<V^2>>, +1/6 <<V^3>> and -1/24 <<V^4>> of V = E - E_q under the mean-field distribution
+    q, and bound nothing. Order 4 takes a product W^T W, the others are sums over bonds.
 
     Args:
         rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
-        order: 1, 2 or 3.
+        order: 1, 2, 3 or 4.
 
     Returns:
         F_order, scalar float64 tensor, nats.
 
     Raises:
-        ValueError: if order is not 1, 2 or 3.
+        ValueError: if order is not 1, 2, 3 or 4.
 
     Reference: B23, B24 and B26.
 
@@ -120,7 +122,7 @@ def cumulant_free_energy(rbm, order):
         >>> bool(cumulant_free_energy(rbm, 2) <= cumulant_free_energy(rbm, 1))
         True
     """
-    check_order(order)
+    check_order(order, highest=4)
     point = tap(rbm, order=1)
     if not point.converged:
         warnings.warn(
@@ -128,17 +130,23 @@ def cumulant_free_energy(rbm, order):
             " are taken at its last point. See tap(rbm, order=1).",
             stacklevel=2,
         )
-    return gamma(float64_parameters(rbm), point.visible[None], point.hidden[None], order)[0]
+    parameters = float64_parameters(rbm)
+    free_energy = gamma(parameters, point.visible[None], point.hidden[None], order)[0]
+    if order == 4:
+        free_energy -= fourth_cumulant(parameters[0], point.visible, point.hidden) / 24
+    return free_energy
 
 
-def check_order(order):
-    """Refuse an order that is not 1, 2 or 3.
+def check_order(order, highest=3):
+    """Refuse an order that is not 1, 2, .. highest.
 
     Example:
         >>> check_order(2)
     """
-    if order not in (1, 2, 3):
-        raise ValueError(f"order must be 1, 2 or 3; got {order!r}.")
+    orders = range(1, highest + 1)
+    if order not in orders:
+        *others, last = orders
+        raise ValueError(f"order must be {', '.join(map(str, others))} or {last}; got {order!r}.")
 
 
 def float64_parameters(rbm):
@@ -246,13 +254,38 @@ def damped_step(parameters, m, n, order, damping=0.5):
 
 def _update(kernel, bias, m, n, order):
     """sigmoid(-d(Gamma - entropy)/dm): the TAP equation for one layer given the other."""
-    c, d = m * (1 - m), n * (1 - n)
     field = bias + tf.matmul(n, kernel, transpose_b=True)
+    return tf.sigmoid(field + reaction_field(kernel, m, n, order))
+
+
+def reaction_field(kernel, m, n, order):
+    """Minus the derivative of Gamma's terms of orders 2 .. order in the means m of one layer.
+
+    (1/2 - m_i) sum_j W_ij^2 d_j + (1/3 - 2 c_i) sum_j W_ij^3 d_j (1/2 - n_j): the field on a unit
+    that comes back from its neighbours' response to it.
+
+    Args:
+        kernel: W, (num_units, num_neighbours).
+        m: (num_starts, num_units).
+        n: (num_starts, num_neighbours).
+        order: 1 (no reaction), 2 or 3.
+
+    Returns:
+        (num_starts, num_units), nats.
+
+    Reference: B26.
+
+    Example:
+        >>> reaction_field(tf.ones((2, 1)), tf.zeros((1, 2)), tf.fill((1, 1), 0.5), 2).numpy()
+        array([[0.125, 0.125]], dtype=float32)
+    """
+    c, d = m * (1 - m), n * (1 - n)
+    field = tf.zeros_like(m)
     if order >= 2:
         field += (0.5 - m) * tf.matmul(d, kernel**2, transpose_b=True)
     if order >= 3:
         field += (1 / 3 - 2 * c) * tf.matmul(d * (0.5 - n), kernel**3, transpose_b=True)
-    return tf.sigmoid(field)
+    return field
 
 
 @tf.function(reduce_retracing=True)

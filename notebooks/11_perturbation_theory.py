@@ -1,0 +1,873 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Chapter 11: Perturbation theory
+#
+# A free energy that cannot be computed is compared with one that can. Split the energy into a
+# *model* part $H_q$, whose free energy is known, and a *perturbation* $V$, everything else; turn
+# $V$ on with a dial $\lambda$, and follow the free energy from $\lambda = 0$ to $\lambda = 1$. The
+# first step along this road is the variational bound that every variational autoencoder (VAE) is
+# trained with. The next steps are its corrections. This chapter derives all of them, and finds out
+# how far they reach.
+#
+# **What you will do**
+#
+# - write $F(\lambda)$ for a restricted Boltzmann machine (RBM) small enough for the exact curve,
+#   draw it, and find the variational bound in the picture, as a tangent;
+# - derive the cumulant expansion term by term and compare its Taylor polynomials with the curve;
+# - work out two Gaussian cases with pencil and paper: one where order 2 is exact, one that
+#   diverges;
+# - estimate all of it from samples, with error bars, and integrate along the path instead.
+#
+# **What you will learn**
+#
+# - how a free energy of a model, an average, and $\ln Z$ hang together (B18 to B20);
+# - when the result is a bound, and when it is not (B24);
+# - how to improve it systematically (B21 to B23), and what stops the improvement.
+#
+# **What you need**: chapter 1 (cumulants), and of chapter 2 the energy of an RBM; the Gaussian
+# integral; some Python, with this project installed.
+#
+# **Time**: about 75 minutes, and as much again for the exercises. The code takes under a minute.
+#
+# Equation numbers such as (B23) are the row names used in the whole course, in the library's
+# docstrings and in the table `EQUATIONS.md`. Numbers such as (2.1) are steps on the way. Energies,
+# free energies and $V$ are in nats, at $\beta = 1$.
+
+# %%
+from rbm_tf.quiet import quiet_start
+
+quiet_start()  # TensorFlow's start-up messages, off
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import tensorflow as tf
+
+from rbm_tf import cumulants, enumeration, lambda_path, mean_field, rbm_path
+from rbm_tf.cumulant_errors import cumulant_standard_errors, series_standard_error
+from rbm_tf.diagnostics import effective_sample_size
+from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.streaming_cumulants import StreamingCumulants
+
+# %%
+seed = 0
+num_visible, num_hidden = 6, 5
+coupling = 1.5  # standard deviation of the couplings, nats
+max_order = 20
+lambdas = np.linspace(0.0, 1.3, 131)
+num_samples = 1000  # of q
+large_visible, large_hidden, large_scale = 40, 16, 0.5
+num_chains, num_sweeps = 1000, 20
+blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
+
+plt.rcParams.update({"figure.dpi": 88, "axes.spines.top": False, "axes.spines.right": False})
+plt.rcParams.update({"legend.frameon": False, "axes.titlesize": 11, "figure.autolayout": True})
+
+
+# %%
+def agree(left, right, tolerance=1e-10):
+    """True if both are equal to the tolerance, relative for numbers above 1, absolute below."""
+    return np.allclose(left, right, rtol=tolerance, atol=tolerance)
+
+
+def label(axis, title, xlabel, ylabel):
+    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+
+
+# %%
+def random_rbm(size, scale, bias_scale=0.5):
+    """A float64 RBM with normal random parameters."""
+    rng, rbm = np.random.default_rng(seed), BernoulliRBM(*size, dtype="float64")
+    rbm.kernel.assign(rng.normal(0, scale, size))
+    rbm.visible_bias.assign(rng.normal(0, bias_scale, size[0]))
+    rbm.hidden_bias.assign(rng.normal(0, bias_scale, size[1]))
+    return rbm
+
+
+# %% [markdown]
+# ## 1. Model plus perturbation
+#
+# The free energy we want is $F_{\rm eq} = -\ln \sum e^{-H}$, with a sum over the states that are
+# not observed. Choose a distribution $q$ over the same states that is easy to sum and to sample,
+# and give it an energy $H_q$, that is, $q = e^{-H_q} / Z_q$ with $Z_q = \sum e^{-H_q}$. What is
+# left of $H$ is the perturbation:
+#
+# $$\boxed{\; H = H_q + \lambda V , \qquad V = H - H_q , \qquad \lambda = 1 \;} \tag{B18}$$
+#
+# *Energy = model + perturbation.* The number $\lambda$ is a bookkeeping device: at $\lambda = 0$
+# there is only the model, at $\lambda = 1$ the full energy, and in between a family of energies
+# that joins them.
+#
+# **For an RBM** the states are $(v, h)$ and $H = E(v, h)$. We take for $q$ a product of independent
+# units with the means $m_i$ and $n_j$ of naive mean field (chapters 3 and 4), and $H_q = -\ln q$:
+#
+# $$H_q(v, h) = -\sum_i \big[ v_i \ln m_i + (1 - v_i) \ln (1 - m_i) \big]
+#   {} - \sum_j \big[ h_j \ln n_j + (1 - h_j) \ln (1 - n_j) \big] . \tag{1.1}$$
+#
+# **For a VAE** an image $x$ is given, the states are the latent variables $z$, and the sum is an
+# integral. The energy that belongs to the joint probability is $H = -\ln p(x, z)$, because then
+# $\int e^{-H} dz = p(x)$ and $F_{\rm eq} = -\ln p(x)$. The model is the encoder, $H_q = -\ln
+# q(z|x)$. A VAE's energy is never written down as a formula, and need not be:
+#
+# $$-V = H_q - H = \ln \frac{p(x, z)}{q(z|x)} = \ln w(z) . \tag{1.2}$$
+#
+# *Minus the perturbation is the logarithm of the importance weight*, the number that the code
+# computes anyway for every sampled $z$.
+#
+# In both cases $H_q = -\ln q$ exactly, so $Z_q = 1$ and the model's own free energy is $F_q = 0$.
+# Another zero of energy, $H_q + \text{const}$, would move $F_q$ up and $V$ down and change nothing
+# in the end.
+#
+# **In what sense is $V$ small?** Not in its size. If $V$ is the same number in every state, $q$ is
+# already the right distribution, and only its normalisation is off. What has to be small are the
+# *differences* of $V$ between states, its spread under $q$.
+#
+# We list all $2^{11}$ states of a small machine, write (1.1) and (B18) by hand, and compare with
+# the library, which does the same in `rbm_path.all_log_weights`.
+
+# %%
+rbm = random_rbm((num_visible, num_hidden), coupling)
+point = mean_field.tap(rbm, order=1)  # naive mean field
+m, n = point.visible, point.hidden
+states = (np.arange(2**11)[:, np.newaxis] >> np.arange(11)) & 1
+v, h = states[:, :num_visible], states[:, num_visible:]
+means = np.concatenate([m, n])
+
+model_energy = -(states @ np.log(means) + (1 - states) @ np.log(1 - means))  # H_q, (1.1)
+energy = rbm.energy(v, h).numpy()  # H
+perturbation = energy - model_energy  # V, (B18)
+q = np.exp(-model_energy)
+exact = -enumeration.log_z(rbm)  # F_eq
+print(f"sum of q = {q.sum():.12f}, so F_q = 0")
+print("mean, least and greatest V:", q @ perturbation, perturbation.min(), perturbation.max())
+
+# %%
+log_weights, log_q = rbm_path.all_log_weights(rbm, point)  # -V and ln q, in another order
+assert agree(q.sum(), 1.0)
+assert agree(np.sort(log_weights), np.sort(-perturbation))
+assert agree(np.sort(log_q), np.sort(-model_energy))
+assert agree(rbm_path.perturbation(rbm, point, v, h), perturbation)
+
+# %% [markdown]
+# ## 2. The free energy as an average over the model
+#
+# Give the whole family its free energy. The sum is over all states:
+#
+# $$F(\lambda) = -\ln \sum e^{-H_q - \lambda V} , \qquad F_{\rm eq} = F(1) , \qquad
+#   F_q = F(0) = -\ln Z_q .
+#   \tag{B19}$$
+#
+# (The post prints $e^{H_q - \lambda V}$ at this point. The sign of $H_q$ is a slip: with it,
+# $\lambda = 0$ would not give $Z_q$.) Now insert $1 = Z_q / Z_q$, and use that $e^{-H_q} / Z_q$ is
+# $q$:
+#
+# $$\begin{aligned}
+# F(\lambda) &= -\ln \Big[ \frac{Z_q}{Z_q} \sum e^{-H_q} e^{-\lambda V} \Big] \\
+#   &= -\ln Z_q - \ln \sum \frac{e^{-H_q}}{Z_q}\, e^{-\lambda V}
+#   && \ln (x y) = \ln x + \ln y \\
+#   &= F_q - \ln \sum q\, e^{-\lambda V} , && \text{definition of } q
+# \end{aligned}$$
+#
+# $$\boxed{\; F(\lambda) = F_q - \ln \langle e^{-\lambda V} \rangle_q \;} \tag{B20}$$
+#
+# Nothing has been approximated, and every average is over $q$, from which we can sample. For a VAE,
+# at $\lambda = 1$, it reads $\ln p(x) = \ln \langle w \rangle_q$: importance sampling. So why not
+# stop here? Because the average of an exponential is ruled by the few states where $-V$ is largest,
+# and samples of $q$ may never see them.
+#
+# **For an RBM** the whole path consists of RBMs. $H_q + \lambda V = (1 - \lambda) H_q + \lambda E$,
+# and $H_q$ is a constant minus $\ell_m \cdot v + \ell_n \cdot h$ with the log-odds $\ell_m = \ln
+# \frac{m}{1 - m}$. So $\lambda$ scales the kernel, and leads each bias from the log-odds of $q$ to
+# its own value:
+#
+# $$W \to \lambda W , \quad a \to (1 - \lambda)\, \ell_m + \lambda a , \quad
+#   b \to (1 - \lambda)\, \ell_n + \lambda b .
+#   \tag{2.1}$$
+#
+# `rbm_path.interpolated_rbm` returns it. Everything that works for one RBM, Gibbs sampling and
+# exact enumeration, works at every $\lambda$.
+#
+# **Check against the exact result**: both ends of (B20), and the points between by enumerating
+# (2.1).
+
+
+# %%
+def free_energy(lam):
+    """F(lambda) by (B20), with F_q = 0, nats."""
+    return -tf.reduce_logsumexp(-model_energy - lam * perturbation)
+
+
+assert agree(free_energy(0.0), 0.0)
+assert agree(free_energy(1.0), exact)  # F(1) = -ln Z
+for lam in (0.25, 0.5, 0.75):
+    parameters, log_scale = rbm_path.interpolated_rbm(rbm, point, lam)
+    by_enumeration = -enumeration.log_z(parameters) - log_scale
+    assert agree(free_energy(lam), by_enumeration)  # (B19) = (B20)
+    print(f"lambda = {lam}: F = {free_energy(lam):.6f} nats")
+print(f"lambda = 1:    F = {free_energy(1.0):.6f} nats = -ln Z")
+
+# %% [markdown]
+# ## 3. The slope, the curvature, and the bound in the picture
+#
+# Differentiate (B20). The derivative brings $-V$ down from the exponent, as $\beta$ brought down
+# $-E$ in chapter 1:
+#
+# $$\frac{dF}{d\lambda} = \frac{\langle V e^{-\lambda V} \rangle_q}{\langle e^{-\lambda V} \rangle_q}
+#   = \langle V \rangle_\lambda , \qquad
+#   \langle f \rangle_\lambda = \sum p_\lambda f , \quad p_\lambda = \frac{q\, e^{-\lambda V}}{
+#   \langle e^{-\lambda V} \rangle_q} . \tag{3.1}$$
+#
+# $p_\lambda$ is $q$ *tilted* towards small $V$. It is $q$ at $\lambda = 0$ and the true
+# distribution $p$ at $\lambda = 1$. Differentiate the quotient once more:
+#
+# $$\frac{d^2 F}{d\lambda^2} = -\frac{\langle V^2 e^{-\lambda V} \rangle_q}{\langle e^{-\lambda V} \rangle_q}
+#   {} + \left( \frac{\langle V e^{-\lambda V} \rangle_q}{\langle e^{-\lambda V} \rangle_q} \right)^2
+#   = -\langle\!\langle V^2 \rangle\!\rangle_\lambda \le 0 . \tag{3.2}$$
+#
+# The curve is *concave*. It lies below each of its tangents, for instance that at $\lambda = 0$:
+#
+# $$F_{\rm eq} = F(1) \le F(0) + F'(0) = F_q + \langle V \rangle_q . \tag{3.3}$$
+#
+# This is the variational bound, found without Jensen's inequality. The tangent at the other end
+# bounds from the other side, $F_{\rm eq} \ge F_q + \langle V \rangle_1$, but its slope is an
+# average over $p$, which is what we do not have.
+#
+# How large are the two gaps? By (3.1) with $\lambda = 1$, $p = q\, e^{-V + F_{\rm eq} - F_q}$, so
+# that $\ln q/p = V - (F_{\rm eq} - F_q)$. Average over $q$ and over $p$:
+#
+# $$\begin{aligned}
+# F_q + \langle V \rangle_q - F_{\rm eq} &= \mathrm{KL}(q \| p) , \\
+# F_{\rm eq} - F_q - \langle V \rangle_1 &= \mathrm{KL}(p \| q) .
+# \end{aligned} \tag{3.4}$$
+#
+# The two divergences are the two areas between the slope $\langle V \rangle_\lambda$ and its end
+# values.
+#
+# **Check against the exact result**: (3.1) and (3.2) against automatic differentiation, with the
+# library's `lambda_path`, and (3.4) against the definition of the divergences.
+
+# %%
+path = lambda_path.lambda_path(log_weights, lambdas, log_q)
+for index in (0, 50, 100):
+    at = tf.constant(lambdas[index], tf.float64)
+    first, second = cumulants.derivatives(free_energy, max_order=2, at=at)
+    tilted = q * np.exp(-lambdas[index] * perturbation)
+    by_hand = tilted @ perturbation / tilted.sum()  # (3.1)
+    assert agree([first, by_hand], path.mean[index])
+    assert agree(-second, path.variance[index])  # (3.2)
+
+p = np.exp(-energy + exact)
+forward, backward = q @ np.log(q / p), p @ np.log(p / q)
+assert agree(path.mean[0] - exact, forward) and agree(exact - path.mean[100], backward)  # (3.4)
+print(f"F_q + <V>_q = {path.mean[0]:.4f}  >=  F_eq = {exact:.4f}  >=  F_q + <V>_1 =", end=" ")
+print(f"{path.mean[100]:.4f} nats; KL(q|p) = {forward:.4f}, KL(p|q) = {backward:.4f}")
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(10, 3.9))
+inside, slope = lambdas[:101], path.mean[:101]
+axes[0].plot(inside, path.free_energy[:101], color="black", lw=2.5, label=r"$F(\lambda)$")
+axes[0].plot(inside, path.mean[0] * inside, color=blue, label=r"tangent at $\lambda = 0$")
+tangent = exact + path.mean[100] * (inside - 1)
+axes[0].plot(inside[40:], tangent[40:], "--", color=orange, label=r"tangent at $\lambda = 1$")
+axes[0].plot([1, 1], [path.mean[0], exact], color=blue, lw=4, alpha=0.5)
+label(axes[0], "Free energy along the path", r"$\lambda$", r"$F(\lambda) - F_q$ (nats)")
+axes[0].legend()
+axes[1].plot(inside, slope, color="black", lw=2)
+axes[1].fill_between(inside, slope, slope[0], color=blue, alpha=0.4, label="KL(q | p)")
+axes[1].fill_between(inside, slope, slope[100], color=orange, alpha=0.4, label="KL(p | q)")
+label(axes[1], "Its slope", r"$\lambda$", r"$\langle V \rangle_\lambda$ (nats)")
+axes[1].legend()
+plt.show()
+
+# %% [markdown]
+# Left: the concave curve and its two tangents. The short vertical bar at $\lambda = 1$ is the error
+# of the bound. Right: the same error as an area. If $V$ did not vary, the slope would be flat and
+# both areas zero.
+#
+# ## 4. The cumulant expansion
+#
+# The logarithm in (B20) is a cumulant generating function. Chapter 1 defined
+#
+# $$\ln \langle e^{t x} \rangle
+#   = \sum_{n=1}^{\infty} \frac{t^n}{n!} \langle\!\langle x^n \rangle\!\rangle ,
+#   \tag{B21}$$
+#
+# with the cumulants
+#
+# $$\begin{aligned}
+# \langle\!\langle x \rangle\!\rangle &= \langle x \rangle \\
+# \langle\!\langle x^2 \rangle\!\rangle &= \langle x^2 \rangle - \langle x \rangle^2
+#   = \langle (x - \langle x \rangle)^2 \rangle \\
+# \langle\!\langle x^3 \rangle\!\rangle &= \langle x^3 \rangle - 3 \langle x \rangle \langle x^2 \rangle
+#   {} + 2 \langle x \rangle^3 = \langle (x - \langle x \rangle)^3 \rangle \\
+# \langle\!\langle x^4 \rangle\!\rangle &= \langle (x - \langle x \rangle)^4 \rangle
+#   {} - 3 \langle (x - \langle x \rangle)^2 \rangle^2 .
+# \end{aligned} \tag{B22}$$
+#
+# Put $x = V$ and $t = -\lambda$. The sign $(-\lambda)^n$ alternates, and (B20) turns into
+#
+# $$\boxed{\; F(\lambda) = F_q + \lambda \langle V \rangle_q
+#   {} - \frac{\lambda^2}{2} \langle\!\langle V^2 \rangle\!\rangle_q
+#   {} + \frac{\lambda^3}{6} \langle\!\langle V^3 \rangle\!\rangle_q - \dots \;} \tag{B23}$$
+#
+# This is the Taylor series of $F$ about $\lambda = 0$: order 1 is the tangent, order 2 adds the
+# curvature (3.2), and so on. All coefficients are averages over the model $q$, polynomials of $V$
+# and not exponentials. A constant added to $V$ enters order 1 only, so the first term does the
+# bookkeeping of sizes and the others measure the spread.
+#
+# In the language of the VAE, with $x = \ln w = -V$ and $t = \lambda$, all signs are plus: $\ln
+# p(x) = \langle \ln w \rangle + \frac12 \langle\!\langle (\ln w)^2 \rangle\!\rangle + \frac16
+# \langle\!\langle (\ln w)^3 \rangle\!\rangle + \dots$ The next chapter is about that form (B25).
+#
+# **Check against the exact result**: (B22) by hand; (B23) against derivatives of $F$ by automatic
+# differentiation; and the polynomials against the curve.
+
+# %%
+centred = perturbation - q @ perturbation
+central = [q @ centred**k for k in range(5)]
+by_hand = [q @ perturbation, central[2], central[3], central[4] - 3 * central[2] ** 2]  # (B22)
+kappa = cumulants.weighted_cumulants(-log_weights, log_q, max_order)
+assert agree(by_hand, kappa[:4])
+
+signs = np.array([1, -1, 1, -1])
+zero = tf.zeros((), tf.float64)
+assert agree(cumulants.derivatives(free_energy, max_order=4, at=zero), signs * by_hand)  # (B23)
+polynomials = lambda_path.taylor_polynomials(kappa, lambdas).numpy()  # (max_order, num_lambdas)
+order_3 = lambdas * by_hand[0] - lambdas**2 / 2 * by_hand[1] + lambdas**3 / 6 * by_hand[2]
+assert agree(polynomials[2], order_3)
+for order in (1, 2, 3, 4):
+    error = polynomials[order - 1, 100] - exact
+    print(f"order {order}: F_{order} = {polynomials[order - 1, 100]:.5f}, error {error:+.5f} nats")
+
+# %% [markdown]
+# The same machine with a worse model shows the other face of the expansion. Take fair coins for
+# $q$, all means one half, which know nothing of the machine.
+
+# %%
+coins = point._replace(visible=np.full_like(m, 0.5), hidden=np.full_like(n, 0.5))
+coin_weights, coin_log_q = rbm_path.all_log_weights(rbm, coins)
+coin_path = lambda_path.lambda_path(coin_weights, lambdas, coin_log_q)
+coin_kappa = cumulants.weighted_cumulants(-coin_weights, coin_log_q, max_order)
+coin_polynomials = lambda_path.taylor_polynomials(coin_kappa, lambdas).numpy()
+assert agree(coin_path.free_energy[100], exact)  # (B20) is exact for every q
+print(f"standard deviation of V: {kappa[1] ** 0.5:.3f} and {coin_kappa[1] ** 0.5:.3f} nats")
+print("error of orders 1, 2, .. at lambda = 1, nats")
+print("mean field:", (polynomials[:8, 100] - exact).round(3))
+print("fair coins:", (coin_polynomials[:8, 100] - exact).round(3))
+
+
+# %%
+def draw_path(axis, path, polynomials, title):
+    bound = path.mean[0] * lambdas  # order 1 is subtracted, to see the rest
+    for order, colour in ((1, grey), (2, blue), (3, orange), (4, green), (20, purple)):
+        style = "--" if order == 20 else "-"
+        curve = polynomials[order - 1] - bound
+        axis.plot(lambdas, curve, style, color=colour, label=f"order {order}")
+    axis.plot(lambdas, path.free_energy - bound, color="black", lw=2.5, label="exact")
+    label(axis, title, r"$\lambda$", r"$F(\lambda) - F_q - \lambda\langle V\rangle_q$ (nats)")
+    lowest = float(np.min(path.free_energy - bound))
+    axis.set_ylim(1.6 * lowest, -0.5 * lowest)
+
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(10, 4))
+draw_path(axes[0], path, polynomials, "Model: mean field")
+draw_path(axes[1], coin_path, coin_polynomials, "Model: fair coins. The series diverges")
+axes[0].legend(loc="lower left")
+plt.show()
+
+# %% [markdown]
+# The bound has been subtracted, so the exact curve shows the correction alone. With mean field
+# order 2 finds most of it and the higher orders refine it, if slowly. With the coins each
+# polynomial hugs the curve for a while and then leaves it, the higher the more abruptly. Chapter 1
+# gave the reason: the series converges only up to the nearest complex zero of $\langle e^{-\lambda
+# V} \rangle_q$, and the larger the spread of $V$ under $q$, the nearer the zero. Counting the zeros
+# inside the circle $|\lambda| < 1$, by the turns of the phase round it, tells which case is which.
+
+
+# %%
+def zeros_within(radius, log_weights, log_q):
+    """How many complex zeros <exp(-lambda V)> has in |lambda| < radius: turns of the phase."""
+    circle = radius * np.exp(2j * np.pi * np.linspace(0, 1, 4001))
+    centred = log_weights - np.sum(np.exp(log_q) * log_weights)  # a shift moves no zero
+    average = np.exp(log_q) @ np.exp(np.outer(centred, circle))
+    turns = np.diff(np.unwrap(np.angle(average))).sum() / (2 * np.pi)
+    return round(turns)
+
+
+counts = [
+    zeros_within(1.0, weights.numpy(), logs.numpy())
+    for weights, logs in ((log_weights, log_q), (coin_weights, coin_log_q))
+]
+print(f"zeros within |lambda| < 1: mean field {counts[0]}, fair coins {counts[1]}")
+assert counts[0] == 0 and counts[1] > 0
+
+# %% [markdown]
+# ## 5. Order 1 is the variational free energy
+#
+# Cut (B23) after order 1, at $\lambda = 1$, and put $V = H - H_q$ back:
+#
+# $$F_1 = F_q + \langle V \rangle_q = F_q + \langle H \rangle_q - \langle H_q \rangle_q . \tag{5.1}$$
+#
+# The model's own free energy is $F_q = -\ln Z_q$, and $\ln q = -H_q - \ln Z_q$, so its entropy is
+# $S_q = -\langle \ln q \rangle_q = \langle H_q \rangle_q - F_q$. Therefore
+#
+# $$\boxed{\; F_1 = \langle H \rangle_q - S_q \ge F_{\rm eq} , \qquad
+#   F_1 - F_{\rm eq} = \mathrm{KL}(q \| p) \ge 0 \;} \tag{B24}$$
+#
+# *Expected energy minus entropy.* The right-hand side is (3.4). This is the free energy that is
+# called Helmholtz's by the physicist, Kullback-Leibler's by the statistician, and minus the
+# evidence lower bound (ELBO) by whoever trains a VAE: with (1.2), $F_1 = -\langle \ln w \rangle_q$.
+# The whole of variational inference is order 1 of (B23).
+#
+# **When is it variational, and when not?** "Variational" means that a mistake in $q$ can only push
+# the result up, so that one may search for the best $q$ by minimising. That holds at order 1, at
+# any $\lambda$ and for every $q$, because the curve is concave. *No other order is a bound.* At
+# order 2 the sign of the error is that of the third cumulant, at weak coupling, and that has no
+# definite sign. One might hope for odd orders, since $e^x \ge 1 + x + \frac12 x^2 + \frac16 x^3$
+# for every $x$. But that inequality is about the exponential, not about the logarithm of its
+# average, and a variable with two values refutes the hope: let $\ln w$ be 3 with probability 0.3
+# and 0 otherwise.
+
+# %%
+two_values, chances = np.array([0.0, 3.0]), np.log([0.7, 0.3])
+two_kappa = cumulants.weighted_cumulants(two_values, chances, 6)
+two_exact = math.log(0.7 + 0.3 * math.exp(3))
+sums = [float(cumulants.log_expectation(two_kappa[:order])) for order in range(1, 7)]
+print("orders 1 to 6 of ln <w>:", np.round(sums, 3), f"exact {two_exact:.3f} nats")
+assert sums[0] < two_exact < sums[2]  # order 1 is a lower bound of ln <w>, order 3 is not
+
+for scale in (0.5, 1.5, 4.0):
+    for size in ((3, 2), (6, 5), (8, 3)):
+        trial = random_rbm(size, scale)
+        assert mean_field.cumulant_free_energy(trial, 1) >= -enumeration.log_z(trial)  # (B24)
+
+# %% [markdown]
+# Odd orders do bound if one truncates the *exponential*. For odd $K$ and any number $c$,
+#
+# $$\langle w \rangle = e^{c} \langle e^{\ln w - c} \rangle \ge
+#   e^{c} \sum_{k=0}^{K} \frac{1}{k!} \big\langle (\ln w - c)^k \big\rangle \tag{5.2}$$
+#
+# (Bamler and others, 2017). One may even maximise over $c$; $K = 1$ then gives back $e^{\langle \ln
+# w \rangle}$, the ELBO (exercise 3). The price is that (5.2) does not add up over independent parts
+# of a system, as cumulants do: beyond $K = 1$ one has a bound or size-extensivity (B27), not both.
+# Try $K = 3$ and 5:
+
+# %%
+c = np.linspace(-1, 3, 401)
+deviations = two_values[:, np.newaxis] - c  # (2, 401)
+probabilities = np.exp(chances)
+bounds = {}
+for order in (1, 3, 5):
+    polynomial = sum(deviations**k / math.factorial(k) for k in range(order + 1))
+    average = probabilities @ polynomial  # (5.2)
+    positive = average > 0
+    bounds[order] = np.max(c[positive] + np.log(average[positive]))
+    print(f"K = {order}: ln <w> >= {bounds[order]:.3f} nats, exact {two_exact:.3f}")
+    assert bounds[order] <= two_exact
+assert abs(bounds[1] - two_kappa[0]) < 1e-4  # the ELBO
+assert bounds[1] < bounds[3] < bounds[5]
+
+# %% [markdown]
+# ## 6. Two Gaussian cases
+#
+# Let $z$ be one real variable, $q = N(0, 1)$, and let the posterior $p(z|x)$ be Gaussian too. Since
+# $p(x, z) = p(x)\, p(z|x)$, the log weight is $\ln w = \ln p(x) + \ln p(z|x) - \ln q(z)$.
+#
+# **A posterior in the wrong place**, $N(m, 1)$:
+#
+# $$\ln w = \ln p(x) - \tfrac12 (z - m)^2 + \tfrac12 z^2 = \ln p(x) + m z - \tfrac12 m^2 . \tag{6.1}$$
+#
+# This is linear in the Gaussian $z$, so $\ln w$ is itself Gaussian, with mean $\ln p(x) - \frac12
+# m^2$ and variance $m^2$. The ELBO is $\frac12 m^2$ too low, half the variance is $\frac12 m^2$,
+# and all other cumulants vanish. *Order 2 is exact*, however large the gap.
+#
+# **A posterior of the wrong width**, $N(0, s^2)$:
+#
+# $$\ln w = \ln p(x) - \ln s - \tfrac12 \Big( \frac{1}{s^2} - 1 \Big) z^2
+#   = \ln p(x) - \ln s + \tfrac12 a z^2 , \qquad a = 1 - \frac{1}{s^2} . \tag{6.2}$$
+#
+# With $\langle e^{t a z^2 / 2} \rangle = \int \frac{dz}{\sqrt{2 \pi}}\, e^{-(1 - t a) z^2 / 2} =
+# (1 - t a)^{-1/2}$,
+#
+# $$\ln \langle e^{t\, a z^2 / 2} \rangle = -\tfrac12 \ln (1 - t a)
+#   = \sum_{n=1}^{\infty} \frac{(t a)^n}{2 n} , \qquad
+#   \kappa_n = n! \, \frac{a^n}{2 n} = \frac{(n - 1)!\, a^n}{2} . \tag{6.3}$$
+#
+# At $t = 1$ the sum is $-\frac12 \ln (1 - a) = \ln s$ and cancels the constant, as it must. But the
+# series of the logarithm converges for $|a| < 1$ only, that is, for
+#
+# $$s^2 > \tfrac12 . \tag{6.4}$$
+#
+# A posterior *wider* than $q$ ($0 < a < 1$) is no problem for the series, however wide: all terms
+# are positive and the sums rise to the limit. A posterior *narrower* than $q$ ($a < 0$) makes them
+# alternate: order 2 overshoots, order 3 undershoots; and once it has less than half of $q$'s
+# variance, they grow.
+#
+# The obstacle is at $t = 1/a$, which is negative. There the tilted distribution $q\, e^{t a z^2 /
+# 2}$ stops being normalisable: going *backwards* along the path by $1/|a|$ widens $q$ without
+# limit. The series about $\lambda = 0$ cannot tell forwards from backwards; its circle of
+# convergence has one radius.
+#
+# **Check against the exact result**, and the deliberate failure: $s^2 = 0.4$.
+
+
+# %%
+def gaussian_orders(square, max_order):
+    """Orders 1 .. max_order of ln p(x), for ln p(x) = 0 and a posterior N(0, square), (6.3)."""
+    a = 1 - 1 / square
+    kappa = np.array([math.factorial(k - 1) * a**k / 2 for k in range(1, max_order + 1)])
+    kappa[0] -= math.log(square) / 2  # the constant -ln s
+    return [float(cumulants.log_expectation(kappa[:k])) for k in range(1, max_order + 1)]
+
+
+# %%
+nodes, node_weights = np.polynomial.hermite_e.hermegauss(60)
+place = cumulants.weighted_cumulants(1.7 * nodes - 1.7**2 / 2, np.log(node_weights), 4)  # (6.1)
+assert agree(place, [-(1.7**2) / 2, 1.7**2, 0.0, 0.0], 1e-9)
+assert agree(cumulants.log_expectation(place[:2]), 0.0)  # order 2 is exact
+
+# %%
+for square in (0.4, 0.7, 1.5):
+    log_w = -math.log(square) / 2 + (1 - 1 / square) * nodes**2 / 2  # (6.2)
+    quadrature = cumulants.weighted_cumulants(log_w, np.log(node_weights), 4)
+    sums = [float(cumulants.log_expectation(quadrature[:k])) for k in range(1, 5)]
+    assert agree(sums, gaussian_orders(square, 4), 1e-9)  # (6.3)
+gap = -gaussian_orders(0.4, 1)[0]
+print(f"s^2 = 0.4: gap of the ELBO {gap:.4f} nats")
+print("corrections of orders 2, 3, 4:", np.round(np.array(gaussian_orders(0.4, 4)[1:]) + gap, 4))
+assert agree(gaussian_orders(0.7, 80)[-1], 0.0, 1e-6) and abs(gaussian_orders(0.4, 40)[-1]) > 1e3
+
+# %%
+squares = np.linspace(0.3, 2.5, 111)
+table = np.array([gaussian_orders(square, 4) for square in squares]).T
+figure, axes = plt.subplots(1, 2, figsize=(10, 3.8))
+for order, colour in zip((1, 2, 3, 4), (grey, blue, orange, green), strict=True):
+    axes[0].plot(squares, table[order - 1], color=colour, label=f"order {order}")
+axes[0].axvspan(0.3, 0.5, color=grey, alpha=0.2, lw=0)
+label(axes[0], "Shaded: the series diverges", "variance $s^2$ of the posterior", "error (nats)")
+axes[0].set_ylim(-1, 1)
+axes[0].legend()
+for square, colour in ((0.4, orange), (0.55, blue), (0.8, green), (2.5, purple)):
+    error = np.abs(gaussian_orders(square, 30))
+    axes[1].semilogy(range(1, 31), error, "o-", ms=3, color=colour, label=f"$s^2 = {square}$")
+label(axes[1], "Order by order", "order", "absolute error (nats)")
+axes[1].legend()
+plt.show()
+
+# %% [markdown]
+# Order 1 (grey) is never above zero. Order 2 overshoots on the left and undershoots on the right,
+# order 3 undershoots on both sides. VAEs are trained with $\mathrm{KL}(q \| p)$, which prefers a
+# $q$ that is too narrow; after training on the ELBO the right half of the picture is the typical
+# one, and order 2 repairs most of the gap. A $q$ that is too wide is worse for the series.
+#
+# **Correlations, which mean field lacks.** In several dimensions let the posterior have the
+# precision matrix $P$ with ones on its diagonal, and $q = N(0, I)$, the best product distribution
+# for it. Then $\ln w = \text{const} - \frac12 z^T (P - I) z$. Rotate $z$ to the eigenvectors of
+# $P$: $q$ does not notice, and $\ln w$ becomes a sum of independent terms (6.2), one $a_k = 1 -
+# \text{eigenvalue}_k$ for each. Cumulants of independent terms add:
+#
+# $$\kappa_n = \tfrac12 (n - 1)! \sum_k a_k^n \quad (n \ge 2) , \qquad
+#   \ln p(x) - \mathrm{ELBO} = -\tfrac12 \sum_k \ln (1 - a_k) = -\tfrac12 \ln \det P , \tag{6.5}$$
+#
+# where $\sum_k a_k = \mathrm{tr}(I - P) = 0$ was used. Two variables with $P_{12} = \rho$ have $a =
+# \pm \rho$: the gap is $-\frac12 \ln (1 - \rho^2)$, order 2 gives $\frac12 \rho^2$, order 4 adds
+# $\frac14 \rho^4$, the odd orders vanish, and the series converges for every $|\rho| < 1$. *What
+# the mean field leaves out, the cumulants put back, one power at a time.*
+
+# %%
+rho = 0.6
+grid_z = nodes[:, np.newaxis]
+log_w = math.log(1 - rho**2) / 2 - rho * grid_z * nodes  # ln p(x) = 0, so ln w = ln p(z|x) / q
+pair_kappa = cumulants.weighted_cumulants(
+    log_w.ravel(), np.log(np.outer(node_weights, node_weights)).ravel(), 6
+)
+sums = [float(cumulants.log_expectation(pair_kappa[:k])) for k in range(1, 7)]
+elbo_gap = -math.log(1 - rho**2) / 2
+assert agree(sums[0], -elbo_gap, 1e-9)  # (6.5)
+assert agree(sums[1] - sums[0], rho**2 / 2, 1e-9) and agree(sums[3] - sums[2], rho**4 / 4, 1e-9)
+assert agree(pair_kappa[2], 0.0, 1e-9) and agree(pair_kappa[4], 0.0, 1e-7)
+print(f"rho = {rho}: errors of orders 1 to 6", np.round(sums, 4), "nats")
+
+# %% [markdown]
+# ## 7. From samples, with error bars
+#
+# All of (B23) needs samples of $q$ and nothing else. Estimating a cumulant without bias is the work
+# of the k-statistics (chapter 1, section 9). Their error bars come from the same samples by the
+# *jackknife*: leave out each sample in turn, compute the k-statistic $k_{(i)}$ of the others, and
+# take
+#
+# $$\mathrm{s.e.}^2 = \frac{n - 1}{n} \sum_{i=1}^n \big( k_{(i)} - \overline{k_{(\cdot)}} \big)^2 . \tag{7.1}$$
+#
+# For the mean, $k_{(i)} = (n \bar x - x_i)/(n - 1)$ and (7.1) is the familiar variance over $n$.
+# For the series as a whole it takes into account that errors of different orders are correlated.
+#
+# We draw states from our machine's mean-field $q$, as if it were too large to sum.
+
+# %%
+rng = np.random.default_rng(seed)
+drawn = (rng.random((num_samples, len(means))) < means).astype(float)
+samples = -rbm_path.perturbation(rbm, point, drawn[:, :num_visible], drawn[:, num_visible:])  # ln w
+kappa_samples = cumulants.sample_cumulants(samples, 4).numpy()
+errors = cumulant_standard_errors(samples, 4).numpy()
+exact_kappa = kappa[:4].numpy() * signs * -1  # of ln w = -V
+
+# %%
+left_out = (num_samples * kappa_samples[0] - samples) / (num_samples - 1)
+by_hand = np.sqrt((num_samples - 1) * np.var(left_out))  # (7.1) for the mean
+assert agree(by_hand, errors[0]) and agree(by_hand, np.std(samples, ddof=1) / num_samples**0.5)
+assert np.all(np.abs(kappa_samples - exact_kappa) < 5 * errors)
+print("order   kappa of ln w   estimate   s.e.   |  series  s.e.  exact -F (nats)")
+for k in range(4):
+    series = float(cumulants.log_expectation(kappa_samples[: k + 1]))
+    row = exact_kappa[k], kappa_samples[k], errors[k], series, series_standard_error(samples, k + 1)
+    print("{:5d} {:15.4f} {:10.4f} {:6.4f} |{:8.4f} {:6.4f}".format(k + 1, *row), f"{-exact:8.4f}")
+
+# %% [markdown]
+# **Billions of log-weights.** A cumulant needs no list of samples. From the number, the mean and
+# the sums of powers of deviations from the mean, two sets merge exactly (Pebay 2008), so the work
+# may be cut into batches and spread over workers. `StreamingCumulants` keeps these few numbers.
+
+# %%
+workers = [StreamingCumulants.empty(max_order=4) for _ in range(3)]
+for index, batch in enumerate(np.split(samples.numpy(), 10)):
+    workers[index % 3] = workers[index % 3].update(batch)
+merged = workers[0].merge(workers[1]).merge(workers[2])
+assert merged.count == num_samples
+assert agree(merged.cumulants(), kappa_samples)
+print("three workers, ten batches:", merged.cumulants().round(6))
+
+# %% [markdown]
+# ## 8. Integrate along the path instead
+#
+# The expansion uses derivatives of $F$ at one end. If we can sample $p_\lambda$ at points between,
+# no expansion is needed: by (3.1),
+#
+# $$F_{\rm eq} = F_q + \int_0^1 \langle V \rangle_\lambda \, d\lambda . \tag{8.1}$$
+#
+# This is *thermodynamic integration*. Order 1 is its crudest version: one point, on the left, of a
+# falling integrand, hence an upper bound. On a grid with steps $h$ the trapezoidal rule has an
+# error of order $h^2$. Its leading part is known, and it is known from *variances* we have anyway.
+# On one step put the integrand's Taylor series about the middle, $f = f_0 + f_1 u + \frac12 f_2
+# u^2 + \dots$ with $|u| \le h/2$:
+#
+# $$\int f\, du = h f_0 + \tfrac{h^3}{24} f_2 , \qquad
+#   \text{trapezoid} = h f_0 + \tfrac{h^3}{8} f_2 , \tag{8.2}$$
+#
+# so the trapezoid is $\frac{h^3}{12} f_2$ too large, and $h f_2$ is the change of the slope over
+# the step. With $f' = -\langle\!\langle V^2 \rangle\!\rangle_\lambda$, by (3.2),
+#
+# $$\int_{\lambda_i}^{\lambda_{i+1}} \langle V \rangle\, d\lambda \approx
+#   \frac{h}{2} \big( \langle V \rangle_i + \langle V \rangle_{i+1} \big)
+#   {} + \frac{h^2}{12} \big( \langle\!\langle V^2 \rangle\!\rangle_{i+1}
+#   {} - \langle\!\langle V^2 \rangle\!\rangle_i \big) .
+#   \tag{8.3}$$
+#
+# On equal steps the corrections between cancel and only the two end points count (Euler and
+# Maclaurin). The error is now of order $h^4$. With a single step, $h = 1$, (8.3) is a second way to
+# use means and variances: those of both ends.
+#
+# **Check against the exact result**: the powers of $h$, with the fair coins, whose series diverges.
+
+# %%
+plain_errors, corrected_errors = [], []
+step_counts = np.array([1, 2, 4, 8, 16, 32])
+for steps in step_counts:
+    grid = lambda_path.lambda_path(coin_weights, np.linspace(0, 1, steps + 1), coin_log_q)
+    plain = lambda_path.integrate_path(grid.lambdas, grid.mean)
+    ends = (grid.variance[-1] - grid.variance[0]) / 12 / steps**2  # (8.3), the rest cancels
+    corrected = lambda_path.integrate_path(grid.lambdas, grid.mean, grid.variance)
+    assert agree(corrected, plain + ends)
+    plain_errors.append(float(plain) - exact)
+    corrected_errors.append(float(corrected) - exact)
+    pair = plain_errors[-1], corrected_errors[-1]
+    print("{:3d} steps: plain {:+.6f}, corrected {:+.6f} nats".format(steps, *pair))
+assert abs(np.log2(plain_errors[-2] / plain_errors[-1]) - 2) < 0.1
+assert abs(np.log2(corrected_errors[-2] / corrected_errors[-1]) - 4) < 0.5
+
+# %% [markdown]
+# **By Gibbs sampling.** A machine with 40 visible and 16 hidden units has $2^{56}$ states. Each
+# $\lambda$ is an RBM (2.1); chains start as exact draws of $q$ and are carried from one $\lambda$
+# to the next. Beside it, the other use of (3.1): weights $w^\lambda$ on samples of $q$ alone,
+# *self-normalised*, which is all one has for a VAE. Their effective sample size falls as $\lambda$
+# grows.
+
+# %%
+large = random_rbm((large_visible, large_hidden), large_scale)
+large_point = mean_field.tap(large, order=1)
+grid = np.linspace(0, 1, 11)
+moving = rbm_path.gibbs_path(large, large_point, grid, num_chains, num_sweeps, seed=seed).numpy()
+v_mean, v_variance = moving.mean(1), moving.var(1, ddof=1)
+integral = float(lambda_path.integrate_path(grid, v_mean, v_variance))
+machines = [rbm_path.interpolated_rbm(large, large_point, lam) for lam in grid]  # (2.1)
+large_exact = np.array([-enumeration.log_z(machine) - scale for machine, scale in machines])
+
+# %%
+fixed = lambda_path.lambda_path(-moving[0], grid)  # the samples at lambda = 0 are draws of q
+sizes = [float(effective_sample_size(-g * moving[0])) for g in grid]
+print(f"F_eq: exact {large_exact[-1]:.3f}, Gibbs path {integral:.3f}", end=", ")
+print(f"order 1 {v_mean[0]:.3f}, order 2 {v_mean[0] - v_variance[0] / 2:.3f} nats")
+print("effective sample size of the weights at each lambda:", np.round(sizes).astype(int))
+
+# %%
+slope = np.gradient(large_exact, grid, edge_order=2)
+figure, axes = plt.subplots(1, 2, figsize=(10, 3.8))
+axes[0].plot(grid, slope, color="black", label="exact, differences of $F$")
+bars = 2 * np.sqrt(v_variance / num_chains)
+axes[0].errorbar(grid, v_mean, bars, fmt="o", ms=4, color=blue, label="Gibbs sampling (2 s.e.)")
+axes[0].plot(grid, fixed.mean, "s--", ms=4, color=orange, label="weighted samples of $q$")
+label(axes[0], "The integrand", r"$\lambda$", r"$\langle V \rangle_\lambda$ (nats)")
+axes[0].legend()
+axes[1].semilogy(grid, sizes, "s--", ms=4, color=orange)
+label(axes[1], f"Weighted samples: {num_chains} drawn", r"$\lambda$", "effective sample size")
+plt.show()
+
+# %%
+spread = 0.1 * np.sum(np.sqrt(v_variance / num_chains))  # s.e. of the integral, at most
+missed = float(lambda_path.integrate_path(grid, slope)) - large_exact[-1]  # of a plain rule
+print(f"error of the integral {integral - large_exact[-1]:+.4f} nats, s.e. below {spread:.4f}")
+assert abs(integral - large_exact[-1]) < 5 * spread + abs(missed)
+
+# %% [markdown]
+# ## 9. Can the series be summed up better?
+#
+# The example (6.3) suggests it: there, three cumulants are enough to know all the others. Take $x =
+# \ln w$ for a *Gamma* variable with an unknown origin, scale $\theta$ and shape $\alpha$. Its
+# cumulants beyond the mean are $\kappa_n = (n - 1)!\, \alpha\, \theta^n$, so $\theta = \kappa_3 / 2
+# \kappa_2$ and $\alpha = \kappa_2 / \theta^2$, and the series sums to
+#
+# $$\ln \langle e^x \rangle \approx \kappa_1 + \kappa_2\, \frac{-\theta - \ln (1 - \theta)}{\theta^2} . \tag{9.1}$$
+#
+# Another proposal is the Pade approximant that agrees with (B23) to order 3,
+#
+# $$\ln \langle e^x \rangle \approx \kappa_1 + \frac{\kappa_2 / 2}{1 - \kappa_3 / 3 \kappa_2} . \tag{9.2}$$
+#
+# Neither is a bound. We compare them with order 3 where the answer is known.
+
+
+# %%
+def resummed(kappa):
+    """Orders 2 and 3, the Pade approximant (9.2) and the Gamma closure (9.1), nats."""
+    k1, k2, k3 = np.array(kappa[:3], float)
+    theta = k3 / (2 * k2)
+    closure = k1 + k2 * (-theta - np.log(1 - theta)) / theta**2 if theta < 1 else np.inf
+    return np.array([k1 + k2 / 2, k1 + k2 / 2 + k3 / 6, k1 + k2 / 2 / (1 - k3 / (3 * k2)), closure])
+
+
+# %%
+cases = {"Poisson, rate 1": ([1.0, 1.0, 1.0], math.e - 1), "two values": (two_kappa, two_exact)}
+cases["RBM, mean field"] = exact_kappa, -exact
+cases["RBM, fair coins"] = coin_kappa[:4] * -signs, -exact
+for square in (0.4, 2.0):
+    a = 1 - 1 / square
+    cases[f"Gaussian, s^2 = {square}"] = [a / 2 - math.log(square) / 2, a**2 / 2, a**3], 0.0
+print(f"{'error in nats':22s} order 2  order 3  Pade  Gamma")
+for name, (values, target) in cases.items():
+    print(f"{name:22s}", (resummed(values) - target).round(3))
+
+# %% [markdown]
+# The Gamma closure is exact where it was derived, even at $s^2 = 0.4$, where the series diverges.
+# Elsewhere it is sometimes better than order 3, sometimes worse, and one cannot tell beforehand. It
+# also divides by an *estimated* variance what contains an estimated third cumulant, which makes it
+# noisier. The library therefore has the plain series and no resummation: where the series is not
+# trusted, group the samples or anneal (later chapters).
+#
+# ## 10. Summary
+#
+# The post asks four questions. Three of them have their answers here.
+#
+# - *How is the free energy of variational inference related to $\ln Z$?* It is order 1 of an exact
+#   identity, $F_{\rm eq} = F_q - \ln \langle e^{-V} \rangle_q$ (B20).
+# - *When is it variational, and when not?* At order 1, always, because $F(\lambda)$ is concave; at
+#   every higher order, not (B24).
+# - *How can it be improved systematically?* By the cumulants (B23), as long as the spread of $V$ is
+#   small enough for the nearest complex zero to lie outside $|\lambda| = 1$; by integration along
+#   the path otherwise.
+# - The fourth, what a deterministic autoencoder has to do with it, belongs to the temperature of a
+#   VAE.
+#
+# | object | RBM | VAE | row |
+# |:--|:--|:--|:--|
+# | $H$ | $E(v, h)$ | $-\ln p(x, z)$ | B18 |
+# | $H_q$ | a product of Bernoullis | $-\ln q(z \mid x)$ | B18 |
+# | $-V$ | $\ln q^{-1} - E$ | $\ln w$ | B18 |
+# | $F_{\rm eq}$ | $-\ln Z$ | $-\ln p(x)$ | B19, B20 |
+# | $F_1$ | naive mean field | $-$ELBO | B24 |
+# | order 2 | $-\frac12 \langle\!\langle V^2 \rangle\!\rangle$ | $-\frac12 \mathrm{Var} \ln w$ | B23 |
+#
+# - The slope of $F(\lambda)$ is $\langle V \rangle_\lambda$, its curvature $-\langle\!\langle V^2
+#   \rangle\!\rangle_\lambda$; the gaps at both ends are the two Kullback-Leibler divergences.
+# - A Gaussian $\ln w$ is exact at order 2. A $q$ with twice the posterior's variance is as wide as
+#   the series can stand.
+#
+# ## Exercises
+#
+# 1. *(easy)* **A constant.** Show from (B20) that adding a constant $c$ to $V$ in all states
+#    changes $F(\lambda)$ by $\lambda c$, and check that only $\kappa_1$ knows about it.
+# 2. *(easy)* **The other bound.** Expand $F$ about $\lambda = 1$ instead: show that $F_{\rm eq} =
+#    F_q + \langle V \rangle_1 + \frac12 \langle\!\langle V^2 \rangle\!\rangle_1 + \frac16
+#    \langle\!\langle V^3 \rangle\!\rangle_1 + \dots$, and compare orders 1 to 3 of both ends for
+#    our machine.
+# 3. *(medium)* **Order $K = 1$.** Maximise (5.2) with $K = 1$ over $c$ by hand.
+# 4. *(medium)* **Half way.** Average the order-2 expansions from both ends, and compare with a
+#    single step of (8.3). Which weights of the variances does (8.3) use?
+# 5. *(hard)* **Linear response.** Make $q$ depend on a parameter: for a product $q$ with means $m,
+#    n$ show that $F_1$ is stationary exactly when $V$ has no correlation with any single unit under
+#    $q$, $\langle\!\langle V v_i \rangle\!\rangle_q = 0$. Check it at the mean-field point.
+#
+# The solutions are in the cells below, folded in JupyterLab: click on the three dots to open one.
+
+# %% jupyter={"source_hidden": true} tags=["solution"]
+# 1. -ln <exp(-lambda (V + c))> = lambda c - ln <exp(-lambda V)>; by (B21) a shift is the term n = 1.
+moved = cumulants.weighted_cumulants(-log_weights + 3.0, log_q, 5)
+assert agree(moved - kappa[:5], [3.0, 0, 0, 0, 0], 1e-8)
+shifted_path = lambda_path.lambda_path(log_weights - 3.0, lambdas, log_q)
+assert agree(shifted_path.free_energy - path.free_energy, 3.0 * lambdas)
+print("1. cumulants move by", (moved - kappa[:5]).numpy().round(9))
+
+# %% jupyter={"source_hidden": true} tags=["solution"]
+# 2. F(0) = F(1) - F'(1) + F''(1)/2 - F'''(1)/6 .., with F' = <V>, F'' = -<<V^2>>, F''' = +<<V^3>> at
+# lambda = 1. Solve for F(1). Order 1 is a lower bound: the tangent at 1 lies above the curve at 0.
+end_kappa = cumulants.weighted_cumulants(perturbation, -energy, 3).numpy()
+from_end = np.cumsum(end_kappa / [1, 2, 6])
+assert from_end[0] <= exact <= polynomials[0, 100]
+print("2. errors from the end lambda = 0:", (polynomials[:3, 100] - exact).round(4))
+print("   errors from the end lambda = 1:", (from_end - exact).round(4), "nats")
+
+# %% jupyter={"source_hidden": true} tags=["solution"]
+# 3. The bound e^c (1 + <ln w> - c) has the derivative e^c (<ln w> - c) in c: the maximum is at
+# c = <ln w>, where it is exp(<ln w>), so that ln <w> >= <ln w>, the ELBO.
+best = c[np.argmax(np.exp(c) * (1 + probabilities @ two_values - c))]
+print(f"3. best c = {best:.2f}, <ln w> = {probabilities @ two_values:.2f}")
+assert abs(best - probabilities @ two_values) <= 0.005 + 1e-9
+
+# %% jupyter={"source_hidden": true} tags=["solution"]
+# 4. From the left <V>_0 - <<V^2>>_0 / 2, from the right <V>_1 + <<V^2>>_1 / 2. Their mean has the weights
+# -1/4 and +1/4; (8.3) with h = 1 has -1/12 and +1/12, because the third derivatives are not the same.
+ends = lambda_path.lambda_path(log_weights, [0.0, 1.0], log_q)
+half_way = np.mean(ends.mean) + (ends.variance[1] - ends.variance[0]) / 4
+one_step = lambda_path.integrate_path([0.0, 1.0], ends.mean, ends.variance)
+assert agree(one_step, np.mean(ends.mean) + (ends.variance[1] - ends.variance[0]) / 12)
+print(
+    f"4. errors: mean of both ends {half_way - exact:+.5f}, one step {one_step - exact:+.5f} nats"
+)
+
+# %% jupyter={"source_hidden": true} tags=["solution"]
+# 5. d q / d m_i = q (v_i - m_i) / (m_i (1 - m_i)), and F_1 = <H + ln q>_q, so that
+# dF_1 / dm_i = <(v_i - m_i)(V + 1)>_q / (m_i (1 - m_i)) = <<V v_i>>_q / (m_i (1 - m_i)).
+correlations = q @ ((states - means) * centred[:, np.newaxis])
+assert np.max(np.abs(correlations)) < 1e-9
+print(f"5. largest |<<V, unit>>| at the mean-field point: {np.max(np.abs(correlations)):.1e}")
