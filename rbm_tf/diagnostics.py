@@ -1,6 +1,10 @@
 """Whether importance weights can be trusted: effective sample size and Pareto k-hat."""
 
+from typing import NamedTuple
+
 import numpy as np
+
+_SMALLEST_SAMPLE = 10  # effective; the standard error of ln <w> is then about 0.3 nats
 
 
 def effective_sample_size(log_weights):
@@ -27,7 +31,8 @@ def pareto_k(log_weights):
     """The shape k-hat of the generalised Pareto tail of the weights, along axis 0.
 
     Below 0.5 the weights have a finite variance; up to 0.7 their mean can still be estimated with a
-    practical number of samples; above 0.7 it cannot, whatever the standard error says.
+    practical number of samples; above 0.7 it cannot, whatever the standard error says. Where the
+    largest weights are all equal it is 0.
 
     Args:
         log_weights: (num_samples, ..), nats; 25 samples or more, better thousands.
@@ -51,4 +56,88 @@ def pareto_k(log_weights):
     log_weights = np.asarray(log_weights, float)
     if len(log_weights) < 25:
         raise ValueError(f"pareto_k needs 25 samples or more; got {len(log_weights)}.")
-    return array_stats.psislw(-log_weights, axis=0)[1]  # it takes minus the log-weights
+    num = len(log_weights)
+    tail = np.sort(log_weights, 0)[-min(num // 5, int(3 * num**0.5)) :]
+    varies = np.ptp(tail, 0) > 0  # the fit refuses equal values
+    k = np.zeros(log_weights.shape[1:])
+    if varies.any():
+        k[varies] = array_stats.psislw(-log_weights[:, varies], axis=0)[1]  # takes -ln w
+    return k
+
+
+class WeightsVerdict(NamedTuple):
+    """Whether averages of importance weights can be trusted, one entry for each data point."""
+
+    trusted: np.ndarray  # bool
+    share: float  # of data that is not to be trusted
+    message: str
+    pareto_k: np.ndarray
+    effective_sample_size: np.ndarray
+
+
+def weights_verdict(log_weights):
+    """Judge ln <w> of each data point by the tail of its weights and their effective number.
+
+    Args:
+        log_weights: (num_samples, ..), nats; 25 samples or more, better thousands.
+
+    Returns:
+        `WeightsVerdict`.
+
+    Raises:
+        ValueError: if there are fewer than 25 samples.
+
+    Reference: as `pareto_k`.
+
+    Example:
+        >>> weights_verdict(np.random.default_rng(0).normal(size=(1000, 2))).message
+        'Trust these averages: every one of 2 has light-tailed weights.'
+    """
+    k, size = pareto_k(log_weights), effective_sample_size(log_weights)
+    return judge_weights(k, size, len(log_weights))
+
+
+def judge_weights(pareto_k, effective_sample_size, num_samples):
+    """The verdict of `weights_verdict` from numbers that are at hand.
+
+    Trusted is a data point with k-hat up to min(1 - 1 / log10(num_samples), 0.7) and an effective
+    sample size of 10 or more.
+
+    Args:
+        pareto_k: k-hat of each data point, (..).
+        effective_sample_size: of each data point, (..).
+        num_samples: of which they were made.
+
+    Returns:
+        `WeightsVerdict`.
+
+    Reference: Vehtari et al. (2024), section 3.2.4.
+
+    Example:
+        >>> judge_weights([0.3, 0.9], [500.0, 20.0], num_samples=1000).message
+        'Do not trust 1 of 2 averages (50%): k-hat above 0.67, where the mean of the weights ...'
+    """
+    k, size = np.atleast_1d(pareto_k), np.atleast_1d(effective_sample_size)
+    limit = min(1 - 1 / np.log10(num_samples), 0.7)
+    heavy, few = ~(k <= limit), ~(size >= _SMALLEST_SAMPLE)
+    trusted = ~(heavy | few)
+    num, bad = trusted.size, int(np.sum(~trusted))
+    if not bad:
+        message = f"Trust these averages: every one of {num} has light-tailed weights."
+    else:
+        message = (
+            f"Do not trust {bad} of {num} averages ({bad / num:.0%}): {_reasons(heavy, few, limit)}"
+        )
+    return WeightsVerdict(trusted, bad / num, message, k, size)
+
+
+def _reasons(heavy, few, limit):
+    reasons = []
+    if heavy.any():
+        reasons.append(
+            f"k-hat above {limit:.2f}, where the mean of the weights cannot be estimated"
+            f" ({heavy.sum()})"
+        )
+    if few.any():
+        reasons.append(f"fewer than {_SMALLEST_SAMPLE} effective samples ({few.sum()})")
+    return f"{'; '.join(reasons)}. Anneal these, or take a better q."

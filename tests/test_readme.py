@@ -10,7 +10,11 @@ def test_python_examples_run_one_after_another(capsys):
     names = {}
     for block in blocks:
         exec(block, names)
-    assert len(blocks) == 3
+    assert len(blocks) == 5
+    images = (names["np"].random.default_rng(0).random((32, 784)) < 0.2).astype("float32")
+    for model, callback in (("vae", None), ("bottleneck", "warm_up"), ("discrete", "cooling")):
+        callbacks = [names[callback]] if callback else []
+        names[model].fit(images, images, callbacks=callbacks, verbose=0)
     elbo, order_two = map(float, capsys.readouterr().out.split()[:2])
     assert elbo < order_two < 0
     assert names["classifier"](names["x_test"].reshape(-1, 64)).shape == (360, 10)

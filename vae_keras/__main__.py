@@ -44,7 +44,8 @@ def evaluate(options):
     vae = command_line.load_model(options.model, VAE)
     _, (x, _) = command_line.load_data(options)
     x = x[: options.num_images]
-    rows = estimate_rows(vae, x, options.num_samples, options.seed)
+    kept = options.output / "vae_evaluate.npz"  # an interrupted run goes on from there
+    rows = estimate_rows(vae, x, options.num_samples, options.seed, path=kept)
     title = (
         f"Mean ln p(x) of {len(x)} test images, nats ({options.dataset}, pixels: "
         f"{options.binarization})\n"

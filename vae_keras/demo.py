@@ -1,16 +1,15 @@
 """The demonstration: the post's VAE on digits, and every estimate of its ln p(x)."""
 
-import time
 from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import norm
-from tqdm import tqdm
 
-from rbm_tf import command_line, plotting
+from rbm_tf import command_line, diagnostics, plotting
 from rbm_tf.datasets import load_digits
 from vae_keras import evidence
+from vae_keras.evaluation import estimate_in_blocks
 from vae_keras.lambda_vae import build_lambda_vae
 from vae_keras.vae import VAE
 
@@ -18,7 +17,7 @@ EPOCHS = 200
 BATCH_SIZE = 50
 BUDGET = 100  # log-weights per image that the estimates share
 REFERENCE_BUDGET = 10_000
-_IMAGES = 40  # in a block
+_BETAS = np.linspace(0, 1, 11)
 
 
 def run_demo(options):
@@ -30,21 +29,43 @@ def run_demo(options):
     vae = VAE(model.get_layer("encoder"), model.get_layer("decoder"), seed=options.seed)
     data = {"x": x_train, "y": x_train, "batch_size": BATCH_SIZE}
     command_line.fit(model, options.output / "vae.keras", EPOCHS, saved_model=vae, **data)
-    reference = evidence.iwae(
-        log_weights_with_progress(vae, x_test, REFERENCE_BUDGET, options.seed + 1)
-    ).numpy()
+    reference, verdict = reference_with_verdict(vae, x_test, options.seed + 1)
     rows = estimate_rows(vae, x_test, BUDGET, options.seed, reference)
+    rows.append(_row("reference, IWAE", REFERENCE_BUDGET, "lower", reference))
+    rows[-1]["verdict"] = verdict.message
     _draw(options.output, vae, x_test, y_test, options.seed)
     title = f"Mean ln p(x) of {len(x_test)} test digits under a VAE with 2 latents, in nats\n"
     tables = [
         title + command_line.table(rows, mean_columns(rows)),
         f"Bias: against the reference, with its standard error over images. RMSE: per image.\n"
+        f"The reference: {verdict.message}\n"
         f"Figures, numbers and the model are in {options.output}/",
     ]
     command_line.show(options, rows, tables, "vae_demo")
 
 
-def estimate_rows(vae, x, num_samples, seed, reference=None):
+def reference_with_verdict(vae, x, seed):
+    """IWAE of `REFERENCE_BUDGET` log-weights for each example, and whether to trust it.
+
+    Args:
+        vae: `VAE`.
+        x: data, (num, ..).
+        seed: integer.
+
+    Returns:
+        (num,) nats, and `WeightsVerdict`.
+    """
+    estimators = {
+        "reference": evidence.iwae,
+        "k": diagnostics.pareto_k,
+        "size": diagnostics.effective_sample_size,
+    }
+    values = estimate_in_blocks(vae, x, estimators, REFERENCE_BUDGET, seed)
+    verdict = diagnostics.judge_weights(values["k"], values["size"], REFERENCE_BUDGET)
+    return values["reference"], verdict
+
+
+def estimate_rows(vae, x, num_samples, seed, reference=None, path=None):
     """One row for each estimate of the mean ln p(x), from the same log-weights.
 
     Args:
@@ -53,23 +74,20 @@ def estimate_rows(vae, x, num_samples, seed, reference=None):
         num_samples: log-weights for each example; estimates that need fewer take the first.
         seed: integer.
         reference: a better estimate of ln p(x) of each example, (num,), or None.
+        path: as in `estimate_in_blocks`.
 
     Returns:
-        list of dicts: estimate, samples, mean, its standard error over examples, seconds, and with
-        a reference bias, its standard error, and RMSE.
+        list of dicts: estimate, samples, mean, its standard error over examples, and with a
+        reference bias, its standard error, and RMSE.
     """
-    start = time.perf_counter()
-    analytic = np.asarray(vae.elbo(x, num_samples, seed))
-    rows = [_row("ELBO, closed-form KL", num_samples, analytic, reference, "lower", start)]
-    log_weights = log_weights_with_progress(vae, x, num_samples, seed)
-    for name, samples, bound, estimate in _estimates(num_samples):
-        start = time.perf_counter()
-        values = estimate(log_weights[:samples]).numpy()
-        rows.append(_row(name, samples, values, reference, bound, start))
-    if reference is not None:
-        rows.append(_row("reference, IWAE", REFERENCE_BUDGET, reference, None, "lower", start))
-        del rows[-1]["seconds"]
-    return rows
+    analytic = [vae.elbo(x[i : i + 100], num_samples, seed + i) for i in range(0, len(x), 100)]
+    estimates = list(_estimates(num_samples))
+    estimators = {name: _first(samples, function) for name, samples, _, function in estimates}
+    values = estimate_in_blocks(vae, x, estimators, num_samples, seed, path)
+    first = _row("ELBO, closed-form KL", num_samples, "lower", np.concatenate(analytic), reference)
+    return [first] + [
+        _row(name, samples, bound, values[name], reference) for name, samples, bound, _ in estimates
+    ]
 
 
 def mean_columns(rows):
@@ -77,22 +95,11 @@ def mean_columns(rows):
     formats = {"estimate": "", "samples": "d", "mean": ".3f", "s.e.": ".3f"}
     if "bias" in rows[0]:
         formats |= {"bias": "+.3f", "s.e. of bias": ".3f", "RMSE": ".3f"}
-    return formats | {"bound, on average": "", "seconds": ".2f"}
+    return formats | {"bound, on average": ""}
 
 
-def log_weights_with_progress(vae, x, num_samples, seed):
-    """`VAE.log_weights` in blocks of images behind a progress bar, (num_samples, num) float32."""
-    starts = range(0, len(x), _IMAGES)
-    seeds = np.random.SeedSequence(seed).generate_state(len(starts))
-    return np.concatenate(
-        [
-            np.asarray(vae.log_weights(x[start : start + _IMAGES], num_samples, int(block_seed)))
-            for start, block_seed in tqdm(
-                zip(starts, seeds, strict=True), "log-weights", len(starts), unit="block"
-            )
-        ],
-        axis=1,
-    )
+def _first(samples, function):
+    return lambda log_weights: function(log_weights[:samples])
 
 
 def _estimates(num_samples):
@@ -105,20 +112,24 @@ def _estimates(num_samples):
         if num_samples % size == 0 and num_samples >= order * size:
             estimate = partial(evidence.grouped_cumulant, group_size=size, order=order)
             yield f"grouped cumulants, {size} each, order {order}", num_samples, "no", estimate
-    yield "jackknife", num_samples, "no", evidence.jackknife
+    for rule, bound in (("left", "lower"), ("trapezoid", "no")):
+        estimate = partial(evidence.thermodynamic_sum, betas=_BETAS, rule=rule)
+        yield f"thermodynamic sum, 10 steps, {rule}", num_samples, bound, estimate
+    for order in (1, 2):
+        estimate = partial(evidence.jackknife, order=order)
+        yield f"jackknife, order {order}", num_samples, "no", estimate
     for size in (5, 20, num_samples):
         if size <= num_samples:
             yield f"IWAE-{size}", size, "lower", evidence.iwae
 
 
-def _row(name, samples, values, reference, bound, start):
+def _row(name, samples, bound, values, reference=None):
     row = {
         "estimate": name,
         "samples": samples,
         "mean": float(values.mean()),
         "s.e.": float(values.std(ddof=1) / np.sqrt(len(values))),
         "bound, on average": bound,
-        "seconds": time.perf_counter() - start,
     }
     if reference is not None:
         bias = values - reference

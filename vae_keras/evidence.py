@@ -4,6 +4,7 @@ Every function takes log_weights of shape (num_samples, batch), as `VAE.log_weig
 reduces axis 0. They are TensorFlow programs, differentiable, and keep the dtype of log_weights.
 """
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -50,32 +51,71 @@ def iwae(log_weights):
     return tfp.math.reduce_logmeanexp(_checked(log_weights), 0)
 
 
-def jackknife(log_weights):
-    """The first-order jackknife of `iwae`, which removes its bias of order 1/K.
+def jackknife(log_weights, order=1):
+    """The jackknife of `iwae`, which removes its bias up to order 1/K^order. Not a bound.
 
-    K iwae(all) - (K - 1) <iwae(all but one)>. Not a bound.
+    sum_j (-1)^j (K - j)^order / (j! (order - j)!) <iwae(all but j)>, j = 0 .. order, where <> is
+    over all ways to leave j weights out. The time grows as K for both orders.
 
     Args:
-        log_weights: (num_samples, batch), at least two samples.
+        log_weights: (num_samples, batch), more samples than the order.
+        order: 1 or 2.
 
     Returns:
         (batch,), nats.
 
     Raises:
-        ValueError: if there are fewer than two samples.
+        ValueError: if the order is another, or there are too few samples.
 
     Reference: Nowozin (2018), Debiasing evidence approximations.
 
     Example:
-        >>> jackknife(tf.math.log([[1.0], [3.0]])).numpy().round(4)  # 2 ln 2 - (ln 1 + ln 3) / 2
+        >>> log_weights = tf.math.log([[1.0], [3.0], [2.0]])
+        >>> jackknife(log_weights[:2]).numpy().round(4)  # 2 ln 2 - (ln 1 + ln 3) / 2
         array([0.837], dtype=float32)
+        >>> jackknife(log_weights, order=2).numpy().round(3)
+        array([0.731], dtype=float32)
     """
-    log_weights = _checked(log_weights, at_least=2)
-    wide = tf.cast(log_weights, tf.float64)  # the difference of the two terms is small
+    if order not in (1, 2):
+        raise ValueError(f"order must be 1 or 2; got {order!r}.")
+    log_weights = _checked(log_weights, at_least=order + 1)
+    wide = tf.cast(log_weights, tf.float64)  # the differences below are small
     num_samples = tf.cast(tf.shape(wide)[0], wide.dtype)
-    log_leave_one_out, log_mean = tfp.stats.log_loomean_exp(wide, axis=0, keepdims=False)
-    correction = (num_samples - 1) * (log_mean - tf.reduce_mean(log_leave_one_out, 0))
-    return tf.cast(log_mean + correction, log_weights.dtype)
+    one, two = _leave_out(wide, num_samples, pairs=order == 2)
+    one -= tf.math.log1p(-1 / num_samples)  # now <iwae(all but one)> - iwae(all)
+    if order == 1:
+        correction = -(num_samples - 1) * one
+    else:
+        two -= tf.math.log1p(-2 / num_samples)
+        correction = (num_samples - 2) ** 2 / 2 * two - (num_samples - 1) ** 2 * one
+    return tf.cast(iwae(wide) + correction, log_weights.dtype)
+
+
+def _leave_out(log_weights, num_samples, pairs):
+    """Averages of ln(1 - p_i), and of ln(1 - p_i - p_j) over pairs, p_i = w_i / sum w.
+
+    Only the largest weight can make 1 - p_i small: its terms are summed without a difference. For
+    the others u_i = p_i / (1 - p_i) has u_i u_j <= 1/4, and with U_m = sum u_i^m the pairs are
+    sum ln(1 - u_i u_j) = -sum_m (U_m^2 - U_2m) / 2m, here to m = 25.
+    """
+    log_weights = tf.sort(log_weights, 0, "DESCENDING")
+    log_weights -= tf.reduce_logsumexp(log_weights, 0)
+    log_rest = tf.reduce_logsumexp(log_weights[1:], 0)  # of 1 - p_1
+    p = tf.exp(log_weights[1:])
+    sum_ = tf.reduce_sum(tf.math.log1p(-p), 0)
+    one = (log_rest + sum_) / num_samples
+    if not pairs:
+        return one, None
+    with_first = tf.reduce_sum(tf.math.log1p(-tf.exp(log_weights[2:] - log_rest)), 0)
+    with_first += tf.reduce_logsumexp(log_weights[2:], 0) + (num_samples - 2) * log_rest
+    u = p / (1 - p)
+    power, sums = u, [tf.reduce_sum(u, 0)]
+    for _ in range(49):
+        power *= u
+        sums.append(tf.reduce_sum(power, 0))
+    products = -sum((sums[m - 1] ** 2 - sums[2 * m - 1]) / (2 * m) for m in range(1, 26))
+    total = with_first + (num_samples - 2) * sum_ + products
+    return one, total / (num_samples * (num_samples - 1) / 2)
 
 
 def cumulant(log_weights, order=2):
@@ -131,6 +171,50 @@ def grouped_cumulant(log_weights, group_size, order=2):
         )
     groups = tf.reshape(log_weights, (-1, group_size, *log_weights.shape[1:]))
     return cumulant(tfp.math.reduce_logmeanexp(groups, 1), order)
+
+
+def thermodynamic_sum(log_weights, betas, rule="trapezoid"):
+    """Thermodynamic integration ln p(x) = integral_0^1 <ln w>_beta dbeta, as a sum over betas.
+
+    <ln w>_beta = sum w^beta ln w / sum w^beta, the derivative of ln <w^beta>, grows with beta. The
+    left sum is therefore a lower and the right an upper bound of the integral. With the averages
+    of the samples the integral is `iwae`, and these are the bounds of it; with exact averages they
+    are bounds of ln p(x). One partition from the left is the ELBO.
+
+    Args:
+        log_weights: (num_samples, batch).
+        betas: increasing from 0 to 1, (num_betas,).
+        rule: "left", "right" or "trapezoid".
+
+    Returns:
+        (batch,), nats.
+
+    Raises:
+        ValueError: if betas do not increase from 0 to 1, or the rule is another.
+
+    Reference: Masrani, Le and Wood (2019), The thermodynamic variational objective; Kirkwood
+    (1935), Statistical mechanics of fluid mixtures.
+
+    Example:
+        >>> log_weights = tf.math.log([[1.0], [3.0]])
+        >>> thermodynamic_sum(log_weights, np.linspace(0, 1, 11)).numpy().round(3)  # ln 2 = 0.693
+        array([0.693], dtype=float32)
+    """
+    betas = np.asarray(betas, float)
+    if betas.ndim != 1 or list(betas[[0, -1]]) != [0, 1] or not np.all(np.diff(betas) > 0):
+        raise ValueError("betas must be a list that increases at every step, from 0 to 1.")
+    steps = np.diff(betas)
+    shares = {"left": np.append(steps, 0), "right": np.append(0, steps)}
+    shares["trapezoid"] = (shares["left"] + shares["right"]) / 2
+    if rule not in shares:
+        raise ValueError(f"rule must be one of {', '.join(shares)}; got {rule!r}.")
+    log_weights = _checked(log_weights)
+    averages = (
+        share * tf.reduce_sum(tf.nn.softmax(beta * log_weights, 0) * log_weights, 0)
+        for beta, share in zip(betas, shares[rule], strict=True)
+        if share
+    )
+    return tf.add_n(list(averages))
 
 
 def _checked(log_weights, at_least=1):

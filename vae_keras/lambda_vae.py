@@ -7,7 +7,7 @@ analytic KL. `vae_keras.vae.VAE` is the same model in reusable form.
 import keras
 from keras import layers, ops
 
-from vae_keras.layers import AddGaussianKL, xla_draws_fast
+from vae_keras.layers import AddKL, xla_draws_fast
 from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
 from vae_keras.networks import dense_decoder, dense_encoder
 
@@ -65,7 +65,7 @@ def build_lambda_vae(input_shape=(784,), latent_dim=2, intermediate_dim=256, see
     generator = keras.random.SeedGenerator(seed)
 
     x = keras.Input(input_shape)
-    mean, log_var = AddGaussianKL(name="add_kl")(encoder(x))
+    mean, log_var = AddKL(name="add_kl")(encoder(x))
     sampling = layers.Lambda(
         sample_gaussian, output_shape=(latent_dim,), arguments={"seed": generator}, name="sampling"
     )

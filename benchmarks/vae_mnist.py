@@ -1,0 +1,158 @@
+"""Test log-likelihoods of VAEs on MNIST by every estimator, in nats.
+
+    MNIST_PATH=mnist.npz .venv/bin/python benchmarks/vae_mnist.py elbo [--seed 0]
+
+50 latent variables, two hidden layers of 200 tanh units in encoder and decoder, as Burda et al.
+(2016). Training draws the binary pixels anew at every step; the test set is one fixed sample (seed
+0). Results go to benchmarks/results/vae_mnist_<run>.json, the curve of the training beside them.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import sys
+import time
+
+from rbm_tf.command_line import table
+from rbm_tf.quiet import quiet_start
+
+quiet_start()
+
+import keras
+import numpy as np
+import tensorflow as tf
+from vae_keras.objectives import IWAE
+
+from rbm_tf.datasets import binarize, load_mnist
+from vae_keras import evidence
+from vae_keras.networks import dense_decoder, dense_encoder
+from vae_keras.vae import VAE
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+RUNS = {
+    # name: objective, minutes of training at most
+    "elbo": (lambda: None, 60),
+    "iwae-5": (lambda: IWAE(num_samples=5), 60),
+    "iwae-50": (lambda: IWAE(num_samples=50), 120),
+}
+RATE, BATCH = 1e-3, 100
+BLOCK = 50  # images whose 5,000 log-weights are in memory at once
+
+
+def build(pixel_means, objective, seed):
+    keras.utils.set_random_seed(seed)
+    encoder = dense_encoder((784,), 50, (200, 200), "tanh")
+    decoder = dense_decoder((784,), 50, (200, 200), "tanh")
+    output = next(layer for layer in decoder.layers[::-1] if layer.weights)
+    mean = np.clip(pixel_means, 0.001, 0.999)
+    output.bias.assign(np.log(mean) - np.log1p(-mean))
+    return VAE(encoder, decoder, objective=objective, seed=seed)
+
+
+def batches(grey, seed):
+    """Shuffled batches of binary pixels, drawn anew in every epoch."""
+    data = tf.data.Dataset.from_tensor_slices(grey).shuffle(len(grey), seed=seed)
+    data = data.batch(BATCH, drop_remainder=True)
+    draws = tf.random.Generator.from_seed(seed)
+
+    def draw(x):
+        return tf.cast(draws.uniform(tf.shape(x)) < x, x.dtype)
+
+    return data.map(draw).prefetch(2)
+
+
+class Clock(keras.callbacks.Callback):
+    """Lets the learning rate fall with the time that is left, stops at its end, keeps a curve."""
+
+    def __init__(self, minutes, x_validation):
+        super().__init__()
+        self.minutes, self.x_validation, self.curve = minutes, x_validation, []
+
+    def on_train_begin(self, logs=None):
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.perf_counter() - self.start
+        share = seconds / (60 * self.minutes)
+        self.model.optimizer.learning_rate = RATE * max(0.01, 1 - share)
+        if epoch % 10 == 0:
+            weights = self.model.log_weights(self.x_validation, 50, seed=0)
+            value = float(np.mean(evidence.iwae(weights)))
+            self.curve.append({"seconds": seconds, "epoch": epoch + 1, "IWAE-50": value})
+            print(f"epoch {epoch + 1}, {seconds:.0f} s: IWAE-50 {value:.2f}", flush=True)
+        self.model.stop_training = share >= 1
+
+
+ESTIMATORS = {
+    "ELBO": evidence.elbo,
+    "IWAE": evidence.iwae,
+    "jackknife": evidence.jackknife,
+    "cumulants, order 2": evidence.cumulant,
+    "cumulants, order 3": lambda weights: evidence.cumulant(weights, order=3),
+    "grouped cumulants, 5 each": lambda weights: evidence.grouped_cumulant(weights, 5),
+}
+
+
+def evaluate(vae, x, num_samples, seed):
+    """Every estimate from the same 5,000 log-weights, and from the first 50 of them."""
+    values = {}
+    for index, start in enumerate(range(0, len(x), BLOCK)):
+        weights = vae.log_weights(x[start : start + BLOCK], num_samples, seed + index)
+        for samples in (50, num_samples):
+            for name, estimate in ESTIMATORS.items():
+                part = np.asarray(estimate(weights[:samples]))
+                values.setdefault((name, samples), []).append(part)
+    rows = []
+    for (name, samples), parts in values.items():
+        each = np.concatenate(parts).astype(float)
+        error = float(each.std(ddof=1) / np.sqrt(len(each)))
+        rows.append(
+            {"estimate": name, "samples": samples, "test": float(each.mean()), "s.e.": error}
+        )
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", choices=RUNS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, help="of training; less than the run's own")
+    parser.add_argument("--num-images", type=int, default=10_000, help="test images to evaluate")
+    options = parser.parse_args()
+    make_objective, minutes = RUNS[options.run]
+    minutes = options.minutes or minutes
+    (grey, _), (grey_test, _) = load_mnist()
+    grey, grey_test = (x.reshape(-1, 784) for x in (grey, grey_test))
+    x_test = binarize(grey_test, "bernoulli", seed=0)[: options.num_images]
+    vae = build(grey.mean(0), make_objective(), options.seed)
+    vae.compile(keras.optimizers.Adam(RATE), steps_per_execution=600)
+    clock = Clock(minutes, binarize(grey[:1000], "bernoulli", seed=1))
+    cpu = time.process_time()
+    vae.fit(batches(grey, options.seed), epochs=100_000, verbose=0, callbacks=[clock])
+    cpu = time.process_time() - cpu
+    RESULTS.mkdir(exist_ok=True)
+    start = time.perf_counter()
+    rows = evaluate(vae, x_test, 5000, options.seed)
+    result = {
+        "run": options.run,
+        "command": f"benchmarks/vae_mnist.py {' '.join(sys.argv[1:])}",
+        "date": datetime.date.today().isoformat(),
+        "cores": os.cpu_count(),
+        "binarisation": "fresh Bernoulli pixels in training; the test set one fixed sample",
+        "optimizer": f"Adam, {RATE} falling linearly to 1 % of it, batch {BATCH}",
+        "training minutes": minutes,
+        "training processor seconds": cpu,
+        "epochs": clock.curve[-1]["epoch"],
+        "evaluation seconds": time.perf_counter() - start,
+        "test images": len(x_test),
+        "rows": rows,
+        "curve": clock.curve,
+    }
+    (RESULTS / f"vae_mnist_{options.run}.json").write_text(json.dumps(result, indent=2) + "\n")
+    print(table(rows, {"estimate": "", "samples": "d", "test": ".3f", "s.e.": ".3f"}))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+import keras
+import numpy as np
+import pytest
+
+from rbm_tf.diagnostics import effective_sample_size
+from vae_keras import evaluation, evidence
+from vae_keras.evaluation import estimate_in_blocks, streamed_iwae
+from vae_keras.networks import dense_decoder, dense_encoder
+from vae_keras.vae import VAE
+
+ESTIMATORS = {"elbo": evidence.elbo, "iwae": evidence.iwae, "size": effective_sample_size}
+
+
+class CountedVAE:
+    """A VAE that counts its calls, records the largest result, and can be interrupted."""
+
+    def __init__(self, vae, fail_at=None):
+        self.vae, self.fail_at, self.calls, self.largest = vae, fail_at, 0, 0
+
+    def log_weights(self, x, num_samples, seed):
+        self.calls += 1
+        if self.calls == self.fail_at:
+            raise KeyboardInterrupt
+        result = self.vae.log_weights(x, num_samples, seed)
+        self.largest = max(self.largest, np.size(result))
+        return result
+
+    def get_weights(self):
+        return self.vae.get_weights()
+
+
+@pytest.fixture
+def x():
+    return (np.random.default_rng(0).random((7, 16)) < 0.3).astype("float32")
+
+
+@pytest.fixture
+def vae():
+    keras.utils.set_random_seed(0)
+    return VAE(dense_encoder((16,), 2, (8,)), dense_decoder((16,), 2, (8,)))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(evaluation, "_BLOCK", 60)
+    monkeypatch.setattr(evaluation, "_IMAGES", 3)
+
+
+def test_one_block_gives_the_estimators_of_its_log_weights(vae, x):
+    values = estimate_in_blocks(vae, x, ESTIMATORS, 20, seed=1)
+    seed = np.random.SeedSequence(1).generate_state(1)[0]
+    log_weights = vae.log_weights(x, 20, int(seed))
+    for name, estimate in ESTIMATORS.items():
+        np.testing.assert_array_equal(values[name], np.asarray(estimate(log_weights), float))
+
+
+def test_blocks_bound_the_memory_and_agree_within_their_errors(vae, x, monkeypatch):
+    num = 4000
+    monkeypatch.setattr(evaluation, "_BLOCK", 2 * num)
+    counted = CountedVAE(vae)
+    mean = {"mean": evidence.elbo, "square": lambda w: np.mean(np.asarray(w) ** 2, 0)}
+    blocks = estimate_in_blocks(counted, x, mean, num, seed=1)
+    assert counted.largest == 2 * num
+    assert counted.calls == 4
+    monkeypatch.undo()
+    whole = estimate_in_blocks(vae, x, mean, num, seed=2)
+    error = np.sqrt((whole["square"] - whole["mean"] ** 2) / num)
+    assert np.all(np.abs(blocks["mean"] - whole["mean"]) < 5 * np.sqrt(2) * error)
+
+
+def test_same_seed_gives_the_same_numbers_and_blocks_different_noise(vae, x, small_blocks):
+    same = np.repeat(x[:1], 7, 0)
+    first, again, other = (
+        estimate_in_blocks(vae, same, ESTIMATORS, 20, seed)["elbo"] for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert np.all(first != other)
+    assert len(set(first)) == 7
+
+
+def test_streamed_iwae_equals_iwae_of_all_its_samples(vae, x, small_blocks):
+    kept = []
+
+    class KeepingVAE(CountedVAE):
+        def log_weights(self, x, num_samples, seed):
+            kept.append(np.asarray(super().log_weights(x, num_samples, seed), float))
+            return kept[-1].astype("float32")
+
+    streaming = KeepingVAE(vae)
+    estimate = streamed_iwae(streaming, x[:3], 50, seed=0)  # blocks of 20, 20 and 10 samples
+    assert streaming.largest == 60
+    assert len({float(part[0, 0]) for part in kept}) == 3
+    expected = np.logaddexp.reduce(np.concatenate(kept), 0) - np.log(50)
+    np.testing.assert_allclose(estimate, expected, rtol=1e-6)
+
+
+def test_interrupted_call_goes_on_to_the_same_numbers(vae, x, small_blocks, tmp_path):
+    path = tmp_path / "kept.npz"
+    with pytest.raises(KeyboardInterrupt):
+        estimate_in_blocks(CountedVAE(vae, fail_at=3), x, ESTIMATORS, 20, 1, path)
+    assert path.exists()
+    second = CountedVAE(vae)
+    resumed = estimate_in_blocks(second, x, ESTIMATORS, 20, 1, path)
+    assert second.calls == 1
+    assert not path.exists()
+    whole = estimate_in_blocks(vae, x, ESTIMATORS, 20, 1)
+    for name in ESTIMATORS:
+        np.testing.assert_array_equal(resumed[name], whole[name])
+
+
+def test_kept_results_of_another_call_are_refused(vae, x, small_blocks, tmp_path):
+    path = tmp_path / "kept.npz"
+    with pytest.raises(KeyboardInterrupt):
+        estimate_in_blocks(CountedVAE(vae, fail_at=3), x, ESTIMATORS, 20, 1, path)
+    for num_samples, seed, data in ((21, 1, x), (20, 2, x), (20, 1, 1 - x)):
+        with pytest.raises(ValueError, match="delete it or choose another"):
+            estimate_in_blocks(vae, data, ESTIMATORS, num_samples, seed, path)
+    vae.set_weights([w + 0.1 for w in vae.get_weights()])
+    with pytest.raises(ValueError, match="another model"):
+        estimate_in_blocks(vae, x, ESTIMATORS, 20, 1, path)
+
+
+def test_wrong_calls_are_refused(vae, x, tmp_path):
+    with pytest.raises(ValueError, match="at least one image"):
+        estimate_in_blocks(vae, x[:0], ESTIMATORS, 20)
+    with pytest.raises(ValueError, match="needs a seed"):
+        estimate_in_blocks(vae, x, ESTIMATORS, 20, path=tmp_path / "kept.npz")
+    for num_samples in (0, -3):
+        with pytest.raises(ValueError, match="num_samples"):
+            estimate_in_blocks(vae, x, ESTIMATORS, num_samples)
+        with pytest.raises(ValueError, match="num_samples"):
+            streamed_iwae(vae, x, num_samples)

@@ -1,0 +1,198 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from scipy.stats import multivariate_normal
+
+from vae_keras import annealing
+from vae_keras.annealing import AnnealedWeights, ais_weights, bracket, reverse_ais_weights
+from vae_keras.evidence import iwae
+from vae_keras.latent_path import latent_path, log_density
+from vae_keras.likelihoods import GaussianNegativeLogLikelihood
+from vae_keras.networks import conv_decoder, conv_encoder, dense_decoder, dense_encoder
+from vae_keras.vae import VAE
+
+
+class LinearModel:
+    """Probabilistic PCA x = W z + offset + noise, its exact ln p(x), and a VAE with a shifted q."""
+
+    def __init__(self, num_pixels, latent_dim, scale=0.6, shift=0.0):
+        rng = np.random.default_rng(0)
+        columns = np.linalg.qr(rng.normal(size=(num_pixels, latent_dim)))[0]
+        loadings, offset = columns * np.linspace(0.7, 1.5, latent_dim), rng.normal(size=num_pixels)
+        self.offset = offset
+        self.covariance = loadings @ loadings.T + scale**2 * np.eye(num_pixels)
+        self.precision = 1 + (loadings**2).sum(0) / scale**2
+        self.slope = loadings / scale**2 / self.precision
+        encoder = dense_encoder((num_pixels,), latent_dim, ())
+        encoder.get_layer("mean").set_weights([self.slope, shift - offset @ self.slope])
+        encoder.get_layer("log_var").set_weights([0 * self.slope, -np.log(self.precision)])
+        decoder = dense_decoder((num_pixels,), latent_dim, ())
+        decoder.layers[1].set_weights([loadings.T, offset])
+        self.vae = VAE(encoder, decoder, likelihood=GaussianNegativeLogLikelihood(scale))
+
+    def data(self, num):
+        rng = np.random.default_rng(1)
+        return rng.multivariate_normal(self.offset, self.covariance, size=num).astype("float32")
+
+    def log_p(self, x):
+        return multivariate_normal(self.offset, self.covariance).logpdf(x)
+
+    def exact_posterior(self, x, num_chains):
+        noise = np.random.default_rng(2).normal(size=(num_chains, len(x), len(self.precision)))
+        return (x - self.offset) @ self.slope + noise / np.sqrt(self.precision)
+
+
+@pytest.fixture(scope="module")
+def pca():
+    return LinearModel(5, 2, shift=np.array([0.3, -0.4]))
+
+
+def assert_mean_is_one(relative, largest_error):
+    error = relative.std(0, ddof=1) / np.sqrt(len(relative))
+    assert np.all(np.abs(relative.mean(0) - 1) < 5 * error)
+    assert error.max() < largest_error
+
+
+@pytest.mark.parametrize("base", ["prior", "posterior"])
+@pytest.mark.parametrize("num_betas", [2, 3, 20])
+def test_mean_weight_is_the_evidence_with_few_temperatures(pca, num_betas, base):
+    x = pca.data(3)
+    run = ais_weights(pca.vae, x, 3000, np.linspace(0, 1, num_betas), base, seed=0)
+    assert_mean_is_one(np.exp(run.log_weights - pca.log_p(x)), 0.06)
+    assert run.acceptance.shape == (num_betas - 2, 3)
+
+
+@pytest.mark.parametrize("base", ["prior", "posterior"])
+def test_mean_inverse_weight_of_the_reverse_walk_is_one_over_the_evidence(pca, base):
+    x = pca.data(3)
+    z = pca.exact_posterior(x, 3000)
+    run = reverse_ais_weights(pca.vae, x, z, np.linspace(0, 1, 30), base, seed=0)
+    assert_mean_is_one(np.exp(pca.log_p(x) - run.log_weights), 0.06)
+
+
+def test_forward_is_below_and_reverse_above_the_evidence_on_average(pca):
+    x, betas = pca.data(3), np.linspace(0, 1, 5)
+    forward = ais_weights(pca.vae, x, 2000, betas, seed=0).log_weights
+    reverse = reverse_ais_weights(pca.vae, x, pca.exact_posterior(x, 2000), betas, seed=0)
+    reverse, exact = reverse.log_weights, pca.log_p(x)
+    assert np.all(forward.mean(0) + 5 * forward.std(0) / np.sqrt(2000) < exact)
+    assert np.all(reverse.mean(0) - 5 * reverse.std(0) / np.sqrt(2000) > exact)
+
+
+@pytest.fixture(scope="module")
+def far():
+    """A model of 60 pixels with 4 latent variables and an x whose ln p(x) is -100."""
+    model = LinearModel(60, 4)
+    deviation = model.data(1)[0] - model.offset
+    distance = deviation @ np.linalg.solve(model.covariance, deviation)
+    wanted = distance + 2 * (100 + model.log_p(model.offset + deviation))
+    x = model.offset + deviation * np.sqrt(wanted / distance)
+    assert model.log_p(x) == pytest.approx(-100)
+    return model, x[np.newaxis]
+
+
+def test_fifty_temperatures_find_an_evidence_of_minus_100_nats(far):
+    model, x = far
+    run = ais_weights(model.vae, x, 1000, np.linspace(0, 1, 50), seed=0)
+    relative = np.exp(run.log_weights + 100)
+    error = float(relative.std() / relative.mean() / np.sqrt(1000))
+    assert error < 0.15
+    assert abs(iwae(run.log_weights).numpy()[0] + 100) < 5 * error
+    assert 0.5 < run.acceptance.mean() < 0.9
+
+
+def test_annealing_of_tensorflow_probability_moves_no_chain_there(far):
+    model, x = far
+    path = latent_path(model.vae, x, "prior")
+    path = path._replace(x=tf.repeat(path.x, 200, 0))
+    _, log_weights, results = tfp.mcmc.sample_annealed_importance_chain(
+        num_steps=49,
+        proposal_log_prob_fn=lambda z: log_density(model.vae, path, z, 0.0),
+        target_log_prob_fn=lambda z: log_density(model.vae, path, z, 1.0),
+        current_state=path.draw(200, (0, 1)),
+        make_kernel_fn=lambda f: tfp.mcmc.HamiltonianMonteCarlo(f, 0.3, 2),
+        seed=(0, 2),
+    )
+    assert np.exp(np.minimum(results.inner_results.log_accept_ratio, 0)).max() < 1e-6
+    ours = ais_weights(model.vae, x, 200, np.linspace(0, 1, 50), seed=0).log_weights
+    assert np.std(log_weights) > 5 * ours.std()
+
+
+def test_more_temperatures_tighten_the_bracket_and_the_verdict_says_so(pca):
+    x = pca.data(20)
+    z = pca.exact_posterior(x, 1)
+    judged = [
+        bracket(
+            ais_weights(pca.vae, x, 5, betas, seed=0),
+            reverse_ais_weights(pca.vae, x, z[0], betas, seed=1),
+        )
+        for betas in (np.linspace(0, 1, 2), np.linspace(0, 1, 300))
+    ]
+    assert judged[1].trusted
+    assert abs(judged[1].gap) < 0.2 < judged[0].gap
+    for bound in (judged[1].lower, judged[1].upper):
+        difference = bound - pca.log_p(x)
+        assert abs(difference.mean()) < 5 * difference.std() / np.sqrt(20)
+        assert difference.std() < 0.5
+
+
+def test_verdict_names_what_is_wrong():
+    forward, rates = np.zeros((4, 10)), np.ones((1, 10))
+    for reverse, words in ((2.0, "more temperatures"), (-0.5, "is z that of x")):
+        judged = bracket(AnnealedWeights(forward, rates), AnnealedWeights(forward + reverse, rates))
+        assert not judged.trusted
+        assert words in judged.message
+
+
+def test_pilot_steers_the_acceptance_whatever_the_scale_of_the_posterior():
+    for scale in (0.02, 5.0):
+        model = LinearModel(5, 2, scale=scale)
+        run = ais_weights(model.vae, model.data(3), 20, np.linspace(0, 1, 200), seed=0)
+        assert np.all((run.acceptance[50:].mean(0) > 0.5) & (run.acceptance[50:].mean(0) < 0.8))
+
+
+def test_any_decoder_and_likelihood_agree_with_many_importance_samples():
+    keras.utils.set_random_seed(0)
+    vae = VAE(conv_encoder((8, 8), 2, (4,)), conv_decoder((8, 8), 2, (4,)))
+    x = (np.random.default_rng(0).random((3, 8, 8)) < 0.3).astype("float32")
+    run = ais_weights(vae, x, 50, np.linspace(0, 1, 50), seed=0)
+    relative = np.exp(run.log_weights - iwae(run.log_weights).numpy())
+    log_weights = np.asarray(vae.log_weights(x, 20_000, seed=0), float)
+    others = np.exp(log_weights - iwae(log_weights).numpy())
+    error = np.hypot(relative.std(0) / np.sqrt(50), others.std(0) / np.sqrt(20_000))
+    difference = iwae(run.log_weights).numpy() - iwae(log_weights).numpy()
+    assert np.all(np.abs(difference) < 5 * error + 1e-3)
+    assert error.max() < 0.1
+
+
+def test_same_seed_gives_the_same_weights_in_blocks_too(pca, monkeypatch):
+    x, betas = pca.data(4), np.linspace(0, 1, 5)
+    first, again, other = (ais_weights(pca.vae, x, 3, betas, seed=s)[0] for s in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.all(first != other)
+    monkeypatch.setattr(annealing, "_BLOCK", 2 * 3 * 5)  # two images
+    blocks = ais_weights(pca.vae, x, 3, betas, seed=1)[0]
+    assert blocks.shape == (3, 4)
+    assert np.all(blocks[:, 2:] != first[:, 2:])
+    z = pca.exact_posterior(x, 3)
+    assert reverse_ais_weights(pca.vae, x, z, betas, seed=1)[0].shape == (3, 4)
+
+
+def test_wrong_calls_are_refused(pca):
+    x = pca.data(2)
+    for betas in ([0.0], [0.1, 1.0], [0.0, 0.5, 0.5, 1.0]):
+        with pytest.raises(ValueError, match="betas must"):
+            ais_weights(pca.vae, x, betas=betas)
+    with pytest.raises(ValueError, match="prior, posterior; got 'uniform'"):
+        ais_weights(pca.vae, x, betas=[0, 1], base="uniform")
+    with pytest.raises(ValueError, match="num_chains must be 1 or more"):
+        ais_weights(pca.vae, x, num_chains=0)
+    with pytest.raises(ValueError, match=r"z must have shape \(2, 2\)"):
+        reverse_ais_weights(pca.vae, x, np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="x must have shape"):
+        ais_weights(pca.vae, x[:, :4])
+    runs = (AnnealedWeights(np.zeros((1, num)), np.ones((1, num))) for num in (2, 3))
+    with pytest.raises(ValueError, match="same images"):
+        bracket(*runs)

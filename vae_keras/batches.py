@@ -1,0 +1,139 @@
+"""Training that resumes to the last bit: mini-batches whose order a checkpoint decides."""
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+
+class ResumableFit:
+    """`fit` and `evaluate` of a Keras model that checks arrays and shuffles them by its own state.
+
+    Arrays are shuffled by the seed of the model's noise and the optimizer's count of steps, both of
+    which a checkpoint holds: with `keras.callbacks.BackupAndRestore`, interrupted training resumes
+    to the last bit. Put it before `keras.Model` among the bases. The model has `sampling`, a layer
+    with a seed generator, and `_checked(x)`, which returns x as tensors or refuses it.
+
+    Raises:
+        ValueError: if the model refuses an array.
+
+    Example:
+        >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
+        >>> vae.fit(np.full((10, 64), 2.0))
+        Traceback (most recent call last):
+        ...
+        ValueError: Data of a Bernoulli likelihood must lie in [0, 1], without NaN: ...
+    """
+
+    def fit(self, x=None, y=None, batch_size=None, shuffle=True, **kwargs):
+        """Train on data, as `keras.Model.fit`; y is not used.
+
+        Raises:
+            ValueError: if an array has another shape than the encoder's input, or the likelihood
+                gives it no density.
+        """
+        if not _is_array(x):
+            return super().fit(x, y, batch_size, shuffle=shuffle, **kwargs)
+        x = self._checked_arrays(x)
+        if not shuffle or kwargs.get("steps_per_epoch"):
+            return super().fit(x, None, batch_size, shuffle=shuffle, **kwargs)
+        x, kwargs = split_off_validation(x, kwargs)
+        weight = kwargs.pop("sample_weight", None)
+        batches = ShuffledBatches(x, weight, batch_size or 32, self._order_key)
+        return super().fit(batches, shuffle=False, **kwargs)
+
+    def evaluate(self, x=None, y=None, **kwargs):
+        """The mean loss of data, as `keras.Model.evaluate`; y is not used."""
+        return super().evaluate(self._checked_arrays(x) if _is_array(x) else x, **kwargs)
+
+    def _checked_arrays(self, x):
+        checked = self._checked(tree.map_structure(ops.convert_to_numpy, x))
+        return tree.map_structure(ops.convert_to_numpy, checked)
+
+    def _order_key(self):
+        state = ops.convert_to_numpy(self.sampling.seed_generator.state)
+        return [*state.tolist(), int(ops.convert_to_numpy(self.optimizer.iterations))]
+
+
+class ShuffledBatches(keras.utils.PyDataset):
+    """Batches of arrays, in a new order every epoch that is a function of a key alone.
+
+    A key taken from what a checkpoint holds, such as the optimizer's count of steps, makes
+    interrupted training resume with the batches that it would have had.
+
+    Args:
+        x: array (num, ..) or a tuple of such arrays.
+        sample_weight: (num,) or None.
+        batch_size: the last batch may be smaller.
+        key: function that returns integers of 0 or more; called at the beginning of every epoch.
+
+    Raises:
+        ValueError: if batch_size is below 1, there are no data, or the arrays differ in length.
+
+    Example:
+        >>> batches = ShuffledBatches(np.arange(4.0), None, 2, key=lambda: [0])
+        >>> sorted(float(value) for (batch,) in batches for value in batch)
+        [0.0, 1.0, 2.0, 3.0]
+    """
+
+    def __init__(self, x, sample_weight, batch_size, key):
+        super().__init__()
+        arrays = [*tree.flatten(x), *([] if sample_weight is None else [sample_weight])]
+        lengths = [len(array) for array in arrays]
+        if batch_size < 1 or min(lengths) < 1 or len(set(lengths)) > 1:
+            raise ValueError(
+                "Training takes batches of 1 or more from arrays of one length, without missing "
+                f"weights; got batch_size={batch_size} and arrays of lengths {lengths}."
+            )
+        weight = None if sample_weight is None else np.asarray(sample_weight)
+        self.data = (x,) if weight is None else (x, weight, weight)  # y is not used, nor None
+        self.batch_size, self.key, self.num = batch_size, key, lengths[0]
+        self.on_epoch_begin()
+
+    def on_epoch_begin(self):
+        self.order = np.random.default_rng(self.key()).permutation(self.num)
+
+    def __len__(self):
+        return -(-self.num // self.batch_size)
+
+    def __getitem__(self, index):
+        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        return tree.map_structure(lambda a: a[rows], self.data)
+
+
+def split_off_validation(x, options):
+    """Hold back the last examples, as `validation_split` of `keras.Model.fit` does.
+
+    Args:
+        x: array (num, ..) or a tuple of such arrays.
+        options: keyword arguments of `fit`.
+
+    Returns:
+        The other examples, and the options with `validation_data` in place of the share.
+
+    Raises:
+        ValueError: if the share is not from 0 to below 1.
+
+    Example:
+        >>> x, options = split_off_validation(np.arange(10), {"validation_split": 0.2})
+        >>> len(x), options["validation_data"][0]
+        (8, array([8, 9]))
+    """
+    share, options = options.get("validation_split", 0.0), dict(options)
+    options.pop("validation_split", None)
+    if not share or options.get("validation_data") is not None:
+        return x, options
+    if not 0 < share < 1:
+        raise ValueError(f"validation_split must be above 0 and below 1; got {share}.")
+    first = int(len(tree.flatten(x)[0]) * (1 - share))
+    weight = options.pop("sample_weight", None)
+    held_back = tree.map_structure(lambda a: a[first:], x)
+    options["validation_data"] = (
+        (held_back,) if weight is None else (held_back, None, weight[first:])
+    )
+    if weight is not None:
+        options["sample_weight"] = weight[:first]
+    return tree.map_structure(lambda a: a[:first], x), options
+
+
+def _is_array(x):
+    return all(hasattr(part, "shape") for part in tree.flatten(x))

@@ -1,0 +1,159 @@
+"""The path of densities over z from a base to the posterior of a VAE, and a walk along it.
+
+f_beta(z) = b(z)^(1 - beta) p(x, z)^beta, where the base b is the prior or q(z|x). Densities leave
+out the factor (2 pi)^(-latent_dim / 2), which all of them share.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+BASES = ("prior", "posterior")
+_TARGET = 0.65  # acceptance rate that step sizes are steered to
+_LEAPFROG_STEPS = 2
+
+
+class LatentPath(NamedTuple):
+    """The data, the base b(z), a Gaussian, and the width of q(z|x); see `latent_path`."""
+
+    x: tf.Tensor  # (batch, ..)
+    mean: tf.Tensor  # of b, (batch, latent_dim)
+    log_var: tf.Tensor
+    posterior_log_var: tf.Tensor
+
+    def draw(self, num_chains, seed):
+        """Samples of the base, (num_chains, batch, latent_dim)."""
+        eps = tf.random.stateless_normal((num_chains, *self.mean.shape), seed)
+        return self.mean + tf.exp(0.5 * self.log_var) * eps
+
+    def width(self, beta):
+        """The expected standard deviation of z at beta, (batch, latent_dim)."""
+        precisions = tf.exp(-self.log_var), tf.exp(-self.posterior_log_var)
+        return tf.math.rsqrt((1 - beta) * precisions[0] + beta * precisions[1])
+
+
+def latent_path(vae, x, base):
+    """The path of each example of x.
+
+    Args:
+        vae: `VAE`.
+        x: data, (batch, ..).
+        base: "prior" or "posterior".
+
+    Returns:
+        `LatentPath`.
+
+    Raises:
+        ValueError: if base is another.
+
+    Example:
+        >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
+        >>> latent_path(vae, np.zeros((3, 64)), base="prior").draw(5, seed=(0, 0)).shape
+        TensorShape([5, 3, 2])
+    """
+    if base not in BASES:
+        raise ValueError(f"base must be one of {', '.join(BASES)}; got {base!r}.")
+    mean, log_var = (tf.cast(a, tf.float32) for a in vae.encode(x))
+    zeros = tf.zeros_like(mean)
+    ends = (zeros, zeros) if base == "prior" else (mean, log_var)
+    return LatentPath(tf.cast(x, tf.float32), *ends, log_var)
+
+
+def log_density(vae, path, z, beta):
+    """ln f_beta(z) = (1 - beta) ln b(z) + beta ln p(x, z).
+
+    Args:
+        vae: `VAE`.
+        path: `LatentPath`.
+        z: (num_chains, batch, latent_dim); path.x has as many rows, num_chains times the batch.
+        beta: scalar.
+
+    Returns:
+        (num_chains, batch), float32, nats.
+
+    Example:
+        >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
+        >>> path = latent_path(vae, np.zeros((3, 64)), base="prior")
+        >>> log_density(vae, path, tf.ones((1, 3, 2)), 0.0).numpy()  # -|z|^2 / 2
+        array([[-1., -1., -1.]], dtype=float32)
+    """
+    distance = tf.square(z - path.mean) * tf.exp(-path.log_var)
+    log_base = -0.5 * tf.reduce_sum(distance + path.log_var, -1)
+    log_prior = -0.5 * tf.reduce_sum(tf.square(z), -1)
+    loss = vae.likelihood.call(path.x, vae.decoder(tf.reshape(z, (-1, vae.latent_dim))))
+    log_joint = log_prior - tf.reshape(tf.cast(loss, tf.float32), tf.shape(z)[:2])
+    return log_base + beta * (log_joint - log_base)
+
+
+class Schedule(NamedTuple):
+    """What the chains do at each temperature; see `anneal`."""
+
+    betas: tf.Tensor  # from 0 to 1 or back, (num_betas,)
+    steps: tf.Tensor  # step sizes in widths of the path, (num_betas - 2, batch)
+    gain: tf.Tensor  # change of ln step size for an acceptance rate that is wrong by 1
+
+
+@tf.function(reduce_retracing=True)
+def anneal(vae, path, schedule, z, seed):
+    """Walk along betas by Hamiltonian Monte Carlo, one move at each but the first and the last.
+
+    Step sizes that adapt, gain above 0, bias the weights a little: use those of a pilot walk in a
+    second one with gain 0.
+
+    Args:
+        vae: `VAE`.
+        path: `LatentPath`.
+        schedule: `Schedule`.
+        z: where the chains start, (num_chains, batch, latent_dim).
+        seed: (2,) int32.
+
+    Returns:
+        the sum of ln f_{beta_k} - ln f_{beta_{k-1}}, float64 (num_chains, batch); step sizes and
+        acceptance rates of every move, both (num_betas - 2, batch).
+
+    Example:
+        >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
+        >>> path = latent_path(vae, np.zeros((3, 64)), base="prior")
+        >>> schedule = Schedule(tf.linspace(0.0, 1.0, 9), tf.ones((7, 3)), tf.constant(0.1))
+        >>> weights, steps, rates = anneal(vae, path, schedule, path.draw(5, (0, 0)), (0, 1))
+        >>> weights.shape, steps.shape
+        (TensorShape([5, 3]), TensorShape([7, 3]))
+    """
+    betas, last = schedule.betas, tf.shape(schedule.betas)[0] - 1
+    copies = (tf.shape(z)[0],) + (1,) * (path.x.shape.rank - 1)
+    path = path._replace(x=tf.tile(path.x, copies))
+
+    def step(index, z, log_weight, log_f, factor, rows):
+        size = factor * schedule.steps[index - 1]
+        step_seed = tf.random.fold_in(seed, index)
+        z, before, after, rate = _move(vae, path, betas[index], z, size, step_seed)
+        log_weight += tf.cast(before - log_f, tf.float64)
+        rows = tuple(r.write(index, a) for r, a in zip(rows, (size, rate), strict=True))
+        return index + 1, z, log_weight, after, factor * tf.exp(gain * (rate - _TARGET)), rows
+
+    gain, log_f = schedule.gain, log_density(vae, path, z, betas[0])
+    ones = tf.ones_like(log_f[0])
+    rows = tuple(tf.TensorArray(tf.float32, last).write(0, ones) for _ in range(2))
+    start = tf.constant(1), z, tf.zeros_like(log_f, tf.float64), log_f, ones, rows
+    loop = tf.while_loop(lambda index, *_: index < last, step, start)
+    _, z, log_weight, log_f, _, rows = loop
+    log_weight += tf.cast(log_density(vae, path, z, betas[last]) - log_f, tf.float64)
+    return log_weight, *(r.stack()[1:] for r in rows)
+
+
+def _move(vae, path, beta, z, size, seed):
+    """Return z after one transition, ln f_beta before and after it, and the acceptance rate."""
+    seeds = tf.unstack(tf.random.split(seed))
+    jitter = tf.random.stateless_uniform((), seeds[0], 0.7, 1.3)  # lest an orbit closes
+    kernel = tfp.mcmc.HamiltonianMonteCarlo(
+        lambda z: log_density(vae, path, z, beta),
+        jitter * size[:, tf.newaxis] * path.width(beta),
+        _LEAPFROG_STEPS,
+    )
+    results = kernel.bootstrap_results(z)  # at this temperature, not the one before
+    before = results.accepted_results.target_log_prob
+    z, results = kernel.one_step(z, results, seed=seeds[1])
+    rate = tf.exp(tf.minimum(results.log_accept_ratio, 0.0))
+    rate = tf.reduce_mean(tf.where(tf.math.is_nan(rate), 0.0, rate), 0)
+    return z, before, results.accepted_results.target_log_prob, rate

@@ -1,0 +1,74 @@
+"""Bernoulli factors: the relaxed sample (binary concrete) and the closed-form KL."""
+
+import keras
+from keras import ops
+
+from vae_keras.layers.inputs import at_least_float32
+from vae_keras.layers.kl_layer import KLLayer
+from vae_keras.layers.relaxed_layer import RelaxedLayer
+
+
+@keras.saving.register_keras_serializable(package="vae_keras")
+class BernoulliSampling(RelaxedLayer):
+    """Draws a relaxed Bernoulli variable, z = sigmoid((logits + ln u - ln(1 - u)) / temperature).
+
+    u is uniform on (0, 1), so that z > 1/2 with probability sigmoid(logits) at every temperature;
+    as the temperature falls, z tends to a Bernoulli variable in {0, 1}. Gradients flow through
+    logits. `layer(logits, deterministic=True)` returns the mean sigmoid(logits) instead.
+
+    Args:
+        temperature: initial value, above 0, of the scalar weight `temperature`; anneal it with
+            `WeightSchedule` or `layer.temperature.assign(0.1)`. Saved weights hold it.
+        seed: integer; the same seed gives the same sequence of draws.
+
+    Input: logits, (batch, ..).
+    Output: z in [0, 1], the same shape.
+
+    Raises:
+        ValueError: if temperature is not above 0.
+
+    Reference: Maddison, Mnih and Teh (2017), The concrete distribution; Jang, Gu and Poole (2017),
+    Categorical reparameterization with Gumbel-softmax; B29.
+
+    Example:
+        >>> z = BernoulliSampling(temperature=0.1, seed=0)(ops.zeros((2, 3)))
+        >>> tuple(z.shape), bool(ops.all((z >= 0) & (z <= 1)))
+        ((2, 3), True)
+    """
+
+    def call(self, logits, deterministic=False):
+        logits = at_least_float32(logits)
+        if not deterministic:
+            uniform = self.uniform(logits)
+            logits = (logits + ops.log(uniform) - ops.log1p(-uniform)) / self.temperature
+        return ops.cast(ops.sigmoid(logits), self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable(package="vae_keras")
+class BernoulliKL(KLLayer):
+    """KL between two products of Bernoulli variables given by logits; the prior is 1/2 by default.
+
+    sum_j [p_j ln(p_j / r_j) + (1 - p_j) ln((1 - p_j) / (1 - r_j))] with p = sigmoid(logits) and
+    r = sigmoid(prior_logits), summed over every axis but the first. It is the KL of the variables
+    in {0, 1}: a loss that takes it with relaxed samples is not a strict bound.
+
+    Input: logits, or (logits, prior_logits) of equal shapes, (batch, ..).
+    Output: KL per example, (batch,), nats, float32 or wider.
+
+    Raises:
+        ValueError: if logits and prior_logits differ in shape.
+
+    Reference: Maddison, Mnih and Teh (2017), appendix C; B29.
+
+    Example:
+        >>> float(BernoulliKL()(ops.full((1, 2), 100.0))[0])  # 2 ln 2
+        1.3862943649291992
+    """
+
+    tensors, counts = "logits or (logits, prior_logits)", (1, 2)
+
+    def terms(self, logits, prior_logits=None):
+        prior_logits = ops.zeros_like(logits) if prior_logits is None else prior_logits
+        log_ratio_of_ones = ops.log_sigmoid(logits) - ops.log_sigmoid(prior_logits)
+        log_ratio_of_zeros = ops.log_sigmoid(-logits) - ops.log_sigmoid(-prior_logits)
+        return ops.sigmoid(logits) * log_ratio_of_ones + ops.sigmoid(-logits) * log_ratio_of_zeros

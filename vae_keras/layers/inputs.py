@@ -1,0 +1,63 @@
+"""Checks and casts of what layers are given."""
+
+from keras import backend, ops
+
+
+def is_one_shape(shapes):
+    """Whether shapes is the shape of one tensor, and not a sequence of shapes.
+
+    Example:
+        >>> is_one_shape((None, 3)), is_one_shape([(None, 3), (None, 3)])
+        (True, False)
+    """
+    return not any(isinstance(shape, (tuple, list)) for shape in shapes)
+
+
+def common_shape(shapes, counts, takes):
+    """The shape that all tensors of an input share; None where it is not known.
+
+    Args:
+        shapes: sequence of shapes, or the shape of a single tensor, which is refused.
+        counts: the numbers of tensors that are allowed.
+        takes: the beginning of the error message: who takes what.
+
+    Returns:
+        A tuple of integers and None.
+
+    Raises:
+        ValueError: if there are too few or too many tensors, or their shapes differ.
+
+    Example:
+        >>> common_shape([(None, 3), (5, 3)], counts=(2,), takes="Layer takes a pair")
+        (5, 3)
+    """
+    if is_one_shape(shapes) or len(shapes) not in counts:
+        raise ValueError(f"{takes}; got input of shape {shapes}.")
+    shapes = [tuple(shape) for shape in shapes]
+    known = [{size for size in sizes if size is not None} for sizes in zip(*shapes, strict=False)]
+    if len({len(shape) for shape in shapes}) > 1 or any(len(sizes) > 1 for sizes in known):
+        raise ValueError(f"{takes}, of equal shape; got {' and '.join(map(str, shapes))}.")
+    return tuple(sizes.pop() if sizes else None for sizes in known)
+
+
+def at_least_float32(x):
+    """X in float32, or as it is in float64.
+
+    Example:
+        >>> at_least_float32(ops.ones((2,), "float16")).dtype.name
+        'float32'
+    """
+    return ops.cast(x, wide_dtype(x))
+
+
+def wide_dtype(*tensors):
+    """The type to compute densities in: float64 if any of the tensors has it, else float32.
+
+    `keras.backend.result_type` knows float64 under TensorFlow alone.
+
+    Example:
+        >>> wide_dtype(ops.ones((2,), "float16"), ops.ones((2,), "float64"))
+        'float64'
+    """
+    dtypes = {backend.standardize_dtype(x.dtype) for x in tensors}
+    return "float64" if "float64" in dtypes else "float32"

@@ -1,0 +1,47 @@
+"""What all closed-form KL layers have in common: one value per example, in float32 or wider."""
+
+import keras
+from keras import ops
+
+from vae_keras.layers.inputs import at_least_float32, common_shape, is_one_shape, wide_dtype
+
+
+class KLLayer(keras.layers.Layer):
+    """Sums `terms` over every axis but the first; a subclass computes the terms.
+
+    `tensors` names what the layer takes, for its error messages, and `counts` how many tensors it
+    may be given; one alone need not stand in a tuple.
+
+    Output: one value per example, (batch,), nats, float32 or wider whatever the policy.
+
+    Raises:
+        ValueError: if the input is not such tensors of equal shape.
+
+    Example:
+        >>> class Deterministic(KLLayer):
+        ...     tensors, counts = "z", (1,)
+        ...     def terms(self, z):
+        ...         return 0.5 * ops.square(z)
+        >>> float(Deterministic()(ops.ones((1, 4)))[0])
+        2.0
+    """
+
+    tensors, counts = "", ()
+
+    def build(self, input_shape):
+        self.compute_output_shape(input_shape)
+
+    def call(self, inputs):
+        inputs = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+        terms = self.terms(*(at_least_float32(x) for x in inputs))
+        return ops.sum(terms, axis=tuple(range(1, len(terms.shape))))
+
+    def compute_output_shape(self, input_shape):
+        shapes = (input_shape,) if is_one_shape(input_shape) else input_shape
+        takes = f"{type(self).__name__} takes {self.tensors}"
+        return common_shape(shapes, self.counts, takes)[:1]
+
+    def compute_output_spec(self, inputs):
+        tensors = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+        shape = self.compute_output_shape([x.shape for x in tensors])
+        return keras.KerasTensor(shape, wide_dtype(*tensors))

@@ -1,0 +1,57 @@
+"""What all layers that draw have in common: the seed, its sequence in saved weights, XLA."""
+
+import keras
+from keras import ops
+
+_STATE = "random_state"
+
+
+class RandomLayer(keras.layers.Layer):
+    """A layer with a sequence of random numbers of its own, `seed_generator`.
+
+    The same seed gives the same sequence. Saved weights hold the state of the sequence, so that a
+    restored model goes on where it stopped.
+
+    Args:
+        seed: integer, or None for a sequence that differs every time.
+
+    Example:
+        >>> class Noise(RandomLayer):
+        ...     def call(self, x):
+        ...         return x + keras.random.normal(ops.shape(x), seed=self.seed_generator)
+        >>> first, second = (Noise(seed=0)(ops.zeros((3,))) for _ in range(2))
+        >>> bool(ops.all(first == second))
+        True
+    """
+
+    def __init__(self, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.supports_jit = xla_draws_fast()
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store[_STATE] = ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store):
+        self.seed_generator.state.assign(store[_STATE])
+        own = set(store.keys()) - {_STATE}
+        super().load_own_variables({key: store[key] for key in own})
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed}
+
+
+def xla_draws_fast():
+    """Whether a layer that draws should be compiled by XLA: not by TensorFlow on a CPU.
+
+    There XLA's random numbers take about ten times as long as TensorFlow's own. Set a drawing
+    layer's `supports_jit` to this.
+
+    Example:
+        >>> layer = keras.layers.Lambda(lambda x: x + keras.random.normal((2,)))
+        >>> layer.supports_jit = xla_draws_fast()
+    """
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    return not on_tensorflow or bool(keras.distribution.list_devices("gpu"))

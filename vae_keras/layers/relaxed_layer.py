@@ -1,0 +1,55 @@
+"""What the relaxed sampling layers have in common: a temperature that can be annealed."""
+
+import keras
+from keras import ops
+
+from vae_keras.layers.random_layer import RandomLayer
+
+_SMALLEST = 1e-37  # ln of it is finite in float32
+
+
+class RelaxedLayer(RandomLayer):
+    """A layer that draws relaxed discrete variables at the temperature of its scalar weight.
+
+    Args:
+        temperature: initial value of the weight `temperature`, above 0.
+        seed: integer; the same seed gives the same sequence of draws.
+
+    Raises:
+        ValueError: if temperature is not above 0.
+
+    Example:
+        >>> print(float(RelaxedLayer(temperature=0.25).temperature))
+        0.25
+    """
+
+    def __init__(self, temperature=0.5, seed=None, **kwargs):
+        super().__init__(seed, **kwargs)
+        if not temperature > 0:
+            raise ValueError(
+                f"temperature must be above 0; got {temperature}. A sample at 0 has no gradient; "
+                "for the mean call the layer with deterministic=True."
+            )
+        self._initial_temperature = temperature
+        self.temperature = self.add_weight(
+            name="temperature",
+            initializer=keras.initializers.Constant(temperature),
+            trainable=False,
+            autocast=False,
+        )
+
+    def uniform(self, like):
+        """Uniform random numbers on (0, 1), in the shape and type of a tensor.
+
+        Example:
+            >>> tuple(RelaxedLayer().uniform(ops.zeros((2, 3))).shape)
+            (2, 3)
+        """
+        shape, generator = ops.shape(like), self.seed_generator
+        return keras.random.uniform(shape, minval=_SMALLEST, dtype=like.dtype, seed=generator)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "temperature": self._initial_temperature}
