@@ -9,6 +9,25 @@ from keras import ops
 LOG_2_PI = math.log(2 * math.pi)
 
 
+def repeated(x, num_samples):
+    """All examples num_samples times, one set after another.
+
+    Args:
+        x: tensor, (batch, ..).
+        num_samples: integer, or scalar tensor in a graph.
+
+    Returns:
+        (num_samples * batch, ..).
+
+    Example:
+        >>> print(ops.convert_to_numpy(repeated(ops.arange(2), 3)))
+        [0 1 0 1 0 1]
+    """
+    shape = ops.shape(x)
+    copies = ops.broadcast_to(x[None], (num_samples, *shape))
+    return ops.reshape(copies, (-1, *shape[1:]))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class PosteriorDraws:
     """A batch's draws z ~ q(z|x) = N(mean, diag(exp(log_var))), with prior N(0, I).

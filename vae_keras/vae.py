@@ -1,6 +1,7 @@
 """The variational autoencoder as a Keras model: any encoder, decoder, objective and backend."""
 
 import math
+from functools import partial
 
 import keras
 from keras import ops, tree
@@ -8,12 +9,14 @@ from keras import ops, tree
 from rbm_tf.checkpoints import WholeFiles
 from vae_keras.batches import ResumableFit
 from vae_keras.checks import check_networks, check_num_samples, checked_array
-from vae_keras.draws import PosteriorDraws
+from vae_keras.compiled import compiled
+from vae_keras.draws import PosteriorDraws, repeated
 from vae_keras.layers import GaussianKL, GaussianSampling
 from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
 from vae_keras.objectives import ELBO, MeanOverBatch
 
-_BLOCK = 2**23  # pixels decoded at once by log_weights
+_DRAWN = 2**23  # pixels whose z are drawn at once by log_weights
+_DECODED = 1000  # examples decoded at once: what fits a processor's cache is fast
 _PARTS = ("encoder", "decoder", "likelihood", "objective")
 
 
@@ -83,6 +86,11 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
         zeros, self.latent_dim = check_networks(encoder, decoder, self._decoder_input)
         self._data_shape = tree.flatten(zeros)[0].shape[1:]
         self(zeros)  # builds the model
+        x = tree.map_structure(lambda a: keras.KerasTensor((None, *a.shape[1:])), zeros)
+        pair = [keras.KerasTensor((None, self.latent_dim)) for _ in range(2)]
+        z = keras.KerasTensor((None, None, self.latent_dim))
+        self._log_weights_of = compiled(self._log_weights_in_block, *pair, z, x)
+        self._log_likelihood_of = compiled(self._log_likelihood, z, x)
         self.compile(optimizer="adam")
         self.optimizer.build(self.trainable_variables)  # so that an untrained model saves whole
 
@@ -118,9 +126,9 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
 
     def _log_likelihood(self, z, x, training=False):
         """ln p(x|z) for z (num_samples, batch, latent_dim), (num_samples, batch)."""
-        num_samples = z.shape[0]
-        if num_samples > 1:
-            x = tree.map_structure(lambda a: ops.concatenate([a] * num_samples), x)
+        num_samples = ops.shape(z)[0]
+        if z.shape[0] != 1:
+            x = tree.map_structure(lambda a: repeated(a, num_samples), x)
         z = ops.reshape(z, (-1, self.latent_dim))
         parameters = self.decoder(self._decoder_input(z, x), training=training)
         return -ops.reshape(self.likelihood.call(self._data_part(x), parameters), (num_samples, -1))
@@ -184,8 +192,8 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
             >>> tuple(vae.log_weights(ops.zeros((3, 64)), num_samples=10, seed=0).shape)
             (10, 3)
         """
-        draws = self._blocks_of_draws(x, num_samples, seed)
-        return ops.concatenate([block.log_weights for block in draws])
+        blocks = self._blocks_of_draws(x, num_samples, seed)
+        return ops.concatenate([self._log_weights_of(*block) for block in blocks])
 
     def elbo(self, x, num_samples=1, seed=None):
         """<ln p(x|z)>_q - KL(q(z|x) || p(z)) of each example, the KL in closed form (B14).
@@ -206,13 +214,12 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
             >>> tuple(vae.elbo(ops.zeros((3, 64)), num_samples=10, seed=0).shape)
             (3,)
         """
-        parts = []
-        for block in self._blocks_of_draws(x, num_samples, seed):
-            parts.append(block.log_likelihood)
-        return ops.mean(ops.concatenate(parts), axis=0) - block.kl
+        blocks = list(self._blocks_of_draws(x, num_samples, seed))
+        log_likelihood = ops.concatenate([self._log_likelihood_of(z, x) for *_, z, x in blocks])
+        return ops.mean(log_likelihood, axis=0) - GaussianKL()(blocks[0][:2])
 
     def _blocks_of_draws(self, x, num_samples, seed):
-        """Yield `PosteriorDraws` of all samples, as many at a time as memory is wanted for."""
+        """Yield mean, log_var, z of as many samples as are decoded at once, and x as a tensor."""
         check_num_samples(num_samples)
         if not self.temperature:
             raise ValueError("A deterministic autoencoder, of temperature 0, has no log-weights.")
@@ -220,15 +227,17 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
         mean, log_var = (ops.cast(a, "float32") for a in self.encoder(x))
         log_var = log_var + math.log(self.temperature)
         generator = keras.random.SeedGenerator(seed)
-        block = max(1, _BLOCK // max(1, math.prod(self._data_part(x).shape)))
-
-        def log_likelihood_at(z):
-            return self._log_likelihood(z, x)
-
-        for start in range(0, num_samples, block):
-            shape = (min(block, num_samples - start), *mean.shape)
+        drawn = max(1, _DRAWN // max(1, math.prod(self._data_part(x).shape)))
+        decoded = max(1, _DECODED // mean.shape[0])
+        for start in range(0, num_samples, drawn):
+            shape = (min(drawn, num_samples - start), *mean.shape)
             z = mean + ops.exp(0.5 * log_var) * keras.random.normal(shape, seed=generator)
-            yield PosteriorDraws(mean, log_var, z, log_likelihood_at, GaussianKL())
+            for first in range(0, shape[0], decoded):
+                yield mean, log_var, z[first : first + decoded], x
+
+    def _log_weights_in_block(self, mean, log_var, z, x):
+        at = partial(self._log_likelihood, x=x)
+        return PosteriorDraws(mean, log_var, z, at, GaussianKL()).log_weights
 
     def _checked(self, x):
         values = checked_array(x, self._data_shape, "x")
