@@ -4,7 +4,7 @@
 BIN := .venv/bin
 EXTRAS := dev,notebooks
 
-.PHONY: demo test lab lint notebooks bench clean
+.PHONY: demo test lab lint notebooks clean
 
 demo: .venv/.installed
 	$(BIN)/python -m rbm_tf demo
