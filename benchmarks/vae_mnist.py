@@ -23,11 +23,11 @@ quiet_start()
 import keras
 import numpy as np
 import tensorflow as tf
-from vae_keras.objectives import IWAE
 
 from rbm_tf.datasets import binarize, load_mnist
 from vae_keras import evidence
 from vae_keras.networks import dense_decoder, dense_encoder
+from vae_keras.objectives import IWAE
 from vae_keras.vae import VAE
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -130,7 +130,8 @@ def main():
     vae.compile(keras.optimizers.Adam(RATE), steps_per_execution=600)
     clock = Clock(minutes, binarize(grey[:1000], "bernoulli", seed=1))
     cpu = time.process_time()
-    vae.fit(batches(grey, options.seed), epochs=100_000, verbose=0, callbacks=[clock])
+    data = batches(grey, options.seed)
+    vae.fit(data, epochs=100_000, shuffle=False, verbose=0, callbacks=[clock])
     cpu = time.process_time() - cpu
     RESULTS.mkdir(exist_ok=True)
     start = time.perf_counter()
