@@ -28,6 +28,7 @@ KERAS_ONLY = {
     "batches",
     "checks",
     "conditional_vae",
+    "cumulant_objectives",
     "draws",
     "lambda_vae",
     "layers",

@@ -1,0 +1,162 @@
+"""Estimates of ln p(x) at equal budgets of log-weights, for four trained VAEs and an exact one.
+
+    .venv/bin/python benchmarks/evidence.py [--dataset digits] [--seed 1]
+
+The reference of the trained models is IWAE with 10,000 other log-weights, the exact model's is
+ln p(x). Pixels are binarised once. Results go to benchmarks/results/evidence_<dataset>.json.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import sys
+import time
+
+from rbm_tf.command_line import table
+from rbm_tf.quiet import quiet_start
+
+quiet_start()
+
+import keras
+import numpy as np
+
+from rbm_tf.datasets import LOADERS
+from rbm_tf.diagnostics import pareto_k
+from vae_keras import evidence, networks
+from vae_keras.group_size import grouped_estimate
+from vae_keras.objectives import IWAE
+from vae_keras.sumo import sumo, sumo_lengths
+from vae_keras.vae import VAE
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+BUDGETS = (10, 20, 50, 100, 500)
+ROUNDS, REFERENCE, BLOCK = 10, 10_000, 50
+SETTINGS = {  # images for evaluation, epochs of the dense and the convolutional models, batch
+    "digits": (200, 150, 60, 50),
+    "mnist": (100, 6, 1, 100),
+}
+
+
+def models(shape):
+    """Name, encoder, decoder and objective of each trained model."""
+
+    def dense(latent_dim):
+        make = networks.dense_encoder, networks.dense_decoder
+        return [network(shape, latent_dim, (200, 200), "tanh") for network in make]
+
+    yield "dense, 2-D", *dense(2), None
+    yield "dense, 50-D", *dense(50), None
+    yield "dense, 50-D, IWAE-5", *dense(50), IWAE(5)
+    conv = networks.conv_encoder(shape, 10, (16, 32)), networks.conv_decoder(shape, 10, (32, 16))
+    yield "convolutional, 10-D", *conv, None
+
+
+def bank(vae, x, num_samples, seed):
+    """Log-weights of all images, (num_samples, num)."""
+    parts = [
+        np.asarray(vae.log_weights(x[start : start + BLOCK], num_samples, seed + start))
+        for start in range(0, len(x), BLOCK)
+    ]
+    return np.concatenate(parts, 1)
+
+
+def exact_case(num, seed):
+    """ln w = (a/2)(z^2 - 1) + 0.8 z': a q too broad and off the mean; ln <w> is known, here 0."""
+    a, z = -1.5, np.random.default_rng(seed).normal(size=(2, ROUNDS * BUDGETS[-1], num))
+    log_weights = a / 2 * z[0] ** 2 + 0.8 * z[1]
+    return log_weights + 0.5 * np.log1p(-a) - 0.32, np.zeros(num)
+
+
+def averaged_sumo(log_weights, seed):
+    """The mean of independent SUMO estimates that together use the budget or less."""
+    estimates, start = [], 0
+    for length in sumo_lengths(len(log_weights), seed):
+        if start + length + 1 > len(log_weights):
+            break
+        part = log_weights[start : start + length + 1]
+        estimates.append(sumo(part, np.full(log_weights.shape[1], length)))
+        start += length + 1
+    return np.mean(estimates, 0) if estimates else np.asarray(evidence.elbo(log_weights))
+
+
+ESTIMATORS = {
+    "ELBO": lambda w, seed: evidence.elbo(w),
+    "IWAE": lambda w, seed: evidence.iwae(w),
+    "jackknife 1": lambda w, seed: evidence.jackknife(w),
+    "jackknife 2": lambda w, seed: evidence.jackknife(w, 2),
+    "cumulants 2": lambda w, seed: evidence.cumulant(w, 2),
+    "cumulants 3": lambda w, seed: evidence.cumulant(w, 3),
+    "grouped, chosen": lambda w, seed: grouped_estimate(w, seed).log_p,
+    "SUMO": averaged_sumo,
+}
+
+
+def compare(name, log_weights, reference):
+    """One row for each estimator and budget, averaged over rounds of fresh log-weights."""
+    rows = []
+    for budget in BUDGETS:
+        rounds = log_weights[: ROUNDS * budget].reshape(ROUNDS, budget, -1)
+        for estimator, estimate in ESTIMATORS.items():
+            start = time.perf_counter()
+            values = [estimate(w, seed) for seed, w in enumerate(rounds)]
+            seconds = (time.perf_counter() - start) / ROUNDS
+            errors = np.asarray(values, float) - reference  # (ROUNDS, num)
+            of_image = errors.mean(0)
+            row = {"model": name, "budget": budget, "estimate": estimator}
+            row["bias"] = float(errors.mean())
+            row["s.e."] = float(of_image.std(ddof=1) / np.sqrt(len(of_image)))
+            row["RMSE"] = float(np.sqrt(np.mean(errors**2)))
+            rows.append(row | {"seconds": seconds})
+    return rows
+
+
+def run(dataset, seed):
+    num, epochs, conv_epochs, batch = SETTINGS[dataset]
+    (x_train, _), (x_test, _) = LOADERS[dataset]("bernoulli", seed=seed)
+    keras.utils.set_random_seed(seed)
+    x_test, rows, trained = x_test[-num:], compare("exact", *exact_case(num, seed)), []
+    for name, encoder, decoder, objective in models(x_train.shape[1:]):
+        vae = VAE(encoder, decoder, objective=objective, seed=seed)
+        vae.compile(keras.optimizers.Adam(1e-3), steps_per_execution=len(x_train) // batch)
+        total = conv_epochs if "conv" in name else epochs
+        vae.fit(x_train, batch_size=batch, epochs=total, verbose=0)
+        many = bank(vae, x_test, REFERENCE, 10_000 + seed)
+        start = time.perf_counter()
+        log_weights = bank(vae, x_test, ROUNDS * BUDGETS[-1], 20_000 + seed)
+        per_weight = (time.perf_counter() - start) / len(log_weights)
+        k = pareto_k(many)
+        trained.append({"model": name, "epochs": total, "k-hat above 0.7": float(np.mean(k > 0.7))})
+        trained[-1] |= {"seconds to draw 100 weights of all images": 100 * per_weight}
+        rows += compare(name, log_weights, np.asarray(evidence.iwae(many)))
+        print(trained[-1], flush=True)
+    return rows, trained
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", choices=SETTINGS, default="digits")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    start = time.perf_counter()
+    rows, trained = run(options.dataset, options.seed)
+    result = {
+        "command": f"benchmarks/evidence.py {' '.join(sys.argv[1:])}".strip(),
+        "date": datetime.date.today().isoformat(),
+        "cores": os.cpu_count(),
+        "seed": options.seed,
+        "seconds": time.perf_counter() - start,
+        "reference": f"IWAE with {REFERENCE} other log-weights; exact for the model 'exact'",
+        "models": trained,
+        "rows": rows,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"evidence_{options.dataset}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    formats = {"model": "", "budget": "d", "estimate": "", "bias": "+.3f", "s.e.": ".3f"}
+    print(table(rows, formats | {"RMSE": ".3f", "seconds": ".4f"}))
+
+
+if __name__ == "__main__":
+    main()
