@@ -1,6 +1,5 @@
 """The loss of an RBM, F_c(data) - F_eq, with the centred gradient."""
 
-import keras
 import tensorflow as tf
 
 from rbm_tf.gibbs import Parameters
@@ -113,15 +112,3 @@ def _against_moments(upstream, data, model, offsets, product_dtype):
 def _product(left, right, dtype):
     product = tf.matmul(tf.cast(left, dtype), tf.cast(right, dtype), transpose_a=True)
     return tf.cast(product, left.dtype)
-
-
-class MeanOverBatch(keras.losses.Loss):
-    """Averages per-example values, with Keras's own sample weights and replica scaling.
-
-    Example:
-        >>> float(MeanOverBatch(name="mean")([0.0], [1.0, 3.0]))
-        2.0
-    """
-
-    def call(self, y_true, y_pred):
-        return y_pred

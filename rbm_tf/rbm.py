@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from rbm_tf.batches import checked_data, shuffled_batches, split_for_validation
 from rbm_tf.checkpoints import WholeFiles
-from rbm_tf.free_energy_gap import MeanOverBatch, clamped_free_energy, free_energy_gap
+from rbm_tf.free_energy_gap import clamped_free_energy, free_energy_gap
 from rbm_tf.gibbs import Parameters, as_seed, gibbs_chain, product, sample_bernoulli
+from rbm_tf.mean_over_batch import MeanOverBatch
 from rbm_tf.negative_phase import ModelStates, PersistentContrastiveDivergence
 
 if keras.backend.backend() != "tensorflow":

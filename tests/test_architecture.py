@@ -20,6 +20,7 @@ LEAVES = {
     "gibbs",
     "ising",
     "lambda_path",
+    "mean_over_batch",
     "plotting",
     "quiet",
     "streaming_cumulants",
@@ -71,7 +72,7 @@ def test_import_rules(path):
         if module in KERAS_ONLY:
             packages = {name.split(".")[0] for name in names} - sys.stdlib_module_names
             assert packages <= {"keras", "numpy", "rbm_tf", "vae_keras"}
-            assert shared <= {"checkpoints"}
+            assert shared <= {"checkpoints", "mean_over_batch"}
 
 
 def is_module(name):

@@ -206,15 +206,3 @@ class ThermodynamicObjective(Objective):
             "first_beta": self.first_beta,
             "rule": self.rule,
         }
-
-
-class MeanOverBatch(keras.losses.Loss):
-    """Averages values per example, with Keras's own sample weights and scaling over replicas.
-
-    Example:
-        >>> float(MeanOverBatch()(ops.zeros(2), ops.array([1.0, 3.0])))
-        2.0
-    """
-
-    def call(self, y_true, y_pred):
-        return y_pred

@@ -7,13 +7,14 @@ import keras
 from keras import ops, tree
 
 from rbm_tf.checkpoints import WholeFiles
+from rbm_tf.mean_over_batch import MeanOverBatch
 from vae_keras.batches import ResumableFit
 from vae_keras.checks import check_networks, check_num_samples, checked_array
 from vae_keras.compiled import compiled
 from vae_keras.draws import PosteriorDraws, repeated
 from vae_keras.layers import GaussianKL, GaussianSampling
 from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
-from vae_keras.objectives import ELBO, MeanOverBatch
+from vae_keras.objectives import ELBO
 
 _DRAWN = 2**23  # pixels whose z are drawn at once by log_weights
 _DECODED = 1000  # examples decoded at once: what fits a processor's cache is fast

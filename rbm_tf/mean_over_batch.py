@@ -1,0 +1,15 @@
+"""The Keras loss of models that compute one value per example by themselves."""
+
+import keras
+
+
+class MeanOverBatch(keras.losses.Loss):
+    """Averages values per example, with Keras's own sample weights and scaling over replicas.
+
+    Example:
+        >>> float(MeanOverBatch(name="mean")([0.0], [1.0, 3.0]))
+        2.0
+    """
+
+    def call(self, y_true, y_pred):
+        return y_pred
