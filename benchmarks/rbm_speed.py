@@ -7,9 +7,7 @@ rounds and ratios of medians. Peers that are not installed (`pip install -e .[be
 Results go to benchmarks/results/rbm_speed_<section>.json, and a figure of the scaling beside them.
 """
 
-import argparse
 import importlib.util
-import sys
 
 from rbm_tf.quiet import quiet_start
 
@@ -19,7 +17,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
-from rounds import RESULTS, measure, report
+from rounds import RESULTS, main, measure
 
 from rbm_tf.annealing import ais
 from rbm_tf.enumeration import log_z
@@ -262,17 +260,8 @@ def anneal(rbm, chains, steps):
     return run
 
 
+# Enumeration first: the peak of memory only grows.
 SECTIONS = {f.__name__: f for f in (enumeration, training, training_bfloat16, annealing, scaling)}
 
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--section", nargs="+", choices=SECTIONS, default=list(SECTIONS))
-    options = parser.parse_args()
-    for name in filter(options.section.__contains__, SECTIONS):  # memory's peak only grows
-        report("rbm_speed", name, SECTIONS[name], options.rounds)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main("rbm_speed", __doc__, SECTIONS)

@@ -1,5 +1,6 @@
 """What the speed benchmarks share: sides that run in turns, a table and a file of the medians."""
 
+import argparse
 import datetime
 import json
 import os
@@ -69,3 +70,13 @@ def report(benchmark, name, section, rounds):
     present = {key for row in rows for key in row}
     formats = {key: form for key, form in FORMATS.items() if key in present}
     print(f"\n{section.__doc__}\n{table(rows, formats)}", flush=True)
+
+
+def main(benchmark, description, sections):
+    """The command line of a benchmark: all of its sections, or those that are named."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--section", nargs="+", choices=sections, default=list(sections))
+    options = parser.parse_args()
+    for name in filter(options.section.__contains__, sections):  # in the benchmark's own order
+        report(benchmark, name, sections[name], options.rounds)

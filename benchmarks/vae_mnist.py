@@ -26,6 +26,7 @@ import tensorflow as tf
 
 from rbm_tf.datasets import binarize, load_mnist
 from vae_keras import evidence
+from vae_keras.evaluation import estimate_in_blocks
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.objectives import IWAE
 from vae_keras.vae import VAE
@@ -38,7 +39,6 @@ RUNS = {
     "iwae-50": (lambda: IWAE(num_samples=50), 120),
 }
 RATE, BATCH = 1e-3, 100
-BLOCK = 50  # images whose 5,000 log-weights are in memory at once
 
 
 def build(pixel_means, objective, seed):
@@ -97,16 +97,15 @@ ESTIMATORS = {
 
 def evaluate(vae, x, num_samples, seed):
     """Every estimate from the same 5,000 log-weights, and from the first 50 of them."""
-    values = {}
-    for index, start in enumerate(range(0, len(x), BLOCK)):
-        weights = vae.log_weights(x[start : start + BLOCK], num_samples, seed + index)
-        for samples in (50, num_samples):
-            for name, estimate in ESTIMATORS.items():
-                part = np.asarray(estimate(weights[:samples]))
-                values.setdefault((name, samples), []).append(part)
+    estimators = {
+        (name, samples): lambda weights, estimate=estimate, samples=samples: estimate(
+            weights[:samples]
+        )
+        for samples in (50, num_samples)
+        for name, estimate in ESTIMATORS.items()
+    }
     rows = []
-    for (name, samples), parts in values.items():
-        each = np.concatenate(parts).astype(float)
+    for (name, samples), each in estimate_in_blocks(vae, x, estimators, num_samples, seed).items():
         error = float(each.std(ddof=1) / np.sqrt(len(each)))
         rows.append(
             {"estimate": name, "samples": samples, "test": float(each.mean()), "s.e.": error}

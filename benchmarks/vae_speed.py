@@ -7,9 +7,7 @@ rounds and ratios of medians. Peers that are not installed (`pip install -e .[be
 Results go to benchmarks/results/vae_speed_<section>.json.
 """
 
-import argparse
 import importlib.util
-import sys
 from itertools import pairwise
 
 from rbm_tf.quiet import quiet_start
@@ -19,7 +17,7 @@ quiet_start()
 import keras
 import numpy as np
 import tensorflow as tf
-from rounds import measure, report
+from rounds import main, measure
 
 from vae_keras.lambda_vae import build_lambda_vae
 from vae_keras.networks import dense_decoder, dense_encoder
@@ -269,15 +267,5 @@ def pythae(network, x, batch):
 
 SECTIONS = {f.__name__: f for f in (post_100, post_1000, burda_100, burda_1000, log_weights)}
 
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--section", nargs="+", choices=SECTIONS, default=list(SECTIONS))
-    options = parser.parse_args()
-    for name in options.section:
-        report("vae_speed", name, SECTIONS[name], options.rounds)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main("vae_speed", __doc__, SECTIONS)

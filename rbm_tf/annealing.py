@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.betas import checked_betas
 from rbm_tf.gibbs import as_seed
 from rbm_tf.reweighting import estimate_log_z
-from rbm_tf.tempered_path import checked_betas, pair_path, tempered_path
+from rbm_tf.tempered_path import pair_path, tempered_path
 
 
 def ais(rbm, num_chains=100, betas=None, seed=None, base="data"):

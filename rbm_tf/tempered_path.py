@@ -173,25 +173,3 @@ def tempered_path(rbm, base="data"):
     base_bias = tf.constant(np.log(mean) - np.log1p(-mean), rbm.variable_dtype)
     base_log_z = rbm.num_hidden * np.log(2) - np.log1p(-mean).sum()
     return TemperedPath(rbm.parameters, base_bias, tf.constant(base_log_z, tf.float64))
-
-
-def checked_betas(betas, dtype):
-    """The inverse temperatures as a tensor; None stands for 1,001 equal steps.
-
-    Args:
-        betas: increasing from 0 to 1, (num_betas,), or None.
-        dtype: of the result.
-
-    Raises:
-        ValueError: if they do not increase from 0 to 1.
-
-    Example:
-        >>> checked_betas([0, 0.5, 1], "float32").numpy()
-        array([0. , 0.5, 1. ], dtype=float32)
-    """
-    betas = np.linspace(0, 1, 1001) if betas is None else np.asarray(betas, float)
-    if betas.ndim != 1 or len(betas) < 2 or betas[0] != 0 or betas[-1] != 1:
-        raise ValueError("betas must be a list that starts at 0 and ends at 1.")
-    if not np.all(np.diff(betas) > 0):
-        raise ValueError("betas must increase at every step, from 0 to 1.")
-    return tf.constant(betas, dtype)

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.betas import checked_betas
 from rbm_tf.gibbs import as_seed
-from rbm_tf.tempered_path import checked_betas, tempered_path
+from rbm_tf.tempered_path import tempered_path
 
 _NUM_BETAS = 20
 

@@ -10,6 +10,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 FOLDERS = ("rbm_tf", "vae_keras", "vae_keras/layers")
 MODULES = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.py"))]
 LEAVES = {
+    "betas",
     "checkpoints",
     "cumulant_errors",
     "cumulants",

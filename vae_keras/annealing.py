@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.betas import checked_betas
 from rbm_tf.gibbs import as_seed
 from vae_keras.evidence import iwae
 from vae_keras.latent_path import Schedule, anneal, latent_path
@@ -62,7 +63,7 @@ def ais_weights(vae, x, num_chains=50, betas=None, base="prior", seed=None):
     """
     if num_chains < 1:
         raise ValueError(f"num_chains must be 1 or more; got {num_chains}.")
-    return _in_blocks(vae, x, num_chains, _checked_betas(betas), (base, None), seed)
+    return _in_blocks(vae, x, num_chains, checked_betas(betas, "float32"), (base, None), seed)
 
 
 def reverse_ais_weights(vae, x, z, betas=None, base="prior", seed=None):
@@ -103,7 +104,7 @@ def reverse_ais_weights(vae, x, z, betas=None, base="prior", seed=None):
             f"z must have shape ({len(x)}, {vae.latent_dim}), one for each x, or have chains in "
             f"front of it; got {tuple(z.shape)}."
         )
-    return _in_blocks(vae, x, z.shape[0], _checked_betas(betas), (base, z), seed)
+    return _in_blocks(vae, x, z.shape[0], checked_betas(betas, "float32"), (base, z), seed)
 
 
 class Bracket(NamedTuple):
@@ -182,10 +183,3 @@ def _pilot(vae, path, betas, seeds):
     adaptive = Schedule(betas, ones, tf.constant(_GAIN))
     steps = anneal(vae, path, adaptive, path.draw(_PILOT_CHAINS, seeds[0]), seeds[1])[1]
     return Schedule(betas, steps, tf.constant(0.0))
-
-
-def _checked_betas(betas):
-    betas = np.linspace(0, 1, 1001) if betas is None else np.asarray(betas, float)
-    if betas.ndim != 1 or list(betas[[0, -1]]) != [0, 1] or not np.all(np.diff(betas) > 0):
-        raise ValueError("betas must be a list that increases at every step, from 0 to 1.")
-    return tf.constant(betas, tf.float32)

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from rbm_tf.betas import increasing
 from rbm_tf.cumulants import log_expectation, sample_cumulants
 
 
@@ -162,6 +163,27 @@ def grouped_cumulant(log_weights, group_size, order=2):
         >>> grouped_cumulant(tf.math.log([[1.0], [3.0], [2.0], [2.0]]), group_size=2).numpy()
         array([0.6931472], dtype=float32)
     """
+    return cumulant(log_means_of_groups(log_weights, group_size), order)
+
+
+def log_means_of_groups(log_weights, group_size):
+    """L_K, the log-mean-exp of every K weights in a row.
+
+    Args:
+        log_weights: (num_samples, ..), num_samples a multiple of group_size.
+        group_size: K, weights in a group.
+
+    Returns:
+        (num_samples / K, ..), nats.
+
+    Raises:
+        ValueError: if the samples do not divide into groups.
+
+    Example:
+        >>> log_means_of_groups(tf.math.log([[1.0], [3.0], [2.0], [2.0]]), group_size=2).numpy()
+        array([[0.6931472],
+               [0.6931472]], dtype=float32)
+    """
     log_weights = _checked(log_weights)
     num_samples = log_weights.shape[0]
     if group_size < 1 or num_samples % group_size:
@@ -170,7 +192,7 @@ def grouped_cumulant(log_weights, group_size, order=2):
             "that divides the number of samples, or drop the samples that are left over."
         )
     groups = tf.reshape(log_weights, (-1, group_size, *log_weights.shape[1:]))
-    return cumulant(tfp.math.reduce_logmeanexp(groups, 1), order)
+    return tfp.math.reduce_logmeanexp(groups, 1)
 
 
 def thermodynamic_sum(log_weights, betas, rule="trapezoid"):
@@ -200,9 +222,7 @@ def thermodynamic_sum(log_weights, betas, rule="trapezoid"):
         >>> thermodynamic_sum(log_weights, np.linspace(0, 1, 11)).numpy().round(3)  # ln 2 = 0.693
         array([0.693], dtype=float32)
     """
-    betas = np.asarray(betas, float)
-    if betas.ndim != 1 or list(betas[[0, -1]]) != [0, 1] or not np.all(np.diff(betas) > 0):
-        raise ValueError("betas must be a list that increases at every step, from 0 to 1.")
+    betas = increasing(betas)
     steps = np.diff(betas)
     shares = {"left": np.append(steps, 0), "right": np.append(0, steps)}
     shares["trapezoid"] = (shares["left"] + shares["right"]) / 2

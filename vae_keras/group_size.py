@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from rbm_tf.cumulants import sample_cumulants
+from vae_keras.evidence import log_means_of_groups
 
 NUM_GROUPS = 10  # of the largest groups that are considered
 
@@ -45,19 +45,13 @@ def regrouped_cumulants(log_weights, group_size, max_order=3, num_regroupings=10
     """
     log_weights = tf.convert_to_tensor(log_weights)
     num_samples = log_weights.shape[0]
-    if group_size < 1 or num_samples % group_size:
-        raise ValueError(
-            f"{num_samples} samples do not divide into groups of {group_size}: choose a group_size "
-            "that divides the number of samples, or drop the samples that are left over."
-        )
     if num_regroupings < 1:
         raise ValueError(f"num_regroupings must be 1 or more; got {num_regroupings}.")
     rng, order = np.random.default_rng(seed), np.arange(num_samples)
     count = num_regroupings if 1 < group_size < num_samples else 1  # else all are alike
     orders = np.stack([order] + [rng.permutation(num_samples) for _ in range(count - 1)], -1)
-    shape = (-1, group_size, count, *log_weights.shape[1:])
-    groups = tf.reshape(tf.gather(log_weights, orders), shape)
-    kappa = sample_cumulants(tfp.math.reduce_logmeanexp(groups, 1), max_order)
+    log_means = log_means_of_groups(tf.gather(log_weights, orders), group_size)
+    kappa = sample_cumulants(log_means, max_order)
     return tf.reduce_mean(kappa, 1)
 
 

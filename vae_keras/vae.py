@@ -215,9 +215,10 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
             >>> tuple(vae.elbo(ops.zeros((3, 64)), num_samples=10, seed=0).shape)
             (3,)
         """
-        blocks = list(self._blocks_of_draws(x, num_samples, seed))
-        log_likelihood = ops.concatenate([self._log_likelihood_of(z, x) for *_, z, x in blocks])
-        return ops.mean(log_likelihood, axis=0) - GaussianKL()(blocks[0][:2])
+        parts = []
+        for block in self._blocks_of_draws(x, num_samples, seed):
+            parts.append(self._log_likelihood_of(*block[2:]))
+        return ops.mean(ops.concatenate(parts), axis=0) - GaussianKL()(block[:2])
 
     def _blocks_of_draws(self, x, num_samples, seed):
         """Yield mean, log_var, z of as many samples as are decoded at once, and x as a tensor."""
@@ -238,7 +239,7 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
 
     def _log_weights_in_block(self, mean, log_var, z, x):
         at = partial(self._log_likelihood, x=x)
-        return PosteriorDraws(mean, log_var, z, at, GaussianKL()).log_weights
+        return PosteriorDraws(mean, log_var, z, at, self.kl).log_weights
 
     def _checked(self, x):
         values = checked_array(x, self._data_shape, "x")
