@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf import annealing, enumeration
-from rbm_tf.batches import in_unit_interval
+from rbm_tf.arrays import in_unit_interval
 from rbm_tf.gibbs import as_seed
 from rbm_tf.pseudo_likelihood import (
     binary,

@@ -1,4 +1,4 @@
-"""Start TensorFlow without its start-up messages."""
+"""Start TensorFlow without its start-up messages, and with an allocator that keeps its memory."""
 
 import contextlib
 import os
@@ -26,11 +26,15 @@ def quiet_start():
     Call it before the first `import keras`; later imports find the modules loaded. Warnings of
     TensorFlow's own Python code about the libraries it uses are hidden, all others stay.
 
+    It also lets TensorFlow keep freed memory for the next step. By default it returns every large
+    tensor to the system and asks for it again, which cost a third of the time of training.
+
     Example:
         >>> from rbm_tf.quiet import quiet_start
         >>> quiet_start()
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
     warnings.filterwarnings("ignore", module="tensorflow|tf_keras|tensorflow_probability")
     warnings.filterwarnings("ignore", message="distutils Version classes are deprecated")
     with _muted_stderr():

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.batches import checked_data, shuffled_batches, split_for_validation
+from rbm_tf.arrays import checked_data, split_off_validation
+from rbm_tf.batches import shuffled_batches
 from rbm_tf.checkpoints import WholeFiles
 from rbm_tf.free_energy_gap import clamped_free_energy, free_energy_gap
 from rbm_tf.gibbs import Parameters, as_seed, gibbs_chain, product, sample_bernoulli
@@ -253,13 +254,16 @@ class BernoulliRBM(WholeFiles, keras.Model):
             self._adapt_once(x.take(kwargs.get("steps_per_epoch") or -1))
             return super().fit(x, y, callbacks=callbacks, **kwargs)
         x = checked_data(x, self.num_visible).astype(self.variable_dtype, copy=False)
-        x, kwargs = split_for_validation(x, kwargs)
+        x, kwargs = split_off_validation(x, kwargs)
         self._adapt_once(x)
         if kwargs.pop("shuffle", True) and not kwargs.get("steps_per_epoch"):
             weight = kwargs.pop("sample_weight", None)
-            x = shuffled_batches(x, weight, batch_size, self.negative_phase.seed, self._epoch.value)
+            x = shuffled_batches(x, weight, batch_size, self._order_key)
             return super().fit(x, shuffle=False, callbacks=callbacks, **kwargs)
         return super().fit(x, y, batch_size, shuffle=False, callbacks=callbacks, **kwargs)
+
+    def _order_key(self):
+        return tf.stack([tf.constant(self.negative_phase.seed), self._epoch.value])
 
     def _adapt_once(self, data):
         if not self._adapted.numpy():

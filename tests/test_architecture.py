@@ -10,6 +10,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 FOLDERS = ("rbm_tf", "vae_keras", "vae_keras/layers")
 MODULES = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.py"))]
 LEAVES = {
+    "arrays",
+    "batches",
     "betas",
     "checkpoints",
     "cumulant_errors",
@@ -73,7 +75,7 @@ def test_import_rules(path):
         if module in KERAS_ONLY:
             packages = {name.split(".")[0] for name in names} - sys.stdlib_module_names
             assert packages <= {"keras", "numpy", "rbm_tf", "vae_keras"}
-            assert shared <= {"checkpoints", "mean_over_batch"}
+            assert shared <= {"arrays", "batches", "checkpoints", "mean_over_batch"}
 
 
 def is_module(name):

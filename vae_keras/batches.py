@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from rbm_tf.arrays import checked_length, split_off_validation
+
 
 class ResumableFit:
     """`fit` and `evaluate` of a Keras model that checks arrays and shuffles them by its own state.
@@ -38,7 +40,19 @@ class ResumableFit:
             return super().fit(x, None, batch_size, shuffle=shuffle, **kwargs)
         x, kwargs = split_off_validation(x, kwargs)
         weight = kwargs.pop("sample_weight", None)
-        batches = ShuffledBatches(x, weight, batch_size or 32, self._order_key)
+        arguments = x, weight, batch_size or 32
+        if keras.backend.backend() != "tensorflow":
+            return super().fit(
+                ShuffledBatches(*arguments, self._order_key), shuffle=False, **kwargs
+            )
+        from rbm_tf.batches import shuffled_batches  # the data stay in the graph, without Python
+
+        key = keras.Variable([0, 0], dtype="int32", trainable=False)
+        renewal = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: key.assign(self._order_key())
+        )  # the first step of an epoch already moves on what the key is made of
+        kwargs["callbacks"] = [renewal, *(kwargs.get("callbacks") or [])]
+        batches = shuffled_batches(*arguments, lambda: key.value)
         return super().fit(batches, shuffle=False, **kwargs)
 
     def evaluate(self, x=None, y=None, **kwargs):
@@ -50,8 +64,10 @@ class ResumableFit:
         return tree.map_structure(ops.convert_to_numpy, checked)
 
     def _order_key(self):
-        state = ops.convert_to_numpy(self.sampling.seed_generator.state)
-        return [*state.tolist(), int(ops.convert_to_numpy(self.optimizer.iterations))]
+        """Two integers: without noise the count of steps alone moves on."""
+        state = ops.convert_to_tensor(self.sampling.seed_generator.state)
+        steps = ops.cast(self.optimizer.iterations, state.dtype)
+        return state + ops.stack([ops.zeros_like(steps), steps])
 
 
 class ShuffledBatches(keras.utils.PyDataset):
@@ -64,7 +80,7 @@ class ShuffledBatches(keras.utils.PyDataset):
         x: array (num, ..) or a tuple of such arrays.
         sample_weight: (num,) or None.
         batch_size: the last batch may be smaller.
-        key: function that returns integers of 0 or more; called at the beginning of every epoch.
+        key: function that returns integers of 0 or more; called as every epoch begins.
 
     Raises:
         ValueError: if batch_size is below 1, there are no data, or the arrays differ in length.
@@ -77,20 +93,14 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     def __init__(self, x, sample_weight, batch_size, key):
         super().__init__()
-        arrays = [*tree.flatten(x), *([] if sample_weight is None else [sample_weight])]
-        lengths = [len(array) for array in arrays]
-        if batch_size < 1 or min(lengths) < 1 or len(set(lengths)) > 1:
-            raise ValueError(
-                "Training takes batches of 1 or more from arrays of one length, without missing "
-                f"weights; got batch_size={batch_size} and arrays of lengths {lengths}."
-            )
         weight = None if sample_weight is None else np.asarray(sample_weight)
         self.data = (x,) if weight is None else (x, weight, weight)  # y is not used, nor None
-        self.batch_size, self.key, self.num = batch_size, key, lengths[0]
+        self.batch_size, self.key, self.num = batch_size, key, checked_length(self.data, batch_size)
         self.on_epoch_begin()
 
     def on_epoch_begin(self):
-        self.order = np.random.default_rng(self.key()).permutation(self.num)
+        key = ops.convert_to_numpy(self.key())
+        self.order = np.random.default_rng(key).permutation(self.num)
 
     def __len__(self):
         return -(-self.num // self.batch_size)
@@ -98,41 +108,6 @@ class ShuffledBatches(keras.utils.PyDataset):
     def __getitem__(self, index):
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         return tree.map_structure(lambda a: a[rows], self.data)
-
-
-def split_off_validation(x, options):
-    """Hold back the last examples, as `validation_split` of `keras.Model.fit` does.
-
-    Args:
-        x: array (num, ..) or a tuple of such arrays.
-        options: keyword arguments of `fit`.
-
-    Returns:
-        The other examples, and the options with `validation_data` in place of the share.
-
-    Raises:
-        ValueError: if the share is not from 0 to below 1.
-
-    Example:
-        >>> x, options = split_off_validation(np.arange(10), {"validation_split": 0.2})
-        >>> len(x), options["validation_data"][0]
-        (8, array([8, 9]))
-    """
-    share, options = options.get("validation_split", 0.0), dict(options)
-    options.pop("validation_split", None)
-    if not share or options.get("validation_data") is not None:
-        return x, options
-    if not 0 < share < 1:
-        raise ValueError(f"validation_split must be above 0 and below 1; got {share}.")
-    first = int(len(tree.flatten(x)[0]) * (1 - share))
-    weight = options.pop("sample_weight", None)
-    held_back = tree.map_structure(lambda a: a[first:], x)
-    options["validation_data"] = (
-        (held_back,) if weight is None else (held_back, None, weight[first:])
-    )
-    if weight is not None:
-        options["sample_weight"] = weight[:first]
-    return tree.map_structure(lambda a: a[:first], x), options
 
 
 def _is_array(x):
