@@ -50,6 +50,15 @@ def measure(sides, rounds):
     ]
 
 
+def processor():
+    """The processor's name where Linux tells it."""
+    lines = pathlib.Path("/proc/cpuinfo")
+    text = lines.read_text() if lines.exists() else ""
+    names = [line.split(":")[1].strip() for line in text.splitlines() if "model name" in line]
+    vectors = [x for x in ("avx2", "avx512f", "avx512_bf16") if f" {x} " in f"{text} "]
+    return " ".join([*(names[:1] or [platform.machine()]), *vectors])
+
+
 def report(benchmark, name, section, rounds):
     """Run a section, write its rows and how they were obtained to a file, and print the table."""
     start = time.perf_counter()
@@ -59,6 +68,7 @@ def report(benchmark, name, section, rounds):
         "command": f"benchmarks/{benchmark}.py --rounds {rounds} --section {name}",
         "date": datetime.date.today().isoformat(),
         "cores": os.cpu_count(),
+        "processor": processor(),
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,

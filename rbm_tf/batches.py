@@ -1,22 +1,22 @@
-"""Mini-batches of arrays in memory, in an order that a key alone decides."""
+"""Mini-batches of arrays in memory, in an order that is given from outside."""
 
 import tensorflow as tf
 
 from rbm_tf.arrays import checked_length
 
 
-def shuffled_batches(x, sample_weight, batch_size, key):
-    """Batches of arrays, in a new order in every pass that is a function of a key alone.
+def shuffled_batches(x, sample_weight, batch_size, order):
+    """Batches of arrays, in an order that is a function of what a checkpoint holds.
 
-    A key made of what a checkpoint holds lets interrupted training resume with the batches that it
-    would have had. The arrays stay in memory as tensors; each pass gathers its batches by a keyed
-    permutation, which needs no memory.
+    Interrupted training then resumes with the batches that it would have had. The arrays stay in
+    memory as tensors, and each pass gathers its batches from them.
 
     Args:
         x: array (num, ..) or a tuple of such arrays.
         sample_weight: (num,) or None.
         batch_size: the last batch may be smaller.
-        key: function that returns an integer tensor (2,), called in a graph as every pass begins.
+        order: function from positions in the pass to rows of the arrays, both (batch,) int64,
+            called in a graph for every batch. What it depends on must not change during a pass.
 
     Returns:
         `tf.data.Dataset` of (x,), or of (x, None, sample_weight), as `keras.Model.fit` takes them.
@@ -25,25 +25,24 @@ def shuffled_batches(x, sample_weight, batch_size, key):
         ValueError: if batch_size is below 1, there are no data, or the arrays differ in length.
 
     Example:
-        >>> batches = shuffled_batches(np.arange(4.0), None, 2, key=lambda: tf.constant([0, 0]))
-        >>> sorted(float(value) for (batch,) in batches for value in batch)
-        [0.0, 1.0, 2.0, 3.0]
+        >>> batches = shuffled_batches(np.arange(4.0), None, 2, order=lambda index: 3 - index)
+        >>> [batch.numpy().tolist() for (batch,) in batches]
+        [[3.0, 2.0], [1.0, 0.0]]
     """
     data = (x,) if sample_weight is None else (x, None, sample_weight)
     num = checked_length(data, batch_size)
-    data = tf.nest.map_structure(lambda a: None if a is None else tf.convert_to_tensor(a), data)
+    data = _mapped(tf.convert_to_tensor, data)
 
-    def one_pass(key):
-        def gather(start):
-            index = tf.range(start, tf.minimum(start + batch_size, num))
-            order = tf.random.experimental.index_shuffle(index, key, num - 1)
-            return tf.nest.map_structure(lambda a: None if a is None else tf.gather(a, order), data)
+    @tf.autograph.experimental.do_not_convert
+    def gather(start):
+        rows = order(tf.range(start, tf.minimum(start + batch_size, num)))
+        return _mapped(lambda a: tf.gather(a, rows), data)
 
-        return tf.data.Dataset.range(0, num, batch_size).map(gather, 2)
-
-    batches = tf.data.Dataset.range(1).map(lambda _: key()).flat_map(one_pass).prefetch(4)
     options = tf.data.Options()
     options.autotune.enabled = False  # an iterator waits for its tuner to wake up before it ends
-    return batches.apply(
-        tf.data.experimental.assert_cardinality(-(-num // batch_size))
-    ).with_options(options)
+    batches = tf.data.Dataset.range(0, num, batch_size).map(gather, 2).prefetch(4)
+    return batches.with_options(options)
+
+
+def _mapped(function, data):
+    return tf.nest.map_structure(lambda a: None if a is None else function(a), data)

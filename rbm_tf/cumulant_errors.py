@@ -79,7 +79,7 @@ def cumulant_standard_errors(x, max_order, axis=0):
         >>> cumulant_standard_errors([1.0, 2.0, 6.0], max_order=2).numpy().round(4)
         array([1.5275, 7.    ])
     """
-    return _jackknife(leave_one_out_cumulants(x, max_order, axis), axis=1)
+    return jackknife_error(leave_one_out_cumulants(x, max_order, axis), axis=1)
 
 
 def series_standard_error(x, order, axis=0):
@@ -104,9 +104,27 @@ def series_standard_error(x, order, axis=0):
         >>> round(float(series_standard_error([1.0, 2.0, 6.0], order=2)), 4)
         4.8563
     """
-    return _jackknife(log_expectation(leave_one_out_cumulants(x, order, axis)), axis=0)
+    return jackknife_error(log_expectation(leave_one_out_cumulants(x, order, axis)), axis=0)
 
 
-def _jackknife(values, axis):
+def jackknife_error(values, axis=0):
+    """The standard error of an estimate from its n values without one sample each.
+
+    sqrt((n - 1)/n sum_i (v_(i) - <v_(i)>)^2).
+
+    Args:
+        values: the estimates without sample i, (.., n, ..), float.
+        axis: of i.
+
+    Returns:
+        The shape of values without `axis`.
+
+    Reference: Efron and Stein (1981), The jackknife estimate of variance.
+
+    Example:
+        >>> x = tf.constant([1.0, 2.0, 6.0])  # s / sqrt(n) = 1.5275
+        >>> round(float(jackknife_error((tf.reduce_sum(x) - x) / 2)), 4)
+        1.5275
+    """
     n = values.shape[axis]
     return math.sqrt(n - 1) * tf.math.reduce_std(values, axis)

@@ -1,9 +1,13 @@
-"""Whether importance weights can be trusted: effective sample size and Pareto k-hat."""
+"""Whether importance weights, and cumulant series of their logarithms, can be trusted."""
 
 from typing import NamedTuple
 
 import numpy as np
 
+from rbm_tf.cumulants import sample_cumulants
+
+_LARGEST_NEXT_TERM = 0.25  # of the series, relative to the term before
+_LARGEST_K = 0.7
 _SMALLEST_SAMPLE = 10  # effective; the standard error of ln <w> is then about 0.3 nats
 
 
@@ -118,7 +122,7 @@ def judge_weights(pareto_k, effective_sample_size, num_samples):
         'Do not trust 1 of 2 averages (50%): k-hat above 0.67, where the mean of the weights ...'
     """
     k, size = np.atleast_1d(pareto_k), np.atleast_1d(effective_sample_size)
-    limit = min(1 - 1 / np.log10(num_samples), 0.7)
+    limit = min(1 - 1 / np.log10(num_samples), _LARGEST_K)
     heavy, few = ~(k <= limit), ~(size >= _SMALLEST_SAMPLE)
     trusted = ~(heavy | few)
     num, bad = trusted.size, int(np.sum(~trusted))
@@ -141,3 +145,59 @@ def _reasons(heavy, few, limit):
     if few.any():
         reasons.append(f"fewer than {_SMALLEST_SAMPLE} effective samples ({few.sum()})")
     return f"{'; '.join(reasons)}. Anneal these, or take a better q."
+
+
+class SeriesVerdict(NamedTuple):
+    """Whether the cumulant series of ln <w> can be cut after its second order, and four signs."""
+
+    trusted: bool
+    message: str
+    pareto_k: float  # median over data points
+    skewness: float  # of ln w, median over data points
+    excess_kurtosis: float  # of ln w, median over data points
+    second_term: float  # kappa_2 / 2, mean over data points, nats
+    next_term: float  # kappa_3 / 6, mean over data points, nats
+
+
+def series_verdict(log_weights):
+    """Judge ln <w> = <ln w> + kappa_2 / 2 + kappa_3 / 6 + .. by the tail and by its next term.
+
+    Trusted is the series whose next term is at most a quarter of the second, with weights whose
+    tail has k-hat up to 0.7. Skewness and excess kurtosis say how: both are 0 for Gaussian ln w,
+    where order 2 is exact; a left skew means that order 2 overshoots; a heavy right tail (k-hat)
+    means that the samples do not hold the answer, and no order finds it.
+
+    Args:
+        log_weights: (num_samples, ..), nats; 25 samples or more, better thousands.
+
+    Returns:
+        `SeriesVerdict`.
+
+    Raises:
+        ValueError: if there are fewer than 25 samples.
+
+    Reference: Vehtari et al. (2024) for k-hat; B25.
+
+    Example:
+        >>> series_verdict(np.random.default_rng(0).normal(size=(10_000, 5))).trusted
+        True
+    """
+    log_weights = np.asarray(log_weights, float)
+    k = float(np.median(pareto_k(log_weights)))
+    kappa = sample_cumulants(log_weights, 4).numpy()
+    spread = np.where(kappa[1] > 0, kappa[1], 1.0)  # equal weights have no higher cumulants
+    skewness = float(np.median(kappa[2] / spread**1.5))
+    excess_kurtosis = float(np.median(kappa[3] / spread**2))
+    second_term, next_term = float(np.mean(kappa[1])) / 2, float(np.mean(kappa[2])) / 6
+    reasons = []
+    if not abs(next_term) <= _LARGEST_NEXT_TERM * second_term:
+        reasons.append("the next term is not small")
+    if not k <= _LARGEST_K:
+        reasons.append("the weights have a heavy tail")
+    message = (
+        f"second term {second_term:+.2f} and next term {next_term:+.2f} nats, skewness "
+        f"{skewness:+.2f}, excess kurtosis {excess_kurtosis:+.2f}, k-hat {k:.2f}."
+    )
+    verdict = f"Do not trust order 2, {' and '.join(reasons)}" if reasons else "Trust order 2"
+    signs = k, skewness, excess_kurtosis, second_term, next_term
+    return SeriesVerdict(not reasons, f"{verdict}: {message}", *signs)

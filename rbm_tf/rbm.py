@@ -258,12 +258,16 @@ class BernoulliRBM(WholeFiles, keras.Model):
         self._adapt_once(x)
         if kwargs.pop("shuffle", True) and not kwargs.get("steps_per_epoch"):
             weight = kwargs.pop("sample_weight", None)
-            x = shuffled_batches(x, weight, batch_size, self._order_key)
+            x = shuffled_batches(x, weight, batch_size, self._order_of(len(x)))
             return super().fit(x, shuffle=False, callbacks=callbacks, **kwargs)
         return super().fit(x, y, batch_size, shuffle=False, callbacks=callbacks, **kwargs)
 
-    def _order_key(self):
-        return tf.stack([tf.constant(self.negative_phase.seed), self._epoch.value])
+    def _order_of(self, num):
+        def order(index):
+            key = tf.stack([self.negative_phase.seed, tf.cast(self._epoch.value, tf.int64)])
+            return tf.random.experimental.index_shuffle(index, key, num - 1)
+
+        return order
 
     def _adapt_once(self, data):
         if not self._adapted.numpy():

@@ -39,6 +39,19 @@ def test_generated_data_have_the_mean_of_their_condition(vae):
     assert np.all(np.abs(x.mean(1) - MODEL.mean(MODEL.y[:2])) < 5 * error)
 
 
+def test_sampled_data_have_mean_and_covariance_of_the_model_given_their_condition(vae):
+    num = 20_000
+    y = np.repeat(MODEL.y[:1], num, 0)
+    x, z = (np.asarray(a, float) for a in vae.sample(y, seed=1))
+    residual = x - MODEL.mean(MODEL.y[0])
+    assert np.all(np.abs(residual.mean(0)) < 5 * x.std(0) / np.sqrt(num))
+    for second, exact in (
+        (np.einsum("ni,nj->nij", residual, residual), MODEL.covariance),
+        (np.einsum("ni,nj->nij", residual, z), MODEL.loadings),
+    ):
+        assert np.all(np.abs(second.mean(0) - exact) < 5 * second.std(0) / np.sqrt(num))
+
+
 def test_encode_decode_and_reconstruct_use_the_condition(vae):
     mean, log_var = vae.encode(MODEL.x, MODEL.y)
     expected = (MODEL.x - MODEL.mean(MODEL.y)) @ MODEL.to_mean

@@ -5,6 +5,7 @@ from rbm_tf.diagnostics import (
     effective_sample_size,
     judge_weights,
     pareto_k,
+    series_verdict,
     weights_verdict,
 )
 
@@ -52,3 +53,34 @@ def test_equal_weights_are_trusted():
     assert weights_verdict(np.full((100, 2), -80.0)).trusted.all()
     noise = 1e-5 * np.random.default_rng(0).normal(size=(100, 2))
     assert weights_verdict(noise - 80).trusted.all()
+
+
+def chi_square_weights(a, num_samples=20_000, batch=4):
+    """ln w = (a/2) z^2: kappa_n = (n - 1)! a^n / 2, and the weights' Pareto shape is a."""
+    return a / 2 * np.random.default_rng(0).normal(size=(num_samples, batch)) ** 2
+
+
+def test_series_verdict_gives_the_signs_of_a_chi_square_variable():
+    a = -0.5
+    verdict = series_verdict(chi_square_weights(a))
+    assert verdict.second_term == pytest.approx(a**2 / 4, rel=0.05)
+    assert verdict.next_term == pytest.approx(a**3 / 6, rel=0.1)
+    assert verdict.skewness == pytest.approx(-(8**0.5), rel=0.05)
+    assert verdict.excess_kurtosis == pytest.approx(12, rel=0.2)
+    assert verdict.pareto_k < 0.1
+    assert not verdict.trusted  # the next term is a third of the second
+    assert "the next term is not small: second term +0.06" in verdict.message
+
+
+@pytest.mark.parametrize(("a", "trusted"), [(-0.3, True), (0.3, True), (-3.0, False), (0.9, False)])
+def test_series_verdict_trusts_small_next_terms_and_light_tails(a, trusted):
+    verdict = series_verdict(chi_square_weights(a))
+    assert verdict.trusted is trusted
+    assert verdict.message.startswith("Trust" if trusted else "Do not trust")
+    assert ("heavy tail" in verdict.message) is (a > 0.7)
+
+
+def test_series_of_equal_weights_is_trusted():
+    verdict = series_verdict(np.full((100, 2), -80.0))
+    assert verdict.trusted
+    assert verdict.second_term == verdict.skewness == 0

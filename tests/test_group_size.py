@@ -6,7 +6,12 @@ import tensorflow as tf
 
 from rbm_tf.cumulants import sample_cumulants
 from vae_keras.evidence import grouped_cumulant, iwae
-from vae_keras.group_size import gamma_closure, grouped_estimate, regrouped_cumulants
+from vae_keras.group_size import (
+    gamma_closure,
+    grouped_estimate,
+    grouped_standard_error,
+    regrouped_cumulants,
+)
 
 
 def chi_square_weights(a, num_samples, batch, seed=0):
@@ -101,6 +106,17 @@ def test_biased_small_groups_are_passed_over():
     assert estimate.group_size > 1
     too_far = [abs(shift) > -estimate.iwae_bias / 2 for shift in estimate.shifts.values()]
     assert all(too_far[:-1])
+
+
+@pytest.mark.parametrize("group_size", [1, 5])
+def test_standard_error_is_the_scatter_of_repeated_estimates(group_size):
+    weights, _ = chi_square_weights(-0.8, 200, batch=4000)  # the batch repeats one data point
+    kappa = regrouped_cumulants(weights, group_size, num_regroupings=1)
+    scatter = np.std(gamma_closure(kappa).numpy())
+    error = grouped_standard_error(weights, group_size).numpy()
+    assert np.mean(error**2) ** 0.5 == pytest.approx(scatter, rel=0.08)
+    regrouped = gamma_closure(regrouped_cumulants(weights, group_size, seed=0)).numpy()
+    assert np.std(regrouped) <= scatter * 1.0001
 
 
 def test_same_seed_same_estimate():

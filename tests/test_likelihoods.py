@@ -4,12 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import stats
 from tensorflow_probability import distributions as tfd
 
 from vae_keras.likelihoods import (
     BernoulliNegativeLogLikelihood,
     ContinuousBernoulliNegativeLogLikelihood,
     GaussianNegativeLogLikelihood,
+    NegativeLogLikelihood,
 )
 
 LOGITS = np.concatenate([[0.0], *([-s, s] for s in (1e-8, 1e-4, 0.01, 0.3, 0.4999, 0.5001, 3, 30))])
@@ -112,3 +114,35 @@ def test_data_without_a_density_are_refused_with_the_remedy():
     for x in (np.nan, np.inf):
         with pytest.raises(ValueError, match="must be finite: remove"):
             gaussian.check_data(np.array([x]))
+
+
+@pytest.mark.parametrize(
+    "likelihood",
+    [
+        BernoulliNegativeLogLikelihood(),
+        ContinuousBernoulliNegativeLogLikelihood(),
+        GaussianNegativeLogLikelihood(scale=0.3),
+    ],
+)
+def test_samples_have_the_mean_of_the_likelihood_and_repeat_with_the_seed(likelihood):
+    num = 20_000
+    output = np.tile(LOGITS.astype("float32"), (num, 1))
+    x = np.asarray(likelihood.sample(output, seed=1), float)
+    error = np.maximum(x.std(0), 1e-6) / np.sqrt(num)
+    assert np.all(np.abs(x.mean(0) - likelihood.mean(LOGITS)) < 5 * error + 1e-6)
+    likelihood.check_data(x)
+    np.testing.assert_array_equal(x, likelihood.sample(output, seed=1))
+    assert np.any(x != np.asarray(likelihood.sample(output, seed=2)))
+
+
+@pytest.mark.parametrize("logit", [-30.0, -2.0, 5e-4, 0.5, 8.0])
+def test_continuous_bernoulli_samples_follow_its_distribution_function(logit):
+    output = np.full((20_000, 1), logit, "float32")
+    x = np.asarray(ContinuousBernoulliNegativeLogLikelihood().sample(output, seed=0), float)
+    exact = stats.kstest(x[:, 0], lambda t: np.expm1(logit * t) / np.expm1(logit))
+    assert exact.pvalue > 1e-3
+
+
+def test_likelihood_without_sample_says_so():
+    with pytest.raises(NotImplementedError, match="NegativeLogLikelihood does not say how to draw"):
+        NegativeLogLikelihood().sample(np.zeros((1, 2)))

@@ -210,3 +210,17 @@ def test_log_weights_in_blocks_are_reproducible(vae, x, monkeypatch):
     blocks = vae.log_weights(x, 20, seed=1)
     assert blocks.shape == (20, 40)
     np.testing.assert_allclose(np.mean(blocks, 0), np.mean(whole, 0), atol=5)
+
+
+def test_sampled_data_scatter_about_the_decoder_mean_of_their_own_z():
+    keras.utils.set_random_seed(0)
+    vae = VAE(dense_encoder((6,), 2, (4,)), dense_decoder((6,), 2, (4,)))
+    for weight in vae.decoder.trainable_variables:
+        weight.assign(2 * weight)
+    x, z = (np.asarray(a) for a in vae.sample(5000, seed=0))
+    assert set(np.unique(x)) == {0.0, 1.0}
+    residual = x - np.asarray(vae.decode(z))
+    for values in (residual, residual * z[:, :1], residual * z[:, 1:]):
+        assert np.all(np.abs(values.mean(0)) < 5 * values.std(0) / np.sqrt(5000))
+    assert np.abs(np.corrcoef(x.T, z[:, 0])[-1, :-1]).max() > 0.2  # x does depend on z
+    np.testing.assert_array_equal(x, vae.sample(5000, seed=0)[0])

@@ -72,6 +72,12 @@ def test_mean_inverse_weight_of_the_reverse_walk_is_one_over_the_evidence(pca, b
     assert_mean_is_one(np.exp(pca.log_p(x) - run.log_weights), 0.06)
 
 
+def test_simulated_data_bring_exact_posterior_samples_for_the_reverse_walk(pca):
+    x, z = (np.asarray(a) for a in pca.vae.sample(2000, seed=0))
+    run = reverse_ais_weights(pca.vae, x, z, np.linspace(0, 1, 30), seed=0)
+    assert_mean_is_one(np.exp(pca.log_p(x) - run.log_weights[0])[:, None], 0.06)
+
+
 def test_forward_is_below_and_reverse_above_the_evidence_on_average(pca):
     x, betas = pca.data(3), np.linspace(0, 1, 5)
     forward = ais_weights(pca.vae, x, 2000, betas, seed=0).log_weights

@@ -70,7 +70,7 @@ def reverse_ais_weights(vae, x, z, betas=None, base="prior", seed=None):
     """Log-weights from exact posterior samples z back to the base: <1/w> = 1/p(x).
 
     -ln <1/w> is above ln p(x) on average, so that with `ais_weights` it brackets ln p(x). Exact
-    posterior samples come with simulated data: z from the prior and x from p(x|z).
+    posterior samples come with simulated data, `x, z = vae.sample(num_samples)`.
 
     Args:
         vae: `VAE`.
@@ -92,8 +92,7 @@ def reverse_ais_weights(vae, x, z, betas=None, base="prior", seed=None):
 
     Example:
         >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
-        >>> z = keras.random.normal((3, 2), seed=0)
-        >>> x = ops.cast(keras.random.uniform((3, 64), seed=1) < vae.decode(z), "float32")
+        >>> x, z = vae.sample(3, seed=0)
         >>> reverse_ais_weights(vae, x, z, betas=[0, 0.5, 1], seed=0).log_weights.shape
         (1, 3)
     """

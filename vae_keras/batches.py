@@ -13,7 +13,8 @@ class ResumableFit:
     Arrays are shuffled by the seed of the model's noise and the optimizer's count of steps, both of
     which a checkpoint holds: with `keras.callbacks.BackupAndRestore`, interrupted training resumes
     to the last bit. Put it before `keras.Model` among the bases. The model has `sampling`, a layer
-    with a seed generator, and `_checked(x)`, which returns x as tensors or refuses it.
+    with a seed generator, a `likelihood`, and `_checked(x)`, which returns x as tensors or refuses
+    arrays that do not fit.
 
     Raises:
         ValueError: if the model refuses an array.
@@ -35,72 +36,71 @@ class ResumableFit:
         """
         if not _is_array(x):
             return super().fit(x, y, batch_size, shuffle=shuffle, **kwargs)
-        x = self._checked_arrays(x)
+        x = self._checked_data(x)
         if not shuffle or kwargs.get("steps_per_epoch"):
             return super().fit(x, None, batch_size, shuffle=shuffle, **kwargs)
         x, kwargs = split_off_validation(x, kwargs)
         weight = kwargs.pop("sample_weight", None)
-        arguments = x, weight, batch_size or 32
-        if keras.backend.backend() != "tensorflow":
-            return super().fit(
-                ShuffledBatches(*arguments, self._order_key), shuffle=False, **kwargs
-            )
+        batch_size = batch_size or 32
+        if not _on_tensorflow():
+            batches = ShuffledBatches(x, weight, batch_size, self._permutation)
+            return super().fit(batches, shuffle=False, **kwargs)
         from rbm_tf.batches import shuffled_batches  # the data stay in the graph, without Python
 
-        key = keras.Variable([0, 0], dtype="int32", trainable=False)
+        num = len(tree.flatten(x)[0])
+        order = keras.Variable(np.arange(num), dtype="int64", trainable=False)
+        batches = shuffled_batches(x, weight, batch_size, lambda index: ops.take(order, index))
         renewal = keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, logs: key.assign(self._order_key())
-        )  # the first step of an epoch already moves on what the key is made of
-        kwargs["callbacks"] = [renewal, *(kwargs.get("callbacks") or [])]
-        batches = shuffled_batches(*arguments, lambda: key.value)
-        return super().fit(batches, shuffle=False, **kwargs)
+            on_epoch_begin=lambda epoch, logs: order.assign(self._permutation(num))
+        )
+        callbacks = [renewal, *(kwargs.pop("callbacks", None) or [])]
+        return super().fit(batches, shuffle=False, callbacks=callbacks, **kwargs)
 
     def evaluate(self, x=None, y=None, **kwargs):
         """The mean loss of data, as `keras.Model.evaluate`; y is not used."""
-        return super().evaluate(self._checked_arrays(x) if _is_array(x) else x, **kwargs)
+        return super().evaluate(self._checked_data(x) if _is_array(x) else x, **kwargs)
 
-    def _checked_arrays(self, x):
-        checked = self._checked(tree.map_structure(ops.convert_to_numpy, x))
-        return tree.map_structure(ops.convert_to_numpy, checked)
+    def _checked_data(self, x):
+        """Tensors on TensorFlow, whose memory the batches share; arrays elsewhere."""
+        checked = self._checked(x)
+        if any(map(ops.is_tensor, tree.flatten(x))):  # which `_checked` takes as they are
+            self.likelihood.check_data(self._data_part(checked))
+        return checked if _on_tensorflow() else tree.map_structure(ops.convert_to_numpy, checked)
 
-    def _order_key(self):
-        """Two integers: without noise the count of steps alone moves on."""
-        state = ops.convert_to_tensor(self.sampling.seed_generator.state)
-        steps = ops.cast(self.optimizer.iterations, state.dtype)
-        return state + ops.stack([ops.zeros_like(steps), steps])
+    def _permutation(self, num):
+        state = ops.convert_to_numpy(self.sampling.seed_generator.state)
+        steps = int(ops.convert_to_numpy(self.optimizer.iterations))  # moves on without noise too
+        return np.random.default_rng([*state.tolist(), steps]).permutation(num)
 
 
 class ShuffledBatches(keras.utils.PyDataset):
-    """Batches of arrays, in a new order every epoch that is a function of a key alone.
-
-    A key taken from what a checkpoint holds, such as the optimizer's count of steps, makes
-    interrupted training resume with the batches that it would have had.
+    """Batches of arrays, in a new order every epoch.
 
     Args:
         x: array (num, ..) or a tuple of such arrays.
         sample_weight: (num,) or None.
         batch_size: the last batch may be smaller.
-        key: function that returns integers of 0 or more; called as every epoch begins.
+        permutation: function from num to an order of the rows, called as every epoch begins.
 
     Raises:
         ValueError: if batch_size is below 1, there are no data, or the arrays differ in length.
 
     Example:
-        >>> batches = ShuffledBatches(np.arange(4.0), None, 2, key=lambda: [0])
+        >>> batches = ShuffledBatches(np.arange(4.0), None, 2, np.random.default_rng(0).permutation)
         >>> sorted(float(value) for (batch,) in batches for value in batch)
         [0.0, 1.0, 2.0, 3.0]
     """
 
-    def __init__(self, x, sample_weight, batch_size, key):
+    def __init__(self, x, sample_weight, batch_size, permutation):
         super().__init__()
         weight = None if sample_weight is None else np.asarray(sample_weight)
         self.data = (x,) if weight is None else (x, weight, weight)  # y is not used, nor None
-        self.batch_size, self.key, self.num = batch_size, key, checked_length(self.data, batch_size)
+        self.num = checked_length(self.data, batch_size)
+        self.batch_size, self.permutation = batch_size, permutation
         self.on_epoch_begin()
 
     def on_epoch_begin(self):
-        key = ops.convert_to_numpy(self.key())
-        self.order = np.random.default_rng(key).permutation(self.num)
+        self.order = self.permutation(self.num)
 
     def __len__(self):
         return -(-self.num // self.batch_size)
@@ -112,3 +112,7 @@ class ShuffledBatches(keras.utils.PyDataset):
 
 def _is_array(x):
     return all(hasattr(part, "shape") for part in tree.flatten(x))
+
+
+def _on_tensorflow():
+    return keras.backend.backend() == "tensorflow"

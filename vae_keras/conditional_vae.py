@@ -105,6 +105,21 @@ class ConditionalVAE(VAE):
         y = self._checked_condition(y)
         return self.decode(keras.random.normal((y.shape[0], self.latent_dim), seed=seed), y)
 
+    def sample(self, y, seed=None):
+        """Data from the model, one for each condition: z ~ p(z) and x ~ p(x|z, y).
+
+        Args:
+            y: conditions, (num_samples, ..).
+            seed: integer; the same seed gives the same examples.
+
+        Returns:
+            x (num_samples, ..) in the shape of the data, and z (num_samples, latent_dim).
+        """
+        y = self._checked_condition(y)
+        generator = keras.random.SeedGenerator(seed)
+        z = keras.random.normal((y.shape[0], self.latent_dim), seed=generator)
+        return self.likelihood.sample(self.decoder((z, y)), generator), z
+
     def log_weights(self, x, y, num_samples, seed=None):
         """ln w = ln p(x|z, y) + ln p(z) - ln q(z|x, y) with z ~ q(z|x, y); <w> = p(x|y).
 

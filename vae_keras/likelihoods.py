@@ -12,8 +12,8 @@ class NegativeLogLikelihood(keras.losses.Loss):
     """-ln p(x|z) summed over pixels, from data x and the decoder's output.
 
     As a Keras loss it averages over the batch; `call(x, output)` gives the values per example,
-    `mean(output)` the expected data, and `check_data(x)` refuses data outside the support. One of
-    your own writes the first two.
+    `mean(output)` the expected data, `sample(output, seed)` draws data, and `check_data(x)` refuses
+    data outside the support. One of your own writes the first two, and the third to simulate data.
 
     Example:
         >>> @keras.saving.register_keras_serializable(package="example")
@@ -24,6 +24,21 @@ class NegativeLogLikelihood(keras.losses.Loss):
         ...     def mean(self, log_rate):
         ...         return ops.exp(log_rate)
     """
+
+    def sample(self, output, seed=None):
+        """Draw data x from p(x|z).
+
+        Args:
+            output: of the decoder, (batch, ..).
+            seed: integer or `keras.random.SeedGenerator`.
+
+        Returns:
+            x, the shape of output, float32.
+
+        Raises:
+            NotImplementedError: if the likelihood does not write it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how to draw data.")
 
     def check_data(self, x):
         """Refuse data that are not finite.
@@ -67,6 +82,10 @@ class BernoulliNegativeLogLikelihood(NegativeLogLikelihood):
     def mean(self, logits):
         """The expected data, <x|z> = sigmoid(logits)."""
         return ops.sigmoid(logits)
+
+    def sample(self, output, seed=None):
+        """Binary data, 1 with probability sigmoid(output)."""
+        return ops.cast(_uniform_like(output, seed) < ops.sigmoid(output), "float32")
 
     def check_data(self, x):
         """Refuse data outside [0, 1], and NaN; grey levels stand for probabilities."""
@@ -115,6 +134,15 @@ class ContinuousBernoulliNegativeLogLikelihood(NegativeLogLikelihood):
         small = logits / 12 * (1 - square / 60 * (1 - square / 42))
         return 0.5 + ops.where(is_small, small, ops.sign(logits) * above_half)
 
+    def sample(self, output, seed=None):
+        """Grey levels in [0, 1], by the inverse of their distribution function."""
+        output = ops.cast(output, "float32")
+        small = ops.abs(output) < 1e-3  # there the density is flat to a thousandth
+        logits, u = ops.where(small, 1.0, ops.abs(output)), _uniform_like(output, seed)
+        from_one = -ops.log1p(u * ops.expm1(-logits)) / logits  # of 1 - x where the logit is > 0
+        x = ops.where(small, u, ops.where(output > 0, 1 - from_one, from_one))
+        return ops.clip(x, 0.0, 1.0)
+
     def check_data(self, x):
         """Refuse data outside [0, 1], and NaN."""
         _check_unit_interval(x)
@@ -152,8 +180,17 @@ class GaussianNegativeLogLikelihood(NegativeLogLikelihood):
         """The expected data, which is what the decoder returns."""
         return mean
 
+    def sample(self, output, seed=None):
+        """The mean with noise of the scale."""
+        noise = keras.random.normal(ops.shape(output), seed=seed)
+        return ops.cast(output, "float32") + self.scale * noise
+
     def get_config(self):
         return {**super().get_config(), "scale": self.scale}
+
+
+def _uniform_like(output, seed):
+    return keras.random.uniform(ops.shape(output), seed=seed)
 
 
 def _check_unit_interval(x):

@@ -169,6 +169,26 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
         check_num_samples(num_samples)
         return self.decode(keras.random.normal((num_samples, self.latent_dim), seed=seed))
 
+    def sample(self, num_samples, seed=None):
+        """Data from the model, with what they came from: z ~ p(z) and x ~ p(x|z).
+
+        Given x, that z is an exact draw from the posterior p(z|x).
+
+        Args:
+            num_samples: number of examples.
+            seed: integer; the same seed gives the same examples.
+
+        Returns:
+            x (num_samples, ..) in the shape of the data, and z (num_samples, latent_dim).
+
+        Raises:
+            ValueError: if num_samples is below 1.
+        """
+        check_num_samples(num_samples)
+        generator = keras.random.SeedGenerator(seed)
+        z = keras.random.normal((num_samples, self.latent_dim), seed=generator)
+        return self.likelihood.sample(self.decoder(z), generator), z
+
     def log_weights(self, x, num_samples, seed=None):
         """Log importance weights ln w = ln p(x|z) + ln p(z) - ln q(z|x) with z ~ q(z|x).
 
