@@ -27,7 +27,8 @@
 # - look at exact samples from the same model at four temperatures;
 # - get all curves at once from a single annealing run, and find out how many temperatures it takes;
 # - get them without any sampling from mean-field and TAP theory, and see where these break down;
-# - follow the effective temperature of a machine while it is being trained.
+# - follow the effective temperature of a machine while it is being trained;
+# - find the one temperature at which a spin glass gives up what was hidden in it (B28).
 #
 # **What you will learn**
 #
@@ -59,8 +60,9 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rbm_tf import annealing, datasets, enumeration, mean_field, plotting
+from rbm_tf import annealing, datasets, enumeration, mean_field, plotting, spin_glass
 from rbm_tf.gibbs import Parameters
+from rbm_tf.ising import Ising
 from rbm_tf.rbm import BernoulliRBM
 from rbm_tf.thermodynamics import annealed_thermodynamics, effective_temperature, tap_thermodynamics
 
@@ -74,6 +76,7 @@ sample_betas, num_samples = (0.3, 0.7, 1.0, 2.0), 4000
 annealing_betas = np.linspace(0, 2, 201)
 chain_numbers, num_runs = (50, 200, 800), 20
 tap_betas = np.linspace(0.05, 2, 40)
+glass_beta, glass_betas = 0.7, np.linspace(0.1, 1.6, 31)  # of the spin glasses
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.rcParams.update({"figure.dpi": 72, "axes.spines.top": False, "axes.spines.right": False})
@@ -951,7 +954,103 @@ plt.show()
 #   a machine does at its temperature depends on the direction of $W$ and on the biases, and to find
 #   out takes $U$, $S$ and $C$.
 #
-# ## 11. Summary
+# ## 11. The temperature that inference asks for
+#
+# So far the dial was ours to turn. There is a class of problems in which one setting is right, and the
+# energy there is known without any sum. The post ends with it: *spin glasses and Bayes-optimal
+# inference*, and their *Nishimori line*.
+#
+# Take spins $s_i = \pm 1$ on a periodic square lattice. Somebody draws a state $s^*$, every state alike,
+# hides it, and shows us the bonds only, each with noise:
+#
+# $$P(J_{ij} | s^*) = \frac{e^{\beta_p J_{ij} s_i^* s_j^*}}{2 \cosh \beta_p} ,
+#   \qquad J_{ij} = \pm 1 . \tag{11.1}$$
+#
+# A bond tells the truth about its two spins, $J_{ij} = s_i^* s_j^*$, with the odds $e^{2 \beta_p} : 1$.
+# What do the bonds say about the spins? Bayes' rule, with a prior that is the same for all states, gives
+#
+# $$P(s | J) = \frac{1}{Z_J(\beta_p)}\, e^{-\beta_p E_J(s)} , \qquad
+#   E_J(s) = -\sum_{(ij)} J_{ij} s_i s_j . \tag{11.2}$$
+#
+# *The posterior is a Boltzmann distribution, and its temperature is that of the noise.* Inference at
+# another $\beta$ assumes more or less noise than there is. Now the step that needs no calculation: given
+# $J$, the planted state is *itself* a draw from (11.2). So a thermal state $s$ and the planted $s^*$
+# have the same averages. With $[\cdot]$ for the average over the bonds, and (11.1) for the mean of
+# $J_{ij} s_i^* s_j^*$,
+#
+# $$\big[ \langle -J_{ij} s_i s_j \rangle_{\beta_p} \big] = -[J_{ij} s_i^* s_j^*] = -\tanh \beta_p ,
+#   \tag{B28}$$
+#
+# the exact internal energy of a bond on the line $\beta = \beta_p$ (the *Nishimori line*), on every
+# lattice, below or above any phase transition. For Gaussian bonds of mean $J_0 s_i^* s_j^*$ and variance
+# $D^2$ the likelihood is proportional to $e^{J_0 J_{ij} s_i^* s_j^* / D^2}$: the line is $\beta = J_0 /
+# D^2$, and the energy is $-J_0$. Chapter 12 uses the same fact: an image simulated with a VAE comes with
+# an exact draw from its posterior.
+#
+# For the library one more step. With $s_i \to s_i s_i^*$ and $J_{ij} \to J_{ij} s_i^* s_j^*$ (a *gauge
+# transformation*) the energy stays, and $s^*$ becomes "all up", $P(J) \propto e^{\beta_p J}$.
+#
+# **Check against the exact result**: all $2^{12}$ choices of the bonds of a $3 \times 2$ lattice.
+
+# %%
+bonds = np.array(list(itertools.product([-1.0, 1.0], repeat=12)))
+right, down = bonds.reshape(-1, 2, 3, 2).transpose(1, 0, 2, 3)
+glasses = Ising(right, down, np.zeros_like(right))  # every one, planted with all spins up
+for planted in (0.3, 0.7, 2.0):
+    probability = np.exp(planted * bonds.sum(axis=1)) / (2 * math.cosh(planted)) ** 12  # (11.1)
+    on, off = (probability @ spin_glass.bond_energy(glasses, s * planted) for s in (1, 1 / 2))
+    print(f"beta_p = {planted}: {on:.12f}, -tanh {-math.tanh(planted):.12f}", end="; ")
+    print(f"at half of this beta {off:.4f}")
+    assert agree(on, -math.tanh(planted)) and abs(on - off) > 1e-3  # (B28)
+
+# %% [markdown]
+# **And the variational bound?** Somebody who infers at a wrong $\beta$ uses a trial distribution
+# $P_\beta(s|J)$ for the posterior. How well does it predict the hidden state?
+#
+# $$[\ln P_\beta(s^*|J)] = [-\beta E_J(s^*) - \ln Z_J(\beta)]
+#   \le [\ln P_{\beta_p}(s^*|J)] , \tag{11.3}$$
+#
+# since the difference of the two sides is the Kullback-Leibler divergence from the posterior to the trial,
+# averaged over $J$; Jensen's inequality makes it positive (B16). The derivative of the left-hand side is
+# $[\langle E \rangle_\beta - E(s^*)]$: it vanishes where the thermal energy meets the planted one. The
+# best temperature, the bound that is tight, and (B28) are one statement. On the picture: the curve
+# on the left crosses the planted energy where the curve on the right has its maximum.
+
+# %%
+glass = spin_glass.planted_couplings(400, (4, 4), glass_beta, seed=seed)
+planted_energy = -(glass.right + glass.down).sum(axis=(1, 2)) / 32  # per bond; s* is all up
+energies, predictions = [], []
+for beta in glass_betas:
+    energies.append(spin_glass.bond_energy(glass, beta))
+    log_z = Ising(*(beta * x for x in glass)).log_z()
+    predictions.append((-beta * 32 * planted_energy - log_z) / 16)  # (11.3), per spin
+energies, predictions = np.array(energies), np.array(predictions)
+gap = spin_glass.bond_energy(glass, glass_beta) - planted_energy
+assert abs(gap.mean()) < 5 * gap.std() / math.sqrt(len(gap))
+best = glass_betas[np.argmax(predictions.mean(axis=1))]
+print(f"planted at beta = {glass_beta}; the best prediction is at {best:.2f}")
+assert abs(best - glass_beta) <= 0.1
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
+left.plot(
+    glass_betas, energies.mean(axis=1), color=blue, label=r"thermal $[\langle E \rangle_\beta]$"
+)
+left.axhline(-math.tanh(glass_beta), color=orange, label=r"planted $-\tanh \beta_p$")
+right.plot(glass_betas, predictions.mean(axis=1), color=blue)
+for axis in (left, right):
+    axis.axvline(glass_beta, color=grey, ls="--", lw=1)
+label(left, "Energy of a bond", r"$\beta$ of the inference", "units of $J$")
+label(right, r"$\ln P_\beta(s^*|J)$ of a spin", r"$\beta$ of the inference", "nats")
+left.legend()
+plt.show()
+
+# %% [markdown]
+# Below the line (small $\beta$) the thermal states are more disordered than the truth; above it they
+# are *colder* than the truth, and fit the noise of the bonds. That is overfitting, in the words
+# of physics, and the dashed line is Bayes-optimal inference.
+#
+# ## 12. Summary
 #
 # | method | $\ln Z$ | $U$ | $C$ | works while |
 # |:--|:--|:--|:--|:--|
@@ -972,6 +1071,8 @@ plt.show()
 # - Scaling all parameters is a temperature (B7). $T_{\rm eff} = 1/\|W\|_2$ puts the ordering of
 #   naive mean field without fields at $\frac14$. Training cools the machine below it, but it does
 #   more than that.
+# - Where data come from a known noise, inference has one right temperature, the noise's own. There the
+#   hidden truth is itself a thermal state, and the energy is known without a sum (B28).
 #
 # ## Exercises
 #
