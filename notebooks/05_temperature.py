@@ -984,8 +984,8 @@ plt.show()
 # the exact internal energy of a bond on the line $\beta = \beta_p$ (the *Nishimori line*), on every
 # lattice, below or above any phase transition. For Gaussian bonds of mean $J_0 s_i^* s_j^*$ and variance
 # $D^2$ the likelihood is proportional to $e^{J_0 J_{ij} s_i^* s_j^* / D^2}$: the line is $\beta = J_0 /
-# D^2$, and the energy is $-J_0$. Chapter 12 uses the same fact: an image simulated with a VAE comes with
-# an exact draw from its posterior.
+# D^2$, and the energy is $-J_0$. Chapter 12 uses the same fact: an image drawn from a VAE comes with an
+# exact draw from its posterior.
 #
 # For the library one more step. With $s_i \to s_i s_i^*$ and $J_{ij} \to J_{ij} s_i^* s_j^*$ (a *gauge
 # transformation*) the energy stays, and $s^*$ becomes "all up", $P(J) \propto e^{\beta_p J}$.

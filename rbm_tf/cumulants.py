@@ -44,7 +44,11 @@ def sample_cumulants(x, max_order, axis=0):
         )
     n = tf.cast(tf.shape(x)[axis], x.dtype)
     mean = tf.reduce_mean(x, axis, keepdims=True)
-    m = {r: tf.reduce_mean((x - mean) ** r, axis) for r in range(2, max_order + 1)}
+    deviation = power = x - mean
+    m = {}  # central moments
+    for order in range(2, max_order + 1):
+        power *= deviation  # far cheaper than tf.pow
+        m[order] = tf.reduce_mean(power, axis)
     kappa = [tf.squeeze(mean, axis)]
     kappa += [k_statistic(order, m, n) for order in range(2, max_order + 1)]
     return tf.stack(kappa)

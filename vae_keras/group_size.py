@@ -19,7 +19,7 @@ NUM_GROUPS = 10  # of the largest groups that are considered
 _LIMIT = 1 / 3  # of the Gamma's theta: beyond it the closure leans on too few weights
 
 
-def regrouped_cumulants(log_weights, group_size, max_order=3, num_regroupings=10, seed=None):
+def regrouped_cumulants(log_weights, group_size, max_order=3, num_regroupings=5, seed=None):
     """Cumulants of L_K, averaged over random ways to put the same weights into groups.
 
     Each grouping gives unbiased k-statistics, and so does their average, with less noise.
@@ -49,8 +49,10 @@ def regrouped_cumulants(log_weights, group_size, max_order=3, num_regroupings=10
     num_samples = log_weights.shape[0]
     if num_regroupings < 1:
         raise ValueError(f"num_regroupings must be 1 or more; got {num_regroupings}.")
+    if group_size == 1:  # all groupings are alike
+        return sample_cumulants(log_weights, max_order)
     rng, order = np.random.default_rng(seed), np.arange(num_samples)
-    count = num_regroupings if 1 < group_size < num_samples else 1  # else all are alike
+    count = num_regroupings if group_size < num_samples else 1  # else all are alike
     orders = np.stack([order] + [rng.permutation(num_samples) for _ in range(count - 1)], -1)
     log_means = log_means_of_groups(tf.gather(log_weights, orders), group_size)
     kappa = sample_cumulants(log_means, max_order)
