@@ -60,9 +60,8 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rbm_tf import annealing, datasets, enumeration, mean_field, plotting, spin_glass
+from rbm_tf import annealing, datasets, enumeration, ising, mean_field, plotting, spin_glass
 from rbm_tf.gibbs import Parameters
-from rbm_tf.ising import Ising
 from rbm_tf.rbm import BernoulliRBM
 from rbm_tf.thermodynamics import annealed_thermodynamics, effective_temperature, tap_thermodynamics
 
@@ -79,7 +78,7 @@ tap_betas = np.linspace(0.05, 2, 40)
 glass_beta, glass_betas = 0.7, np.linspace(0.1, 1.6, 31)  # of the spin glasses
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
-plt.rcParams.update({"figure.dpi": 72, "axes.spines.top": False, "axes.spines.right": False})
+plt.rcParams.update({"figure.dpi": 67, "axes.spines.top": False, "axes.spines.right": False})
 plt.rcParams.update({"legend.frameon": False, "axes.titlesize": 11, "figure.autolayout": True})
 
 
@@ -995,7 +994,7 @@ plt.show()
 # %%
 bonds = np.array(list(itertools.product([-1.0, 1.0], repeat=12)))
 right, down = bonds.reshape(-1, 2, 3, 2).transpose(1, 0, 2, 3)
-glasses = Ising(right, down, np.zeros_like(right))  # every one, planted with all spins up
+glasses = ising.Ising(right, down, np.zeros_like(right))  # every one, planted with all spins up
 for planted in (0.3, 0.7, 2.0):
     probability = np.exp(planted * bonds.sum(axis=1)) / (2 * math.cosh(planted)) ** 12  # (11.1)
     on, off = (probability @ spin_glass.bond_energy(glasses, s * planted) for s in (1, 1 / 2))
@@ -1022,7 +1021,7 @@ planted_energy = -(glass.right + glass.down).sum(axis=(1, 2)) / 32  # per bond; 
 energies, predictions = [], []
 for beta in glass_betas:
     energies.append(spin_glass.bond_energy(glass, beta))
-    log_z = Ising(*(beta * x for x in glass)).log_z()
+    log_z = ising.Ising(*(beta * x for x in glass)).log_z()
     predictions.append((-beta * 32 * planted_energy - log_z) / 16)  # (11.3), per spin
 energies, predictions = np.array(energies), np.array(predictions)
 gap = spin_glass.bond_energy(glass, glass_beta) - planted_energy
