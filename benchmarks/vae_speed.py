@@ -66,11 +66,10 @@ def log_weights(rounds):
 
 def training_sides(network, batch):
     x = data()
-    rows = tf.constant(x)  # like the peers' data, in the framework's memory before the clock starts
-    sides = {"free-energies, VAE.fit": fit(model(network), x, batch, (rows,))}
+    sides = {"free-energies, VAE.fit": fit(model(network), x, batch, (x,))}
     if network is POST:
         post = build_lambda_vae((PIXELS,), seed=0)
-        sides["free-energies, lambda_vae"] = fit(post, x, batch, (rows, rows))
+        sides["free-energies, lambda_vae"] = fit(post, x, batch, (x, x))
     sides["hand-written tf.function"] = hand_written(network, x, batch)
     sides["matmuls alone"] = training_products(network, batch)
     if importlib.util.find_spec("torch"):
