@@ -178,7 +178,7 @@ plt.show()
 # %% [markdown]
 # Between $\beta = 0$ and $\beta = 1$, the temperature of training (dashed), the machine loses about
 # half of its 55.5 nats of entropy. Its heat capacity is still rising there, towards a broad maximum at
-# $\beta \approx 1.5$. A machine with few units has no phase transition: its $\ln Z$ is the logarithm
+# $\beta \approx 1.4$. A machine with few units has no phase transition: its $\ln Z$ is the logarithm
 # of a finite sum of exponentials, and hence as smooth as one can wish. Remember this when mean-field
 # theory announces one in section 6.
 #
@@ -328,8 +328,8 @@ plt.show()
 # pixels, such as the white margins, are nearly coins. At $\beta = 0.7$ shapes begin to show. At
 # $\beta = 1$ the samples are as varied and as noisy as the training data (which are binary because a
 # coin was tossed for each grey pixel, so they *are* noisy). At $\beta = 2$ they are clean and bold, and
-# they repeat themselves: thick vertical strokes again and again. The hidden layer uses 183 states
-# there, in the sense of $e^{S_h}$, instead of 6,928 at $\beta = 1$. Lowering the temperature to get
+# they repeat themselves: thick vertical strokes again and again. The hidden layer uses 290 states
+# there, in the sense of $e^{S_h}$, instead of 6,951 at $\beta = 1$. Lowering the temperature to get
 # prettier samples is a common trick with generative models. Variety is what it costs.
 #
 # ## 4. All curves from one annealing run
@@ -685,11 +685,11 @@ plt.show()
 # *At the temperature of training*, order 1 misses more than 4 nats of $\ln Z$. The Onsager term brings
 # that down to about half a nat, at almost no cost. But the errors *grow along the derivatives*: at
 # $\beta = 1.5$ order 2 has $\ln Z$ right to a quarter of a nat, on its way through a lucky zero, but
-# $U$ is off by more than 2 nats and $C$ is almost twice too large. A small error in a function is no
+# $U$ is off by more than 2 nats and $C$ is twice too large. A small error in a function is no
 # promise for its slope. Where the exact $C$ bends down, that of TAP keeps rising.
 #
 # *At low temperature* the methods break down, each in its own way. The heat capacity of naive mean
-# field has two sharp peaks, at $\beta = 0.75$ and 1.65, where the exact curve shows nothing at all.
+# field has sharp peaks, at $\beta \approx 0.8$ and 1.85, where the exact curve shows nothing at all.
 # Neither is physics. The first is a spurious phase transition, the second a jump from one solution of
 # the equations to another. TAP of orders 2 and 3 passes the first without noticing, but beyond
 # $\beta = 1.65$ none of its ten starts converges. The library then returns NaN rather than the last
@@ -734,7 +734,7 @@ print(f"trained model: largest singular value {norm:.3f} nats, T_eff = {1 / norm
 # %% [markdown]
 # ## 8. Where mean field orders: $T_{\rm eff} = 1/4$
 #
-# Is $T_{\rm eff} = 0.117$ cold? It takes a scale to tell. Mean-field theory has one.
+# Is $T_{\rm eff} = 0.118$ cold? It takes a scale to tell. Mean-field theory has one.
 #
 # **Without fields.** Let both colours of every unit be equally good: write the energy in terms of
 # $v - \frac12$ and $h - \frac12$ without linear terms,
@@ -834,7 +834,7 @@ plt.show()
 # field is wrong about it.
 #
 # Right: the trained kernel is past the zero-field threshold already at $\beta = 0.47$, but its fields
-# protect the disordered solution. It approaches instability at $\beta \approx 0.7$ and then gives way:
+# protect the disordered solution. It approaches instability at $\beta \approx 0.8$ and then gives way:
 # $\|K\|_2$ falls because the units have settled into an ordered solution and $c$ and $d$ are small.
 # *This* is the first peak in the heat capacity of section 6. At the temperature of training naive mean
 # field is well inside its ordered phase: a single product distribution, centred on one kind of image,
@@ -892,12 +892,12 @@ plt.show()
 #   of the mean-field transition. After that the machine keeps on cooling, more and more slowly, while
 #   $C$ stays close to 20 nats.
 #
-# After 100 epochs $T_{\rm eff} = 0.117$, a little less than half of the threshold.
+# After 100 epochs $T_{\rm eff} = 0.118$, a little less than half of the threshold.
 #
 # Right: is training *nothing but* cooling? If so, the half-trained model would be the final one at a
 # higher temperature. Take the final model and warm it up, by (B7), until its $T_{\rm eff}$ is that of
 # each snapshot. At the same effective temperature it has more entropy than the machine had in
-# training, 44.8 nats instead of 37.7 at epoch 11. One reason is again the biases: they were learned
+# training, 44.6 nats instead of 37.7 at epoch 11. One reason is again the biases: they were learned
 # first, and warming the final model shrinks them as well. Training moves along a curved path in
 # parameter space; a change of temperature is a straight line through the origin.
 #
