@@ -7,10 +7,6 @@ ln p(x). Pixels are binarised once. Results go to benchmarks/results/evidence_<d
 """
 
 import argparse
-import datetime
-import json
-import os
-import pathlib
 import sys
 import time
 
@@ -21,6 +17,7 @@ quiet_start()
 
 import keras
 import numpy as np
+from rounds import write
 
 from rbm_tf.datasets import LOADERS
 from rbm_tf.diagnostics import pareto_k
@@ -30,7 +27,6 @@ from vae_keras.objectives import IWAE
 from vae_keras.sumo import sumo, sumo_lengths
 from vae_keras.vae import VAE
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 BUDGETS = (10, 20, 50, 100, 500)
 ROUNDS, REFERENCE, BLOCK = 10, 10_000, 50
 SETTINGS = {  # images for evaluation, epochs of the dense and the convolutional models, batch
@@ -141,19 +137,15 @@ def main():
     options = parser.parse_args()
     start = time.perf_counter()
     rows, trained = run(options.dataset, options.seed)
-    result = {
-        "command": f"benchmarks/evidence.py {' '.join(sys.argv[1:])}".strip(),
-        "date": datetime.date.today().isoformat(),
-        "cores": os.cpu_count(),
-        "seed": options.seed,
-        "seconds": time.perf_counter() - start,
-        "reference": f"IWAE with {REFERENCE} other log-weights; exact for the model 'exact'",
-        "models": trained,
-        "rows": rows,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"evidence_{options.dataset}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    write(
+        f"evidence_{options.dataset}",
+        command=f"benchmarks/evidence.py {' '.join(sys.argv[1:])}".strip(),
+        seed=options.seed,
+        seconds=time.perf_counter() - start,
+        reference=f"IWAE with {REFERENCE} other log-weights; exact for the model 'exact'",
+        models=trained,
+        rows=rows,
+    )
     formats = {"model": "", "budget": "d", "estimate": "", "bias": "+.3f", "s.e.": ".3f"}
     print(table(rows, formats | {"RMSE": ".3f", "seconds": ".4f"}))
 

@@ -52,31 +52,38 @@ def measure(sides, rounds):
 
 def processor():
     """The processor's name where Linux tells it."""
-    lines = pathlib.Path("/proc/cpuinfo")
-    text = lines.read_text() if lines.exists() else ""
+    path = pathlib.Path("/proc/cpuinfo")
+    text = path.read_text() if path.exists() else ""
     names = [line.split(":")[1].strip() for line in text.splitlines() if "model name" in line]
     vectors = [x for x in ("avx2", "avx512f", "avx512_bf16") if f" {x} " in f"{text} "]
     return " ".join([*(names[:1] or [platform.machine()]), *vectors])
 
 
-def report(benchmark, name, section, rounds):
-    """Run a section, write its rows and how they were obtained to a file, and print the table."""
-    start = time.perf_counter()
-    rows = section(rounds)
-    result = {
-        "what": section.__doc__,
-        "command": f"benchmarks/{benchmark}.py --rounds {rounds} --section {name}",
+def write(name, **entries):
+    """Write entries, and when and where they were obtained, to results/<name>.json."""
+    obtained = {
         "date": datetime.date.today().isoformat(),
         "cores": os.cpu_count(),
         "processor": processor(),
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
-        "total_seconds": time.perf_counter() - start,
-        "rows": rows,
     }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{benchmark}_{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(obtained | entries, indent=2) + "\n")
+
+
+def report(benchmark, name, section, rounds):
+    """Run a section, write its rows and how they were obtained to a file, and print the table."""
+    start = time.perf_counter()
+    rows = section(rounds)
+    write(
+        f"{benchmark}_{name}",
+        what=section.__doc__,
+        command=f"benchmarks/{benchmark}.py --rounds {rounds} --section {name}",
+        total_seconds=time.perf_counter() - start,
+        rows=rows,
+    )
     present = {key for row in rows for key in row}
     formats = {key: form for key, form in FORMATS.items() if key in present}
     print(f"\n{section.__doc__}\n{table(rows, formats)}", flush=True)

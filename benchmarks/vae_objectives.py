@@ -8,10 +8,6 @@ Every model starts from the same weights; those of several draws take 5. All are
 """
 
 import argparse
-import datetime
-import json
-import os
-import pathlib
 import time
 
 from rbm_tf.command_line import table
@@ -21,6 +17,7 @@ quiet_start()
 
 import keras
 import numpy as np
+from rounds import write
 
 from rbm_tf.datasets import load_digits
 from vae_keras import evidence
@@ -34,7 +31,6 @@ from vae_keras.objectives import (
 )
 from vae_keras.vae import VAE
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 DRAWS, EPOCHS, BATCH = 5, 100, 50
 OBJECTIVES = {
     "ELBO, 1 draw": lambda: ELBO(),
@@ -100,18 +96,15 @@ def main():
     options = parser.parse_args()
     start = time.perf_counter()
     rows = list(run(options.seconds, options.seed))
-    result = {
-        "command": f"benchmarks/vae_objectives.py --seconds {options.seconds:g}",
-        "date": datetime.date.today().isoformat(),
-        "cores": os.cpu_count(),
-        "seed": options.seed,
-        "seconds": time.perf_counter() - start,
-        "training": f"{EPOCHS} epochs, or as many as {options.seconds:g} s after the first allow",
-        "draws": DRAWS,
-        "rows": rows,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "vae_objectives.json").write_text(json.dumps(result, indent=2) + "\n")
+    write(
+        "vae_objectives",
+        command=f"benchmarks/vae_objectives.py --seconds {options.seconds:g}",
+        seed=options.seed,
+        seconds=time.perf_counter() - start,
+        training=f"{EPOCHS} epochs, or as many as {options.seconds:g} s after the first allow",
+        draws=DRAWS,
+        rows=rows,
+    )
     formats = dict.fromkeys(rows[0], ".2f") | {"objective": "", "epochs in equal time": "d"}
     print(table(rows, formats))
 

@@ -116,9 +116,7 @@ class ConditionalVAE(VAE):
             x (num_samples, ..) in the shape of the data, and z (num_samples, latent_dim).
         """
         y = self._checked_condition(y)
-        generator = keras.random.SeedGenerator(seed)
-        z = keras.random.normal((y.shape[0], self.latent_dim), seed=generator)
-        return self.likelihood.sample(self.decoder((z, y)), generator), z
+        return self._sample(y.shape[0], seed, lambda z: self.decoder((z, y)))
 
     def log_weights(self, x, y, num_samples, seed=None):
         """ln w = ln p(x|z, y) + ln p(z) - ln q(z|x, y) with z ~ q(z|x, y); <w> = p(x|y).

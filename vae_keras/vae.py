@@ -185,9 +185,12 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
             ValueError: if num_samples is below 1.
         """
         check_num_samples(num_samples)
+        return self._sample(num_samples, seed, self.decoder)
+
+    def _sample(self, num_samples, seed, decoder):
         generator = keras.random.SeedGenerator(seed)
         z = keras.random.normal((num_samples, self.latent_dim), seed=generator)
-        return self.likelihood.sample(self.decoder(z), generator), z
+        return self.likelihood.sample(decoder(z), generator), z
 
     def log_weights(self, x, num_samples, seed=None):
         """Log importance weights ln w = ln p(x|z) + ln p(z) - ln q(z|x) with z ~ q(z|x).
