@@ -10,10 +10,6 @@ from the seconds of an epoch, measured in turns. Results go to benchmarks/result
 """
 
 import argparse
-import datetime
-import json
-import os
-import pathlib
 import sys
 import time
 
@@ -25,6 +21,7 @@ quiet_start()
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
+from rounds import RESULTS, write
 
 from rbm_tf import negative_phase
 from rbm_tf.annealing import ais, choose_betas, reverse_ais, verdict
@@ -33,7 +30,6 @@ from rbm_tf.enumeration import log_z
 from rbm_tf.rbm import BernoulliRBM
 from rbm_tf.tempering import tempered_sample
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 PCD = negative_phase.PersistentContrastiveDivergence
 RUNS = {
     # name: hidden units, epochs, binarisation, negative phase, learning rate at the start
@@ -197,17 +193,10 @@ def main():
     parser.add_argument("run", choices=[*RUNS, "phases"])
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    RESULTS.mkdir(exist_ok=True)
     run = all_phases if options.run == "phases" else one_run
+    command = f"benchmarks/rbm_mnist.py {' '.join(sys.argv[1:])}"
     result = run(options.run, options.seed)
-    header = {
-        "run": options.run,
-        "command": f"benchmarks/rbm_mnist.py {options.run} --seed {options.seed}",
-        "date": datetime.date.today().isoformat(),
-        "cores": os.cpu_count(),
-    }
-    path = RESULTS / f"rbm_mnist_{options.run}.json"
-    path.write_text(json.dumps(header | result, indent=2) + "\n")
+    write(f"rbm_mnist_{options.run}", command=command, seed=options.seed, **result)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the speed benchmarks share: sides that run in turns, a table and a file of the medians."""
+"""What the benchmarks share: files of results; sides that run in turns, a table of the medians."""
 
 import argparse
 import datetime
@@ -63,7 +63,9 @@ def write(name, **entries):
     """Write entries, and when and where they were obtained, to results/<name>.json."""
     obtained = {
         "date": datetime.date.today().isoformat(),
-        "cores": os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "processor": processor(),
         "python": platform.python_version(),
         "tensorflow": tf.__version__,

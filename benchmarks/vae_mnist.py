@@ -4,13 +4,11 @@
 
 50 latent variables, two hidden layers of 200 tanh units in encoder and decoder, as Burda et al.
 (2016). Training draws the binary pixels anew at every step; the test set is one fixed sample (seed
-0). Results go to benchmarks/results/vae_mnist_<run>.json, the curve of the training beside them.
+0). Results go to benchmarks/results/vae_mnist_<run>.json, with the curve of the training, and
+are written after each of its stages: training, estimates, annealing.
 """
 
 import argparse
-import datetime
-import json
-import os
 import pathlib
 import sys
 import time
@@ -23,6 +21,7 @@ quiet_start()
 import keras
 import numpy as np
 import tensorflow as tf
+from rounds import write
 
 from rbm_tf.datasets import binarize, load_mnist
 from vae_keras import evidence
@@ -33,7 +32,7 @@ from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.objectives import IWAE
 from vae_keras.vae import VAE
 
-RESULTS = pathlib.Path(__file__).parent / "results"
+OUTPUTS = pathlib.Path("outputs")
 RUNS = {
     # name: objective, minutes of training at most
     "elbo": (lambda: None, 60),
@@ -111,7 +110,7 @@ ESTIMATORS = {
 }
 
 
-def evaluate(vae, x, num_samples, seed):
+def evaluate(vae, x, num_samples, seed, path):
     """Every estimate from the same 5,000 log-weights, and from the first 50 of them."""
     estimators = {
         (name, samples): lambda weights, estimate=estimate, samples=samples: estimate(
@@ -121,7 +120,8 @@ def evaluate(vae, x, num_samples, seed):
         for name, estimate in ESTIMATORS.items()
     }
     rows = []
-    for (name, samples), each in estimate_in_blocks(vae, x, estimators, num_samples, seed).items():
+    estimates = estimate_in_blocks(vae, x, estimators, num_samples, seed, path)
+    for (name, samples), each in estimates.items():
         error = float(each.std(ddof=1) / np.sqrt(len(each)))
         rows.append(
             {"estimate": name, "samples": samples, "test": float(each.mean()), "s.e.": error}
@@ -167,33 +167,28 @@ def main():
     data = batches(grey, options.seed)
     vae.fit(data, epochs=100_000, shuffle=False, verbose=0, callbacks=[clock])
     cpu = time.process_time() - cpu
-    pathlib.Path("outputs").mkdir(exist_ok=True)
-    vae.save(f"outputs/vae_mnist_{options.run}.keras")
-    RESULTS.mkdir(exist_ok=True)
-    start = time.perf_counter()
-    rows = evaluate(vae, x_test, 5000, options.seed)
-    evaluation_seconds = time.perf_counter() - start
-    annealed = anneal(vae, x_test, options.seed)
+    OUTPUTS.mkdir(exist_ok=True)
+    vae.save(OUTPUTS / f"vae_mnist_{options.run}.keras")
     result = {
-        "run": options.run,
         "command": f"benchmarks/vae_mnist.py {' '.join(sys.argv[1:])}",
-        "date": datetime.date.today().isoformat(),
-        "cores": os.cpu_count(),
         "binarisation": "fresh Bernoulli pixels in training; the test set one fixed sample",
         "optimizer": f"Adam, {RATE} falling linearly to 1 % of it, batch {BATCH}",
         "training minutes": minutes,
         "training processor seconds": cpu,
-        "epochs": clock.curve[-1]["epoch"],
-        "evaluation seconds": evaluation_seconds,
+        "epochs": len(vae.history.epoch),
         "test images": len(x_test),
-        "rows": rows,
-        "annealed": annealed,
         "curve of": "the first 1,000 test images, 50 samples",
         "curve": clock.curve,
     }
-    (RESULTS / f"vae_mnist_{options.run}.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(annealed)
-    print(table(rows, {"estimate": "", "samples": "d", "test": ".3f", "s.e.": ".3f"}))
+    write(f"vae_mnist_{options.run}", **result)
+    start = time.perf_counter()
+    result["rows"] = evaluate(vae, x_test, 5000, options.seed, OUTPUTS / f"{options.run}.npz")
+    result["evaluation seconds"] = time.perf_counter() - start
+    write(f"vae_mnist_{options.run}", **result)
+    result["annealed"] = anneal(vae, x_test, options.seed)
+    write(f"vae_mnist_{options.run}", **result)
+    print(result["annealed"])
+    print(table(result["rows"], {"estimate": "", "samples": "d", "test": ".3f", "s.e.": ".3f"}))
 
 
 if __name__ == "__main__":
