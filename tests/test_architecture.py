@@ -32,6 +32,7 @@ KERAS_ONLY = {
     "batches",
     "checks",
     "conditional_vae",
+    "cross_entropy",
     "cumulant_objectives",
     "draws",
     "lambda_vae",

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 
-from keras import ops
+from keras import ops, tree
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -13,19 +13,22 @@ def repeated(x, num_samples):
     """All examples num_samples times, one set after another.
 
     Args:
-        x: tensor, (batch, ..).
-        num_samples: integer, or scalar tensor in a graph.
+        x: tensor (batch, ..), or a nested structure of such tensors.
+        num_samples: integer.
 
     Returns:
-        (num_samples * batch, ..).
+        (num_samples * batch, ..), in the structure of x.
 
     Example:
         >>> print(ops.convert_to_numpy(repeated(ops.arange(2), 3)))
         [0 1 0 1 0 1]
     """
-    shape = ops.shape(x)
-    copies = ops.broadcast_to(x[None], (num_samples, *shape))
-    return ops.reshape(copies, (-1, *shape[1:]))
+
+    def copies(a):
+        shape = ops.shape(a)
+        return ops.reshape(ops.broadcast_to(a[None], (num_samples, *shape)), (-1, *shape[1:]))
+
+    return x if num_samples == 1 else tree.map_structure(copies, x)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

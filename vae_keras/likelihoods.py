@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from vae_keras.cross_entropy import bernoulli_cross_entropy
+
 _SMALL = 0.5  # below this logit the continuous Bernoulli is summed as a power series
 
 
@@ -77,7 +79,8 @@ class BernoulliNegativeLogLikelihood(NegativeLogLikelihood):
 
     def call(self, y_true, y_pred):
         x, logits = _checked(y_true, y_pred)
-        return _sum_over_pixels(ops.softplus(logits) - x * logits)
+        shape = -1, math.prod(logits.shape[1:])
+        return bernoulli_cross_entropy(ops.reshape(x, shape), ops.reshape(logits, shape))
 
     def mean(self, logits):
         """The expected data, <x|z> = sigmoid(logits)."""

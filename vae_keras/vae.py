@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from operator import itemgetter
 
 import keras
 from keras import ops, tree
@@ -17,7 +18,7 @@ from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
 from vae_keras.objectives import ELBO
 
 _DRAWN = 2**23  # pixels whose z are drawn at once by log_weights
-_DECODED = 1000  # examples decoded at once: what fits a processor's cache is fast
+_DECODED = 4000  # examples decoded at once by log_weights
 _PARTS = ("encoder", "decoder", "likelihood", "objective")
 
 
@@ -121,15 +122,14 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
         pair = tuple(ops.cast(a, "float32") for a in self.encoder(x, training=training))
         shape = (self.objective.num_samples, 1, 1)
         z = self.sampling(tuple(ops.tile(a[None], shape) for a in pair))
+        x = repeated(x, self.objective.num_samples)
         return PosteriorDraws(
             *pair, z, lambda z: self._log_likelihood(z, x, training), kl_layer=self.kl
         )
 
     def _log_likelihood(self, z, x, training=False):
-        """ln p(x|z) for z (num_samples, batch, latent_dim), (num_samples, batch)."""
+        """ln p(x|z), (num_samples, batch), for z (.., latent_dim) and x as many times in a row."""
         num_samples = ops.shape(z)[0]
-        if z.shape[0] != 1:
-            x = tree.map_structure(lambda a: repeated(a, num_samples), x)
         z = ops.reshape(z, (-1, self.latent_dim))
         parameters = self.decoder(self._decoder_input(z, x), training=training)
         return -ops.reshape(self.likelihood.call(self._data_part(x), parameters), (num_samples, -1))
@@ -244,7 +244,7 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
         return ops.mean(ops.concatenate(parts), axis=0) - GaussianKL()(block[:2])
 
     def _blocks_of_draws(self, x, num_samples, seed):
-        """Yield mean, log_var, z of as many samples as are decoded at once, and x as a tensor."""
+        """Yield mean, log_var, z of as many samples as are decoded at once, and x for each z."""
         check_num_samples(num_samples)
         if not self.temperature:
             raise ValueError("A deterministic autoencoder, of temperature 0, has no log-weights.")
@@ -254,11 +254,14 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
         generator = keras.random.SeedGenerator(seed)
         drawn = max(1, _DRAWN // max(1, math.prod(self._data_part(x).shape)))
         decoded = max(1, _DECODED // mean.shape[0])
+        xs = repeated(x, min(decoded, drawn, num_samples))
         for start in range(0, num_samples, drawn):
             shape = (min(drawn, num_samples - start), *mean.shape)
             z = mean + ops.exp(0.5 * log_var) * keras.random.normal(shape, seed=generator)
             for first in range(0, shape[0], decoded):
-                yield mean, log_var, z[first : first + decoded], x
+                block = z[first : first + decoded]
+                rows = itemgetter(slice(block.shape[0] * block.shape[1]))
+                yield mean, log_var, block, tree.map_structure(rows, xs)
 
     def _log_weights_in_block(self, mean, log_var, z, x):
         at = partial(self._log_likelihood, x=x)
