@@ -26,11 +26,12 @@ def test_log_weights_equal_tensorflow_probability(vae, x):  # B18: -V = ln w
     mean, log_var = vae.encode(x)
     posterior = tfd.MultivariateNormalDiag(mean, tf.exp(log_var / 2))
     prior = tfd.MultivariateNormalDiag(tf.zeros(2))
-    (_, _, z, repeated), *others = vae._blocks_of_draws(x, 5, seed=3)
-    assert not others
+    (block,) = vae._blocks_of_noise(x, 5, seed=3)
+    draws = vae._at(*block)
+    z = draws.z
     pixels = tfd.Bernoulli(logits=tf.reshape(vae.decoder(tf.reshape(z, (-1, 2))), (5, 40, 8, 8)))
     expected_likelihood = tfd.Independent(pixels, 2).log_prob(x)
-    np.testing.assert_allclose(vae._log_likelihood(z, repeated), expected_likelihood, rtol=1e-5)
+    np.testing.assert_allclose(draws.log_likelihood, expected_likelihood, rtol=1e-5)
     expected = expected_likelihood + prior.log_prob(z) - posterior.log_prob(z)
     np.testing.assert_allclose(vae.log_weights(x, 5, seed=3), expected, rtol=1e-4)
 
@@ -50,11 +51,9 @@ def test_loss_is_energy_minus_entropy(vae, x):  # B14, B15: -ELBO = <E>_q - S(q)
     mean, log_var = vae.encode(x)
     posterior = tfd.MultivariateNormalDiag(mean, tf.exp(log_var / 2))
     num = 2000
-    z, repeated = zip(*(block[2:] for block in vae._blocks_of_draws(x, num, seed=0)), strict=True)
-    z, repeated = tf.concat(z, 0), tf.concat(repeated, 0)
-    energy = -(
-        vae._log_likelihood(z, repeated) + tfd.MultivariateNormalDiag(tf.zeros(2)).log_prob(z)
-    ).numpy()
+    prior = tfd.MultivariateNormalDiag(tf.zeros(2))
+    blocks = [vae._at(*block) for block in vae._blocks_of_noise(x, num, seed=0)]
+    energy = -np.concatenate([d.log_likelihood + prior.log_prob(d.z) for d in blocks])
     free_energy = energy.mean(0) - posterior.entropy().numpy()
     elbo = vae.elbo(x, num, seed=0).numpy()
     standard_error = energy.std(0) / np.sqrt(num)
@@ -205,11 +204,10 @@ def test_mixed_precision_trains_with_finite_float32_losses(policy, x):
 def test_log_weights_in_blocks_are_reproducible(vae, x, monkeypatch):
     whole = vae.log_weights(x, 20, seed=1)
     np.testing.assert_array_equal(whole, vae.log_weights(x, 20, seed=1))
-    monkeypatch.setattr("vae_keras.vae._DECODED", 3 * len(x))
-    np.testing.assert_allclose(vae.log_weights(x, 20, seed=1), whole, rtol=1e-5)
-    monkeypatch.setattr("vae_keras.vae._DRAWN", 7 * x.size)
+    monkeypatch.setattr("vae_keras.vae._BLOCK", 7 * x.size)
     blocks = vae.log_weights(x, 20, seed=1)
     assert blocks.shape == (20, 40)
+    np.testing.assert_array_equal(blocks, vae.log_weights(x, 20, seed=1))
     np.testing.assert_allclose(np.mean(blocks, 0), np.mean(whole, 0), atol=5)
 
 

@@ -17,8 +17,7 @@ from vae_keras.layers import GaussianKL, GaussianSampling
 from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
 from vae_keras.objectives import ELBO
 
-_DRAWN = 2**23  # pixels whose z are drawn at once by log_weights
-_DECODED = 4000  # examples decoded at once by log_weights
+_BLOCK = 2**23  # pixels that log_weights decodes at once
 _PARTS = ("encoder", "decoder", "likelihood", "objective")
 
 
@@ -90,9 +89,9 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
         self(zeros)  # builds the model
         x = tree.map_structure(lambda a: keras.KerasTensor((None, *a.shape[1:])), zeros)
         pair = [keras.KerasTensor((None, self.latent_dim)) for _ in range(2)]
-        z = keras.KerasTensor((None, None, self.latent_dim))
-        self._log_weights_of = compiled(self._log_weights_in_block, *pair, z, x)
-        self._log_likelihood_of = compiled(self._log_likelihood, z, x)
+        inputs = *pair, keras.KerasTensor((None, None, self.latent_dim)), x
+        self._log_weights_of = compiled(lambda *a: self._at(*a).log_weights, *inputs)
+        self._log_likelihood_of = compiled(lambda *a: self._at(*a).log_likelihood, *inputs)
         self.compile(optimizer="adam")
         self.optimizer.build(self.trainable_variables)  # so that an untrained model saves whole
 
@@ -216,7 +215,7 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
             >>> tuple(vae.log_weights(ops.zeros((3, 64)), num_samples=10, seed=0).shape)
             (10, 3)
         """
-        blocks = self._blocks_of_draws(x, num_samples, seed)
+        blocks = self._blocks_of_noise(x, num_samples, seed)
         return ops.concatenate([self._log_weights_of(*block) for block in blocks])
 
     def elbo(self, x, num_samples=1, seed=None):
@@ -239,12 +238,12 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
             (3,)
         """
         parts = []
-        for block in self._blocks_of_draws(x, num_samples, seed):
-            parts.append(self._log_likelihood_of(*block[2:]))
+        for block in self._blocks_of_noise(x, num_samples, seed):
+            parts.append(self._log_likelihood_of(*block))
         return ops.mean(ops.concatenate(parts), axis=0) - GaussianKL()(block[:2])
 
-    def _blocks_of_draws(self, x, num_samples, seed):
-        """Yield mean, log_var, z of as many samples as are decoded at once, and x for each z."""
+    def _blocks_of_noise(self, x, num_samples, seed):
+        """Yield mean, log_var, the noise of a block of samples, and x for each of them."""
         check_num_samples(num_samples)
         if not self.temperature:
             raise ValueError("A deterministic autoencoder, of temperature 0, has no log-weights.")
@@ -252,20 +251,18 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
         mean, log_var = (ops.cast(a, "float32") for a in self.encoder(x))
         log_var = log_var + math.log(self.temperature)
         generator = keras.random.SeedGenerator(seed)
-        drawn = max(1, _DRAWN // max(1, math.prod(self._data_part(x).shape)))
-        decoded = max(1, _DECODED // mean.shape[0])
-        xs = repeated(x, min(decoded, drawn, num_samples))
-        for start in range(0, num_samples, drawn):
-            shape = (min(drawn, num_samples - start), *mean.shape)
-            z = mean + ops.exp(0.5 * log_var) * keras.random.normal(shape, seed=generator)
-            for first in range(0, shape[0], decoded):
-                block = z[first : first + decoded]
-                rows = itemgetter(slice(block.shape[0] * block.shape[1]))
-                yield mean, log_var, block, tree.map_structure(rows, xs)
+        size = max(1, _BLOCK // max(1, math.prod(self._data_part(x).shape)))
+        xs = repeated(x, min(size, num_samples))
+        for start in range(0, num_samples, size):
+            shape = (min(size, num_samples - start), *mean.shape)
+            noise = keras.random.normal(shape, seed=generator)
+            rows = itemgetter(slice(shape[0] * shape[1]))
+            yield mean, log_var, noise, tree.map_structure(rows, xs)
 
-    def _log_weights_in_block(self, mean, log_var, z, x):
-        at = partial(self._log_likelihood, x=x)
-        return PosteriorDraws(mean, log_var, z, at, self.kl).log_weights
+    def _at(self, mean, log_var, noise, x):
+        """The draws that the noise makes."""
+        z = mean + ops.exp(0.5 * log_var) * noise
+        return PosteriorDraws(mean, log_var, z, partial(self._log_likelihood, x=x), self.kl)
 
     def _checked(self, x):
         values = checked_array(x, self._data_shape, "x")
