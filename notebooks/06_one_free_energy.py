@@ -185,7 +185,8 @@ print("F[p(z|x)] = F_c(x) for the table, and F[product] = F_c(v) for the RBM")
 #
 # $$\ln p(x) = \ln p(x, z) - \ln p(z|x) . \tag{2.1}$$
 #
-# The left side does not depend on $z$. So it equals its own average over *any* $q(z)$,
+# The left side does not depend on $z$. So it equals its own average over *any* $q(z)$ that lives on
+# such $z$ (for any other $q$ both sides of (2.4) below are infinite),
 #
 # $$\ln p(x) = \big\langle \ln p(x) \big\rangle_q
 #   = \big\langle \ln p(x, z) \big\rangle_q - \big\langle \ln p(z|x) \big\rangle_q . \tag{2.2}$$
@@ -246,10 +247,11 @@ for axis, index in zip(axes, (0, 2), strict=True):
 plt.show()
 
 # %% [markdown]
-# One bowl for each $x$, with its bottom at the posterior, and there its height is $F_c(x)$. Finding
-# the posterior and finding $\ln p(x)$ are one and the same minimisation. That is what makes the
-# method work: we know $\mathcal{F}$ without knowing $p(x)$, because $\langle E \rangle_q$ and $S(q)$
-# need the joint probability only.
+# One bowl for each $x$, with its bottom at the posterior. The picture shows the height above
+# $F_c(x)$, which is 0 there; $\mathcal{F}$ itself is $F_c(x)$ there. Finding the posterior and finding
+# $\ln p(x)$ are one and the same minimisation. That is what makes the method work: we know
+# $\mathcal{F}$ without knowing $p(x)$, because $\langle E \rangle_q$ and $S(q)$ need the joint
+# probability only.
 
 # %% [markdown]
 # ## 3. Second road: two posteriors, and which models which
@@ -565,7 +567,9 @@ plt.show()
 #
 # **What is the bound?** The post says that the *trial free energy* $F_t$ is always above $F$. Taken
 # by the letter that is wrong. Add a constant $c$ to $H_t$: the trial distribution stays the same,
-# while $F_t$ moves by $c$, anywhere. In $F_t + \langle H - H_t \rangle_t$ the constant cancels.
+# while $F_t$ moves by $c$, anywhere. In $F_t + \langle H - H_t \rangle_t$ the constant cancels. With the
+# choice of inference, $H_t = -\ln q$ at $\beta = 1$, $q$ is normalised from the start: $Z_t = 1$ and
+# $F_t = 0$ whatever $q$ is, and the whole bound is in the second term.
 #
 # **The other side.** Exchange $H$ and $H_t$ in (B16): $F_t \le F + \langle H_t - H \rangle$, now with the
 # average over the true $p$. So $F$ has a floor as well,
@@ -645,7 +649,12 @@ figure, axis = plt.subplots(figsize=(6.4, 3.4))
 axis.plot(temperatures, exact_free, color="black", label=r"exact, $-T \ln {\rm Tr}\, e^{-\beta H}$")
 for (name, bound), colour in zip(bounds.items(), (orange, blue), strict=True):
     axis.plot(temperatures, bound, color=colour, label="bound, " + name)
-label(axis, "Rayleigh-Ritz at finite temperature", "temperature $T$ (energy)", "free energy $F$")
+label(
+    axis,
+    "Rayleigh-Ritz at finite temperature",
+    "temperature $T$ (energy)",
+    "free energy $F$ (energy)",
+)
 axis.axhline(levels[0], color=grey, ls=":", label="$E_0$")
 axis.legend()
 plt.show()
@@ -653,11 +662,15 @@ plt.show()
 # %% [markdown]
 # At $T \to 0$ each bound starts from the best mean energy that its basis has to offer. At high
 # temperature they approach the exact curve: all that counts there, beside the entropy $\ln 5$, is the
-# mean of the five levels, $\mathrm{Tr}\, H / 5$, the same in every basis. "Finite-temperature
-# Rayleigh-Ritz" is to be taken literally.
+# mean of the five levels, $\mathrm{Tr}\, H / 5$, the same in every basis. The approach is slow, like
+# $1 / T$: the next term of $F$ is $-\frac{1}{2T}$ times the variance of the levels, and a basis that is
+# not turned towards the eigenvectors sees too little of it. "Finite-temperature Rayleigh-Ritz" is to
+# be taken literally.
 #
 # The post adds a physical argument for (B16): a system pushed out of equilibrium relaxes back, and its
-# free energy falls as it does. Exercise 3 makes that a proof.
+# free energy falls as it does. Exercise 3 makes that a proof. (The conservation of phase-space volume,
+# which the post mentions next to it, is put to use in chapter 8, section 14; normalising flows, which
+# change volumes and keep account of it, are in chapter 10.)
 #
 # ## 6. One number
 #
@@ -690,7 +703,7 @@ print(f"all above F_c(x) = -ln p(x) =        {free_energy[index]:.12f} nats")
 # | trial Hamiltonian $H_t$ | $-\ln q(z)$ | $-\ln q(h)$ |
 # | $F_t + \langle H - H_t \rangle_t$ | $-$ELBO | $\langle E \rangle_q - S(q)$ |
 # | non-interacting trial | mean-field $q = \prod_j q(z_j)$ | exact: $p(h \mid v)$ is a product |
-# | perturbation $-(H - H_t)$ | log importance weight $\ln w$ | |
+# | minus the perturbation, $-(H - H_t)$ | log importance weight $\ln w$ | $-F_c(v)$ for every $h$, if $q = p(h \mid v)$ |
 #
 # ## 7. The variational theorem at work: an Ising chain
 #
@@ -790,9 +803,8 @@ assert np.all(curve >= exact_ring / num_spins)  # (B16)
 optimal = ising_trials.block_trial(ring, (1, 1))
 b_best = optimal.field[0, 0]
 assert agree(b_best, field + 2 * coupling * np.tanh(b_best))  # (7.6)
-print(
-    f"best field b = {b_best:.4f} nats, m = {np.tanh(b_best):.4f}; exact m = {long.magnetisation:.4f}"
-)
+exact_m = ising.per_spin(ring).magnetisation
+print(f"best field b = {b_best:.4f} nats, m = {np.tanh(b_best):.4f}; exact m = {exact_m:.4f}")
 
 # %% [markdown]
 # Now the blocks. For a picture, let $\langle s_j \rangle_t$ in the effective field be a free parameter
@@ -1090,7 +1102,10 @@ for name, reference in references.items():
 # %% [markdown]
 # All three references give the same $-\beta F$ exactly. The last column takes the average into the
 # exponent: three lower bounds on $-\beta F$, of very different quality. That is the whole difference
-# between an identity and a variational method.
+# between an identity and a variational method. (The second and the third reference have nearly the
+# same $F_0$: a field of 0.5 gives a factor $2 \cosh 0.4$ for each spin, half the coupling the same
+# factor for each bond, but for the ring's $\lambda_-^N$. Equal $F_0$, and bounds that are more than two
+# nats apart: another reason not to judge a trial by $F_t$.)
 #
 # ## 9. The bridge
 #
@@ -1104,9 +1119,13 @@ for name, reference in references.items():
 #   higher orders of the expansion of (B33e) in cumulants.
 # - *How can it be improved?* By a richer family of $q$, like the blocks; or by keeping the family and
 #   estimating the gap $\ln \langle e^{-\beta (H - H_t)} \rangle_t + \beta \langle H - H_t \rangle_t$. Its
-#   expansion in cumulants comes later (B23 to B25).
+#   expansion in cumulants comes in chapters 11 and 12 (B23 to B25).
 # - *How is it related to a deterministic autoencoder?* As $T \to 0$ the entropy drops out of
-#   $\langle E \rangle - T S$, and $q$ shrinks to one point, the $z$ of lowest energy. Row B32.
+#   $\langle E \rangle - T S$, and $q$ shrinks to one point, the $z$ of lowest energy (B32, chapters 7
+#   and 9).
+#
+# One of the post's starting points is missing here: score matching (B11) compares gradients of
+# $\ln p$ in $x$, and never meets $Z$. It is in chapter 8.
 #
 # An RBM is trained on $F_c - F_{\rm eq}$, and approximates $F_{\rm eq}$. A VAE has $F_{\rm eq} = 0$ and
 # approximates $F_c$, by (B14b), with a $q(z|x)$ that a neural network computes from $x$. That network is
@@ -1118,8 +1137,8 @@ for name, reference in references.items():
 # |:--|:--|:--|:--|
 # | expected log likelihood | B12 | $\ln p(x) = \langle \ln p(x, z) \rangle_q + H(q) + \mathrm{KL}$ | the KL term, kept |
 # | KL of posteriors | B13 | $\mathrm{KL}(q \,\Vert\, p(z \mid x)) = \mathcal{F}[q] + \ln p(x)$ | the objective itself |
-# | variational Bayes | B14 | $\ln p(x) \ge \langle \ln p(x \mid z) \rangle_q - \mathrm{KL}(q \,\Vert\, p(z))$ | Jensen's |
-# | energy minus entropy | B15 | $-\mathrm{ELBO} = \langle E \rangle_q - S(q)$ | |
+# | variational Bayes | B14 | $\ln p(x) \ge \langle \ln p(x \mid z) \rangle_q - \mathrm{KL}(q \,\Vert\, p(z))$ | the same KL; Jensen does not name it |
+# | energy minus entropy | B15 | $-\mathrm{ELBO} = \langle E \rangle_q - S(q)$ | the same KL, (5.1) |
 # | Gibbs, Bogoliubov, Feynman | B16 | $F \le F_t + \langle H - H_t \rangle_t$ | $T\, \mathrm{KL}(q \,\Vert\, p)$ |
 #
 # - Minimising $\mathrm{KL}(q \,\|\, p)$ is mode-seeking, minimising $\mathrm{KL}(p \,\|\, q)$ is
@@ -1165,8 +1184,9 @@ for shift in (0.1, 0.01):
 assert agree(excess / parabola, 1.0, tolerance=0.02)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# 2. The upper gap is KL(q || p), the lower one KL(p || q). The product q misses the second mode (all spins
-# down), where p has mass: that costs KL(p || q) dearly, and KL(q || p) at most ln(1 / its share).
+# 2. The upper gap is KL(q || p), the lower one KL(p || q). The product q misses the second mode (most spins
+# down), where p has mass: that costs KL(p || q) dearly. KL(q || p) pays for it with ln(1 / share of the mode
+# it has) = -ln 0.755 = 0.28 nats; the rest are the correlations inside that mode.
 trial_energy = optimal.energy(spins)
 log_q, log_p = -trial_energy - optimal.log_z(), -ring_energy + exact_ring
 difference = ring_energy - trial_energy

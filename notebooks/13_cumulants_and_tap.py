@@ -113,9 +113,10 @@ def random_rbm(scale, machine=seed):
 # $$V = \text{const} - Q , \qquad Q = \sum_{ij} W_{ij}\, x_i\, y_j , \quad
 #   x_i = v_i - m_i , \; y_j = h_j - n_j . \tag{1.2}$$
 #
-# *The perturbation is the correlation that mean field leaves out*, bond by bond, and its constant
-# is $F_1 = \langle V \rangle_q$, because $\langle Q \rangle_q = 0$. The rest of the expansion (B23)
-# is about $Q$:
+# *The perturbation is the correlation that mean field leaves out*, bond by bond. Its constant is
+# $F_1 = F_q + \langle V \rangle_q = \langle V \rangle_q$, because $\langle Q \rangle_q = 0$, and
+# because $H_q = -\ln q$ is normalised, so that $F_q = 0$. The rest of the expansion (B23) is about
+# $Q$:
 #
 # $$F_{\rm eq} = F_1 - \ln \langle e^{Q} \rangle_q
 #   = F_1 - \tfrac12 \langle\!\langle Q^2 \rangle\!\rangle - \tfrac16 \langle\!\langle Q^3 \rangle\!\rangle
@@ -184,7 +185,7 @@ print("cumulants of Q, orders 2 to 5:", kappa[1:].round(6))
 #   & {} + 3 \sum_j \delta_j \Big( \sum_i W_{ij}^2 c_i \Big)^2 + \sum_{ij} W_{ij}^4\, \gamma_i \delta_j
 #   \end{aligned}} \tag{2.4}$$
 #
-# This takes one product $W^T W$, and no sum over states.
+# This takes one matrix product, $G = W^T \mathrm{diag}(c)\, W$, and no sum over states.
 #
 # **Check against the exact result**: by hand, by the library, and by enumeration.
 
@@ -205,6 +206,12 @@ for order, value in enumerate(orders, start=1):
     print(f"order {order}: F_{order} = {value:.6f}, error {value - exact:+.6f} nats")
 
 # %% [markdown]
+# Do not praise order 2 too soon. At this coupling the terms of orders 3, 4 and 5 are
+# $-0.00034$, $+0.00011$ and $+0.00023$ nats (the last is $-\frac1{120}$ of the printed fifth
+# cumulant), and by accident they add up to almost nothing. Order 2 seems exact, and orders 3 and 4,
+# which have only a part of the sum, look worse. One machine at one coupling is no test of an
+# expansion; section 5 averages over eight machines, and looks at powers.
+#
 # ## 3. Plefka's expansion: fix the means
 #
 # TAP asks another question. *Given* the means $m$ and $n$, what is the lowest free energy of any
@@ -213,9 +220,11 @@ for order, value in enumerate(orders, start=1):
 # $$\Gamma(m, n) = \max_{\alpha, \eta} \Big[ -\ln \sum_{v, h} e^{\, \alpha \cdot v + \eta \cdot h + v^T W h}
 #   {} + \alpha \cdot m + \eta \cdot n \Big] - a \cdot m - b \cdot n , \tag{3.1}$$
 #
-# a Legendre transform. At its minimum over $m$ and $n$ the fields are the biases and $\Gamma =
-# F_{\rm eq}$, *exactly*. Plefka (1982) expanded (3.1) in powers of $W$ at fixed $m$ and $n$. Order
-# 0 and 1 are naive mean field,
+# a Legendre transform: the maximum of $-\ln \sum e^{\dots} + \alpha \cdot m + \eta \cdot n$ is where
+# the average of $v$ is $m$ and that of $h$ is $n$, and its value is minus the entropy minus $\langle
+# v^T W h \rangle$. Since $\partial \Gamma / \partial m = \alpha - a$, at its minimum over $m$ and $n$
+# the fields are the biases and $\Gamma = F_{\rm eq}$, *exactly*. Plefka (1982) expanded (3.1) in
+# powers of $W$ at fixed $m$ and $n$. Orders 0 and 1 together are naive mean field,
 #
 # $$\Gamma_1 = -S(m) - S(n) - a \cdot m - b \cdot n - \sum_{ij} W_{ij} m_i n_j . \tag{3.2}$$
 #
@@ -231,7 +240,8 @@ for order, value in enumerate(orders, start=1):
 # $$\langle x_i \rangle_{q, Q} = \tfrac12 \langle x_i Q^2 \rangle_q + \dots = \tfrac12 c_i (1 - 2 m_i) \sum_j W_{ij}^2 d_j + O(W^3)
 #   \equiv g_i , \tag{3.4}$$
 #
-# the shift of the mean that $Q$ would cause, and the quadratic one is $\frac12 c_i \phi_i^2$. So
+# the shift of the mean that $Q$ would cause; quadratic is $-\frac12 c_i \phi_i^2$, to leading order.
+# (A term $\phi_i \psi_j$ comes with a factor $W_{ij}$, and is of order $W^5$ in the end.) So
 #
 # $$\Gamma - \Gamma_1 = -\ln \langle e^{Q} \rangle_q
 #   {} + \max_\phi \sum_i \Big[ -g_i \phi_i - \tfrac12 c_i \phi_i^2 \Big] + (\text{the same for } \psi) + O(W^5) , \tag{3.5}$$
@@ -246,16 +256,18 @@ for order, value in enumerate(orders, start=1):
 #   {} + \tfrac18 \sum_j d_j (1 - 2 n_j)^2 \Big( \sum_i W_{ij}^2 c_i \Big)^2 . \tag{3.6}$$
 #
 # *At orders 2 and 3 the cumulant and the Onsager terms are the same functions of $(m, n)$.* They
-# part at order 4. With $(1 - 2 m)^2 = 1 - 4 c$ the fourth order can be collected in one line,
+# part at order 4. With $(1 - 2 m)^2 = 1 - 4 c$ the term of fourth order can be collected in one line,
 #
 # $$\Gamma_4 = -\tfrac14 \sum_{jk} d_j d_k G_{jk}^2 + \tfrac14 \sum_i c_i^2 \Big( \sum_j W_{ij}^2 d_j \Big)^2
 #   {} + \tfrac14 \sum_j d_j^2 \Big( \sum_i W_{ij}^2 c_i \Big)^2 - \tfrac1{24} \sum_{ij} W_{ij}^4 \gamma_i \delta_j . \tag{3.7}$$
 #
 # Read it as pictures of bonds. The first sum runs over closed walks of four bonds. Most of them are
-# *squares* $i \to j \to k \to l$ with four different units; but it also contains walks that go out
-# on two bonds which share a unit, and back. The second and third sum cancel exactly those. So in
-# $\Gamma_4$ there are squares, and powers of a single bond, and *nothing that falls apart when one
-# unit is removed*: pinning the means has removed all such chains. The cumulant (2.4) keeps them.
+# *squares* $i \to j \to l \to k \to i$, with two different visible units $i$, $l$ and two different
+# hidden ones $j$, $k$; but it also contains walks that go out on two bonds which share a unit, and
+# back: $l = i$ or $k = j$. The second and third sum cancel exactly those, and leave powers of single
+# bonds. So in $\Gamma_4$ there are squares, and powers of a single bond, and *nothing that falls
+# apart when one unit is removed*: pinning the means has removed all such chains. The cumulant (2.4)
+# keeps them.
 #
 # **Check against the exact result.** (3.1) can be evaluated: the bracket is concave in the fields,
 # and its gradient is the difference of the means. At fixed means, the error of (B26c) must fall as
@@ -307,9 +319,9 @@ assert np.all(np.abs(powers - [4, 4, 5]) < 0.4)
 # %% [markdown]
 # ## 4. TAP moves its means, and that is the difference
 #
-# TAP of order $k$ cuts $\Gamma$ after order $k$ *and then* minimises over $m$ and $n$. The cumulant
-# expansion stays at the minimum of $\Gamma_1$. How far apart are the two results? Let $u$ stand for
-# all the means, $u^*$ for the naive point, and $r = -\nabla (\Gamma - \Gamma_1)$ for the *reaction
+# TAP of order $k$ cuts $\Gamma$ after order $k$ (call this $\Gamma_{\le k}$; $\Gamma_{\le 1} =
+# \Gamma_1$) *and then* minimises over $m$ and $n$. The cumulant expansion stays at the minimum of
+# $\Gamma_1$. How far apart are the two results? Let $u$ stand for all the means, $u^*$ for the naive point, and $r = -\nabla (\Gamma - \Gamma_1)$ for the *reaction
 # field* of the Onsager terms, the field that comes back to a unit from its neighbours' response to
 # it. To leading order the minimum moves by $H^{-1} r$ and sinks by $\frac12 r^T H^{-1} r$, where
 # $H$ is the matrix of second derivatives of $\Gamma_1$,
@@ -320,7 +332,7 @@ assert np.all(np.abs(powers - [4, 4, 5]) < 0.4)
 # With $H \approx \mathrm{diag}(1/c, 1/d)$ the lowering is $\frac12 \sum_i c_i r_i^2 + \dots$, and
 # that is
 #
-# $$F_2 - \Gamma_2^{\min} = \tfrac18 \sum_i c_i (1 - 2 m_i)^2 \Big( \sum_j W_{ij}^2 d_j \Big)^2 + \dots = R_4 + O(W^5) : \tag{4.2}$$
+# $$F_2 - \Gamma_{\le 2}^{\min} = \tfrac18 \sum_i c_i (1 - 2 m_i)^2 \Big( \sum_j W_{ij}^2 d_j \Big)^2 + \dots = R_4 + O(W^5) : \tag{4.2}$$
 #
 # the *same* $R_4$ as in (3.6). This closes the circle. The exact free energy is one number;
 # Plefka's fourth order at the naive point lies $R_4$ above the cumulant's; and by moving its means
@@ -328,7 +340,7 @@ assert np.all(np.abs(powers - [4, 4, 5]) < 0.4)
 # by adjusting the means.* With order 2 in $\Gamma$ it has them already, without a fourth-order
 # term.
 #
-# **Check**: the ratio of $F_2 - \Gamma_2^{\min}$ to $R_4$ tends to 1 at weak coupling.
+# **Check**: the ratio of $F_2 - \Gamma_{\le 2}^{\min}$ to $R_4$ tends to 1 at weak coupling.
 
 # %%
 ratios = []
@@ -358,8 +370,8 @@ assert abs(ratios[0] - 1) < 0.05 and abs(ratios[0] - 1) < abs(ratios[-1] - 1)
 # both at $u^*(a)$. The explicit derivative is $-u^*$. The implicit one is $\nabla C \cdot \partial
 # u^* / \partial a = -r^T H^{-1}$, because $\nabla \Gamma_1(u^*) = 0$, differentiated with respect
 # to $a$, says $H\, \partial u^* / \partial a = 1$. So $s$ is the *linear response* to the reaction
-# field, and $u^* + s$ is where one Newton step from the naive point towards TAP's would lead.
-# Solving $H s = r$ by iteration,
+# field, and $u^* + s$ is where one Newton step, with the curvature $H$ of $\Gamma_1$, leads from the
+# naive point towards TAP's. Solving $H s = r$ by iteration,
 #
 # $$s_m = c\, (r_m + W s_n) , \qquad s_n = d\, (r_n + W^T s_m) . \tag{5.2}$$
 #
@@ -367,6 +379,11 @@ assert abs(ratios[0] - 1) < 0.05 and abs(ratios[0] - 1) < abs(ratios[-1] - 1)
 #
 # $$\langle v_i h_j \rangle \approx m_i n_j + W_{ij} c_i d_j + 2 W_{ij}^2\, c_i (\tfrac12 - m_i)\, d_j (\tfrac12 - n_j)
 #   {} + s_i n_j + m_i s_j . \tag{5.3}$$
+#
+# The first three terms are the explicit derivative, the same as TAP's. The last two are the response:
+# differentiate $\nabla \Gamma_1(u^*) = 0$ with respect to $W_{ij}$, where $-n_j$ is the derivative of
+# its component $i$ and $-m_i$ that of its component $j$, and multiply by $r^T H^{-1} = s^T$. This
+# derivative takes a factor of $W$ away, so the correlations have an error of order $W^k$ only.
 #
 # The library has (5.2) as `response_step` and (5.1), (5.3) as `cumulant_moments`. We write $s =
 # H^{-1} r$ once by hand, and then measure powers, averaged over eight machines.
@@ -451,10 +468,13 @@ axes[0].legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Solid lines are the cumulants, dashed lines TAP. Order for order they have the same power, as they
-# must: both are complete to order $W^k$. At weak coupling nobody needs to care which one to take.
-# Their prefactors differ a little from order 3 on. On the right edge the couplings are as large as
-# the biases, and the gain from one order to the next is small.
+# Solid lines are the cumulants, dashed lines TAP; at order 1 they are the same. Order for order they
+# have the same power, as they must: both are complete to order $W^k$. At order 2 even the prefactors
+# agree, because both miss the same third-order term. At order 3 they differ: TAP misses $\Gamma_4$,
+# the cumulants $\Gamma_4 - R_4$. In these machines the cumulants' free energy is the better one, by a
+# factor of three, and TAP's means are, by a factor of four. On the right edge the couplings are as
+# large as the biases, the gain from order 2 to orders 3 and 4 is small, and TAP 3 is *worse* than
+# TAP 2 in the free energy.
 #
 # ## 6. Training with either
 #
@@ -553,6 +573,7 @@ for axis, data, limits in ((axes[0], "bars", (-9, -2.5)), (axes[1], "digits", (-
         curve = curves[data, name]
         axis.plot(range(1, len(curve) + 1), curve, color=colour, label=name)
     axis.set_ylim(limits)
+    axis.xaxis.get_major_locator().set_params(integer=True)
     label(axis, data.capitalize(), "epoch", "exact mean $\\ln p(v)$ (nats)")
 axes[0].legend(fontsize=7, loc="lower left")
 plt.show()
@@ -561,10 +582,10 @@ plt.show()
 # As long as the weights are small all curves but the naive one lie on that of the exact gradient.
 # Then three things happen.
 #
-# - *The full gradient of $F_2$ fails*, and it fails abruptly: this is the deliberate failure of the
-#   chapter. It happens where the naive mean-field point is about to split in two, as a magnet does
-#   at its critical temperature. There the smallest eigenvalue of $H$ goes to zero, and $s = H^{-1}
-#   r$ grows without bound. The next cell shows the eigenvalue for a single bond.
+# - *The full gradient of $F_2$ fails*, and it fails abruptly (on the digits it ends in `nan`): this is
+#   the deliberate failure of the chapter. It happens where the naive mean-field point is about to
+#   split in two, as a magnet does at its critical temperature. There the smallest eigenvalue of $H$
+#   goes to zero, and $s = H^{-1} r$ grows without bound. The next cell shows the eigenvalue for a single bond.
 # - *TAP and the explicit terms* stay within sight of the exact curve, for a while, and then wander.
 #   Neither is consistently better. TAP's means are damped by the reaction field inside; with $s =
 #   0$ one uses means that carry no reaction at all, but the correlation $W_{ij} c_i d_j$, which
@@ -572,8 +593,8 @@ plt.show()
 # - *Naive mean field* rises fastest at first and falls soon: it has no correlations to subtract.
 #
 # The library therefore has no negative phase of its own for cumulants. The gradient that would
-# deserve it, (5.1), is the one not to be used near the instability, and what can be used hardly
-# differs from TAP.
+# deserve it, (5.1), is the one not to be used near the instability, and what can be used does about
+# as well as TAP.
 
 # %%
 split = []
@@ -592,7 +613,12 @@ axis.plot(split[:, 0], split[:, 1], color=blue, label="smallest eigenvalue of $H
 shift = np.abs(split[:, 2] - 0.5)
 axis.plot(split[:, 0], shift, color=orange, label=r"$|m - 1/2|$, naive mean field")
 axis.axhline(0, color="black", lw=0.8)
-label(axis, "One bond: the naive point splits at $W = 4$", "coupling $W$ (nats)", "")
+label(
+    axis,
+    "One bond: the naive point splits at $W = 4$",
+    "coupling $W$ (nats)",
+    "eigenvalue, shift of the mean",
+)
 axis.legend()
 plt.show()
 below = split[:, 0] < 3.9
@@ -614,12 +640,17 @@ assert np.all(split[below, 1] > 0) and np.all(shift[below] < 1e-6)
 # | error in $F$ and in means | $W^{k+1}$ | $W^{k+1}$ |
 #
 # What the post says of the two can now be made precise. *Neither is exact, neither convex*: (3.1)
-# without truncation is exact, its truncations bound nothing beyond order 1. *Do they converge?* The
+# without truncation is exact, and it is convex, being a maximum of functions linear in $m$ and $n$.
+# Its truncations are neither: already $H$, the curvature of $\Gamma_1$, has a negative eigenvalue
+# beyond the split of section 6, and beyond order 1 they bound nothing. *Do they converge?* The
 # cumulant series does up to the nearest complex zero (chapters 1 and 11); Plefka's has a nearest
 # singularity of its own. *Cumulants are general, TAP is for spin glasses*: the cumulants need an
 # average over $q$, whatever $q$ is, and so they correct a VAE as well; TAP needs means that
 # characterise $q$, and many weak couplings. In a spin glass with $N$ units and couplings of order
-# $1/\sqrt{N}$ with random signs, order 2 is all of $\Gamma$ as $N$ grows.
+# $1/\sqrt{N}$ with random signs, $\sum_j W_{ij}^2 d_j$ is of order 1 at every unit. The chains of (2.4),
+# which sum to $-R_4$ in the free energy, are then of order $N$ (unless all means are $\frac12$), and
+# so are longer ones in higher orders of the cumulants. Squares and powers of single bonds are not:
+# order 2 is all of $\Gamma$ that grows like $N$.
 #
 # ## Exercises
 #
@@ -628,10 +659,10 @@ assert np.all(split[below, 1] > 0) and np.all(shift[below] < 1e-6)
 #    and (3.7).
 # 2. *(easy)* **Chains.** Build a machine with one hidden and two visible units. Show that (3.7) has
 #    no term with $W_{11}^2 W_{21}^2$, and that (2.4) has one unless $n = \frac12$.
-# 3. *(medium)* **Order 4 with TAP's means.** Evaluate $\Gamma_1 + \dots + \Gamma_4$ at the fixed
-#    point of TAP 3. By how much does the power of the error rise?
-# 4. *(hard)* **All squares and longer rings.** In a machine with $m = n = \frac12$ the largest
-#    terms of every order are rings. Show that with independent Gaussian $x$, $y$ in place of the
+# 3. *(medium)* **Order 4 with TAP's means.** Evaluate $\Gamma_{\le 3} + \Gamma_4$ at the fixed point
+#    of TAP 3. By how much does the power of the error rise?
+# 4. *(hard)* **All squares and longer rings.** In a large machine with $m = n = \frac12$ the largest
+#    terms of every even order are rings. Show that with independent Gaussian $x$, $y$ in place of the
 #    units $-\ln \langle e^Q \rangle = \frac12 \ln \det (1 - D G)$ with $D = \mathrm{diag}(d)$, and
 #    check that its order $W^4$ is the first term of (2.4).
 #
@@ -645,7 +676,9 @@ for w in (0.4, 0.2):
     one = np.array([[w]])
     gamma_1 = 2 * np.log(0.5) - w / 4
     assert agree(exact_gamma(one, half, half) - gamma_1, -np.log(np.cosh(w / 4)), 1e-8)
-    assert agree(w**2 / 16 / 2, (w / 4) ** 2 / 2)  # (B26a); (B26b) vanishes at m = 1/2
+    assert agree(
+        half**2 @ one**2 @ half**2 / 2, (w / 4) ** 2 / 2
+    )  # (B26a), c = d = 1/4; (B26b) is 0
     assert agree(plefka_fourth_term(one, half, half), (w / 4) ** 4 / 12)  # (3.7)
 print("1. -ln cosh(W / 4): orders 2 and 4 agree, order 3 vanishes")
 
