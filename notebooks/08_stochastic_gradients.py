@@ -482,8 +482,9 @@ print({key: round(float(measured[key][-1] / s2)) for key in measured})
 # $$\frac{\partial}{\partial \mu} \mathbb{E}_q[f] = \frac1\sigma\, \varphi\Big( \frac{\mu}{\sigma} \Big)
 #   \ne 0 , \qquad \text{but } f'(z) = 0 \text{ at every } z \text{ that is ever drawn.} \tag{7.1}$$
 #
-# The boundary term that was dropped in (3.1) is all there is. The pathwise estimate is 0, with
-# variance 0: confident and wrong, and no error bar will tell. The score function is right.
+# Integrate (3.1) by parts on either side of the jump: there it leaves a boundary term, and that term
+# is all there is. The pathwise estimate is 0, with variance 0: confident and wrong, and no error bar
+# will tell. The score function is right.
 
 
 # %%
@@ -643,8 +644,8 @@ plt.show()
 # The three runs have the same model, the same loss, the same noise, and the same gradient on
 # average. At the start the score function without a baseline has a hundred times the standard
 # deviation of the pathwise gradient, that is, ten thousand times the variance: every sample brings
-# the whole reconstruction error of 46 nats along. (Its "|mean|" is then mostly noise, too, since
-# 200 draws do not average it away.) The other sample as a baseline removes most of that.
+# the whole reconstruction error, more than 40 nats, along. (Its "|mean|" is then mostly noise, too,
+# since 200 draws do not average it away.) The other sample as a baseline removes most of that.
 #
 # Why does the noisy run learn at all? The decoder's gradient (1.2) needs no trick. It takes every
 # run to the dashed line, the best that a model can do that ignores $z$. What lies below has to come
@@ -781,6 +782,8 @@ for num_weights in group_sizes:
     for name, rows in zip(snr, (plain, double, model_gradients(num_weights)), strict=True):
         snr[name].append(abs(rows.mean()) / rows.std())
     assert within(plain - double, 0.0)  # one mean
+large = np.sqrt(group_sizes[4:8])
+assert agree(snr["double"][4:8] / large, abs(signal) / noise_double, tolerance=0.15)  # (9.6)
 
 posterior = gradient_estimators.importance_weighted(
     log_joint, [0.5], [np.log(0.5)], (1000, 8), seed=seed, double=True
@@ -799,15 +802,22 @@ for name, colour, text in (
 ):
     axis.loglog(k, snr[name], "o", color=colour, ms=5, label=text)
 axis.axhline(1 / np.sqrt(num_estimates), color=grey, ls="--", lw=1, label="resolution")
-label(axis, "Signal-to-noise ratio of one gradient (lines: large $K$)", "$K$", "|mean| / s.d.")
+label(
+    axis,
+    "Signal-to-noise ratio of one gradient (encoder's lines: large $K$)",
+    "$K$",
+    "|mean| / s.d.",
+)
 axis.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The points follow the exact lines from moderate $K$ on. Below the dashed line a mean over all
-# estimates would not be told from zero. So: with the plain gradient, more weights give a better
-# *model* gradient and a worse *encoder* gradient, and the doubly reparameterised form repairs the
-# latter at no cost but one more line of code.
+# From moderate $K$ on the encoder's points follow the lines, which are the leading order in $1/K$
+# without any sampling. Below the dashed line a mean over all estimates cannot be told from zero;
+# the line is also the standard error of the orange points, which scatter by as much when they come
+# near it. So: with the plain gradient, more weights give a better *model* gradient and a worse
+# *encoder* gradient, and the doubly reparameterised form repairs the latter at no cost but one more
+# line of code.
 #
 # ## 10. Discrete latent variables: no path
 #
@@ -889,7 +899,7 @@ for n, colour in ((2, blue), (50, purple), (5000, "black")):
     axes[1].axhline(spread["optimal"] / np.sqrt(n), color=colour, ls="--", lw=1)
 label(axes[1], "Error (dashed: score function)", "temperature $T$", "root mean square error (nats)")
 for axis in axes:
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, frameon=True)
 plt.show()
 
 # %% [markdown]
@@ -1030,7 +1040,8 @@ assert np.all(fits.std(axis=0) > 0.9 * likelihood_error)  # no better than the b
 #
 # $$\mathbb{E}[x|y] = y + \sigma^2\, \nabla_y \ln p_\sigma(y) \tag{12.2}$$
 #
-# (Tweedie's formula): a reconstruction points uphill in probability, and its length is the slope.
+# (Tweedie's formula): the step from $y$ to its reconstruction points uphill in probability, and its
+# length is $\sigma^2$ times the slope.
 #
 # **An autoencoder inside an RBM.** Give a machine Gaussian visible units and binary hidden ones,
 # $E(x, h) = \frac12 \|x - a\|^2 - b \cdot h - x^\top W h$. The hidden units sum out as in (B5),
@@ -1117,6 +1128,10 @@ for axis in axes:
 plt.show()
 
 # %% [markdown]
+# The network follows the exact score where there are data and leaves it beyond $|x| = 2.5$, where
+# there are next to none. Normalised afterwards, its density is that of the *blurred* data: lower
+# peaks and a shallower valley than the histogram's. The noise is part of what has been learned.
+#
 # **What has cancelled, and at what price.** The post observes that deep autoencoders, deterministic
 # and trained as if at $T = 1$, get along without any partition function, as though it had
 # cancelled. Score matching shows how this can be true: if a reconstruction loss *is* a comparison
@@ -1151,12 +1166,12 @@ assert fisher[-1] < 1e-2 * max(fisher) and np.all(np.diff(kl) > 0)
 assert agree(kl[-1], np.log(0.5 / np.sqrt(0.9 * 0.1)), tolerance=1e-2)
 
 # %% [markdown]
-# As the hills part, the likelihood sees the wrong shares better and better, and score matching
-# stops seeing them. The difference of $\ln p$ between two hilltops is an *integral* of the
-# score across the gap, where there are no data. What the post calls guessing, a network that only
-# reconstructs, buys its freedom from $Z$ with exactly this blindness. More noise helps: a blur that
-# joins the hills makes the shares visible again, which is why denoising models for images work with
-# many noise levels.
+# As the hills part, the likelihood sees the wrong shares better and better; score matching does so
+# only while they overlap (up to about $d = 1$), and then stops seeing them. The difference of $\ln
+# p$ between two hilltops is an *integral* of the score across the gap, where there are no data.
+# What the post calls guessing, a network that only reconstructs, buys its freedom from $Z$ with
+# exactly this blindness. More noise helps: a blur that joins the hills makes the shares visible
+# again, which is why denoising models for images work with many noise levels.
 #
 # ## 13. Laplace: a Gaussian around the minimum
 #
@@ -1379,6 +1394,11 @@ for axis in axes:
 plt.show()
 
 # %% [markdown]
+# Left: at $\eta A = 1$ the walk's variance is a third too large with all data and more than four
+# times the exact one with mini-batches, as (14.2) says. Right: the chain has the long left tail of
+# the exact posterior. Laplace's bell sits at the right maximum and cannot lean: its mean is too
+# high by 0.12 and its variance too small by 13 %.
+#
 # Samplers do not give $\ln Z$: like contrastive divergence (B10) they know slopes only. What they
 # give is samples, and the roads of chapter 4, annealing above all, turn samples into $\ln Z$.
 # Laplace gives a number for $\ln Z$ and no samples. A variational $q$ gives a bound, samples, and
@@ -1390,7 +1410,7 @@ plt.show()
 # |:--|:--|:--|:--|
 # | score function (B17a) | values of $f$ | grows with $f$ itself, $\sim D^2$ | $f$ is large |
 # | with a baseline (5.1) | two samples or more | grows with its fluctuations, $\sim D$ | $f$ is extensive |
-# | pathwise (B17b) | slope of $f$, a path | with the slope; independent of $D$ here | $f$ jumps, $z$ is discrete |
+# | pathwise (B17b) | slope of $f$, a path | grows with the slope; independent of $D$ here | $f$ jumps, $z$ is discrete |
 # | relaxation (10.2) | slope of $f$ at soft bits | $\sim 1/T$ | biased |
 # | doubly reparameterised (9.6) | slope of $\ln w$ | vanishes with the gap | as pathwise |
 #
