@@ -36,7 +36,7 @@
 # - what temperature means for a VAE, and why the optimum at every $T$ obeys
 #   $\langle |z|^2 \rangle = J T$;
 # - why the rate, in nats, is minus the entropy, and the temperature the slope of a curve;
-# - at which temperature each latent variable freezes out;
+# - at which temperature each latent variable is switched off;
 # - why an autoencoder is no generative model, and how many nats it takes to say so.
 #
 # **What you need**: chapters 6 and 7, sections 2, 3 and 12 of the latter above all, and eigenvalues
@@ -506,16 +506,16 @@ for T in critical[:num_components]:
     axes[1].plot(*linear_optimum(T), "o", color=grey)
 label(axes[0], "Linear model, exact; dotted: critical temperatures", "temperature $T$", "nats")
 label(
-    axes[1], "Its slope is $-T$; dots: a variable freezes out", "rate (nats)", "distortion (nats)"
+    axes[1], "Its slope is $-T$; dots: a variable switches off", "rate (nats)", "distortion (nats)"
 )
 axes[0].legend()
 plt.show()
 
 # %% [markdown]
-# Three variables freeze out one after another as the temperature rises; above the last dotted line
-# the model ignores its latent variables, and the rate is exactly 0. Nothing special happens at $T =
-# 1$ on these curves. What is special about $T = 1$ is that only there $e^{-F_T}$ is a probability
-# of the data.
+# The three variables are switched off one after another as the temperature rises; above the last
+# dotted line the model ignores its latent variables, and the rate is exactly 0. Nothing special
+# happens at $T = 1$ on these curves. What is special about $T = 1$ is that only there $e^{-F_T}$ is
+# a probability of the data.
 #
 # ## 6. Small temperatures: a regularised autoencoder
 #
@@ -654,11 +654,12 @@ label(axes[1], "Lines: slope $-T$ (4.2)", "rate (nats)", "distortion (nats)")
 plt.show()
 
 # %% [markdown]
-# Cooling raises the rate. At $T = 3$ the code says almost nothing, a collapse as in
-# section 5; the first nats that it says are worth many nats of distortion, the next ones fewer. The
-# points follow their own slopes until the coldest, whose distortion on *test* images is above that
-# of $T = 0.3$ although its rate is higher: what it says in addition is about its training images.
-# For the exact optimum the curve would be convex (exercise 2), on the images it was optimised for.
+# Cooling raises the rate. At $T = 3$ the code says almost nothing, a collapse as in section 5; on
+# the way to $T = 1$ every nat that it says saves about two nats of distortion, from there to $T =
+# 0.3$ about half a nat. The points follow their own slopes until the coldest, whose distortion on
+# *test* images is above that of $T = 0.3$ although its rate is higher: what it says in addition is
+# about its training images. For the exact optimum the curve would be convex (exercise 2), on the
+# images it was optimised for.
 #
 # The last column is the ELBO of the model whose prior is $N(0, T)$, $-D - R$. It is best at $T =
 # 1$. That is no accident: only there is it what training maximises.
@@ -770,10 +771,13 @@ plt.show()
 
 # %% [markdown]
 # Look at the numbers before the pictures. The colder the model, the more of its rate is information
-# about the training images, 6.2 of at most $\ln N = 7.27$ nats at $T = 0.03$; the mismatch grows,
+# about the training images, 6.3 of at most $\ln N = 7.27$ nats at $T = 0.03$; the mismatch grows,
 # and a fifth of the prior lies in holes. Yet from $T = 1$ down the exact $\ln p(x)$ hardly changes.
 # In two dimensions 1,437 codes leave no large holes, and a smooth decoder fills the small ones by
-# interpolation.
+# interpolation. The pictures agree. (Each dot is a training image, its colour the digit, and the
+# circles are one and two standard deviations of the prior.) The clouds fill the circles at all
+# three temperatures, the draws below them can be read about equally well, and what the colder
+# reconstructions have more of is contrast: some test digits still come back as another digit.
 #
 # What has gone is *knowledge* of the model about itself, in two respects. The bound $-D - R$ falls
 # further and further below the true $\ln p(x)$, since a cold $q$ is much narrower than the
@@ -836,9 +840,10 @@ plt.show()
 # Every single draw from the prior falls into a hole. The decoder is asked about places where
 # nothing was ever decoded, and answers with bold and broken strokes. The bound on $\ln p(x)$ from
 # its own $q$ is many nats below that of the model at $T = 1$; a much wider proposal recovers most
-# of the difference, which shows that the cold $q$ misjudges the posterior's width, and leaves a
-# gap. An autoencoder's codes are good for retrieval and compression. To generate, it needs a second
-# model for them, or entropy from the start.
+# of the difference, which shows that the cold $q$ misjudges the posterior's width. (Two nats are
+# left. How much of that is the model's and how much the bound's, these numbers cannot say: the
+# bound was still rising.) An autoencoder's codes are good for retrieval and compression. To
+# generate, it needs a second model for them, or entropy from the start.
 #
 # ## 10. When it fails: a penalty that penalises nothing
 #
@@ -903,7 +908,8 @@ assert np.all(np.diff(losses) > 0)
 # 3. *(medium)* **Heat capacity.** For the linear model compute $C = dD/dT$. What happens to it at
 #    each $T_j$? Compare with the equipartition theorem.
 # 4. *(hard)* **Learn the noise as well.** Minimise (5.2) over $s^2$ too, with $a$ variables on.
-#    What is $s^2$ at $T = 1$, and what at $T \to 0$? From which temperature on is there no minimum?
+#    What is $s^2$ at $T = 1$, and what at $T \to 0$? From which temperature on is there no minimum
+#    with all $a$ of them on, and what happens then?
 #
 # The solutions are in the cells below, folded in JupyterLab: click on the three dots to open one.
 
@@ -945,7 +951,7 @@ for T in (0.5, 3.0, 6.0, 12.0, 30.0):
 # 4. With n = T s^2: L = M/2 ln(2 pi n / T) + sum_on [T/2 + T/2 ln(lambda / n)] + sum_off T lambda /
 # (2 n). Its derivative is 0 at s^2 = sum_off lambda / (M - a T). T = 1: the mean of the discarded
 # eigenvalues, as in Tipping and Bishop. T -> 0: the squared error of PCA per pixel. a T >= M: no
-# minimum, s grows for ever.
+# minimum with these a on: s grows until T_j = lambda_j / s^2 < T switches one of them off.
 on, off = eigenvalues[:2], eigenvalues[2:]
 for T in (1.0, 0.5, 1e-6):
 

@@ -289,7 +289,7 @@ axes[1].plot(inside, slope, color="black", lw=2)
 axes[1].fill_between(inside, slope, slope[0], color=blue, alpha=0.4, label="KL(q | p)")
 axes[1].fill_between(inside, slope, slope[100], color=orange, alpha=0.4, label="KL(p | q)")
 label(axes[1], "Its slope", r"$\lambda$", r"$\langle V \rangle_\lambda$ (nats)")
-axes[1].legend()
+axes[1].legend(frameon=True)
 plt.show()
 
 # %% [markdown]
@@ -354,7 +354,9 @@ for order in (1, 2, 3, 4):
 
 # %% [markdown]
 # The same machine with a worse model shows the other face of the expansion. Take fair coins for
-# $q$, all means one half, which know nothing of the machine.
+# $q$, all means one half, which know nothing of the machine. Then $H_q = 11 \ln 2$ in every state
+# and $V = E - 11 \ln 2$, so that $\lambda$ multiplies the energy as $\beta$ does: with coins (B23)
+# is the *high-temperature series*, to be used at $\beta = 1$.
 
 # %%
 coins = point._replace(visible=np.full_like(m, 0.5), hidden=np.full_like(n, 0.5))
@@ -391,11 +393,13 @@ plt.show()
 
 # %% [markdown]
 # The bound has been subtracted, so the exact curve shows the correction alone. With mean field
-# order 2 finds most of it and the higher orders refine it, if slowly. With the coins each
-# polynomial hugs the curve for a while and then leaves it, the higher the more abruptly. Chapter 1
-# gave the reason: the series converges only up to the nearest complex zero of $\langle e^{-\lambda
-# V} \rangle_q$, and the larger the spread of $V$ under $q$, the nearer the zero. Counting the zeros
-# inside the circle $|\lambda| < 1$, by the turns of the phase round it, tells which case is which.
+# order 2 finds most of it and the higher orders refine it, if slowly; order 20 lies under the exact
+# curve and cannot be told from it. With the coins each polynomial hugs the curve for a while and
+# then leaves it, order 20 the most abruptly. Chapter 1 gave the reason: the series converges only
+# up to the nearest complex zero of $\langle e^{-\lambda V} \rangle_q$, and if all differences of
+# $V$ are doubled, that zero comes twice as near. The coins are too hot a start for $\beta = 1$.
+# Counting the zeros inside the circle $|\lambda| < 1$, by the turns of the phase round it, tells
+# which case is which.
 
 
 # %%
@@ -436,11 +440,11 @@ assert counts[0] == 0 and counts[1] > 0
 # **When is it variational, and when not?** "Variational" means that a mistake in $q$ can only push
 # the result up, so that one may search for the best $q$ by minimising. That holds at order 1, at
 # any $\lambda$ and for every $q$, because the curve is concave. *No other order is a bound.* At
-# order 2 the sign of the error is that of the third cumulant, at weak coupling, and that has no
-# definite sign. One might hope for odd orders, since $e^x \ge 1 + x + \frac12 x^2 + \frac16 x^3$
-# for every $x$. But that inequality is about the exponential, not about the logarithm of its
-# average, and a variable with two values refutes the hope: let $\ln w$ be 3 with probability 0.3
-# and 0 otherwise.
+# weak coupling the error of order 2 is the next term with the opposite sign, $F_2 - F_{\rm eq}
+# \approx -\frac16 \langle\!\langle V^3 \rangle\!\rangle_q$, and a third cumulant may have either
+# sign. One might hope for odd orders, since $e^x \ge 1 + x + \frac12 x^2 + \frac16 x^3$ for every
+# $x$. But that inequality is about the exponential, not about the logarithm of its average, and a
+# variable with two values refutes the hope: let $\ln w$ be 3 with probability 0.3 and 0 otherwise.
 
 # %%
 two_values, chances = np.array([0.0, 3.0]), np.log([0.7, 0.3])
@@ -463,7 +467,8 @@ for scale in (0.5, 1.5, 4.0):
 #
 # (Bamler and others, 2017). One may even maximise over $c$; $K = 1$ then gives back $e^{\langle \ln
 # w \rangle}$, the ELBO (exercise 3). The price is that (5.2) does not add up over independent parts
-# of a system, as cumulants do: beyond $K = 1$ one has a bound or size-extensivity (B27), not both.
+# of a system, as cumulants do: beyond $K = 1$ a truncation is a bound or size-extensive (B27), not
+# both.
 # Try $K = 3$ and 5:
 
 # %%
@@ -508,19 +513,24 @@ assert bounds[1] < bounds[3] < bounds[5]
 #   \kappa_n = n! \, \frac{a^n}{2 n} = \frac{(n - 1)!\, a^n}{2} . \tag{6.3}$$
 #
 # At $t = 1$ the sum is $-\frac12 \ln (1 - a) = \ln s$ and cancels the constant, as it must. But the
-# series of the logarithm converges for $|a| < 1$ only, that is, for
+# series of the logarithm converges for $|a| < 1$ only (and, barely, at $a = -1$), that is, for
 #
 # $$s^2 > \tfrac12 . \tag{6.4}$$
 #
 # A posterior *wider* than $q$ ($0 < a < 1$) is no problem for the series, however wide: all terms
-# are positive and the sums rise to the limit. A posterior *narrower* than $q$ ($a < 0$) makes them
-# alternate: order 2 overshoots, order 3 undershoots; and once it has less than half of $q$'s
-# variance, they grow.
+# are positive and the sums rise to the limit. (Samples of $q$ are another matter: the next
+# chapter.) A posterior *narrower* than $q$ ($a < 0$) makes them alternate: order 2 overshoots,
+# order 3 undershoots; and once it has less than half of $q$'s variance, they grow.
 #
 # The obstacle is at $t = 1/a$, which is negative. There the tilted distribution $q\, e^{t a z^2 /
 # 2}$ stops being normalisable: going *backwards* along the path by $1/|a|$ widens $q$ without
 # limit. The series about $\lambda = 0$ cannot tell forwards from backwards; its circle of
 # convergence has one radius.
+#
+# It can be worse. If $V$ rises faster than $z^2$, say as $z^4$, no step backwards is possible at
+# all: $\langle e^{-\lambda V} \rangle_q$ is infinite for every $\lambda < 0$, and the radius is
+# zero. Such a series is *asymptotic*: it converges nowhere, and still its first terms are good for
+# a small $\lambda$. With finitely many states, as in an RBM, the radius is never zero.
 #
 # **Check against the exact result**, and the deliberate failure: $s^2 = 0.4$.
 
@@ -570,9 +580,11 @@ plt.show()
 
 # %% [markdown]
 # Order 1 (grey) is never above zero. Order 2 overshoots on the left and undershoots on the right,
-# order 3 undershoots on both sides. VAEs are trained with $\mathrm{KL}(q \| p)$, which prefers a
-# $q$ that is too narrow; after training on the ELBO the right half of the picture is the typical
-# one, and order 2 repairs most of the gap. A $q$ that is too wide is worse for the series.
+# order 3 undershoots on both sides. On the right, order 2 repairs most of the gap; a $q$ that is
+# too wide is worse for the series. VAEs are trained with $\mathrm{KL}(q \| p)$, which is said to
+# prefer a narrow $q$, and so one would expect the right half of the picture. But with several
+# latent variables the best $q$ is too narrow in some directions and too wide in others, as we see
+# next.
 #
 # **Correlations, which mean field lacks.** In several dimensions let the posterior have the
 # precision matrix $P$ with ones on its diagonal, and $q = N(0, I)$, the best product distribution
@@ -586,7 +598,9 @@ plt.show()
 # where $\sum_k a_k = \mathrm{tr}(I - P) = 0$ was used. Two variables with $P_{12} = \rho$ have $a =
 # \pm \rho$: the gap is $-\frac12 \ln (1 - \rho^2)$, order 2 gives $\frac12 \rho^2$, order 4 adds
 # $\frac14 \rho^4$, the odd orders vanish, and the series converges for every $|\rho| < 1$. *What
-# the mean field leaves out, the cumulants put back, one power at a time.*
+# the mean field leaves out, the cumulants put back, one power at a time.* With more variables this
+# is no longer sure: three with $P_{ij} = \rho$ have the eigenvalues $1 - \rho$ (twice) and $1 + 2
+# \rho$, and for $\rho > \frac12$ the last one has $a < -1$, although $q$ is the best product.
 
 # %%
 rho = 0.6
@@ -637,6 +651,11 @@ for k in range(4):
     print("{:5d} {:15.4f} {:10.4f} {:6.4f} |{:8.4f} {:6.4f}".format(k + 1, *row), f"{-exact:8.4f}")
 
 # %% [markdown]
+# Left of the bar: the errors of single cumulants grow quickly with the order, and the third is not
+# resolved at all by 1000 samples. Right of it: for the series the noise rises while the truncation
+# error, listed in section 4, falls. At order 4 the two are about equal, 0.07 and 0.06 nats, and
+# there is little point in going on without more samples.
+#
 # **Billions of log-weights.** A cumulant needs no list of samples. From the number, the mean and
 # the sums of powers of deviations from the mean, two sets merge exactly (Pebay 2008), so the work
 # may be cut into batches and spread over workers. `StreamingCumulants` keeps these few numbers.
@@ -740,8 +759,13 @@ spread = 0.1 * np.sum(np.sqrt(v_variance / num_chains))  # s.e. of the integral,
 missed = float(lambda_path.integrate_path(grid, slope)) - large_exact[-1]  # of a plain rule
 print(f"error of the integral {integral - large_exact[-1]:+.4f} nats, s.e. below {spread:.4f}")
 assert abs(integral - large_exact[-1]) < 5 * spread + abs(missed)
+assert abs(integral - large_exact[-1]) < abs(v_mean[0] - v_variance[0] / 2 - large_exact[-1])
 
 # %% [markdown]
+# The Gibbs points follow the exact integrand to the end, about within their bars. The weighted
+# samples of $q$ flatten out beyond $\lambda = 0.8$ and miss half a nat at $\lambda = 1$, where a
+# thousand of them are worth 37: the states that matter there have hardly been drawn.
+#
 # ## 9. Can the series be summed up better?
 #
 # The example (6.3) suggests it: there, three cumulants are enough to know all the others. Take $x =
@@ -755,7 +779,9 @@ assert abs(integral - large_exact[-1]) < 5 * spread + abs(missed)
 #
 # $$\ln \langle e^x \rangle \approx \kappa_1 + \frac{\kappa_2 / 2}{1 - \kappa_3 / 3 \kappa_2} . \tag{9.2}$$
 #
-# Neither is a bound. We compare them with order 3 where the answer is known.
+# Neither is a bound. We compare them with order 3 where the answer is known. The errors are those
+# of $\ln \langle e^x \rangle$, so for our machine they have the opposite sign of those of $F$
+# above.
 
 
 # %%
@@ -782,8 +808,9 @@ for name, (values, target) in cases.items():
 # The Gamma closure is exact where it was derived, even at $s^2 = 0.4$, where the series diverges.
 # Elsewhere it is sometimes better than order 3, sometimes worse, and one cannot tell beforehand. It
 # also divides by an *estimated* variance what contains an estimated third cumulant, which makes it
-# noisier. The library therefore has the plain series and no resummation: where the series is not
-# trusted, group the samples or anneal (later chapters).
+# noisier. For a single average the library therefore has the plain series alone. The next chapter
+# uses the closure where the noise can be averaged out, with one $\theta$ for many images, and
+# together with a better cure, groups of samples.
 #
 # ## 10. Summary
 #
@@ -794,10 +821,11 @@ for name, (values, target) in cases.items():
 # - *When is it variational, and when not?* At order 1, always, because $F(\lambda)$ is concave; at
 #   every higher order, not (B24).
 # - *How can it be improved systematically?* By the cumulants (B23), as long as the spread of $V$ is
-#   small enough for the nearest complex zero to lie outside $|\lambda| = 1$; by integration along
-#   the path otherwise.
+#   small enough for the nearest singularity of $F$ (a complex zero of $\langle e^{-\lambda V}
+#   \rangle_q$, or a point where that average diverges) to lie outside $|\lambda| = 1$; by
+#   integration along the path otherwise.
 # - The fourth, what a deterministic autoencoder has to do with it, belongs to the temperature of a
-#   VAE.
+#   VAE (chapter 9).
 #
 # | object | RBM | VAE | row |
 # |:--|:--|:--|:--|
@@ -810,8 +838,8 @@ for name, (values, target) in cases.items():
 #
 # - The slope of $F(\lambda)$ is $\langle V \rangle_\lambda$, its curvature $-\langle\!\langle V^2
 #   \rangle\!\rangle_\lambda$; the gaps at both ends are the two Kullback-Leibler divergences.
-# - A Gaussian $\ln w$ is exact at order 2. A $q$ with twice the posterior's variance is as wide as
-#   the series can stand.
+# - A Gaussian $\ln w$ is exact at order 2. Between Gaussians, a $q$ with twice the posterior's
+#   variance is as wide as the series can stand.
 #
 # ## Exercises
 #
@@ -856,7 +884,7 @@ assert abs(best - probabilities @ two_values) <= 0.005 + 1e-9
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 4. From the left <V>_0 - <<V^2>>_0 / 2, from the right <V>_1 + <<V^2>>_1 / 2. Their mean has the weights
-# -1/4 and +1/4; (8.3) with h = 1 has -1/12 and +1/12, because the third derivatives are not the same.
+# -1/4 and +1/4. Both leave out +F'''/6, about -(<<V^2>>_1 - <<V^2>>_0)/6: (8.3) has 1/4 - 1/6 = 1/12.
 ends = lambda_path.lambda_path(log_weights, [0.0, 1.0], log_q)
 half_way = np.mean(ends.mean) + (ends.variance[1] - ends.variance[0]) / 4
 one_step = lambda_path.integrate_path([0.0, 1.0], ends.mean, ends.variance)
