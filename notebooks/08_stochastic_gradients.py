@@ -802,12 +802,7 @@ for name, colour, text in (
 ):
     axis.loglog(k, snr[name], "o", color=colour, ms=5, label=text)
 axis.axhline(1 / np.sqrt(num_estimates), color=grey, ls="--", lw=1, label="resolution")
-label(
-    axis,
-    "Signal-to-noise ratio of one gradient (encoder's lines: large $K$)",
-    "$K$",
-    "|mean| / s.d.",
-)
+label(axis, "Signal to noise of one gradient (encoder's lines: large $K$)", "$K$", "|mean| / s.d.")
 axis.legend(fontsize=8)
 plt.show()
 
