@@ -121,10 +121,9 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
         pair = tuple(ops.cast(a, "float32") for a in self.encoder(x, training=training))
         shape = (self.objective.num_samples, 1, 1)
         z = self.sampling(tuple(ops.tile(a[None], shape) for a in pair))
-        x = repeated(x, self.objective.num_samples)
-        return PosteriorDraws(
-            *pair, z, lambda z: self._log_likelihood(z, x, training), kl_layer=self.kl
-        )
+        xs = repeated(x, self.objective.num_samples)
+        at = partial(self._log_likelihood, x=xs, training=training)
+        return PosteriorDraws(*pair, z, at, self.kl)
 
     def _log_likelihood(self, z, x, training=False):
         """ln p(x|z), (num_samples, batch), for z (.., latent_dim) and x as many times in a row."""
