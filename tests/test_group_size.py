@@ -134,6 +134,8 @@ def test_wrong_input_is_refused():
     weights = tf.zeros((12, 3))
     with pytest.raises(ValueError, match="multiple of 10; got 12"):
         grouped_estimate(weights)
+    with pytest.raises(ValueError, match="12 samples make 2 of 6"):
+        regrouped_cumulants(weights, 6)
     with pytest.raises(ValueError, match="do not divide into groups of 5"):
         regrouped_cumulants(weights, 5)
     with pytest.raises(ValueError, match="num_regroupings must be 1 or more"):

@@ -185,14 +185,33 @@ def log_means_of_groups(log_weights, group_size):
                [0.6931472]], dtype=float32)
     """
     log_weights = _checked(log_weights)
-    num_samples = log_weights.shape[0]
+    shape = num_groups(log_weights.shape[0], group_size), group_size, *log_weights.shape[1:]
+    return tfp.math.reduce_logmeanexp(tf.reshape(log_weights, shape), 1)
+
+
+def num_groups(num_samples, group_size):
+    """How many groups of a size the samples make.
+
+    Args:
+        num_samples: a multiple of group_size.
+        group_size: K, weights in a group.
+
+    Returns:
+        num_samples / K, an integer.
+
+    Raises:
+        ValueError: if the samples do not divide into groups.
+
+    Example:
+        >>> num_groups(100, group_size=5)
+        20
+    """
     if group_size < 1 or num_samples % group_size:
         raise ValueError(
             f"{num_samples} samples do not divide into groups of {group_size}: choose a group_size "
             "that divides the number of samples, or drop the samples that are left over."
         )
-    groups = tf.reshape(log_weights, (-1, group_size, *log_weights.shape[1:]))
-    return tfp.math.reduce_logmeanexp(groups, 1)
+    return num_samples // group_size
 
 
 def thermodynamic_sum(log_weights, betas, rule="trapezoid"):

@@ -10,16 +10,20 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from rbm_tf.cumulant_errors import jackknife_error, leave_one_out_cumulants
 from rbm_tf.cumulants import sample_cumulants
-from vae_keras.evidence import log_means_of_groups
+from vae_keras.evidence import log_means_of_groups, num_groups
 
+_REGROUPINGS = 5
 NUM_GROUPS = 10  # of the largest groups that are considered
 _LIMIT = 1 / 3  # of the Gamma's theta: beyond it the closure leans on too few weights
 
 
-def regrouped_cumulants(log_weights, group_size, max_order=3, num_regroupings=5, seed=None):
+def regrouped_cumulants(
+    log_weights, group_size, max_order=3, num_regroupings=_REGROUPINGS, seed=None
+):
     """Cumulants of L_K, averaged over random ways to put the same weights into groups.
 
     Each grouping gives unbiased k-statistics, and so does their average, with less noise.
@@ -49,14 +53,28 @@ def regrouped_cumulants(log_weights, group_size, max_order=3, num_regroupings=5,
     num_samples = log_weights.shape[0]
     if num_regroupings < 1:
         raise ValueError(f"num_regroupings must be 1 or more; got {num_regroupings}.")
-    if group_size == 1:  # all groupings are alike
-        return sample_cumulants(log_weights, max_order)
+    if num_groups(num_samples, group_size) < max_order:
+        raise ValueError(
+            f"Order {max_order} needs at least {max_order} groups; {num_samples} samples make "
+            f"{num_samples // group_size} of {group_size}. Draw more, or choose smaller groups."
+        )
+    alike = group_size == 1 or group_size == num_samples
+    orders = _orders(num_samples, 1 if alike else num_regroupings, seed)
+    return _mean_over_groupings(log_weights, orders, tf.constant(group_size), max_order)
+
+
+def _orders(num_samples, num_regroupings, seed):
+    """Orders of the samples, the given one first, (num_samples, num_regroupings)."""
     rng, order = np.random.default_rng(seed), np.arange(num_samples)
-    count = num_regroupings if group_size < num_samples else 1  # else all are alike
-    orders = np.stack([order] + [rng.permutation(num_samples) for _ in range(count - 1)], -1)
-    log_means = log_means_of_groups(tf.gather(log_weights, orders), group_size)
-    kappa = sample_cumulants(log_means, max_order)
-    return tf.reduce_mean(kappa, 1)
+    return np.stack([order, *(rng.permutation(order) for _ in range(num_regroupings - 1))], -1)
+
+
+@tf.function(reduce_retracing=True)
+def _mean_over_groupings(log_weights, orders, group_size, max_order=3):
+    groups = tf.gather(log_weights, orders)  # (num_samples, num_regroupings, batch)
+    shape = tf.concat([[-1, group_size], tf.shape(groups)[1:]], 0)
+    log_means = tfp.math.reduce_logmeanexp(tf.reshape(groups, shape), 1)
+    return tf.reduce_mean(sample_cumulants(log_means, max_order), 1)
 
 
 def gamma_closure(kappa, limit=_LIMIT):
@@ -92,19 +110,16 @@ def gamma_closure(kappa, limit=_LIMIT):
     if not limit < 1:
         raise ValueError(f"limit must be below 1, where <exp(L)> diverges; got {limit}.")
     first, second, third = tf.unstack(kappa)
-    return first + _gamma_factor(second, third, limit) * second
+    return first + tf.cast(_gamma_factor(second, third, limit), second.dtype) * second
 
 
 def _gamma_factor(second, third, limit=_LIMIT):
-    theta = _mean(third) / (2 * _mean(second)) if _mean(second) else 0.0
-    theta = min(theta, limit)
-    if abs(theta) < 1e-3:  # the quotient below loses digits
-        return 0.5 + theta / 3 + theta**2 / 4
-    return -(math.log1p(-theta) + theta) / theta**2
-
-
-def _mean(x):
-    return float(tf.reduce_mean(x))
+    second, third = (tf.reduce_mean(tf.cast(kappa, tf.float64)) for kappa in (second, third))
+    theta = tf.minimum(tf.math.divide_no_nan(third, 2 * second), limit)
+    small = tf.abs(theta) < 1e-3  # there the quotient loses digits
+    safe = tf.where(small, tf.ones_like(theta) / 4, theta)
+    quotient = -(tf.math.log1p(-safe) + safe) / safe**2
+    return tf.where(small, 0.5 + theta / 3 + theta**2 / 4, quotient)
 
 
 class GroupedEstimate(NamedTuple):
@@ -121,8 +136,9 @@ def grouped_estimate(log_weights, seed=None):
 
     The largest groups are those of which there are 10. Smaller ones are less noisy for an example,
     but may be biased. The smallest K is taken whose batch mean differs from that of the largest by
-    at most half the bias of IWAE, which is -<<L_K^2>> / 2G to leading order with G groups. The
-    examples are judged together, without a reference: give a hundred or more.
+    at most half the bias of IWAE, which is -<<L_K^2>> / 2G to leading order with G groups; the
+    sizes are tried on one grouping each, the estimate averages over five. The examples are judged
+    together, without a reference: give a hundred or more.
 
     Args:
         log_weights: (num_samples, batch), num_samples a multiple of 10.
@@ -150,15 +166,28 @@ def grouped_estimate(log_weights, seed=None):
             "the samples that are left over, or draw more."
         )
     largest = num_samples // NUM_GROUPS
-    kappa = regrouped_cumulants(log_weights, largest, seed=seed)
-    best, bias = gamma_closure(kappa), -_mean(kappa[1]) / (2 * NUM_GROUPS)
-    shifts = {}
-    for size in (k for k in range(1, largest) if not num_samples % k):
-        log_p = gamma_closure(regrouped_cumulants(log_weights, size, seed=seed))
-        shifts[size] = _mean(log_p - best)
-        if abs(shifts[size]) <= -bias / 2:
-            return GroupedEstimate(log_p, size, bias, shifts)
-    return GroupedEstimate(best, largest, bias, shifts)
+    sizes = [k for k in range(1, largest + 1) if not num_samples % k]
+    orders = _orders(num_samples, _REGROUPINGS, seed)
+    log_p, group_size, bias, shifts = _estimate(log_weights, orders, tf.constant(sizes))
+    shifts = dict(zip(sizes[:-1], shifts.numpy().tolist(), strict=False))
+    return GroupedEstimate(log_p, int(group_size), float(bias), shifts)
+
+
+@tf.function(reduce_retracing=True)
+def _estimate(log_weights, orders, sizes):
+    """The estimate, its group size, the bias of IWAE, and the shifts of the sizes tried."""
+    kappa = _mean_over_groupings(log_weights, orders, sizes[-1])
+    log_p, bias = gamma_closure(kappa), -tf.reduce_mean(kappa[1]) / (2 * NUM_GROUPS)
+    group_size, shift, tried = sizes[-1], tf.constant(math.inf, bias.dtype), 0
+    shifts = tf.TensorArray(bias.dtype, 0, dynamic_size=True)
+    while tried < tf.size(sizes) - 1 and tf.abs(shift) > -bias / 2:
+        once = _mean_over_groupings(log_weights, orders[:, :1], sizes[tried])
+        shift = tf.reduce_mean(gamma_closure(once) - log_p)
+        shifts, tried = shifts.write(tried, shift), tried + 1
+    if tf.abs(shift) <= -bias / 2:
+        group_size = sizes[tried - 1]
+        log_p = gamma_closure(_mean_over_groupings(log_weights, orders, group_size))
+    return log_p, group_size, bias, shifts.stack()
 
 
 def grouped_standard_error(log_weights, group_size):
