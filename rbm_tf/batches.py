@@ -35,7 +35,9 @@ def shuffled_batches(x, sample_weight, batch_size, order):
 
     @tf.autograph.experimental.do_not_convert
     def gather(start):
-        rows = order(tf.range(start, tf.minimum(start + batch_size, num)))
+        # Where every batch is full its size is part of the graph, which then has fewer operations.
+        size = tf.minimum(num - start, batch_size) if num % batch_size else batch_size
+        rows = order(start + tf.range(size, dtype=tf.int64))
         return _mapped(lambda a: tf.gather(a, rows), data)
 
     options = tf.data.Options()
