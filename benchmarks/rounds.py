@@ -75,6 +75,11 @@ def write(name, **entries):
     (RESULTS / f"{name}.json").write_text(json.dumps(obtained | entries, indent=2) + "\n")
 
 
+def read(name):
+    """The entries of results/<name>.json."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
 def report(benchmark, name, section, rounds):
     """Run a section, write its rows and how they were obtained to a file, and print the table."""
     start = time.perf_counter()

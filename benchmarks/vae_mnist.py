@@ -4,8 +4,9 @@
 
 50 latent variables, two hidden layers of 200 tanh units in encoder and decoder, as Burda et al.
 (2016). Training draws the binary pixels anew at every step; the test set is one fixed sample (seed
-0). Results go to benchmarks/results/vae_mnist_<run>.json, with the curve of the training, and
-are written after each of its stages: training, estimates, annealing.
+0). Results go to benchmarks/results/vae_mnist_<run>.json after each of three stages: training with
+its curve, estimates, annealing. --stages repeats some of them: without training, they take the
+model that an earlier call saved in outputs/.
 """
 
 import argparse
@@ -21,7 +22,7 @@ quiet_start()
 import keras
 import numpy as np
 import tensorflow as tf
-from rounds import write
+from rounds import read, write
 
 from rbm_tf.datasets import binarize, load_mnist
 from vae_keras import evidence
@@ -40,7 +41,9 @@ RUNS = {
     "iwae-50": (lambda: IWAE(num_samples=50), 120, 20),
 }
 RATE = 1e-3
-BETAS = np.linspace(0, 1, 501)
+STAGES = ("training", "estimates", "annealing")
+CHAINS, TEMPERATURES = 16, 1001  # of the annealing of test images
+SIMULATED, MORE_TEMPERATURES = 50, 2001  # both ways, from exact samples
 
 
 def build(pixel_means, objective, seed):
@@ -130,21 +133,48 @@ def evaluate(vae, x, num_samples, seed, path):
 
 
 def anneal(vae, x, seed):
-    """ln p(x) of the first 200 test images by AIS beside IWAE, and the bracket of 200 simulated."""
-    start = time.perf_counter()
-    annealed = evidence.iwae(ais_weights(vae, x[:200], 16, BETAS, seed=seed).log_weights).numpy()
+    """ln p(x) of the first 200 test images by AIS beside IWAE; the bracket of simulated images."""
+    start, betas = time.perf_counter(), np.linspace(0, 1, TEMPERATURES)
+    walks = ais_weights(vae, x[:200], CHAINS, betas, seed=seed)
+    annealed = evidence.iwae(walks.log_weights).numpy()
     importance = evidence.iwae(vae.log_weights(x[:200], 5000, seed=seed)).numpy()
-    simulated, z = (np.asarray(a) for a in vae.sample(200, seed=seed))
-    forward = ais_weights(vae, simulated, 16, BETAS, seed=seed)
-    verdict = bracket(forward, reverse_ais_weights(vae, simulated, z, BETAS, seed=seed))
     error = float((annealed - importance).std(ddof=1) / np.sqrt(len(annealed)))
+    simulated, z = (np.asarray(a) for a in vae.sample(SIMULATED, seed=seed))
+    betas = np.linspace(0, 1, MORE_TEMPERATURES)
+    forward = ais_weights(vae, simulated, CHAINS, betas, seed=seed)
+    verdict = bracket(forward, reverse_ais_weights(vae, simulated, z, betas, seed=seed))
     return {
-        "chains and temperatures": [16, len(BETAS)],
+        "chains": CHAINS,
+        "temperatures": TEMPERATURES,
         "first 200 images": float(annealed.mean()),
         "the same by IWAE-5000": float(importance.mean()),
         "s.e. of the difference": error,
+        "temperatures for simulated images": MORE_TEMPERATURES,
         "simulated images": verdict.message,
         "seconds": time.perf_counter() - start,
+    }
+
+
+def train(name, minutes, seed, x_test):
+    """The trained model, and what is to be said of its training."""
+    make_objective, most, batch = RUNS[name]
+    minutes = minutes or most
+    (grey, _), _ = load_mnist()
+    grey = grey.reshape(-1, 784)
+    vae = build(grey.mean(0), make_objective(), seed)
+    vae.compile(keras.optimizers.Adam(RATE), steps_per_execution=len(grey) // batch)
+    clock = Clock(minutes, x_test[:1000])
+    cpu, data = time.process_time(), batches(grey, batch, seed)
+    vae.fit(data, epochs=100_000, shuffle=False, verbose=0, callbacks=[clock])
+    return vae, {
+        "command": f"benchmarks/vae_mnist.py {' '.join(sys.argv[1:])}",
+        "binarisation": "fresh Bernoulli pixels in training; the test set one fixed sample",
+        "optimizer": f"Adam, {RATE} falling linearly to 1 % of it, batch {batch}",
+        "training minutes": minutes,
+        "training processor seconds": time.process_time() - cpu,
+        "epochs": len(vae.history.epoch),
+        "curve of": "the first 1,000 test images, 50 samples",
+        "curve": clock.curve,
     }
 
 
@@ -154,41 +184,30 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, help="of training; less than the run's own")
     parser.add_argument("--num-images", type=int, default=10_000, help="test images to evaluate")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     options = parser.parse_args()
-    make_objective, minutes, batch = RUNS[options.run]
-    minutes = options.minutes or minutes
-    (grey, _), (grey_test, _) = load_mnist()
-    grey, grey_test = (x.reshape(-1, 784) for x in (grey, grey_test))
+    name, file = f"vae_mnist_{options.run}", OUTPUTS / f"vae_mnist_{options.run}.keras"
+    grey_test = load_mnist()[1][0].reshape(-1, 784)
     x_test = binarize(grey_test, "bernoulli", seed=0)[: options.num_images]
-    vae = build(grey.mean(0), make_objective(), options.seed)
-    vae.compile(keras.optimizers.Adam(RATE), steps_per_execution=len(grey) // batch)
-    clock = Clock(minutes, x_test[:1000])
-    cpu = time.process_time()
-    data = batches(grey, batch, options.seed)
-    vae.fit(data, epochs=100_000, shuffle=False, verbose=0, callbacks=[clock])
-    cpu = time.process_time() - cpu
-    OUTPUTS.mkdir(exist_ok=True)
-    vae.save(OUTPUTS / f"vae_mnist_{options.run}.keras")
-    result = {
-        "command": f"benchmarks/vae_mnist.py {' '.join(sys.argv[1:])}",
-        "binarisation": "fresh Bernoulli pixels in training; the test set one fixed sample",
-        "optimizer": f"Adam, {RATE} falling linearly to 1 % of it, batch {batch}",
-        "training minutes": minutes,
-        "training processor seconds": cpu,
-        "epochs": len(vae.history.epoch),
-        "test images": len(x_test),
-        "curve of": "the first 1,000 test images, 50 samples",
-        "curve": clock.curve,
-    }
-    write(f"vae_mnist_{options.run}", **result)
-    start = time.perf_counter()
-    result["rows"] = evaluate(vae, x_test, 5000, options.seed, OUTPUTS / f"{options.run}.npz")
-    result["evaluation seconds"] = time.perf_counter() - start
-    write(f"vae_mnist_{options.run}", **result)
-    result["annealed"] = anneal(vae, x_test, options.seed)
-    write(f"vae_mnist_{options.run}", **result)
-    print(result["annealed"])
-    print(table(result["rows"], {"estimate": "", "samples": "d", "test": ".3f", "s.e.": ".3f"}))
+    if "training" in options.stages:
+        vae, result = train(options.run, options.minutes, options.seed, x_test)
+        OUTPUTS.mkdir(exist_ok=True)
+        vae.save(file)
+        write(name, **result)
+    else:
+        vae, result = keras.models.load_model(file), read(name)
+    if "estimates" in options.stages:
+        start, kept = time.perf_counter(), OUTPUTS / f"{options.run}.npz"
+        result["rows"] = evaluate(vae, x_test, 5000, options.seed, kept)
+        result["test images"] = len(x_test)
+        result["evaluation seconds"] = time.perf_counter() - start
+        write(name, **result)
+    if "annealing" in options.stages:
+        result["annealed"] = anneal(vae, x_test, options.seed)
+        write(name, **result)
+        print(result["annealed"])
+    if "rows" in result:
+        print(table(result["rows"], {"estimate": "", "samples": "d", "test": ".3f", "s.e.": ".3f"}))
 
 
 if __name__ == "__main__":
