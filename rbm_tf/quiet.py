@@ -1,6 +1,7 @@
 """Start TensorFlow without its start-up messages, and with an allocator that keeps its memory."""
 
 import contextlib
+import logging
 import os
 import sys
 import warnings
@@ -24,7 +25,8 @@ def quiet_start():
     """Import TensorFlow, Keras and TensorFlow Probability without their start-up messages.
 
     Call it before the first `import keras`; later imports find the modules loaded. Warnings of
-    TensorFlow's own Python code about the libraries it uses are hidden, all others stay.
+    TensorFlow's own Python code about the libraries it uses are hidden, and those that a graph was
+    traced often, as it is when one program makes several models; all others stay.
 
     It also lets TensorFlow keep freed memory for the next step. By default it returns every large
     tensor to the system and asks for it again, which cost a third of the time of training.
@@ -44,3 +46,8 @@ def quiet_start():
 
         tf.config.list_physical_devices()
         tfp.distributions.Normal(0.0, 1.0).sample()
+    logging.getLogger("tensorflow").addFilter(_is_not_about_tracing)
+
+
+def _is_not_about_tracing(record):
+    return "triggered tf.function retracing" not in record.getMessage()
