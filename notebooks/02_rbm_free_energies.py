@@ -18,7 +18,7 @@
 # that of the hidden units while the data hold the visible ones fixed, and that of the whole machine
 # running free. Training brings the two as close together as it can. This chapter derives both,
 # differentiates both, and trains a small RBM with the exact gradient, with no sampling and no
-# approximation anywhere. Whatever later chapters approximate is here in full.
+# approximation anywhere. What later chapters approximate for larger RBMs is here in full.
 #
 # **What you will do**
 #
@@ -138,7 +138,6 @@ assert agree(np.log(weights.sum()), enumeration.log_z(rbm))  # (B3)
 assert agree(joint.sum(), 1.0)
 print(f"{joint.size} states, ln Z = {np.log(weights.sum()):.6f}")
 print(f"probabilities from {joint.min():.1e} to {joint.max():.1e}, in all {joint.sum():.12f}")
-print(f"with the post's extra sum every state would get {weights.sum() / weights.sum():.0f}")
 
 # %% [markdown]
 # ## 2. Summing the hidden units out: the clamped free energy
@@ -187,7 +186,8 @@ print(f"with the post's extra sum every state would get {weights.sum() / weights
 #
 # $F_c$ is cheap for an RBM of any size: one matrix product. $F_{\rm eq}$ is not, because (2.2) still
 # has one term for each visible state, $2^9$ of them here and $2^{784}$ for images of 28 × 28 pixels.
-# All the trouble of training an RBM is in $F_{\rm eq}$.
+# (With the layers exchanged it has one for each hidden state, exercise 2: $2^6$ here, but $2^{500}$
+# for 500 hidden units. The smaller layer decides.) All the trouble of training an RBM is in $F_{\rm eq}$.
 #
 # **It is a free energy.** By (B3) and (B4) the hidden units have, given $v$, the probability
 #
@@ -408,10 +408,11 @@ print(f"random RBM: L = {upper_limit:.4f} - {divergence:.4f} = {log_likelihood(r
 # $$\mathrm{KL}(p_{sW} \| p_s) = \Big\langle \ln \frac{p_{sW}}{p_s} \Big\rangle_{sW}
 #   = t\, K'(t) - K(t) = \frac{t^2}{2} \langle\!\langle E_b^2 \rangle\!\rangle_s + O(t^3) , \tag{5.3}$$
 #
-# because $K = \kappa_1 t + \frac12 \kappa_2 t^2 + \dots$ and $t K' = \kappa_1 t + \kappa_2 t^2 +
-# \dots$ "Weights as temperature" is thus a good approximation while $(1 - s)$ times the *fluctuation*
-# of the bias energy is small. To leading order its error grows with the square of the biases, and
-# without them it vanishes.
+# because $K = \kappa_1 t + \frac12 \kappa_2 t^2 + \dots$, with $\kappa_1$ the mean of $-E_b$ under
+# $p_s$ and $\kappa_2 = \langle\!\langle E_b^2 \rangle\!\rangle_s$ its variance, and $t K' = \kappa_1 t +
+# \kappa_2 t^2 + \dots$ "Weights as temperature" is thus a good approximation while $(1 - s)$ times
+# the *fluctuation* of the bias energy is small. For small biases its error grows with their square,
+# and without them it vanishes.
 #
 # **Second, the direction.** The norm compares temperatures along one ray $s \hat W$ only. Two
 # kernels of equal norm and different direction are two different machines, and one may be ordered
@@ -607,7 +608,7 @@ print(f"14 x 69 derivatives agree; largest error of a finite difference {worst:.
 #   \frac{\partial F_{\rm eq}}{\partial a_i} = -\langle v_i \rangle_{p(v, h)} , \qquad
 #   \frac{\partial F_{\rm eq}}{\partial b_j} = -\langle h_j \rangle_{p(v, h)} \;} \tag{B9}$$
 #
-# The difference to (B8) is one of averages only: there $v$ was given, here the model makes up its
+# The difference from (B8) is one of averages only: there $v$ was given, here the model makes up its
 # own. This becomes explicit on a second route. Differentiate (2.2) and use $e^{-F_c(v)} / Z = p(v)$:
 #
 # $$\frac{\partial F_{\rm eq}}{\partial \theta}
@@ -656,8 +657,9 @@ print("dF_eq/da =", " ".join(f"{-x:.4f}" for x in table[1]))
 #
 # It is the expected energy of *one bond with unit weight*, under the probabilities of the machine as
 # it is. (A unit matrix in the usual sense, ones on the diagonal, would mix the bonds 11, 22, and so
-# on; it is not what a single derivative gives.) The norm of $e^{(ij)}$ is 1, which in the language
-# of (5.1) is $T_{\rm eff} = 1$: the bond's energy is measured in units of its own weight.
+# on; it is not what a single derivative gives.) The norm of $e^{(ij)}$ is 1, so that in the language
+# of (5.1) a machine with this kernel has $T_{\rm eff} = 1$. But only the energy in (8.1) is that
+# machine's; the probabilities are those of $W$, at its own temperature.
 #
 # The true energy of the bond has its weight in front, $W_{ij} \cdot (-v_i h_j)$. So multiply each
 # derivative by its weight and add up:
@@ -729,7 +731,7 @@ print(f"parameters x derivatives of F_eq: {mean_energy:.6f} nats = <E> = F_eq + 
 #
 # Training is *moment matching*. Multiply (9.1) by the parameters and add, as in (8.3):
 # $\theta \cdot \nabla L = -\langle E \rangle_{\text{data},\, p(h|v)} + \langle E \rangle_{p(v, h)}$.
-# A trained model also has the same mean energy clamped and free.
+# At a maximum the mean energy, too, is the same clamped and free.
 #
 # **Curvature.** Collect the products $v_i h_j$ and the units in one vector $\phi(v, h)$, such that
 # $E = -\theta \cdot \phi$. By (B8) and (B9), $-F_c$ and $\ln Z$ have the gradients $\langle \phi
@@ -859,14 +861,15 @@ for axis in axes:
 plt.show()
 
 # %% [markdown]
-# Left: $L$ starts flat, because the random weights are small and zero is a stationary point. Once
-# the hidden units begin to tell patterns apart it rises steeply, and then it creeps towards the
-# upper limit, which no model can cross. Right: *both* free energies end more than thirty nats below
-# their start. Neither alone says anything about the likelihood; what counts is the distance
-# between them, which shrinks towards $\ln 14$. Meanwhile $\|W\|$ has grown from less than 1 to
-# 42, and the entropy of $p(v)$ has gone from nearly $9 \ln 2$ nats to 2.96, not far above $\ln 14$:
-# the machine has cooled. The moments match closely but not perfectly. A positive
-# $\theta \cdot \nabla L$ says that it would like to be colder still (exercise 4).
+# Left: after a first small hop, in which mostly the visible biases fit the mean of each pixel, $L$
+# is almost flat, because the random weights are small and zero is a stationary point. Once the
+# hidden units begin to tell patterns apart it rises steeply, and then it creeps towards the upper
+# limit, which no model can cross. Right: *both* free energies end more than thirty nats below their
+# start. Neither alone says anything about the likelihood; what counts is the distance between them,
+# which shrinks towards $\ln 14$. Meanwhile $\|W\|$ has grown from less than 1 to 42, and the entropy
+# of $p(v)$ has gone from nearly $9 \ln 2$ nats to 2.96, not far above $\ln 14$: the machine has
+# become far more ordered. The moments match closely but not perfectly. A positive $\theta \cdot
+# \nabla L$ says that it would do better at a lower temperature (exercise 4).
 #
 # How do the images fare one by one? In a perfect model (4.3) holds with equality, every pattern has
 # $p(v) = 1/14$, and by (B5a) $F_c(v) = F_{\rm eq} + \ln 14$: all data on one level.
@@ -883,7 +886,7 @@ for axis, title, point in zip(axes, ("Before", "After"), (start, theta_trained),
         print(f"{title} training, {name}: F_c from {ends[0]:.2f} to {ends[1]:.2f} nats")
     level = equilibrium(point) + math.log(14)
     axis.axvline(level, color=orange, ls="--", label=r"$F_{\rm eq} + \ln 14$")
-    label(axis, title + " training", "clamped free energy $F_c(v)$ (nats)", "per cent of images")
+    label(axis, title + " training", "clamped free energy $F_c(v)$ (nats)", "per cent of each group")
     axis.legend(loc="upper center")
 plt.show()
 
@@ -970,14 +973,14 @@ plt.show()
 # chapter it was $F_{\rm eq}$, exactly. What can stand in for it when the sum over states is out of
 # reach is the question of much that follows: contrastive divergence (B10) takes a few samples,
 # score matching (B11) avoids $Z$ altogether, variational methods (B14 to B16) bound a free energy
-# from above.
+# from above: in a VAE the clamped one, since its $F_{\rm eq}$ is 0 by construction.
 #
 # ## 12. Summary
 #
 # | | clamped, $F_c(v)$ | equilibrium, $F_{\rm eq}$ |
 # |:--|:--|:--|
 # | definition (B5) | $-\ln \sum_h e^{-E(v, h)}$ | $-\ln \sum_{v, h} e^{-E(v, h)}$ |
-# | closed form | $-a \cdot v - \sum_j \mathrm{softplus}(b_j + \sum_i v_i W_{ij})$ | none: $2^9$ terms left |
+# | closed form | $-a \cdot v - \sum_j \mathrm{softplus}(b_j + \sum_i v_i W_{ij})$ | none: at best $2^6$ terms left |
 # | energy minus entropy | under $p(h \mid v)$ (2.6) | under $p(v, h)$ (B6) |
 # | derivative for $W_{ij}$ | $-v_i\, p(h_j = 1 \mid v)$ (B8) | $-\langle v_i h_j \rangle_{p(v, h)}$ (B9) |
 # | $\theta \cdot \nabla F$ (8.3) | mean energy, clamped | mean energy, free |
@@ -1007,8 +1010,8 @@ plt.show()
 # 3. *(medium)* **Why not sample the hidden units?** In the positive phase one could draw $h_j$ from
 #    $p(h_j|v)$ instead of using the probability itself. Show that for a randomly drawn image the mean
 #    of $v_i h_j$ stays the same and its variance grows by $\langle v_i\, p_j (1 - p_j) \rangle_{\rm
-#    data}$, with $p_j = p(h_j = 1|v)$. How large is this share of the variance for the random RBM,
-#    and for the trained one?
+#    data}$, with $p_j = p(h_j = 1|v)$. Summed over all $i$ and $j$, how large is
+#    this share of the variance for the random RBM, and for the trained one?
 # 4. *(medium)* **Is the trained model at the right temperature?** Let $L(\beta)$ be the log
 #    likelihood at inverse temperature $\beta$. Derive $L'(1) = \langle E \rangle_{p(v, h)} - \langle E
 #    \rangle_{\text{data},\, p(h|v)}$, check it for the trained RBM and find the best $\beta$.
