@@ -886,7 +886,8 @@ for axis, title, point in zip(axes, ("Before", "After"), (start, theta_trained),
         print(f"{title} training, {name}: F_c from {ends[0]:.2f} to {ends[1]:.2f} nats")
     level = equilibrium(point) + math.log(14)
     axis.axvline(level, color=orange, ls="--", label=r"$F_{\rm eq} + \ln 14$")
-    label(axis, title + " training", "clamped free energy $F_c(v)$ (nats)", "per cent of each group")
+    xlabel = "clamped free energy $F_c(v)$ (nats)"
+    label(axis, title + " training", xlabel, "per cent of each group")
     axis.legend(loc="upper center")
 plt.show()
 
