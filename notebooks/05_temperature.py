@@ -28,7 +28,7 @@
 # - get all curves at once from a single annealing run, and find out how many temperatures it takes;
 # - get them without any sampling from mean-field and TAP theory, and see where these break down;
 # - follow the effective temperature of a machine while it is being trained;
-# - find the one temperature at which a spin glass gives up what was hidden in it (B28).
+# - find the one temperature that is right for inferring what was hidden in a spin glass (B28).
 #
 # **What you will learn**
 #
@@ -125,7 +125,8 @@ def binary_states(num_units):
 # In chapter 1 the parameters were random. Here they are learned: 64 visible units for the 8 × 8
 # images of handwritten digits that come with scikit-learn, 16 hidden units, trained by persistent
 # contrastive divergence. Section 9 will ask what happens *during* training, so we keep a copy of the
-# parameters from time to time.
+# parameters from time to time. Training rounds differently on other processors, and small
+# differences grow: from about epoch 15 on, expect numbers a little different from those in the text.
 #
 # After training come the curves from $\beta = 0$ to $\beta = 2$, exactly. How such a sum is possible is
 # the subject of the next section. First the checks that follow from (B6) alone: the values at
@@ -178,7 +179,7 @@ plt.show()
 # %% [markdown]
 # Between $\beta = 0$ and $\beta = 1$, the temperature of training (dashed), the machine loses about
 # half of its 55.5 nats of entropy. Its heat capacity is still rising there, towards a broad maximum at
-# $\beta \approx 1.4$. A machine with few units has no phase transition: its $\ln Z$ is the logarithm
+# $\beta \approx 1.6$. A machine with few units has no phase transition: its $\ln Z$ is the logarithm
 # of a finite sum of exponentials, and hence as smooth as one can wish. Remember this when mean-field
 # theory announces one in section 6.
 #
@@ -269,13 +270,15 @@ colours, names = ("#56B4E9", "#E69F00"), ("within: pixels, $h$ fixed", "between:
 axis.stackplot(beta_points, within, between, colors=colours, alpha=0.7, labels=names)
 axis.plot(beta_curve, exact.heat_capacity, color="black", label="$C$, library")
 label(axis, "Two sources of the heat capacity", r"inverse temperature $\beta$", "$C$ (nats)")
-axis.legend(loc="lower right")
+axis.set_ylim(0, 26)
+axis.legend(loc="upper left", ncols=3)
 plt.show()
 
 # %% [markdown]
 # At high temperature almost all fluctuations come from single pixels. As the model cools, the share
-# of the hidden units grows steadily, and at $\beta = 2$ it is more than half: the pixels have made up
-# their minds, given $h$, and what still varies is *which* picture the machine has in mind.
+# of the hidden units grows steadily, and at $\beta = 2$ it is about half: given $h$, more and more
+# pixels have made up their minds, and what varies is increasingly *which* picture the machine has in
+# mind.
 #
 # ## 3. What the temperatures look like
 #
@@ -328,8 +331,8 @@ plt.show()
 # pixels, such as the white margins, are nearly coins. At $\beta = 0.7$ shapes begin to show. At
 # $\beta = 1$ the samples are as varied and as noisy as the training data (which are binary because a
 # coin was tossed for each grey pixel, so they *are* noisy). At $\beta = 2$ they are clean and bold, and
-# they repeat themselves: thick vertical strokes again and again. The hidden layer uses 290 states
-# there, in the sense of $e^{S_h}$, instead of 6,951 at $\beta = 1$. Lowering the temperature to get
+# they repeat themselves: thick vertical strokes again and again. The hidden layer uses 161 states
+# there, in the sense of $e^{S_h}$, instead of 7,020 at $\beta = 1$. Lowering the temperature to get
 # prettier samples is a common trick with generative models. Variety is what it costs.
 #
 # ## 4. All curves from one annealing run
@@ -481,8 +484,10 @@ for name, measured, theory in zip(names, error_bars[2], predicted, strict=True):
     print(f"{name:14s} error bar {measured:.4f} nats, predicted {theory:.4f} nats")
 
 # %% [markdown]
-# The three estimates explain the table to within the accuracy with which 20 runs can measure an
-# error bar, about $1 / \sqrt{2 \cdot 19} = 16$ %, and the corrections that they leave out.
+# The three estimates explain the table to within the accuracy with which 20 runs can measure an error
+# bar, about $1 / \sqrt{2 \cdot 19} = 16$ %, and the corrections that they leave out. One of these makes
+# the last two a little too large: the library averages over $h$ given $v$ exactly, and that part of $C$,
+# $\langle \mathrm{Var}(E|v) \rangle \approx 4$ of its 20 nats (section 5), is not left to the samples.
 #
 # ## 5. When it fails: five temperatures
 #
@@ -491,16 +496,16 @@ for name, measured, theory in zip(names, error_bars[2], predicted, strict=True):
 #
 # **How much variance a ladder makes.** For a small step $t$ from $\beta$ to $\beta + t$ the
 # logarithm of the ratio in (4.2) is about $-t \langle E | v \rangle$, so by (2.6) its variance is at
-# most $t^2 \langle\!\langle E^2 \rangle\!\rangle_\beta$. If the chains keep up with the temperature, the
-# steps are independent and their variances add. With equal steps the sum is an integral, and by
-# (B6b) the integrand is a derivative:
+# most $t^2 \langle\!\langle E^2 \rangle\!\rangle_\beta$. If every sweep brings a fresh state of
+# equilibrium, the steps are independent and their variances add. With equal steps the sum is an
+# integral, and by (B6b) the integrand is a derivative:
 #
 # $$\mathrm{Var}(\ln w) \approx \sum_k t^2 \langle\!\langle E^2 \rangle\!\rangle_{\beta_k}
 #   \approx t \int_0^1 \langle\!\langle E^2 \rangle\!\rangle_\beta\, d\beta
 #   = -t \int_0^1 \frac{dU}{d\beta}\, d\beta = t\, \big[ U(0) - U(1) \big] : \tag{5.1}$$
 #
 # the step, times the energy that the model loses on the way down. Sums of many independent terms are
-# nearly Gaussian. A Gaussian $x = \ln w$ of variance $\sigma^2$ has
+# nearly Gaussian. A Gaussian $x = \ln w$ of mean $\mu$ and variance $\sigma^2$ has
 # $\ln \langle e^{x} \rangle = \mu + \frac12 \sigma^2$ and $\ln \langle e^{2x} \rangle = 2 \mu + 2 \sigma^2$
 # (chapter 1), so that
 #
@@ -538,7 +543,7 @@ for column, (axis, symbol) in enumerate(zip(axes, (r"\ln Z", "U", "C"), strict=T
         axis.plot(x, values[:, column], "o", ms=3, color=orange if place == 0 else blue)
     axis.axhline(truth[column], color="black", lw=1)
     axis.set_xticks(range(4), coarse)
-    label(axis, f"${symbol}$ at $\\beta = 1$", "temperatures", f"${symbol}$ (nats)")
+    label(axis, f"${symbol}$ at $\\beta = 1$", "number of temperatures", f"${symbol}$ (nats)")
 plt.show()
 
 # %% [markdown]
@@ -549,16 +554,17 @@ plt.show()
 #   missing weight is in states that 100 chains did not visit. This is Jensen's inequality at work:
 #   the mean weight is unbiased, so its *logarithm* is too low on average.
 # - $U$ scatters by several nats: it is the energy of two or three states.
-# - $C$ comes out far too low. With a single chain carrying all the weight,
+# - $C$ comes out far too low in most runs. With a single chain carrying all the weight,
 #   $\langle E | v \rangle - U$ is zero for this chain, and the whole second part of (2.6) is gone; only
 #   $\langle \mathrm{Var}(E|v) \rangle$ remains, a small part of $C$. A heat capacity that is too
 #   small looks like a machine frozen in one state; here it is the *simulation* that is.
 #
-# The law (5.2) is good for fine ladders and too pessimistic for coarse ones. It counts the variance of
-# the hidden units, which the library has summed out; and a sample of 100 weights cannot show a relative
-# variance of $e^{23}$, whose largest weights it never meets. The symptom to look for is $n_{\rm eff}$,
-# not the error bar. And the cure is a finer ladder rather than more chains: the exponent is
-# proportional to the step, while it would take about $e^{23}$ chains to do with 5 temperatures.
+# The law (5.2) is good for fine ladders and too pessimistic for coarse ones. On fine ones it is a
+# little too large, because it counts the variance of the hidden units, which the library has summed
+# out. On coarse ones the reason is the sample: 100 weights cannot show a relative variance of
+# $e^{23}$, whose largest weights it never meets. The symptom to look for is $n_{\rm eff}$, not the
+# error bar. And the cure is a finer ladder rather than more chains: the exponent is proportional to
+# the step, while it would take about $e^{23}$ chains to do with 5 temperatures.
 #
 # ## 6. Without samples: mean field and TAP
 #
@@ -672,7 +678,7 @@ for order, colour in ((1, orange), (2, blue), (3, green)):
 axes[2].plot(tap_betas, known.heat_capacity, color="black", label="exact")
 for axis, symbol in zip(axes, (r"error of $\ln Z$", "error of $U$", "$C$"), strict=True):
     label(axis, symbol[0].upper() + symbol[1:], r"inverse temperature $\beta$", f"{symbol} (nats)")
-axes[1].legend()
+axes[0].legend(loc="center right")
 axes[2].legend(handles=axes[2].lines[-1:], loc="lower right")
 plt.show()
 
@@ -682,18 +688,20 @@ plt.show()
 # $\frac12 - m$ and $\frac12 - n$ are proportional to $\beta$, so $\beta^3 A_3$ is of order
 # $\beta^5$.
 #
-# *At the temperature of training*, order 1 misses more than 4 nats of $\ln Z$. The Onsager term brings
-# that down to about half a nat, at almost no cost. But the errors *grow along the derivatives*: at
-# $\beta = 1.5$ order 2 has $\ln Z$ right to a quarter of a nat, on its way through a lucky zero, but
-# $U$ is off by more than 2 nats and $C$ is twice too large. A small error in a function is no
-# promise for its slope. Where the exact $C$ bends down, that of TAP keeps rising.
+# *At the temperature of training*, order 1 misses more than 4 nats of $\ln Z$. The Onsager term
+# brings that down to about 0.6 nats, at almost no cost. But the errors *can grow along the
+# derivatives*: at $\beta = 1.5$ order 2 has $\ln Z$ right to a few tenths of a nat, on its way
+# through a lucky zero, but $U$ is off by more than 2 nats and $C$ is almost twice as large as it should be.
+# A small error in a function is no promise for its slope. Where the exact $C$ bends down, that of
+# TAP keeps rising.
 #
 # *At low temperature* the methods break down, each in its own way. The heat capacity of naive mean
-# field has sharp peaks, at $\beta \approx 0.8$ and 1.85, where the exact curve shows nothing at all.
-# Neither is physics. The first is a spurious phase transition, the second a jump from one solution of
-# the equations to another. TAP of orders 2 and 3 passes the first without noticing, but beyond
-# $\beta = 1.65$ none of its ten starts converges. The library then returns NaN rather than the last
-# number that it had, which would look just as good. If you use `tap` directly, look at `converged`.
+# field has sharp peaks, at $\beta \approx 0.75$ and 1.6, where the exact curve shows nothing at all.
+# They are not physics: at each of the two, another solution of the equations becomes the lowest and
+# $U$ jumps, a spurious phase transition. TAP of orders 2 and 3 passes the first without noticing,
+# but beyond $\beta = 1.65$ none of its ten starts converges. The library then returns NaN rather
+# than the last number that it had, which would look just as good. If you use `tap` directly, look at
+# `converged`.
 #
 # Where does the spurious transition come from? For that we need the size of the weights.
 #
@@ -734,9 +742,9 @@ print(f"trained model: largest singular value {norm:.3f} nats, T_eff = {1 / norm
 # %% [markdown]
 # ## 8. Where mean field orders: $T_{\rm eff} = 1/4$
 #
-# Is $T_{\rm eff} = 0.118$ cold? It takes a scale to tell. Mean-field theory has one.
+# Is $T_{\rm eff} = 0.117$ cold? It takes a scale to tell. Mean-field theory has one.
 #
-# **Without fields.** Let both colours of every unit be equally good: write the energy in terms of
+# **Without fields.** Let both values of every unit be equally good: write the energy in terms of
 # $v - \frac12$ and $h - \frac12$ without linear terms,
 #
 # $$E = -\sum_{ij} \big( v_i - \tfrac12 \big)\, W_{ij}\, \big( h_j - \tfrac12 \big) . \tag{8.1}$$
@@ -823,7 +831,7 @@ label(axes[0], "Without fields", r"$T_{\rm eff}$ (1/nats)", r"$\|m - \frac{1}{2}
 axes[1].plot(tap_betas, stability, "o-", ms=3, color=blue, label=r"$\|K\|_2$, trained model")
 axes[1].plot(tap_betas, tap_betas * norm / 4, color=grey, label=r"$\beta \|W\|_2 / 4$")
 axes[1].axhline(1, color="black", lw=1, ls="--")
-label(axes[1], "With its fields", r"inverse temperature $\beta$", "stability")
+label(axes[1], "With its fields", r"inverse temperature $\beta$", "spectral norm")
 for axis in axes:
     axis.legend()
 plt.show()
@@ -833,17 +841,18 @@ plt.show()
 # magnetisations stay at $\frac12$. In particular a *single bond between two units* does not order; mean
 # field is wrong about it.
 #
-# Right: the trained kernel is past the zero-field threshold already at $\beta = 0.47$, but its fields
-# protect the disordered solution. It approaches instability at $\beta \approx 0.8$ and then gives way:
-# $\|K\|_2$ falls because the units have settled into an ordered solution and $c$ and $d$ are small.
-# *This* is the first peak in the heat capacity of section 6. At the temperature of training naive mean
-# field is well inside its ordered phase: a single product distribution, centred on one kind of image,
-# has to stand for all of them. No wonder that it misses 4 nats of $\ln Z$.
+# Right (dashed: the limit of stability): the trained kernel is past the zero-field threshold already
+# at $\beta = 0.47$, but its fields protect the disordered solution. It comes close to instability from
+# $\beta \approx 0.65$ on but does not get there: before it does, a more ordered solution becomes the
+# lower one and takes over, and $\|K\|_2$ falls because its $c$ and $d$ are smaller. *This* is the
+# sharp peak near $\beta = 0.75$ in the heat capacity of section 6. At the temperature of training
+# naive mean field is well inside its ordered phase: a single product distribution, centred on one
+# kind of image, has to stand for all of them. No wonder that it misses almost 5 nats of $\ln Z$.
 #
 # ## 9. Training cools the machine
 #
 # A new kernel has weights of size 0.01, a very hot machine. What does training do to it? We have kept
-# the parameters along the way. For each snapshot: the two norms, and $U$, $S$, $C$ at $\beta = 1$,
+# the parameters along the way. For each snapshot: the two norms, and $S$ and $C$ at $\beta = 1$,
 # exactly.
 
 # %%
@@ -876,7 +885,7 @@ axes[2].plot(T_late, entropy[late], "o-", ms=3, color=purple, label="in training
 axes[2].plot(T_late, warmed.entropy, "--", color="black", label="final model, warmed")
 label(axes[2], "Two ways to one temperature", r"$T_{\rm eff}$ (1/nats)", "$S$ (nats)")
 axes[0].legend()
-axes[2].legend(loc="lower right")
+axes[2].legend(loc="lower right", fontsize=8, handlelength=1.2)
 plt.show()
 
 # %% [markdown]
@@ -885,26 +894,27 @@ plt.show()
 # - *Epoch 1.* The library starts by giving each pixel the bias that its mean asks for. $S$ falls by
 #   17 nats, and $C$ jumps from almost 0 to 9.5 nats, which is just the heat capacity of 64
 #   independent pixels. Yet $T_{\rm eff}$ has hardly changed: it knows nothing of biases.
-# - *Epochs 1 to 11.* The weights grow almost exponentially, because a correlation between pixels and a
+# - *Epochs 1 to 9.* The weights grow almost exponentially, because a correlation between pixels and a
 #   hidden unit feeds on itself, but they are still too small to matter. $S$ and $C$ hardly change.
-# - *Between epochs 11 and 13* $T_{\rm eff}$ falls below $\frac14$ (dashed), and within a few epochs $C$
-#   doubles: hidden units and pixels begin to fluctuate as one. Without fields this would be the place
+# - *Between epochs 11 and 13* $T_{\rm eff}$ falls below $\frac14$ (dashed), and from epoch 9 to epoch 20
+#   $C$ doubles: hidden units and pixels begin to fluctuate as one. Without fields this would be the place
 #   of the mean-field transition. After that the machine keeps on cooling, more and more slowly, while
 #   $C$ stays close to 20 nats.
 #
-# After 100 epochs $T_{\rm eff} = 0.118$, a little less than half of the threshold.
+# After 100 epochs $T_{\rm eff} = 0.117$, a little less than half of the threshold.
 #
 # Right: is training *nothing but* cooling? If so, the half-trained model would be the final one at a
 # higher temperature. Take the final model and warm it up, by (B7), until its $T_{\rm eff}$ is that of
 # each snapshot. At the same effective temperature it has more entropy than the machine had in
-# training, 44.6 nats instead of 37.7 at epoch 11. One reason is again the biases: they were learned
+# training, 44.8 nats instead of 37.7 at epoch 11. One reason is again the biases: they were learned
 # first, and warming the final model shrinks them as well. Training moves along a curved path in
 # parameter space; a change of temperature is a straight line through the origin.
 #
 # ## 10. So, is the norm of the weights a temperature?
 #
-# The post says that since $T = 1$, one can associate an effective $T$ with the norm of the weights. As
-# a statement about the overall scale of *one* model it is exact (B7). As a thermometer for comparing
+# The blog post that this course follows, Charles Martin's *Free Energies and Variational Inference*,
+# says that since $T = 1$, one can associate an effective $T$ with the norm of the weights. As a
+# statement about the overall scale of *one* model it is exact (B7). As a thermometer for comparing
 # models, it fails even without biases, and for any norm. Here is the extreme case: "all equal" and
 # "one bond" are both of rank one, $W = \lambda\, u w^T$ with unit vectors $u$ and $w$. They have the
 # same singular values, $\lambda$ and seven zeros, and therefore the same spectral norm, the same
@@ -959,8 +969,8 @@ plt.show()
 # energy there is known without any sum. The post ends with it: *spin glasses and Bayes-optimal
 # inference*, and their *Nishimori line*.
 #
-# Take spins $s_i = \pm 1$ on a periodic square lattice. Somebody draws a state $s^*$, every state alike,
-# hides it, and shows us the bonds only, each with noise:
+# Take spins $s_i = \pm 1$ on a periodic square lattice. Somebody draws a state $s^*$, all states
+# being equally likely, hides it, and shows us the bonds only, each with noise:
 #
 # $$P(J_{ij} | s^*) = \frac{e^{\beta_p J_{ij} s_i^* s_j^*}}{2 \cosh \beta_p} ,
 #   \qquad J_{ij} = \pm 1 . \tag{11.1}$$
@@ -1003,17 +1013,18 @@ for planted in (0.3, 0.7, 2.0):
     assert agree(on, -math.tanh(planted)) and abs(on - off) > 1e-3  # (B28)
 
 # %% [markdown]
-# **And the variational bound?** Somebody who infers at a wrong $\beta$ uses a trial distribution
-# $P_\beta(s|J)$ for the posterior. How well does it predict the hidden state?
+# **And the variational bound?** Somebody who infers at a wrong $\beta$ puts
+# $P_\beta(s|J)$ in the place of the posterior. How well does it predict the hidden state?
 #
 # $$[\ln P_\beta(s^*|J)] = [-\beta E_J(s^*) - \ln Z_J(\beta)]
 #   \le [\ln P_{\beta_p}(s^*|J)] , \tag{11.3}$$
 #
-# since the difference of the two sides is the Kullback-Leibler divergence from the posterior to the trial,
-# averaged over $J$; Jensen's inequality makes it positive (B16). The derivative of the left-hand side is
-# $[\langle E \rangle_\beta - E(s^*)]$: it vanishes where the thermal energy meets the planted one. The
-# best temperature, the bound that is tight, and (B28) are one statement. On the picture: the curve
-# on the left crosses the planted energy where the curve on the right has its maximum.
+# since the difference of the two sides is $\mathrm{KL}(P_{\beta_p} \| P_\beta)$, averaged over $J$,
+# which is never negative: (B16) with the posterior as the trial and $P_\beta$ as the model. The
+# derivative of the left-hand side is $[\langle E \rangle_\beta - E(s^*)]$: it vanishes where the
+# thermal energy meets the planted one. The best temperature, the bound that is tight, and (B28) are
+# one statement. On the picture: the curve on the left crosses the planted energy where the curve on
+# the right has its maximum.
 
 # %%
 glass = spin_glass.planted_couplings(400, (4, 4), glass_beta, seed=seed)
@@ -1040,14 +1051,14 @@ right.plot(glass_betas, predictions.mean(axis=1), color=blue)
 for axis in (left, right):
     axis.axvline(glass_beta, color=grey, ls="--", lw=1)
 label(left, "Energy of a bond", r"$\beta$ of the inference", "units of $J$")
-label(right, r"$\ln P_\beta(s^*|J)$ of a spin", r"$\beta$ of the inference", "nats")
+label(right, r"$\ln P_\beta(s^*|J)$ per spin", r"$\beta$ of the inference", "nats")
 left.legend()
 plt.show()
 
 # %% [markdown]
-# Below the line (small $\beta$) the thermal states are more disordered than the truth; above it they
-# are *colder* than the truth, and fit the noise of the bonds. That is overfitting, in the words
-# of physics, and the dashed line is Bayes-optimal inference.
+# Left of the dashed line ($\beta < \beta_p$) the thermal states are more disordered than the truth;
+# right of it they are *colder* than the truth, and fit the noise of the bonds. That is overfitting,
+# in the words of physics, and the dashed line is Bayes-optimal inference.
 #
 # ## 12. Summary
 #
