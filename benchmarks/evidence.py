@@ -1,10 +1,10 @@
-"""Estimates of ln p(x) at equal budgets of log-weights, for four trained VAEs and an exact one.
+"""Estimates of ln p(x) at equal budgets of log-weights, for four VAEs of digits and an exact one.
 
-    .venv/bin/python benchmarks/evidence.py [--dataset digits] [--seed 1]
+    .venv/bin/python benchmarks/evidence.py [--seed 1]
 
 The reference of the trained models is IWAE with 50,000 other log-weights or, for images where their
 Pareto k-hat is above 0.7, annealed importance sampling; the exact model's is ln p(x). Pixels are
-binarised once. Results go to benchmarks/results/evidence_<dataset>.json.
+binarised once. Results go to benchmarks/results/evidence_digits.json.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import keras
 import numpy as np
 from rounds import write
 
-from rbm_tf.datasets import LOADERS
+from rbm_tf.datasets import load_digits
 from rbm_tf.diagnostics import pareto_k
 from vae_keras import evidence, networks
 from vae_keras.annealing import ais_weights
@@ -32,10 +32,7 @@ from vae_keras.vae import VAE
 CHAINS, TEMPERATURES = 16, 4001  # of the annealing
 BUDGETS = (10, 20, 50, 100, 500)
 ROUNDS, REFERENCE, BLOCK = 50, 50_000, 50
-SETTINGS = {  # images for evaluation, epochs of the dense and the convolutional models, batch
-    "digits": (200, 150, 60, 50),
-    "mnist": (100, 6, 1, 100),
-}
+IMAGES, EPOCHS, CONV_EPOCHS, BATCH = 200, 150, 60, 50
 
 
 def models(shape):
@@ -126,16 +123,15 @@ def compare(name, log_weights, reference, per_weight=0.0):
     return rows
 
 
-def run(dataset, seed):
-    num, epochs, conv_epochs, batch = SETTINGS[dataset]
-    (x_train, _), (x_test, _) = LOADERS[dataset]("bernoulli", seed=seed)
+def run(seed):
+    (x_train, _), (x_test, _) = load_digits("bernoulli", seed=seed)
     keras.utils.set_random_seed(seed)
-    x_test, rows, trained = x_test[-num:], compare("exact", *exact_case(num, seed)), []
+    x_test, rows, trained = x_test[-IMAGES:], compare("exact", *exact_case(IMAGES, seed)), []
     for name, encoder, decoder, objective in models(x_train.shape[1:]):
         vae = VAE(encoder, decoder, objective=objective, seed=seed)
-        vae.compile(keras.optimizers.Adam(1e-3), steps_per_execution=len(x_train) // batch)
-        total = conv_epochs if "conv" in name else epochs
-        vae.fit(x_train, batch_size=batch, epochs=total, verbose=0)
+        vae.compile(keras.optimizers.Adam(1e-3), steps_per_execution=len(x_train) // BATCH)
+        total = CONV_EPOCHS if "conv" in name else EPOCHS
+        vae.fit(x_train, batch_size=BATCH, epochs=total, verbose=0)
         log_p, hard = reference(vae, x_test, seed)
         start = time.perf_counter()
         log_weights = bank(vae, x_test, ROUNDS * BUDGETS[-1], 20_000 + seed)
@@ -148,13 +144,12 @@ def run(dataset, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dataset", choices=SETTINGS, default="digits")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     start = time.perf_counter()
-    rows, trained = run(options.dataset, options.seed)
+    rows, trained = run(options.seed)
     write(
-        f"evidence_{options.dataset}",
+        "evidence_digits",
         command=f"benchmarks/evidence.py {' '.join(sys.argv[1:])}".strip(),
         seed=options.seed,
         seconds=time.perf_counter() - start,
