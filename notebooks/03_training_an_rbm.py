@@ -60,7 +60,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
-from rbm_tf import datasets, enumeration, mean_field, plotting
+from rbm_tf import datasets, enumeration, mean_field, plefka, plotting
 from rbm_tf import negative_phase as phases
 from rbm_tf.rbm import BernoulliRBM
 
@@ -530,7 +530,7 @@ for scale in scales:
         point = mean_field.tap(base, order)
         assert point.converged or (order == 3 and scale == scales[-1])
         m, n = point.visible[np.newaxis], point.hidden[np.newaxis]
-        correlation = mean_field.correlation(base.kernel.numpy(), m, n, order).numpy()  # (6.3)
+        correlation = plefka.correlation(base.kernel.numpy(), m, n, order).numpy()  # (6.3)
         values = point.visible - moments.visible, correlation - moments.correlation
         for name, value in zip(("<v>", "<v h>"), values, strict=True):
             errors.setdefault((order, name), []).append(np.linalg.norm(value))
@@ -558,7 +558,7 @@ set_parameters(base, 0.5 * direction, *biases)
 for order in (1, 2, 3):
     point = mean_field.tap(base, order)
     m, n = point.visible[np.newaxis], point.hidden[np.newaxis]
-    analytic = mean_field.correlation(base.kernel.numpy(), m, n, order).numpy()[0, 0]
+    analytic = plefka.correlation(base.kernel.numpy(), m, n, order).numpy()[0, 0]
     shift = 1e-4 * np.outer(np.eye(num_visible)[0], np.eye(num_hidden)[0])
     ends = []
     for sign in (1, -1):

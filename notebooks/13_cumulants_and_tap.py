@@ -55,7 +55,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import optimize, special
 
-from rbm_tf import cumulants, datasets, enumeration, mean_field, rbm_path
+from rbm_tf import cumulants, datasets, enumeration, mean_field, plefka, rbm_path
 from rbm_tf import negative_phase as phases
 from rbm_tf.cumulant_gradient import cumulant_moments, response_step
 from rbm_tf.fourth_order import fourth_cumulant, plefka_fourth_term
@@ -306,7 +306,7 @@ for machine in range(num_machines):
     base, mv, mh = rng.normal(size=kernel.shape), rng.uniform(size=6), rng.uniform(size=5)
     for index, scale in enumerate((0.2, 0.1)):
         w = scale * base
-        gamma_3 = float(mean_field.gamma((tf.constant(w), *no_bias), mv[None], mh[None], 3)[0])
+        gamma_3 = float(plefka.gamma((tf.constant(w), *no_bias), mv[None], mh[None], 3)[0])
         tries = 0.0, -float(fourth_cumulant(w, mv, mh)) / 24, float(plefka_fourth_term(w, mv, mh))
         errors[:, index] += np.abs(gamma_3 + np.array(tries) - exact_gamma(w, mv, mh))
 
@@ -403,8 +403,8 @@ def cumulant_means(rbm, order):
 # %%
 visible, hidden, correlation = cumulant_means(rbm, 3)
 hessian = np.block([[np.diag(1 / c), -kernel], [-kernel.T, np.diag(1 / d)]])  # (4.1)
-reaction_m = mean_field.reaction_field(kernel, m[np.newaxis], n[np.newaxis], 3)
-reaction_n = mean_field.reaction_field(kernel.T, n[np.newaxis], m[np.newaxis], 3)
+reaction_m = plefka.reaction_field(kernel, m[np.newaxis], n[np.newaxis], 3)
+reaction_n = plefka.reaction_field(kernel.T, n[np.newaxis], m[np.newaxis], 3)
 response = np.linalg.solve(hessian, np.concatenate([reaction_m, reaction_n], 1)[0])  # H s = r
 assert agree(np.concatenate([visible - m, hidden - n]), response)
 
@@ -496,13 +496,13 @@ class CumulantPhase(phases.MeanFieldPhase):
     def call(self, parameters, data_hidden_input, training):
         m, n = (tf.convert_to_tensor(x) for x in self.magnetisations)
         for _ in range(self.num_steps):
-            m, n = mean_field.damped_step(parameters, m, n, order=1)
+            m, n = plefka.damped_step(parameters, m, n, order=1)
         for weight, value in zip(self.magnetisations, (m, n), strict=True):
             weight.assign(value)
         response = 0 * m, 0 * n
         for _ in range(self.num_response):
             response = response_step(parameters.kernel, (m, n), response, self.order)
-        gamma = tf.reduce_mean(mean_field.gamma(parameters, m, n, self.order))
+        gamma = tf.reduce_mean(plefka.gamma(parameters, m, n, self.order))
         moments = cumulant_moments(parameters.kernel, (m, n), response, self.order)
         return phases.ModelMoments(gamma, *moments)
 

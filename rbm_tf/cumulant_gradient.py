@@ -12,7 +12,7 @@ point is about to split in two, the response diverges: training with it is unsta
 
 import tensorflow as tf
 
-from rbm_tf.mean_field import correlation, reaction_field
+from rbm_tf.plefka import correlation, reaction_field
 
 
 def response_step(kernel, magnetisations, response, order):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from rbm_tf import enumeration, mean_field
+from rbm_tf import enumeration, plefka
 from rbm_tf.gibbs import gibbs_sweep, sample_bernoulli
 from rbm_tf.tempered_path import TemperedPath
 from rbm_tf.tempering import advance
@@ -239,7 +239,7 @@ class MeanFieldPhase(_PersistentPhase):
 
     def __init__(self, order=2, num_chains=100, num_steps=3, seed=None, **kwargs):
         super().__init__(num_chains, num_steps, seed, **kwargs)
-        mean_field.check_order(order)
+        plefka.check_order(order)
         self.order = order
 
     def build(self, units):
@@ -252,12 +252,12 @@ class MeanFieldPhase(_PersistentPhase):
         parameters = tuple(tf.cast(x, dtype) for x in parameters)
         m, n = (tf.cast(tf.convert_to_tensor(x), dtype) for x in self.magnetisations)
         for _ in range(self.num_steps):
-            m, n = mean_field.damped_step(parameters, m, n, self.order)
+            m, n = plefka.damped_step(parameters, m, n, self.order)
         if training:
             for weight, value in zip(self.magnetisations, (m, n), strict=True):
                 weight.assign(tf.cast(value, weight.dtype))
-        gamma = tf.reduce_mean(mean_field.gamma(parameters, m, n, self.order))
-        correlation = mean_field.correlation(parameters[0], m, n, self.order)
+        gamma = tf.reduce_mean(plefka.gamma(parameters, m, n, self.order))
+        correlation = plefka.correlation(parameters[0], m, n, self.order)
         return ModelMoments(gamma, tf.reduce_mean(m, 0), tf.reduce_mean(n, 0), correlation)
 
     def get_config(self):

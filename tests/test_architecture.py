@@ -24,6 +24,7 @@ LEAVES = {
     "ising",
     "lambda_path",
     "mean_over_batch",
+    "plefka",
     "plotting",
     "quiet",
     "streaming_cumulants",

@@ -3,7 +3,7 @@ import pytest
 import scipy.optimize
 import tensorflow as tf
 
-from rbm_tf import enumeration, mean_field
+from rbm_tf import enumeration, plefka
 from rbm_tf.cumulant_gradient import cumulant_moments, response_step
 from rbm_tf.cumulants import weighted_cumulants
 from rbm_tf.fourth_order import fourth_cumulant, plefka_fourth_term
@@ -44,7 +44,7 @@ def test_plefka_expansion_has_the_error_of_the_fifth_order():  # B26
         kernel, m, n = rng.normal(size=(3, 2)), rng.uniform(0.1, 0.9, 3), rng.uniform(0.1, 0.9, 2)
         for index, scale in enumerate((0.3, 0.15)):
             w = scale * kernel
-            gamma = mean_field.gamma((tf.constant(w), *zero), m[None], n[None], 3)[0]
+            gamma = plefka.gamma((tf.constant(w), *zero), m[None], n[None], 3)[0]
             gamma += plefka_fourth_term(w, m, n)
             errors[index] += abs(legendre(w, m, n) - float(gamma))
     assert np.log2(errors[0] / errors[1]) == pytest.approx(5, abs=0.4)

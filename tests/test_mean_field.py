@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rbm_tf import enumeration, mean_field
+from rbm_tf import enumeration, mean_field, plefka
 from rbm_tf.cumulants import log_expectation, weighted_cumulants
 from rbm_tf.mean_field import cumulant_free_energy, tap
 
@@ -28,7 +28,7 @@ def test_gamma_is_stationary_at_the_returned_point(random_rbm, order):
     m, n = tf.constant(point.visible[None]), tf.constant(point.hidden[None])
     with tf.GradientTape() as tape:
         tape.watch([m, n])
-        gamma = mean_field.gamma(mean_field.float64_parameters(rbm), m, n, order)
+        gamma = plefka.gamma(mean_field.float64_parameters(rbm), m, n, order)
     assert float(gamma[0]) == pytest.approx(point.free_energy, rel=1e-12)
     for gradient in tape.gradient(gamma, [m, n]):
         np.testing.assert_allclose(gradient, np.zeros_like(gradient), atol=1e-8)
@@ -56,7 +56,7 @@ def test_free_energy_gradient_of_tap_is_closer_to_exact_than_naive(random_rbm, o
         biases = mean_field.float64_parameters(rbm)[1:]
         with tf.GradientTape() as tape:
             tape.watch(kernel)
-            gamma = mean_field.gamma(
+            gamma = plefka.gamma(
                 (kernel, *biases), point.visible[None], point.hidden[None], this_order
             )
         errors.append(np.abs(-tape.gradient(gamma, kernel).numpy() - exact).max())

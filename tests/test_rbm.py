@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rbm_tf import enumeration, mean_field
+from rbm_tf import enumeration, plefka
 from rbm_tf.batches import shuffled_batches
 from rbm_tf.datasets import bars_and_stripes
 from rbm_tf.mean_field import tap
@@ -285,7 +285,7 @@ def test_mean_field_phase_gives_gamma_and_its_gradient(random_rbm, order):  # B2
     kernel, *biases = rbm.parameters
     with tf.GradientTape() as tape:
         tape.watch(kernel)
-        gamma = mean_field.gamma((kernel, *biases), m, n, order)
+        gamma = plefka.gamma((kernel, *biases), m, n, order)
     np.testing.assert_allclose(moments.correlation, -tape.gradient(gamma, kernel), atol=1e-8)
     np.testing.assert_allclose(phase.magnetisations[0].numpy()[3], solution.visible, atol=1e-6)
 

@@ -1,0 +1,151 @@
+"""Gamma(m, n), the free energy of an RBM as a function of its magnetisations, to third order in W.
+
+With m = <v>, n = <h>, c = m (1 - m) and d = n (1 - n), Plefka's expansion is
+
+    Gamma = sum_i [m ln m + (1 - m) ln(1 - m)] + sum_j [n ln n + (1 - n) ln(1 - n)]
+            - a.m - b.n - m^T W n                                  order 1, naive mean field
+            - 1/2 sum_ij W_ij^2 c_i d_j                            order 2, Onsager
+            - 2/3 sum_ij W_ij^3 c_i (1/2 - m_i) d_j (1/2 - n_j)    order 3
+
+and dGamma/dm = dGamma/dn = 0 are the TAP equations (B26).
+"""
+
+import tensorflow as tf
+
+
+def check_order(order, highest=3):
+    """Refuse an order that is not 1, 2, .. highest.
+
+    Example:
+        >>> check_order(2)
+    """
+    orders = range(1, highest + 1)
+    if order not in orders:
+        *others, last = orders
+        raise ValueError(f"order must be {', '.join(map(str, others))} or {last}; got {order!r}.")
+
+
+def gamma(parameters, m, n, order):
+    """The free energy Gamma(m, n) as a function of the magnetisations.
+
+    Args:
+        parameters: kernel, visible_bias and hidden_bias.
+        m: (num_starts, num_visible).
+        n: (num_starts, num_hidden).
+        order: 1, 2 or 3.
+
+    Returns:
+        (num_starts,), nats.
+
+    Example:
+        >>> parameters = tf.zeros((2, 1)), tf.zeros(2), tf.zeros(1)
+        >>> gamma(parameters, tf.fill((1, 2), 0.5), tf.fill((1, 1), 0.5), 1).numpy()  # -3 ln 2
+        array([-2.0794415], dtype=float32)
+    """
+    kernel, visible_bias, hidden_bias = parameters
+
+    def coupling(left, power, right):  # sum_ij left_i W_ij^power right_j
+        return tf.reduce_sum(left @ kernel**power * right, -1)
+
+    def negative_entropy(p):
+        return tf.reduce_sum(tf.math.xlogy(p, p) + tf.math.xlog1py(1 - p, -p), -1)
+
+    c, d = m * (1 - m), n * (1 - n)
+    total = negative_entropy(m) + negative_entropy(n) - coupling(m, 1, n)
+    total -= tf.linalg.matvec(m, visible_bias) + tf.linalg.matvec(n, hidden_bias)
+    if order >= 2:
+        total -= coupling(c, 2, d) / 2
+    if order >= 3:
+        total -= coupling(c * (0.5 - m), 3, d * (0.5 - n)) * 2 / 3
+    return total
+
+
+def correlation(kernel, m, n, order):
+    """The average <v h^T> = -dGamma/dW, over the starts.
+
+    Args:
+        kernel: (num_visible, num_hidden).
+        m: (num_starts, num_visible).
+        n: (num_starts, num_hidden).
+        order: 1, 2 or 3.
+
+    Returns:
+        (num_visible, num_hidden).
+
+    Example:
+        >>> correlation(tf.zeros((2, 1)), tf.fill((1, 2), 0.5), tf.fill((1, 1), 0.5), 2).numpy()
+        array([[0.25],
+               [0.25]], dtype=float32)
+    """
+
+    def average(left, right):
+        return tf.matmul(left, right, transpose_a=True) / tf.cast(tf.shape(m)[0], m.dtype)
+
+    c, d = m * (1 - m), n * (1 - n)
+    total = average(m, n)
+    if order >= 2:
+        total += kernel * average(c, d)
+    if order >= 3:
+        total += 2 * kernel**2 * average(c * (0.5 - m), d * (0.5 - n))
+    return total
+
+
+def damped_step(parameters, m, n, order, damping=0.5):
+    """Update m from n, then n from m, by the TAP equations.
+
+    Args:
+        parameters: kernel, visible_bias and hidden_bias.
+        m: (num_starts, num_visible).
+        n: (num_starts, num_hidden).
+        order: 1, 2 or 3.
+        damping: share of the old value that stays.
+
+    Returns:
+        The new m and n.
+
+    Example:
+        >>> parameters = tf.zeros((2, 1)), tf.zeros(2), tf.zeros(1)
+        >>> m, n = damped_step(parameters, tf.ones((1, 2)), tf.ones((1, 1)), order=2)
+        >>> m.numpy()
+        array([[0.75, 0.75]], dtype=float32)
+    """
+    kernel, visible_bias, hidden_bias = parameters
+    m = damping * m + (1 - damping) * _update(kernel, visible_bias, m, n, order)
+    n = damping * n + (1 - damping) * _update(tf.transpose(kernel), hidden_bias, n, m, order)
+    return m, n
+
+
+def _update(kernel, bias, m, n, order):
+    """sigmoid(-d(Gamma - entropy)/dm): the TAP equation for one layer given the other."""
+    field = bias + tf.matmul(n, kernel, transpose_b=True)
+    return tf.sigmoid(field + reaction_field(kernel, m, n, order))
+
+
+def reaction_field(kernel, m, n, order):
+    """Minus the derivative of Gamma's terms of orders 2 .. order in the means m of one layer.
+
+    (1/2 - m_i) sum_j W_ij^2 d_j + (1/3 - 2 c_i) sum_j W_ij^3 d_j (1/2 - n_j): the field on a unit
+    that comes back from its neighbours' response to it.
+
+    Args:
+        kernel: W, (num_units, num_neighbours).
+        m: (num_starts, num_units).
+        n: (num_starts, num_neighbours).
+        order: 1 (no reaction), 2 or 3.
+
+    Returns:
+        (num_starts, num_units), nats.
+
+    Reference: B26.
+
+    Example:
+        >>> reaction_field(tf.ones((2, 1)), tf.zeros((1, 2)), tf.fill((1, 1), 0.5), 2).numpy()
+        array([[0.125, 0.125]], dtype=float32)
+    """
+    c, d = m * (1 - m), n * (1 - n)
+    field = tf.zeros_like(m)
+    if order >= 2:
+        field += (0.5 - m) * tf.matmul(d, kernel**2, transpose_b=True)
+    if order >= 3:
+        field += (1 / 3 - 2 * c) * tf.matmul(d * (0.5 - n), kernel**3, transpose_b=True)
+    return field
