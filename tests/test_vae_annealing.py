@@ -6,7 +6,13 @@ import tensorflow_probability as tfp
 from scipy.stats import multivariate_normal
 
 from vae_keras import annealing
-from vae_keras.annealing import AnnealedWeights, ais_weights, bracket, reverse_ais_weights
+from vae_keras.annealing import (
+    AnnealedWeights,
+    ais_path,
+    ais_weights,
+    bracket,
+    reverse_ais_weights,
+)
 from vae_keras.evidence import iwae
 from vae_keras.latent_path import latent_path, log_density
 from vae_keras.likelihoods import GaussianNegativeLogLikelihood
@@ -76,6 +82,30 @@ def test_simulated_data_bring_exact_posterior_samples_for_the_reverse_walk(pca):
     x, z = (np.asarray(a) for a in pca.vae.sample(2000, seed=0))
     run = reverse_ais_weights(pca.vae, x, z, np.linspace(0, 1, 30), seed=0)
     assert_mean_is_one(np.exp(pca.log_p(x) - run.log_weights[0])[:, None], 0.06)
+
+
+def test_path_has_the_exact_mean_and_variance_of_v_at_every_lambda(pca):  # B19, B20
+    x, lambdas = pca.data(3), np.linspace(0, 1, 11)
+    path = ais_path(pca.vae, x, 4000, lambdas, seed=0)
+    spread = pca.precision @ np.array([0.3, -0.4]) ** 2  # <<V^2>> at every lambda; V is linear in z
+    mean = spread * (0.5 - lambdas)[:, None] - pca.log_p(x)
+    weights = np.exp(ais_weights(pca.vae, x, 4000, lambdas, "posterior", seed=0).log_weights)
+    effective = np.min(weights.sum(0) ** 2 / (weights**2).sum(0))  # the same chains, at the end
+    error = np.sqrt(spread / effective)
+    np.testing.assert_allclose(path.lambdas, lambdas, atol=1e-6)
+    np.testing.assert_allclose(path.mean, mean, atol=5 * error)
+    np.testing.assert_allclose(path.variance, spread, atol=5 * np.sqrt(2) * spread**0.5 * error)
+    free_energy = spread * (lambdas - lambdas**2)[:, None] / 2 - lambdas[:, None] * pca.log_p(x)
+    np.testing.assert_allclose(path.free_energy, free_energy, atol=5 * error)
+
+
+def test_path_ends_at_the_elbo_and_at_the_evidence_of_the_same_chains(pca):  # B20, B24
+    x, lambdas = pca.data(3), np.linspace(0, 1, 6)
+    path = ais_path(pca.vae, x, 500, lambdas, seed=3)
+    run = ais_weights(pca.vae, x, 500, lambdas, "posterior", seed=3)
+    np.testing.assert_allclose(-path.free_energy[-1], iwae(run.log_weights), rtol=1e-9)
+    elbo, error = np.asarray(pca.vae.elbo(x, 5000, seed=0)), np.sqrt(path.variance[0] / 500)
+    assert np.all(np.abs(-path.mean[0] - elbo) < 5 * error)
 
 
 def test_forward_is_below_and_reverse_above_the_evidence_on_average(pca):

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from rbm_tf.betas import checked_betas
 from rbm_tf.gibbs import as_seed
+from rbm_tf.lambda_path import LambdaPath
 from vae_keras.evidence import iwae
 from vae_keras.latent_path import Schedule, anneal, latent_path
 
@@ -61,9 +62,44 @@ def ais_weights(vae, x, num_chains=50, betas=None, base="prior", seed=None):
         >>> iwae(run.log_weights).shape
         TensorShape([3])
     """
-    if num_chains < 1:
-        raise ValueError(f"num_chains must be 1 or more; got {num_chains}.")
-    return _in_blocks(vae, x, num_chains, checked_betas(betas, "float32"), (base, None), seed)
+    _check_chains(num_chains)
+    betas = checked_betas(betas, "float32")
+    return AnnealedWeights(*_in_blocks(vae, x, num_chains, betas, (base, None), seed)[:2])
+
+
+def ais_path(vae, x, num_chains=50, lambdas=None, seed=None):
+    """The lambda path from q(z|x) to the posterior, its averages from annealed chains.
+
+    F(lambda) = -ln <w^lambda>_q and the mean and variance of V = -ln w under the distribution
+    tilted to lambda, q(z|x) w^lambda. Chains that follow it stay near it, whereas samples of q,
+    in `rbm_tf.lambda_path.lambda_path`, lose their weight as lambda grows.
+
+    Args:
+        vae: `VAE`.
+        x: data, (batch, ..).
+        num_chains: number of independent chains for each example.
+        lambdas: the path, increasing from 0 to 1; default: 1,001 equal steps.
+        seed: integer; the same seed gives the same path.
+
+    Returns:
+        `LambdaPath` of arrays (num_lambdas, batch), float64; minus the last free energy is
+        ln p(x).
+
+    Raises:
+        ValueError: if lambdas do not increase from 0 to 1, or num_chains is below 1.
+
+    Reference: B19 and B20; Neal (2001).
+
+    Example:
+        >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
+        >>> path = ais_path(vae, ops.zeros((3, 64)), num_chains=5, lambdas=[0, 0.5, 1], seed=0)
+        >>> path.mean.shape
+        (3, 3)
+    """
+    _check_chains(num_chains)
+    lambdas = checked_betas(lambdas, "float32")
+    curve = _in_blocks(vae, x, num_chains, lambdas, ("posterior", None), seed)[2]
+    return LambdaPath(lambdas.numpy(), -curve[:, 0], -curve[:, 1], curve[:, 2])
 
 
 def reverse_ais_weights(vae, x, z, betas=None, base="prior", seed=None):
@@ -103,7 +139,8 @@ def reverse_ais_weights(vae, x, z, betas=None, base="prior", seed=None):
             f"z must have shape ({len(x)}, {vae.latent_dim}), one for each x, or have chains in "
             f"front of it; got {tuple(z.shape)}."
         )
-    return _in_blocks(vae, x, z.shape[0], checked_betas(betas, "float32"), (base, z), seed)
+    betas = checked_betas(betas, "float32")
+    return AnnealedWeights(*_in_blocks(vae, x, z.shape[0], betas, (base, z), seed)[:2])
 
 
 class Bracket(NamedTuple):
@@ -155,8 +192,16 @@ def bracket(forward, reverse):
     return Bracket(message.startswith("Forward"), gap, message, lower, upper)
 
 
+def _check_chains(num_chains):
+    if num_chains < 1:
+        raise ValueError(f"num_chains must be 1 or more; got {num_chains}.")
+
+
 def _in_blocks(vae, x, num_chains, betas, start, seed):
-    """Anneal a block of images after the other; start is a base, and the z of a reverse walk."""
+    """Anneal a block of images after the other; start is a base, and the z of a reverse walk.
+
+    Returns log-weights, acceptance rates, and the averages of `anneal` from beta 0 to 1.
+    """
     base, z = start
     x = np.asarray(x, np.float32)
     block = max(1, _BLOCK // (num_chains * int(np.prod(x.shape[1:]))))
@@ -170,10 +215,10 @@ def _in_blocks(vae, x, num_chains, betas, start, seed):
             run = anneal(vae, path, chosen, path.draw(num_chains, seeds[2]), seeds[3])
         else:
             back = chosen._replace(betas=betas[::-1], steps=chosen.steps[::-1])
-            log_weights, _, rates = anneal(vae, path, back, z[:, part], seeds[3])
-            run = -log_weights, None, rates[::-1]
-        runs.append([run[0].numpy(), run[2].numpy()])
-    return AnnealedWeights(*(np.concatenate(parts, 1) for parts in zip(*runs, strict=True)))
+            log_weights, _, rates, curve = anneal(vae, path, back, z[:, part], seeds[3])
+            run = -log_weights, None, rates[::-1], curve[::-1]
+        runs.append([run[0].numpy(), run[2].numpy(), run[3].numpy()])
+    return [np.concatenate(parts, -1) for parts in zip(*runs, strict=True)]
 
 
 def _pilot(vae, path, betas, seeds):

@@ -110,15 +110,17 @@ def anneal(vae, path, schedule, z, seed):
 
     Returns:
         the sum of ln f_{beta_k} - ln f_{beta_{k-1}}, float64 (num_chains, batch); step sizes and
-        acceptance rates of every move, both (num_betas - 2, batch).
+        acceptance rates of every move, both (num_betas - 2, batch); and at every temperature the
+        logarithm of the mean weight, and mean and variance of ln p(x, z) - ln b(z) with the
+        weights, float64 (num_betas, 3, batch).
 
     Example:
         >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
         >>> path = latent_path(vae, np.zeros((3, 64)), base="prior")
         >>> schedule = Schedule(tf.linspace(0.0, 1.0, 9), tf.ones((7, 3)), tf.constant(0.1))
-        >>> weights, steps, rates = anneal(vae, path, schedule, path.draw(5, (0, 0)), (0, 1))
-        >>> weights.shape, steps.shape
-        (TensorShape([5, 3]), TensorShape([7, 3]))
+        >>> weights, steps, _, curve = anneal(vae, path, schedule, path.draw(5, (0, 0)), (0, 1))
+        >>> weights.shape, steps.shape, curve.shape
+        (TensorShape([5, 3]), TensorShape([7, 3]), TensorShape([9, 3, 3]))
     """
     betas, last = schedule.betas, tf.shape(schedule.betas)[0] - 1
     copies = (tf.shape(z)[0],) + (1,) * (path.x.shape.rank - 1)
@@ -128,18 +130,36 @@ def anneal(vae, path, schedule, z, seed):
         size = factor * schedule.steps[index - 1]
         step_seed = tf.random.fold_in(seed, index)
         z, before, after, rate = _move(vae, path, betas[index], z, size, step_seed)
-        log_weight += tf.cast(before - log_f, tf.float64)
-        rows = tuple(r.write(index, a) for r, a in zip(rows, (size, rate), strict=True))
+        increment = before - log_f
+        row = size, rate, averages(index, log_weight, increment)
+        rows = tuple(r.write(index, a) for r, a in zip(rows, row, strict=True))
+        log_weight += tf.cast(increment, tf.float64)
         return index + 1, z, log_weight, after, factor * tf.exp(gain * (rate - _TARGET)), rows
 
+    def averages(index, log_weight, increment):
+        log_ratio = increment / (betas[index] - betas[index - 1])
+        return _averages(log_weight, tf.cast(log_ratio, tf.float64))
+
     gain, log_f = schedule.gain, log_density(vae, path, z, betas[0])
-    ones = tf.ones_like(log_f[0])
-    rows = tuple(tf.TensorArray(tf.float32, last).write(0, ones) for _ in range(2))
-    start = tf.constant(1), z, tf.zeros_like(log_f, tf.float64), log_f, ones, rows
+    ones, log_weight = tf.ones_like(log_f[0]), tf.zeros_like(log_f, tf.float64)
+    first = ones, ones, _averages(log_weight, log_weight)
+    rows = tuple(tf.TensorArray(a.dtype, last).write(0, a) for a in first)
+    start = tf.constant(1), z, log_weight, log_f, ones, rows
     loop = tf.while_loop(lambda index, *_: index < last, step, start)
     _, z, log_weight, log_f, _, rows = loop
-    log_weight += tf.cast(log_density(vae, path, z, betas[last]) - log_f, tf.float64)
-    return log_weight, *(r.stack()[1:] for r in rows)
+    increment = log_density(vae, path, z, betas[last]) - log_f
+    total = log_weight + tf.cast(increment, tf.float64)
+    ends = [averages(last, w, increment) for w in (log_weight, total)]
+    steps, rates, curve = (r.stack()[1:] for r in rows)
+    return total, steps, rates, tf.concat([curve, ends], 0)
+
+
+def _averages(log_weight, log_ratio):
+    """The logarithm of the mean weight, and the weighted mean and variance of a log-ratio."""
+    share = tf.nn.softmax(log_weight, 0)
+    mean = tf.reduce_sum(share * log_ratio, 0)
+    variance = tf.reduce_sum(share * tf.square(log_ratio - mean), 0)
+    return tf.stack([tfp.math.reduce_logmeanexp(log_weight, 0), mean, variance])
 
 
 def _move(vae, path, beta, z, size, seed):
