@@ -20,9 +20,10 @@ from rbm_tf.quiet import quiet_start
 quiet_start()
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
-from rounds import read, write
+from rounds import RESULTS, read, write
 
 from rbm_tf.datasets import binarize, load_mnist
 from vae_keras import evidence
@@ -178,6 +179,20 @@ def train(name, minutes, seed, x_test):
     }
 
 
+def draw():
+    """The curves of all runs that have a file of results, as vae_mnist_curves.png."""
+    figure, axes = plt.subplots(figsize=(7, 3.5))
+    for run in RUNS:
+        if (RESULTS / f"vae_mnist_{run}.json").exists():
+            curve = read(f"vae_mnist_{run}")["curve"]
+            minutes, values = zip(*((p["seconds"] / 60, p["IWAE-50"]) for p in curve), strict=True)
+            axes.plot(minutes, values, ".-", label=run)
+    axes.set(ylim=(-100, -85), xlabel="minutes of training", ylabel="ln p(x) by IWAE-50 (nats)")
+    axes.set_title("The first 1,000 test images", loc="left")
+    axes.legend()
+    figure.savefig(RESULTS / "vae_mnist_curves.png", dpi=100, bbox_inches="tight")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", choices=RUNS)
@@ -194,6 +209,7 @@ def main():
         OUTPUTS.mkdir(exist_ok=True)
         vae.save(file)
         write(name, **result)
+        draw()
     else:
         vae, result = keras.models.load_model(file), read(name)
     if "estimates" in options.stages:
