@@ -9,6 +9,8 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from rbm_tf.cumulants import weighted_cumulants
+
 BASES = ("prior", "posterior")
 _TARGET = 0.65  # acceptance rate that step sizes are steered to
 _LEAPFROG_STEPS = 2
@@ -156,10 +158,8 @@ def anneal(vae, path, schedule, z, seed):
 
 def _averages(log_weight, log_ratio):
     """The logarithm of the mean weight, and the weighted mean and variance of a log-ratio."""
-    share = tf.nn.softmax(log_weight, 0)
-    mean = tf.reduce_sum(share * log_ratio, 0)
-    variance = tf.reduce_sum(share * tf.square(log_ratio - mean), 0)
-    return tf.stack([tfp.math.reduce_logmeanexp(log_weight, 0), mean, variance])
+    log_mean = tfp.math.reduce_logmeanexp(log_weight, 0)
+    return tf.concat([[log_mean], weighted_cumulants(log_ratio, log_weight, 2)], 0)
 
 
 def _move(vae, path, beta, z, size, seed):
