@@ -34,7 +34,7 @@ def shuffled_batches(x, sample_weight, batch_size, order):
     data = _mapped(tf.convert_to_tensor, data)
 
     @tf.autograph.experimental.do_not_convert
-    def gather(start):
+    def gather(start, data):
         # Where every batch is full its size is part of the graph, which then has fewer operations.
         size = tf.minimum(num - start, batch_size) if num % batch_size else batch_size
         rows = order(start + tf.range(size, dtype=tf.int64))
@@ -42,7 +42,10 @@ def shuffled_batches(x, sample_weight, batch_size, order):
 
     options = tf.data.Options()
     options.autotune.enabled = False  # an iterator waits for its tuner to wake up before it ends
-    batches = tf.data.Dataset.range(0, num, batch_size).map(gather, 2).prefetch(4)
+    starts = tf.data.Dataset.range(0, num, batch_size)
+    # As elements, not captured by the function, the data are free as soon as the batches are.
+    batches = tf.data.Dataset.zip((starts, tf.data.Dataset.from_tensors(data).repeat()))
+    batches = batches.map(gather, 2).prefetch(4)
     return batches.with_options(options)
 
 

@@ -1,7 +1,9 @@
+import gc
 import json
 import pathlib
 import subprocess
 import sys
+import weakref
 
 import keras
 import numpy as np
@@ -405,6 +407,19 @@ def test_batches_are_a_permutation_that_seed_and_epoch_decide():
         shuffled_batches(x, None, 0, order)
     with pytest.raises(ValueError, match=r"lengths \[23, 3\]"):
         shuffled_batches(x, x[:3], 5, order)
+
+
+def test_batches_free_their_data_without_waiting_for_the_garbage_collector():
+    x = tf.random.uniform((10, 2))
+    data = weakref.ref(x)
+    batches = shuffled_batches(x, None, 5, order=lambda index: index)
+    assert len(list(batches)) == 2
+    gc.disable()
+    try:
+        del x, batches
+        assert data() is None
+    finally:
+        gc.enable()
 
 
 def test_validation_split_holds_back_the_last_examples():

@@ -197,7 +197,7 @@ def _uniform_like(output, seed):
 
 
 def _check_unit_interval(x):
-    if not bool(ops.all(ops.logical_and(x >= 0, x <= 1))):  # false for NaN
+    if not (bool(ops.min(x) >= 0) and bool(ops.max(x) <= 1)):  # false for NaN
         raise ValueError(
             "Data of a Bernoulli likelihood must lie in [0, 1], without NaN: divide 8-bit images "
             "by 255, or take GaussianNegativeLogLikelihood for real data."
