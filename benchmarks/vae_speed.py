@@ -3,8 +3,9 @@
     .venv/bin/python benchmarks/vae_speed.py [--rounds 5] [--section post ...]
 
 All sides run in this one process, one after the other in every round; the table shows medians over
-rounds and ratios of medians. The training loops have their data in the framework's memory; a side of
-its own hands `fit` a NumPy array, as pythae is handed one. Peers that are not installed (`pip install -e .[bench]`) are left out.
+rounds and ratios of medians. The training loops have their data in the framework's memory; a side
+of its own hands `fit` a NumPy array, as pythae is handed one. Peers that are not installed
+(`pip install -e .[bench]`) are left out.
 Results go to benchmarks/results/vae_speed_<section>.json.
 """
 
