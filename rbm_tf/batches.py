@@ -42,10 +42,11 @@ def shuffled_batches(x, sample_weight, batch_size, order):
 
     options = tf.data.Options()
     options.autotune.enabled = False  # an iterator waits for its tuner to wake up before it ends
+    options.threading.private_threadpool_size = 1  # the others are for the steps of training
     starts = tf.data.Dataset.range(0, num, batch_size)
     # As elements, not captured by the function, the data are free as soon as the batches are.
     batches = tf.data.Dataset.zip((starts, tf.data.Dataset.from_tensors(data).repeat()))
-    batches = batches.map(gather, 2).prefetch(4)
+    batches = batches.map(gather).prefetch(4)
     return batches.with_options(options)
 
 
