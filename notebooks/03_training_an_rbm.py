@@ -358,10 +358,10 @@ for name, rbm in machines.items():
         p_k = p_k @ T
         if k in (1, 5, 20):
             cd = (starts[name] - p_k) @ phi
-            length = np.linalg.norm(cd) / np.linalg.norm(exact)
-            cosine = cd @ exact / length / np.linalg.norm(exact) ** 2
-            error = np.linalg.norm(cd - exact) / np.linalg.norm(exact)
-            row += f"  k = {k}: {error:.4f} / {cosine:.4f} / {length:.2g}"
+            length, exact_length = np.linalg.norm(cd), np.linalg.norm(exact)
+            cosine = cd @ exact / length / exact_length
+            error = np.linalg.norm(cd - exact) / exact_length
+            row += f"  k = {k}: {error:.4f} / {cosine:.4f} / {length / exact_length:.2g}"
     print(row)
 
 # %%
@@ -941,7 +941,6 @@ def print_gains(number, pixels, *trained):
 scores = np.stack([accuracies(number) for number in num_labelled], axis=1)
 for index, number in enumerate(num_labelled):
     print_gains(number, *scores[:, index])
-
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 3.4))
