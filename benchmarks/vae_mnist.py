@@ -32,6 +32,7 @@ from vae_keras.evaluation import estimate_in_blocks
 from vae_keras.group_size import grouped_estimate
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.objectives import IWAE
+from vae_keras.optimizers import FusedAdam
 from vae_keras.vae import VAE
 
 OUTPUTS = pathlib.Path("outputs")
@@ -163,7 +164,7 @@ def train(name, minutes, seed, x_test):
     (grey, _), _ = load_mnist()
     grey = grey.reshape(-1, 784)
     vae = build(grey.mean(0), make_objective(), seed)
-    vae.compile(keras.optimizers.Adam(RATE), steps_per_execution=len(grey) // batch)
+    vae.compile(FusedAdam(RATE), steps_per_execution=len(grey) // batch)
     clock = Clock(minutes, x_test[:1000])
     cpu, data = time.process_time(), batches(grey, batch, seed)
     vae.fit(data, epochs=100_000, shuffle=False, verbose=0, callbacks=[clock])

@@ -16,13 +16,13 @@ from rbm_tf.quiet import quiet_start
 
 quiet_start()
 
-import keras
 import numpy as np
 import tensorflow as tf
 from rounds import main, measure
 
 from vae_keras.lambda_vae import build_lambda_vae
 from vae_keras.networks import dense_decoder, dense_encoder
+from vae_keras.optimizers import FusedAdam
 from vae_keras.vae import VAE
 
 NUM, PIXELS = 60_000, 784
@@ -95,7 +95,7 @@ def model(network):
 
 
 def fit(vae, batch, *arguments):
-    vae.compile("adam", vae.loss, steps_per_execution=NUM // batch)
+    vae.compile(vae.optimizer, vae.loss, steps_per_execution=NUM // batch)
     return lambda: vae.fit(*arguments, batch_size=batch, epochs=EPOCHS, verbose=0)
 
 
@@ -103,7 +103,7 @@ def hand_written(network, rows, batch):
     """The same step without `fit`: one graph holds the loop over a shuffled epoch."""
     encoder, decoder = networks(network)
     variables = encoder.trainable_variables + decoder.trainable_variables
-    optimizer = keras.optimizers.Adam()
+    optimizer = FusedAdam()
     optimizer.build(variables)
     steps = NUM // batch
 

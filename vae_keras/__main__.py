@@ -12,9 +12,8 @@ def demo(options):
 
 def train(options):
     """Train a VAE and save it as vae.keras."""
-    import keras
-
     from vae_keras import networks
+    from vae_keras.optimizers import FusedAdam
     from vae_keras.vae import VAE
 
     (x, _), _ = command_line.load_data(options)
@@ -27,9 +26,7 @@ def train(options):
         decoder = networks.dense_decoder(shape, latent_dim, (options.hidden,))
     vae = VAE(encoder, decoder, seed=options.seed)
     num_batches = -(-len(x) // options.batch_size)
-    vae.compile(
-        keras.optimizers.Adam(options.learning_rate), steps_per_execution=min(num_batches, 100)
-    )
+    vae.compile(FusedAdam(options.learning_rate), steps_per_execution=min(num_batches, 100))
     path = options.output / "vae.keras"
     command_line.fit(vae, path, options.epochs, x=x, batch_size=options.batch_size)
     text = f"Saved {path}. Its log-likelihood: python -m vae_keras evaluate {path}"

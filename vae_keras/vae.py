@@ -16,6 +16,7 @@ from vae_keras.draws import PosteriorDraws, repeated
 from vae_keras.layers import GaussianKL, GaussianSampling
 from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
 from vae_keras.objectives import ELBO
+from vae_keras.optimizers import FusedAdam
 
 _BLOCK = 2**23  # pixels that log_weights decodes at once
 _PARTS = ("encoder", "decoder", "likelihood", "objective")
@@ -27,7 +28,7 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
 
     `fit(x)` minimises the variational free energy -ELBO = -E_q[ln p(x|z)] + KL(q(z|x) || p(z)), one
     sample of z per example and the KL in closed form (B14, B15, B32), or another objective. The two
-    terms appear in the log as `reconstruction` and `kl`. It comes compiled with Adam;
+    terms appear in the log as `reconstruction` and `kl`. It comes compiled with `FusedAdam()`;
     `compile(optimizer)` changes that and takes no loss. Called on x it reconstructs: the decoder's
     mean at the posterior mean.
 
@@ -92,7 +93,7 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
         inputs = *pair, keras.KerasTensor((None, None, self.latent_dim)), x
         self._log_weights_of = compiled(lambda *a: self._at(*a).log_weights, *inputs)
         self._log_likelihood_of = compiled(lambda *a: self._at(*a).log_likelihood, *inputs)
-        self.compile(optimizer="adam")
+        self.compile(optimizer=FusedAdam())
         self.optimizer.build(self.trainable_variables)  # so that an untrained model saves whole
 
     def build(self, input_shape):
