@@ -71,6 +71,7 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.unrolled_steps_per_execution = 4  # Keras's loop costs as much as a tenth of a step
         self.encoder, self.decoder = encoder, decoder
         self.likelihood = likelihood or BernoulliNegativeLogLikelihood()
         self.objective = objective or ELBO()
