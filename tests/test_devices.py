@@ -38,6 +38,9 @@ def autoencoder():
     vae.compile(keras.optimizers.SGD(0.1))
     return vae, (x_train,)
 
+def fused_adam():  # which every VAE comes compiled with
+    return VAE(*networks(), temperature=0.0, seed=0), (x_train,)
+
 def with_noise():
     vae = VAE(*networks(), seed=0)
     vae.compile(keras.optimizers.SGD(0.0))
@@ -48,7 +51,7 @@ x_train = (rng.random((40, 6)) < 0.3).astype("float32")
 noise = rng.normal(size=(40, 2)).astype("float32")
 results = {}
 one, two = tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"])
-for make in (layers, autoencoder, with_noise):
+for make in (layers, autoencoder, fused_adam, with_noise):
     for name, strategy in (("one", one), ("two", two)):
         with strategy.scope():
             model, data = make()
@@ -89,7 +92,7 @@ def curves():
     return run("-c", TENSORFLOW)
 
 
-@pytest.mark.parametrize("model", ["layers", "autoencoder"])
+@pytest.mark.parametrize("model", ["layers", "autoencoder", "fused_adam"])
 def test_two_replicas_have_the_loss_curve_and_the_weights_of_one_device(curves, model):
     (loss, weights), (other_loss, other_weights) = (
         curves[f"{model} {name}"] for name in ("one", "two")
