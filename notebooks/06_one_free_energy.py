@@ -179,8 +179,9 @@ print("F[p(z|x)] = F_c(x) for the table, and F[product] = F_c(v) for the RBM")
 # %% [markdown]
 # ## 2. First road: the expected log likelihood
 #
-# Start from $\ln p(x)$, the quantity to maximise over the parameters of the model. (The post writes
-# "min" in front of its expected log likelihood. The likelihood is to be *large*, so it should read
+# Start from $\ln p(x)$, the quantity to maximise over the parameters of the model. (The post that this
+# course follows, Charles Martin's *Free Energies and Variational Inference*, writes "min" in front of
+# its expected log likelihood. The likelihood is to be *large*, so it should read
 # "max", or carry a minus sign.) For every single $z$ with $p(x, z) > 0$, (1.4) says
 #
 # $$\ln p(x) = \ln p(x, z) - \ln p(z|x) . \tag{2.1}$$
@@ -478,7 +479,7 @@ print(f"information {information:.4f} + aggregate {to_prior:.4f}")
 # **Check against the exact result**: the gap $\ln p(x) - \mathrm{ELBO}$ on a grid of $m$ and $v$
 # against the divergence of two Gaussians, $\mathrm{KL}(N(m, v) \,\|\, N(M, V)) = \frac12 [ v / V +
 # (m - M)^2 / V - 1 - \ln (v / V) ]$; and (4.3) against the library's estimate from samples,
-# `evidence.elbo`, the mean of $\ln w = \ln p(x, z) - \ln q(z)$, within 5 standard errors.
+# `evidence.elbo`, the mean of the log importance weights $\ln [p(x, z) / q(z)]$, within 5 standard errors.
 
 
 # %%
@@ -597,8 +598,14 @@ for beta in (1.0, 0.4):
     assert agree(upper - exact, divergence(q, p) / beta)  # (5.1)
     assert agree(exact - lower, divergence(p, q) / beta)
     assert agree(upper, functional(q, beta * energy) / beta)  # (5.3)
+    moved = -log_sum_exp(-beta * (hamiltonian + 7)) / beta  # H_t shifted: q and the bound stay
+    assert agree(moved, trial_free + 7)
+    assert agree(moved + np.sum(q * (energy - hamiltonian - 7), axis=-1), upper)
+
+# %%
 below = np.mean(trial_free < exact)
-print(f"F_t alone is below F in {100 * below:.0f} % of the trials; F_t + <H - H_t>_t never is")
+print(f"At beta = {beta}, F_t alone is below F in {100 * below:.0f} % of the trials;", end=" ")
+print("F_t + <H - H_t>_t never is")
 
 # %% [markdown]
 # **Finite-temperature Rayleigh-Ritz.** In quantum mechanics $H$ is a Hermitian matrix, a state is a
@@ -749,9 +756,9 @@ print(f"all above F_c(x) = -ln p(x) =        {free_energy[index]:.12f} nats")
 # bound. The VAE's product of Gaussians is the same kind of trial.
 #
 # **A better trial: blocks.** Cut the ring into blocks of $k$ spins. Inside a block keep interactions;
-# between blocks put fields. Which ones? Let $\theta_a$ be the couplings and fields $\phi_a$ (products
-# $s_i s_{i+1}$ inside the blocks, and single spins) of the true $H = -\sum_a \theta_a \phi_a - \sum_{\rm cut}
-# K s_i s_j$, and $\theta^t_a$ those of the trial. Blocks are independent, so on a cut bond
+# between blocks put fields. Which ones? Let $\phi_a$ be the products $s_i s_{i+1}$ inside the blocks and
+# the single spins, $\theta_a$ their couplings and fields in the true $H = -\sum_a \theta_a \phi_a -
+# \sum_{\rm cut} K s_i s_j$, and $\theta^t_a$ those in the trial. Blocks are independent, so on a cut bond
 # $\langle s_i s_j \rangle_t = \langle s_i \rangle_t \langle s_j \rangle_t$ and
 #
 # $$F_1 = F_t + \sum_a (\theta^t_a - \theta_a) \langle \phi_a \rangle_t
@@ -764,7 +771,7 @@ print(f"all above F_c(x) = -ln p(x) =        {free_energy[index]:.12f} nats")
 #   \langle s_j \rangle_t\, d\langle s_i \rangle_t + \langle s_i \rangle_t\, d\langle s_j \rangle_t \big) . \tag{7.8}$$
 #
 # It vanishes if every bond inside a block keeps its true coupling, and every spin next to a cut gets
-# the field $h + K \langle s_j \rangle_t$ of its lost neighbour $j$. `ising_trials.block_trial` iterates
+# $h$ plus $K \langle s_j \rangle_t$ for each neighbour $j$ that it has lost. `ising_trials.block_trial` iterates
 # these equations. Blocks of 1 are (7.6); one block of all $N$ spins has no cut, and is exact.
 #
 # **Check against the exact result**: the library's $\ln Z$, by transfer matrix, against (7.3) and
@@ -1007,7 +1014,7 @@ print(f"classical: {classical:.9f} over phase space, {by_area:.9f} by density of
 for small in (1.0, 0.3, 0.1):
     quantum = -np.log(2 * np.sinh(beta * small / 2))
     excess = -np.log(beta * small) - quantum
-    print(f"hbar = {small:.1f}: quantum {quantum:.6f}, classical minus quantum {excess:.6f}")
+    print(f"hbar = {small:.1f}: quantum ln Z {quantum:.6f}, classical minus quantum {excess:.6f}")
     assert 0 < excess < (beta * small) ** 2 / 24  # ln(sinh(u) / u) <= u^2 / 6
 
 # %%
@@ -1165,7 +1172,7 @@ for name, reference in references.items():
 # 5. *(hard)* **The anharmonic oscillator**, Feynman's favourite. Take the classical
 #    $E(x) = \frac12 x^2 + g x^4$ at $\beta = 1$ and a trial oscillator, that is a Gaussian $q$ of variance
 #    $v$. Derive $\mathcal{F}(v) = \frac12 v + 3 g v^2 - \frac12 \ln (2 \pi e\, v)$ and the best $v$, and
-#    compare with quadrature from $g = 0$ to 10. How large does the gap become for $g \to \infty$?
+#    compare with quadrature from $g = 0.01$ to 10. How large does the gap become for $g \to \infty$?
 #
 # The solutions are in the cells below, folded in JupyterLab: click on the three dots to open one.
 
@@ -1197,6 +1204,9 @@ assert agree(upper - exact_ring, np.exp(log_q) @ (log_q - log_p))
 assert agree(exact_ring - lower, np.exp(log_p) @ (log_p - log_q))
 print(f"2. {lower:.4f} < F = {exact_ring:.4f} < {upper:.4f} nats: ", end="")
 print(f"gaps {exact_ring - lower:.4f} below, {upper - exact_ring:.4f} above")
+print(
+    f"   share of the states with most spins up: {np.exp(log_p)[spins.sum(axis=1) > 0].sum():.3f}"
+)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 3. Joint distributions R(z'|z) q(z) and R(z'|z) p(z) have the divergence KL(q || p), since R cancels. By the

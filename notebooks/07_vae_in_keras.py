@@ -116,9 +116,9 @@ def mean_and_error(values):
 #
 # Compare $\ln p(v) = -F_c(v) + F_{\rm eq}$ (B5). The second term is gone: (1.1) is normalised from
 # the start, $Z = 1$, and so $F_{\rm eq} = -\ln Z = 0$. A VAE needs no negative phase. The price is
-# in the first term. An RBM's energy is linear in each hidden unit, so that its $F_c$ is a sum of
-# softplus functions; the energy (1.1) contains a whole network, and its integral has no closed
-# form.
+# in the first term. An RBM's energy is linear in each hidden unit, so that its $F_c$ is a linear
+# term minus a sum of softplus functions; the energy (1.1) contains a whole network, and its integral
+# has no closed form.
 #
 # So bound it. Whatever $z$ is, $\ln p(x) = \ln p(x, z) - \ln p(z|x)$. Average this over any
 # distribution $q(z|x)$, and add and subtract $\langle \ln q \rangle_q$:
@@ -524,15 +524,15 @@ else:
 #
 # ## 6. The loss, and one model in three forms
 #
-# The pixels are binary, so the decoder gives each of them a probability $y_i(z) = \sigma(\ell_i)$,
-# where the *logit* $\ell_i$ is the decoder's plain output and $\sigma(\ell) = 1 / (1 + e^{-\ell})$.
-# Given $z$ the pixels are independent:
+# The pixels are binary, so the decoder gives each of them a probability $y_i(z) =
+# \mathrm{sigm}(\ell_i)$, where the *logit* $\ell_i$ is the decoder's plain output and
+# $\mathrm{sigm}(\ell) = 1 / (1 + e^{-\ell})$. Given $z$ the pixels are independent:
 #
 # $$-\ln p(x|z) = -\sum_{i=1}^{D} \big[ x_i \ln y_i + (1 - x_i) \ln (1 - y_i) \big] . \tag{6.1}$$
 #
-# Use $1 - \sigma(\ell) = \sigma(-\ell)$ and $-\ln \sigma(-\ell) = \ln (1 + e^{\ell}) =
-# \mathrm{softplus}(\ell)$, hence $-\ln \sigma(\ell) = \mathrm{softplus}(-\ell) =
-# \mathrm{softplus}(\ell) - \ell$. Then
+# Use $1 - \mathrm{sigm}(\ell) = \mathrm{sigm}(-\ell)$ and $-\ln \mathrm{sigm}(-\ell) =
+# \ln (1 + e^{\ell}) = \mathrm{softplus}(\ell)$, hence $-\ln \mathrm{sigm}(\ell) =
+# \mathrm{softplus}(-\ell) = \mathrm{softplus}(\ell) - \ell$. Then
 #
 # $$-\ln p(x|z) = \sum_i \big[ x_i\, ( \mathrm{softplus}(\ell_i) - \ell_i )
 #   {} + (1 - x_i)\, \mathrm{softplus}(\ell_i) \big]
@@ -547,7 +547,7 @@ else:
 #   {} + \mathrm{KL}\big( q(z|x^{(l)}) \,\|\, N(0, I) \big) \Big] , \qquad
 #   z^{(l)} = \mu(x^{(l)}) + \sigma(x^{(l)})\, \epsilon^{(l)} \;} \tag{B32}$$
 #
-# which is the post's loss. Its two halves are two layers of a program: the cross-entropy (6.2)
+# which is the post's loss. Its two halves enter the program in two places: the cross-entropy (6.2)
 # compares the model's output with its input, so it is a Keras loss; the KL needs the middle of the
 # network, so a layer adds it on the way.
 
@@ -688,8 +688,10 @@ for name, (loss, gradient) in results.items():
 # $$\ln p(x) = \text{ELBO} + \tfrac12\, \mathrm{Var}_q[\ln w] + \tfrac16 \langle\!\langle (\ln w)^3
 #   \rangle\!\rangle_q + \dots \tag{B25}$$
 #
-# The third cumulant is 0 here, and $r^4 / 4$ is the fourth. Chapter 1 has the machinery, chapters
-# 11 and 12 the theory and the practice of this expansion.
+# where $\langle\!\langle X^3 \rangle\!\rangle = \langle (X - \langle X \rangle)^3 \rangle$ is the third
+# cumulant. It is 0 for (7.2), and $r^4 / 4$ is the term of fourth order, $\kappa_4 / 4!$ with
+# $\kappa_4 = 6 r^4$. Chapter 1 has the machinery, chapters 11 and 12 the theory and the practice of
+# this expansion.
 #
 # **Check against the exact result**, with the library's `VAE` on 30 examples: orthogonal columns,
 # where mean field is exact and *every* log-weight must be $\ln p(x)$; then the overlapping ones.
@@ -809,8 +811,8 @@ plt.show()
 # the gap, each cumulant of $\ln w$.
 #
 # **Check against the exact result**: a grid of twice the spacing must give the same; $q$ must add
-# up to 1; the gap must be positive for each image (1.3); and the loss that Keras reported must be
-# minus the exact ELBO, within the error of its single draw.
+# up to 1; the gap must be positive for each image (1.3); and the library's `elbo`, from a single
+# draw for each image, must agree with the exact one within its standard error.
 
 # %%
 side, spacing = np.linspace(-grid_edge, grid_edge, grid_points, retstep=True)
@@ -1064,9 +1066,9 @@ print(f"8 latent variables: ELBO {wide[0]:.3f}, IWAE-1000 {wide[1]:.3f} nats")
 # Each of the following programs runs, trains, and shows a falling loss. They differ from (B32) by a
 # word.
 #
-# **Slip 1: the mean over pixels.** Keras's losses average over the last axis, so
-# `BinaryCrossentropy` or `"mse"` gives $R / D$ instead of the sum $R$ over $D$ pixels. The
-# objective is then
+# **Slip 1: the mean over pixels.** Keras's losses average over the last axis, and their reduction
+# over all others, so `BinaryCrossentropy` or `"mse"` gives $R / D$ instead of the sum $R$ over $D$
+# pixels. The objective is then
 #
 # $$\frac{R}{D} + \mathrm{KL} = \frac1D \big( R + D \cdot \mathrm{KL} \big) , \tag{11.1}$$
 #
@@ -1153,8 +1155,9 @@ for name, options in slips.items():
 #   worse. The exact $\ln p(x)$ hardly differs, so here it is the bound that suffers, more than the
 #   model. That is a legitimate trade if chosen on purpose: it is the $\beta$-VAE of Higgins et al.
 #   (2017), with $\beta = \frac12$.
-# - Slip 3 reports a free energy *below* $-\ln p(x)$. No distribution $q$ can do that. A bound that
-#   beats the exact answer is an error in the program.
+# - Slip 3 reports a "free energy" *below* its own $-\ln p(x)$, 23.69 against 24.45, and so does slip
+#   2, 23.61 against 24.22. No distribution $q$ can do that. A bound that beats the exact answer is
+#   an error in the program.
 #
 # **Slip 4: sigmoid outputs and a clipped logarithm.** If the decoder ends in a sigmoid, the loss
 # must take the logarithm of $y$, and Keras clips $y$ to $[10^{-7}, 1 - 10^{-7}]$ to keep it finite.
@@ -1164,8 +1167,8 @@ for name, options in slips.items():
 # `Reshape` after the sigmoid is enough to hide them.
 #
 # **Slip 5: the sigmoid twice.** Outputs of a sigmoid given to a loss `from_logits=True` pass
-# through a second one, and all probabilities lie between $\frac12$ and $\sigma(1) = 0.73$. Nothing
-# warns if a `Reshape` is in between.
+# through a second one, and all probabilities lie between $\frac12$ and $\mathrm{sigm}(1) = 0.73$.
+# Nothing warns if a `Reshape` is in between.
 
 # %%
 white = tf.zeros((1, 1))
@@ -1217,8 +1220,9 @@ print(f"sigmoid twice: a perfect reconstruction costs {perfect:.3f} nats")
 #   \tag{12.1}$$
 #
 # where the width of the trial has been scaled with $\sqrt T$, as thermal fluctuations do. The
-# prior's share of the energy is $\langle \frac12 |z|^2 \rangle_q = \frac12 \sum_j (\mu_j^2 + T
-# \sigma_j^2)$, the entropy is $S = \frac12 \sum_j (1 + \ln 2 \pi T \sigma_j^2)$, and so
+# prior's share of the energy is $\langle -\ln p(z) \rangle_q = \frac12 \sum_j (\mu_j^2 + T
+# \sigma_j^2) + \frac J2 \ln 2 \pi$, the entropy is $S = \frac12 \sum_j (1 + \ln 2 \pi T
+# \sigma_j^2)$, and so
 #
 # $$F_T = \big\langle -\ln p(x|z) \big\rangle_q + \tfrac12 \sum_j \big[ \mu_j^2
 #   {} + T (\sigma_j^2 - 1 - \ln \sigma_j^2) \big] + \tfrac{J}{2} \big[ \ln 2 \pi - T \ln 2 \pi T \big] , \qquad
@@ -1231,9 +1235,9 @@ print(f"sigmoid twice: a perfect reconstruction costs {perfect:.3f} nats")
 #   \big) \;} \tag{B32b}$$
 #
 # a deterministic autoencoder with a penalty on its code. It looks for the state of lowest energy,
-# where the VAE looks for the distribution of lowest *free* energy. So $Z$ has not cancelled out of
-# such a network, as one might think; at $T = 0$ the logarithm of the sum over states is its largest
-# term.
+# where the VAE looks for the distribution of lowest *free* energy. The sum over states has not
+# cancelled out of such a network, as one might think: $F_T \ge -T \ln \int dz\, e^{-E(x, z) / T}$,
+# which tends to $\min_z E(x, z)$ as $T \to 0$. Of the clamped sum only the largest term is left.
 #
 # **Check against the exact result**: $F_1$ is minus the ELBO, and $F_T$ goes to $E(x, \mu)$ as the
 # temperature falls, for the trained VAE. The Keras form of $F_0$ is an ordinary autoencoder with an

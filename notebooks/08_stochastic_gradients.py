@@ -128,7 +128,8 @@ def label(axis, title, xlabel, ylabel):
 #   \frac{\partial}{\partial \mu} = \mu , \qquad
 #   \frac{\partial}{\partial \ln \sigma^2} = \tfrac12 \sigma^2 . \tag{1.4}$$
 #
-# The first derivative is the mean force, the second says that it costs energy to be spread out. We
+# The first derivative is the mean slope, minus the mean force; the second says that it costs energy
+# to be spread out. We
 # check (1.4) by numerical integration, and that integral is our exact answer where no closed form
 # is at hand: Gauss-Hermite quadrature, exact for polynomials up to a high degree.
 
@@ -240,8 +241,10 @@ assert within(score_rows(1)[..., 0], exact_gradient)
 #   \frac{\partial z}{\partial \mu} = 1 , \quad
 #   \frac{\partial z}{\partial \ln \sigma^2} = \tfrac12 \sigma \epsilon \;} \tag{B17b}$$
 #
-# the *pathwise* or reparameterised form (Kingma and Welling, 2014). It asks for the *slope* of $f$,
-# and backpropagation delivers it.
+# the *pathwise* or reparameterised form (Kingma and Welling, 2014), for an $f$ without $\phi$. It
+# asks for the *slope* of $f$, and backpropagation delivers it. An $f$ that contains $\phi$ adds
+# $\mathbb{E}[\nabla_\phi f]$; in a free energy that is $\mathbb{E}[\nabla_\phi \ln q_\phi] = 0$, by
+# (2.1).
 #
 # **The two are one integration by parts apart.** A Gaussian density $\varphi(\epsilon)$ has
 # $\epsilon\, \varphi = -\varphi'$, so that
@@ -256,7 +259,7 @@ assert within(score_rows(1)[..., 0], exact_gradient)
 #
 # **When is there a path?** Whenever $z = g_\phi(\epsilon)$ with fixed noise and a differentiable
 # $g$: location-scale families, the inverse of any smooth distribution function, and every
-# invertible network put behind them, which is what a *normalising flow* is (a chapter of its own).
+# invertible network put behind them, which is what a *normalising flow* is (chapter 10, section 4).
 # For discrete variables there is none (section 10).
 #
 # **Check against the exact result**, the same three ways.
@@ -391,8 +394,8 @@ plt.show()
 #
 # **From samples**: $\mathbb{E}[f]$ is unknown. The mean of the same samples would bring a bias,
 # since the baseline of a sample must not depend on it. The mean of all *other* samples does not,
-# and costs nothing (the leave-one-out baseline; Mnih and Rezende, 2016). With $n$ samples it also
-# equals $(f_k - \bar f)\, n / (n - 1)$, with $\bar f$ the mean of all (exercise 3). The library has
+# and costs nothing (the leave-one-out baseline; Mnih and Rezende, 2016). With $n$ samples, $f_k$ minus
+# it is $(f_k - \bar f)\, n / (n - 1)$, with $\bar f$ the mean of all (exercise 3). The library has
 # both, `leave_one_out` and `optimal`, the latter with (5.1) from the other samples.
 #
 # **Check against the exact result**: (5.2), and that $b^*$ is the minimum; quadrature, then
@@ -523,11 +526,12 @@ except ValueError as error:
 #   $\overline{(f - b)}\, \ln q_\phi(z|x)$, the bar meaning "taken as a number". Its gradient is
 #   (B17a), and its value means nothing.
 #
-# Both draw two samples for each image, so that the leave-one-out baseline is the other sample. All
-# runs start from the same weights and see the same batches and the same noise.
+# Three runs: pathwise, and the score function with and without a baseline. Each draws two samples for
+# each image, so that the leave-one-out baseline is the other sample. All start from the same weights
+# and see the same batches and the same noise.
 #
-# **Check against an exact identity**: the loss itself is the same in all three; only gradients
-# differ.
+# **Check against exact identities**: the loss itself is the same in all three; and their gradients
+# agree on average, within 5 standard errors.
 
 # %%
 (x_train, _), (x_test, _) = load_digits("bernoulli", seed=seed)
@@ -604,8 +608,8 @@ for kind, (curve, _) in runs.items():
 
 
 # %%
-def encoder_noise(vae, estimator, repeats=200):
-    """Length of the mean encoder gradient and its total standard deviation."""
+def encoder_gradients(vae, estimator, repeats=200):
+    """The gradient in the encoder's weights for each draw of the noise, (repeats, num_weights)."""
     variables = vae[0].trainable_variables
 
     @tf.function
@@ -614,15 +618,18 @@ def encoder_noise(vae, estimator, repeats=200):
             loss = free_energy(tf.constant(x_train[:100]), vae, eps, estimator)
         return tf.concat([tf.reshape(g, [-1]) for g in tape.gradient(loss, variables)], 0)
 
-    rows = np.array([gradient(eps) for eps in noise[:repeats]])
-    return np.linalg.norm(rows.mean(axis=0)), np.sqrt(rows.var(axis=0).sum())
+    return np.array([gradient(eps) for eps in noise[:repeats]])
 
 
 # %%
 for stage, vae in (("start", new_vae()), ("trained", runs["pathwise"][1])):
-    for kind in kinds:
-        length, deviation = encoder_noise(vae, kind)
+    rows = {kind: encoder_gradients(vae, kind) for kind in kinds}
+    for kind, each in rows.items():
+        length, deviation = np.linalg.norm(each.mean(axis=0)), np.sqrt(each.var(axis=0).sum())
         print(f"{stage:8s}{kind:13s}: |mean| {length:6.2f}, standard deviation {deviation:8.2f}")
+    difference = rows["leave_one_out"] - rows["pathwise"]
+    error = np.sqrt(difference.var(axis=0).sum() / len(difference))
+    assert np.linalg.norm(difference.mean(axis=0)) < 5 * error  # (B17a) is (B17b) on average
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 3.4))
@@ -644,8 +651,9 @@ plt.show()
 # The three runs have the same model, the same loss, the same noise, and the same gradient on
 # average. At the start the score function without a baseline has a hundred times the standard
 # deviation of the pathwise gradient, that is, ten thousand times the variance: every sample brings
-# the whole reconstruction error, more than 40 nats, along. (Its "|mean|" is then mostly noise, too,
-# since 200 draws do not average it away.) The other sample as a baseline removes most of that.
+# the whole reconstruction error, more than 40 nats, along. (The mean of 200 draws still carries noise
+# of length $59.5 / \sqrt{200} = 4.2$, and of 4.0 at the trained network, where it is most of the
+# printed "|mean|".) The other sample as a baseline removes most of that.
 #
 # Why does the noisy run learn at all? The decoder's gradient (1.2) needs no trick. It takes every
 # run to the dashed line, the best that a model can do that ignores $z$. What lies below has to come
@@ -917,8 +925,9 @@ plt.show()
 #
 # $$J(\theta) = \tfrac12\, \mathbb{E}_{p(x)} \big\| \nabla_x \ln p(x) - \nabla_x \ln q_\theta(x) \big\|^2 . \tag{B11a}$$
 #
-# This is what the post writes with a general score $\phi$. As it stands it needs the score of the
-# data, which nobody knows. Expand the square and look at the cross term, in one dimension first. As
+# This is what the post that this course follows, Charles Martin's *Free Energies and Variational
+# Inference*, writes with a general score $\phi$. As it stands it needs the score of the data, which
+# nobody knows. Expand the square and look at the cross term, in one dimension first. As
 # $p\, (\ln p)' = p'$,
 #
 # $$\mathbb{E}_p[s_p\, s_\theta] = \int p'(x)\, s_\theta(x)\, dx
@@ -976,7 +985,7 @@ print(f"J at the sample's moments: {loss:.6f}, -tr(S^-1) / 2 = {-np.trace(fitted
 #
 # no iterations, no $Z$. Maximum likelihood would need $Z(a, b)$ at every step. It is, however, the
 # more *precise* of the two: its variance is the inverse of $n\, \mathrm{Cov}(x^2/2, -x^4/4)$, the
-# heat-capacity matrix of chapter 1, and no unbiased estimate can do better. **Check**: with the
+# covariance matrix of chapter 1, and no unbiased estimate can do better. **Check**: with the
 # exact moments, (11.3) returns $(a, b)$; from data, 400 times.
 
 # %%
@@ -1209,7 +1218,7 @@ def laplace(a, b):
 
 
 # %%
-heads, tails = 3, 9  # a and b
+heads, tails = 3, 9  # a and b: 2 heads and 8 tails seen
 for factor in (1, 4, 16):
     a, b = factor * heads, factor * tails
     error = laplace(a, b) - special.betaln(a, b)
@@ -1304,8 +1313,8 @@ for size in sizes:
 # (B20). By Jensen the energy rises on average, $\langle \Delta \mathcal{H} \rangle \ge 0$, and the
 # rejections correct for it. The conserved volume in phase space is what the post has in mind, and
 # the link to normalising flows: *both* push samples through an invertible map whose Jacobian is
-# known. For the leapfrog it is 1; a flow learns it, and carries $\ln |\det|$ along. That is the
-# subject of a later chapter.
+# known. For the leapfrog it is 1; a flow learns it, and carries $\ln |\det|$ along (chapter 10,
+# section 4).
 #
 # **Check against the exact result**: (14.4) on the coin with exact draws of $z$ and leapfrog steps
 # by hand, at a fine and at a coarser step (much coarser still, and rare large terms carry the
@@ -1478,13 +1487,15 @@ print(f"3. without the factor, n = 2: {shrunk.mean():.4f}, exact {q_mean}")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 4. Var = Var_path + 2 alpha Cov(path, difference) + alpha^2 Var(difference) is least at
-# alpha = -Cov(path, score - path) / Var(score - path), and never above Var_path there.
+# alpha = -Cov(path, score - path) / Var(score - path). Here score - path = mu (eps^2 - 1) + sigma eps
+# (eps^2 - 5) / 2, so Cov = -sigma^2 and Var = 2 mu^2 + 5 sigma^2 / 2: alpha = sigma^2 / (2 mu^2 +
+# 5 sigma^2 / 2) is above 0, and the variance sigma^2 (1 - alpha) always below the pathwise one.
 path_g, difference = slopes, scores[0] * (values - best) - slopes  # score with the baseline b*
 covariance_pd = node_weights @ (path_g * difference)  # both means are exact, the second is 0
 alpha = -covariance_pd / (node_weights @ difference**2)
 least = s2 - covariance_pd**2 / (node_weights @ difference**2)
 print(f"4. alpha = {alpha:.4f}, variance {least:.4f} instead of {s2:.4f}")
-assert least < s2
+assert agree([alpha, least], [s2 / (2 * mu2 + 5 * s2 / 2), s2 * (1 - alpha)])
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 5. With p = a/n and v = p (1 - p): H'' = n v, H''' = n v (1 - 2 p), H'''' = n v (1 - 6 v). In the

@@ -183,7 +183,7 @@ def scores(model, x, y, num_draws=30):
     average = special.logsumexp(log_p, axis=0) - np.log(num_draws)
     rows = np.arange(len(y))
     single, together = -log_p[:, rows, y].mean(axis=0), -average[rows, y]
-    assert np.all(together <= single + 1e-9)  # Jensen
+    assert np.all(together <= single + 1e-9)  # Jensen: a check of this function, for any model
     return np.mean(average.argmax(axis=1) == y), single.mean(), together.mean()
 
 
@@ -204,6 +204,7 @@ for beta, model in classifiers.items():
 # The KL, which nobody limits at $\beta = 0$, falls from 127 nats to 11 and 4.5 as soon as it has a
 # price; ten classes need no more than $\ln 10 = 2.3$. A *single* draw gets worse with $\beta$,
 # since its features are noisier. What counts is the average over draws, which costs a few passes.
+# On clean images it is right more often, 97.5 % instead of 95.0 % of the time.
 # On images with added noise its $-\ln p$ falls from 0.94 to 0.78 although fewer of them are right
 # (75 % instead of 78 %): the model is less sure of its mistakes. At $\beta = 0.1$ it is less sure
 # of its successes, too. (One seed, 400 labels: an illustration of the trade-off, not a benchmark.)
@@ -319,8 +320,9 @@ plt.show()
 # $$p(\theta | y) = N(m, \Lambda^{-1}) , \qquad \Lambda = I + F^T F / s^2 , \quad
 #   \Lambda m = F^T y / s^2 , \tag{4.1}$$
 #
-# and the evidence is $y \sim N(0, F F^T + s^2 I)$. If the $x_n$ are far from 0, slope and
-# intercept are strongly anticorrelated: bad for mean field, whose gap is $-\frac12 \ln (1 - r^2)$.
+# with $F$ the matrix whose rows are the $f_n$, and the evidence is $y \sim N(0, F F^T + s^2 I)$. If
+# the $x_n$ are far from 0, slope and intercept are strongly correlated, negatively if the $x_n$ are
+# positive as here: bad for mean field, whose gap is $-\frac12 \ln (1 - r^2)$.
 # `FlowPosterior` moves a Gaussian by coupling layers and can tilt it.
 #
 # One $\theta$ serves all $N$ data, so the free energy of the data set has *one* KL:
@@ -444,8 +446,9 @@ careless, _ = draw_weights(regression(1))
 print("mean     ", careless.mean(axis=0).round(3), " predicted", wrong_mean.round(3))
 deviations = np.sqrt(np.diag(wrong_covariance))
 print("deviation", careless.std(axis=0).round(3), " predicted", deviations.round(3))
-assert np.all(np.linalg.eigvalsh(wrong_covariance - exact_covariance) > 0)  # too wide everywhere
-assert np.all(careless.std(axis=0) > 2 * theta.std(axis=0))  # and so are the program's own draws
+assert np.all(abs(careless.mean(axis=0) - wrong_mean) < 0.05 * deviations)
+assert np.all(abs(careless.std(axis=0) / deviations - 1) < 0.05)
+assert np.all(careless.std(axis=0) > 2 * theta.std(axis=0))  # far too wide
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6))
@@ -465,8 +468,9 @@ plt.show()
 # more than twice as large as they should be, and the mean slope is pulled towards the prior's 0, to
 # $-0.26$ instead of $-0.58$: what (5.1) predicted.
 #
-# The same slip has a twin in section 2: a KL *summed* over the batch in `add_loss` is
-# $\beta$ times the batch size, and the features collapse. `AddKL` takes the mean.
+# The same slip has a twin in section 2: a KL *summed* over a batch of $B$ examples in `add_loss` has
+# the weight $\beta B$. Above 1, a nat of KL costs more than the one nat of cross-entropy that it can
+# save at best, and the best features carry nothing. `AddKL` takes the mean.
 #
 # ## 6. Saving, precision, backends
 #
@@ -577,16 +581,18 @@ print(f"{num_labelled} labels on frozen RBM features: {accuracy:.1%} of the test
 # The solutions are in the cells below, folded in JupyterLab: click on the three dots to open one.
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# 1. KL = <ln q> - <ln p> = -S(q) + J ln 2. Divide by ln 2 for bits.
-entropy = -np.sum(np.exp(log_q) * log_q, axis=1)
-coded = np.sum(np.exp(log_q) * (log_q + num_bits * np.log(2)), axis=1)
-assert agree(coded, num_bits * np.log(2) - entropy, tolerance=1e-6)
-print(f"1. {coded.mean() / np.log(2):.2f} of {num_bits} bits")
+# 1. KL = <ln q> - <ln p> = -S(q) + J ln 2, and S(q) is the sum of the entropies of the bits, each
+# -p ln p - (1 - p) ln(1 - p). Divide by ln 2 for bits.
+p = special.expit(logits)
+entropy = np.sum(special.entr(p) + special.entr(1 - p), axis=1)
+assert agree(kl, num_bits * np.log(2) - entropy, tolerance=1e-6)  # the sum over 256 codes
+print(f"1. {kl.mean() / np.log(2):.2f} of {num_bits} bits")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# 2. With Gumbel noise g = -ln(-ln u), P(l_k + g_k is the largest) = INT dg p(g) prod_{i != k} exp(
-# -e^{-(l_k + g - l_i)}), which is e^{l_k} / sum_i e^{l_i}. Dividing by tau does not change which is
-# the largest.
+# 2. Gumbel noise g = -ln(-ln u) has P(g < a) = exp(-e^{-a}) and the density e^{-g} exp(-e^{-g}). So
+# P(l_k + g_k is the largest) = INT dg e^{-g} exp(-e^{-g}) prod_{i != k} exp(-e^{-(l_k + g - l_i)})
+# = INT dg e^{-g} exp(-C e^{-g}) = 1 / C with C = sum_i e^{l_i - l_k}, which is softmax(l)_k.
+# Dividing by tau does not change which is the largest.
 logits = np.array([1.0, 0.0, -1.0, 0.5], "float32")
 num = 50_000
 for tau in (0.1, 1.0, 10.0):
@@ -597,9 +603,10 @@ for tau in (0.1, 1.0, 10.0):
     print(f"2. tau = {tau:4.1f}:", share.round(4), "softmax", p.round(4))
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# 3. F^T F is diagonal, so Lambda is, and mean field is exact. The prior on the intercept changed
-# its meaning (the value at the mean x, not at 0), and so did the evidence. A change of variables does
-# for mean field what a flow learns.
+# 3. F^T F is diagonal, so Lambda is, and mean field is exact. The y_n and the set of straight lines
+# are the same; only the coordinates of a line changed. With them the prior changed its meaning (the
+# intercept is the value at the mean x, not at 0), and so did the evidence. A change of variables
+# does for mean field what a flow learns.
 centred = features - [0, features[:, 1].mean()]
 new_precision = np.eye(2) + centred.T @ centred / noise_scale**2
 new_r = new_precision[0, 1] / np.sqrt(np.prod(np.diag(new_precision)))
