@@ -777,7 +777,7 @@ plt.show()
 
 # %% [markdown]
 # Look at the numbers before the pictures. The colder the model, the more its codes tell about which
-# training image they came from, 6.3 of at most $\ln N = 7.27$ nats at $T = 0.03$; the mismatch grows,
+# training image they came from, more than 6 of at most $\ln N = 7.27$ nats at $T = 0.03$; the mismatch grows,
 # and about a quarter of the prior lies in holes. Yet from $T = 1$ down the exact $\ln p(x)$ hardly changes.
 # In two dimensions 1,437 codes leave no large holes, and a smooth decoder fills the small ones by
 # interpolation. The pictures agree. (Each dot is a training image, its colour the digit, and the
