@@ -1204,9 +1204,8 @@ assert agree(upper - exact_ring, np.exp(log_q) @ (log_q - log_p))
 assert agree(exact_ring - lower, np.exp(log_p) @ (log_p - log_q))
 print(f"2. {lower:.4f} < F = {exact_ring:.4f} < {upper:.4f} nats: ", end="")
 print(f"gaps {exact_ring - lower:.4f} below, {upper - exact_ring:.4f} above")
-print(
-    f"   share of the states with most spins up: {np.exp(log_p)[spins.sum(axis=1) > 0].sum():.3f}"
-)
+up = spins.reshape(len(spins), -1).sum(axis=1) > 0
+print(f"   most spins up: probability {np.exp(log_p)[up].sum():.3f}")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 3. Joint distributions R(z'|z) q(z) and R(z'|z) p(z) have the divergence KL(q || p), since R cancels. By the

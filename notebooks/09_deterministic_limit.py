@@ -973,6 +973,8 @@ for T in (1.0, 0.5, 1e-6):
     best_s2 = np.exp(optimize.minimize_scalar(profile, bounds=(-6, 3), method="bounded").x)
     assert agree(best_s2, off.sum() / (5 - 2 * T), tolerance=1e-4)
     print(f"4. T = {T}: s^2 = {best_s2:.4f}")
+
+# %% jupyter={"source_hidden": true} tags=["solution"]
 T_c = 5 * on[-1] / (off.sum() + 2 * on[-1])
 assert agree(off.sum() / (5 - 2 * T_c), on[-1] / T_c)  # w_a = 0 there
 print(f"4. both on up to T = {T_c:.4f}")
