@@ -959,9 +959,7 @@ for T in (0.5, 3.0, 6.0, 12.0, 30.0):
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 4. With n = T s^2: L = M/2 ln(2 pi n / T) + sum_on [T/2 + T/2 ln(lambda / n)] + sum_off T lambda /
 # (2 n). Its derivative is 0 at s^2 = sum_off lambda / (M - a T). T = 1: the mean of the discarded
-# eigenvalues, as in Tipping and Bishop. T -> 0: the squared error of PCA per pixel. With these a on
-# it needs lambda_a / T > s^2, so T < T_c = M lambda_a / (sum_off lambda + a lambda_a), which is
-# below M / a. At T_c, w_a reaches 0 continuously, and a falls by one.
+# eigenvalues, as in Tipping and Bishop. T -> 0: the squared error of PCA per pixel.
 on, off = eigenvalues[:2], eigenvalues[2:]
 for T in (1.0, 0.5, 1e-6):
 
@@ -975,6 +973,8 @@ for T in (1.0, 0.5, 1e-6):
     print(f"4. T = {T}: s^2 = {best_s2:.4f}")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# With these a on, lambda_a / T must be above s^2, so T < T_c = M lambda_a / (sum_off lambda + a
+# lambda_a), which is below M / a. At T_c, w_a reaches 0 continuously, and a falls by one.
 T_c = 5 * on[-1] / (off.sum() + 2 * on[-1])
 assert agree(off.sum() / (5 - 2 * T_c), on[-1] / T_c)  # w_a = 0 there
 print(f"4. both on up to T = {T_c:.4f}")
