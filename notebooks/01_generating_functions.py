@@ -571,7 +571,7 @@ plt.show()
 #
 # ## 7. The truncated series
 #
-# Set $t = 1$ in (B21). If $x$ is *small*, a few cumulants should be enough:
+# Set $t = 1$ in (B21). If $x$ *varies little*, a few cumulants should be enough:
 #
 # $$\ln \langle e^{x} \rangle = \kappa_1 + \frac{\kappa_2}{2} + \frac{\kappa_3}{6}
 #   {} + \frac{\kappa_4}{24} + \dots \tag{7.1}$$
@@ -723,9 +723,9 @@ bar.set_label(r"phase of $M(t) = \langle e^{-t(E - \langle E\rangle)}\rangle$ (d
 plt.show()
 
 # %% [markdown]
-# Left: inside the circle the higher orders improve on the lower ones. Outside, more terms make it
-# worse in the end: order 20 hugs the curve up to the edge of the shaded region and then leaves
-# almost vertically. Nothing on the real axis warns of it. Right: the colour is the phase of $M(t)$.
+# Left: well inside the circle (the table: within $R/2$) the higher orders improve on the lower ones.
+# Outside, more terms make it worse in the end: on the right, order 20 hugs the curve up to the edge of
+# the shaded region and then leaves almost vertically. Nothing on the real axis warns of it. Right: the colour is the phase of $M(t)$.
 # Walk round a zero and every colour passes by. Two such points, ringed, lie on the circle: they are
 # the reason. The others are further out.
 #
@@ -832,7 +832,7 @@ plt.show()
 #
 # - The series is an expansion in the *spread* of $x$. Make $x$ vary less and it gets better.
 # - Order 1 is special. By Jensen's inequality $\langle e^x \rangle \ge e^{\langle x \rangle}$, so
-#   $\ln \langle e^x \rangle \ge \kappa_1$ always. No other order is a bound. For small $x$ the error
+#   $\ln \langle e^x \rangle \ge \kappa_1$ always. No other order is a bound. For a small spread the error
 #   of order $N$ is $\kappa_{N+1} / (N+1)!$, and of all these cumulants only the variance $\kappa_2$
 #   has a definite sign. In the table, order 2 is below the exact value for $s = 3$ and above it for
 #   $s = 4$.

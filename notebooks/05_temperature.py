@@ -461,7 +461,7 @@ for num_chains, row in zip(runs, error_bars, strict=True):
 #   fourth. For $n_{\rm eff}$ nearly Gaussian energies, $\delta C \approx C \sqrt{2 / n_{\rm eff}}$: the
 #   price of a cumulant rises with its order, as in section 9 of chapter 1.
 #
-# So $\delta U / \delta \ln Z$ grows with $\sqrt C$, the standard deviation of the energy, and
+# So $\delta U / \delta \ln Z$ grows with $\sqrt C / \beta$, the standard deviation of the energy, and
 # $\delta C / \delta U \approx \beta \sqrt{2 C}$ grows with it again. One can also read it the other
 # way round: $\ln Z = \ln Z_0 - \int U\, d\beta$ *integrates* the noise of $U$ away, while $C$
 # *differentiates* it.
@@ -559,10 +559,10 @@ plt.show()
 #   $\langle \mathrm{Var}(E|v) \rangle$ remains, a small part of $C$. A heat capacity that is too
 #   small looks like a machine frozen in one state; here it is the *simulation* that is.
 #
-# The law (5.2) is good for fine ladders and too pessimistic for coarse ones. On fine ones it is a
-# little too large, because it counts the variance of the hidden units, which the library has summed
-# out. On coarse ones the reason is the sample: 100 weights cannot show a relative variance of
-# $e^{23}$, whose largest weights it never meets. The symptom to look for is $n_{\rm eff}$, not the
+# The law (5.2) is good for fine ladders and too pessimistic for coarse ones. On fine ones its exponent
+# is a little too large, and the predicted $n_{\rm eff}$ too small, because it counts the variance of the
+# hidden units, which the library has summed out. On coarse ones the reason is the sample: 100 weights
+# cannot show a relative variance of $e^{23}$, since the largest weights are never among them. The symptom to look for is $n_{\rm eff}$, not the
 # error bar. And the cure is a finer ladder rather than more chains: the exponent is proportional to
 # the step, while it would take about $e^{23}$ chains to do with 5 temperatures.
 #
@@ -697,6 +697,7 @@ plt.show()
 #
 # *At low temperature* the methods break down, each in its own way. The heat capacity of naive mean
 # field has sharp peaks, at $\beta \approx 0.75$ and 1.6, where the exact curve shows nothing at all.
+# (The third number printed, 0.9, is a small bump on the flank of the first.)
 # They are not physics: at each of the two, another solution of the equations becomes the lowest and
 # $U$ jumps, a spurious phase transition. TAP of orders 2 and 3 passes the first without noticing,
 # but beyond $\beta = 1.65$ none of its ten starts converges. The library then returns NaN rather
@@ -896,7 +897,7 @@ plt.show()
 #   independent pixels. Yet $T_{\rm eff}$ has hardly changed: it knows nothing of biases.
 # - *Epochs 1 to 9.* The weights grow almost exponentially, because a correlation between pixels and a
 #   hidden unit feeds on itself, but they are still too small to matter. $S$ and $C$ hardly change.
-# - *Between epochs 11 and 13* $T_{\rm eff}$ falls below $\frac14$ (dashed), and from epoch 9 to epoch 20
+# - *Between epochs 11 and 13* $T_{\rm eff}$ falls below $\frac14$ (dashed), and from epoch 7 to epoch 25
 #   $C$ doubles: hidden units and pixels begin to fluctuate as one. Without fields this would be the place
 #   of the mean-field transition. After that the machine keeps on cooling, more and more slowly, while
 #   $C$ stays close to 20 nats.
@@ -915,7 +916,7 @@ plt.show()
 # The blog post that this course follows, Charles Martin's *Free Energies and Variational Inference*,
 # says that since $T = 1$, one can associate an effective $T$ with the norm of the weights. As a
 # statement about the overall scale of *one* model it is exact (B7). As a thermometer for comparing
-# models, it fails even without biases, and for any norm. Here is the extreme case: "all equal" and
+# models, it fails even without fields (8.1), and for any norm. Here is the extreme case: "all equal" and
 # "one bond" are both of rank one, $W = \lambda\, u w^T$ with unit vectors $u$ and $w$. They have the
 # same singular values, $\lambda$ and seven zeros, and therefore the same spectral norm, the same
 # Frobenius norm, the same value of *every* norm that does not depend on the choice of axes.
@@ -1138,7 +1139,8 @@ assert agree(S, at_one.entropy[0], tolerance=1e-5)
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 3. <w> = Z(1 + t) / Z(1) and <w^2> = <exp(-2 t E)> = Z(1 + 2 t) / Z(1). With K(t) = ln Z(1 + t),
 # 2 K(t) - K(0) - K(2t) = -t^2 K''(0) + O(t^3), and K''(0) = C at beta = 1. One set of samples reaches
-# about 1 / sqrt(C) to either side, less than a quarter.
+# about 1 / sqrt(C) to either side, less than a quarter. That is the Gaussian estimate; the energy
+# fluctuates less in the cold, so the samples reach further to beta > 1 than to beta < 1.
 v, h, _ = exact_samples(1.0, 100_000, np.random.default_rng(seed))
 energy = -v @ visible_bias - h @ hidden_bias - np.sum(v @ kernel * h, axis=1)
 for t in (-0.2, -0.1, 0.1, 0.2, 0.5):

@@ -36,8 +36,8 @@
 # - when the result is a bound, and when it is not (B24);
 # - how to improve it systematically (B21 to B23), and what stops the improvement.
 #
-# **What you need**: chapter 1 (cumulants), and of chapter 2 the energy of an RBM; the Gaussian
-# integral; some Python, with this project installed.
+# **What you need**: chapter 1 (cumulants), of chapter 2 the energy of an RBM, of chapters 3 and 4 Gibbs
+# sampling and naive mean field; the Gaussian integral; some Python, with this project installed.
 #
 # **Time**: about 75 minutes, and as much again for the exercises. The code takes under a minute.
 #
@@ -132,7 +132,7 @@ def random_rbm(size, scale, bias_scale=0.5):
 # in the end.
 #
 # **In what sense is $V$ small?** Not in its size. If $V$ is the same number in every state, $q$ is
-# already the right distribution, and only its normalisation is off. What has to be small are the
+# already the right distribution, and $V$ is the difference $F_{\rm eq} - F_q$. What has to be small are the
 # *differences* of $V$ between states, its spread under $q$.
 #
 # We list all $2^{11}$ states of a small machine, write (1.1) and (B18) by hand, and compare with
@@ -189,7 +189,7 @@ assert agree(rbm_path.perturbation(rbm, point, v, h), perturbation)
 # and samples of $q$ may never see them.
 #
 # **For an RBM** the whole path consists of RBMs. $H_q + \lambda V = (1 - \lambda) H_q + \lambda E$,
-# and $H_q$ is a constant minus $\ell_m \cdot v + \ell_n \cdot h$ with the log-odds $\ell_m = \ln
+# and $H_q$ is a constant minus $(\ell_m \cdot v + \ell_n \cdot h)$ with the log-odds $\ell_m = \ln
 # \frac{m}{1 - m}$. So $\lambda$ scales the kernel, and leads each bias from the log-odds of $q$ to
 # its own value:
 #
@@ -324,8 +324,8 @@ plt.show()
 #   {} + \frac{\lambda^3}{6} \langle\!\langle V^3 \rangle\!\rangle_q - \dots \;} \tag{B23}$$
 #
 # This is the Taylor series of $F$ about $\lambda = 0$: order 1 is the tangent, order 2 adds the
-# curvature (3.2), and so on. All coefficients are averages over the model $q$, polynomials of $V$
-# and not exponentials. A constant added to $V$ enters order 1 only, so the first term does the
+# curvature (3.2), and so on. All coefficients are built from averages of powers of $V$ over the
+# model $q$, not of exponentials. A constant added to $V$ enters order 1 only, so the first term does the
 # bookkeeping of sizes and the others measure the spread.
 #
 # In the language of the VAE, with $x = \ln w = -V$ and $t = \lambda$, all signs are plus: $\ln
@@ -393,8 +393,8 @@ plt.show()
 
 # %% [markdown]
 # The bound has been subtracted, so the exact curve shows the correction alone. With mean field
-# order 2 finds most of it and the higher orders refine it, if slowly; order 20 lies under the exact
-# curve and cannot be told from it. With the coins each polynomial hugs the curve for a while and
+# order 2 finds most of it and the higher orders refine it, if slowly; order 20 is hidden behind the
+# exact curve. With the coins each polynomial hugs the curve for a while and
 # then leaves it, order 20 the most abruptly. Chapter 1 gave the reason: the series converges only
 # up to the nearest complex zero of $\langle e^{-\lambda V} \rangle_q$, and if all differences of
 # $V$ are doubled, that zero comes twice as near. The coins are too hot a start for $\beta = 1$.

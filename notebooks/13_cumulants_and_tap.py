@@ -228,9 +228,10 @@ for order, value in enumerate(orders, start=1):
 #
 # $$\Gamma_1 = -S(m) - S(n) - a \cdot m - b \cdot n - \sum_{ij} W_{ij} m_i n_j . \tag{3.2}$$
 #
-# For the rest we do not have to start again. Split off $\Gamma_1$ and use (1.1). The fields may be
-# written as those of the product $q$, plus small changes $\phi_i$ and $\psi_j$ that keep the means
-# in place:
+# with $S(m) = -\sum_i [m_i \ln m_i + (1 - m_i) \ln (1 - m_i)]$. For the rest we do not have to start again.
+# Split off $\Gamma_1$ and use (1.1). There the total field on $x_i$ is $\alpha_i + \sum_j W_{ij} n_j$;
+# write it as $\ln \frac{m_i}{1 - m_i} + \phi_i$, and likewise for $y_j$ with $\psi_j$, small changes that
+# keep the means in place:
 #
 # $$\Gamma - \Gamma_1 = \max_{\phi, \psi} \Big[ -\ln \big\langle e^{\, Q + \phi \cdot x + \psi \cdot y} \big\rangle_q \Big] . \tag{3.3}$$
 #
@@ -366,7 +367,7 @@ assert abs(ratios[0] - 1) < 0.05 and abs(ratios[0] - 1) < abs(ratios[-1] - 1)
 #
 # $$-\frac{d F_k}{d a_i} = m_i + s_i , \qquad s = H^{-1} r , \tag{5.1}$$
 #
-# where $r$ now contains all Onsager terms up to order $k$. To see it, write $F_k = \Gamma_1 + C$,
+# where $r$ now contains all Onsager terms up to order $k \le 3$. To see it, write $F_k = \Gamma_1 + C$,
 # both at $u^*(a)$. The explicit derivative is $-u^*$. The implicit one is $\nabla C \cdot \partial
 # u^* / \partial a = -r^T H^{-1}$, because $\nabla \Gamma_1(u^*) = 0$, differentiated with respect
 # to $a$, says $H\, \partial u^* / \partial a = 1$. So $s$ is the *linear response* to the reaction
@@ -472,9 +473,9 @@ plt.show()
 # have the same power, as they must: both are complete to order $W^k$. At order 2 even the prefactors
 # agree, because both miss the same third-order term. At order 3 they differ: TAP misses $\Gamma_4$,
 # the cumulants $\Gamma_4 - R_4$. In these machines the cumulants' free energy is the better one, by a
-# factor of three, and TAP's means are, by a factor of four. On the right edge the couplings are as
-# large as the biases, the gain from order 2 to orders 3 and 4 is small, and TAP 3 is *worse* than
-# TAP 2 in the free energy.
+# factor of about three, and TAP's means are, by a factor of about four, as long as the couplings are weak. On
+# the right edge they are as large as the biases, order 3 gains little on order 2, and TAP 3 is *worse*
+# than TAP 2 in the free energy.
 #
 # ## 6. Training with either
 #
@@ -545,7 +546,7 @@ def negative_phases():
 
 # %%
 images = np.asarray(datasets.bars_and_stripes(3)[0], np.float32).reshape(-1, 9)
-bars = np.tile(images, (50, 1))  # 50 updates an epoch, each sees every image
+bars = np.tile(images, (50, 1))  # 50 updates an epoch
 (digits, _), _ = datasets.load_digits("bernoulli", seed=seed)
 digits = np.asarray(digits, np.float32).reshape(-1, 64)
 digits = digits[: len(digits) // 50 * 50]
@@ -585,12 +586,15 @@ plt.show()
 # - *The full gradient of $F_2$ fails*, and it fails abruptly (on the digits it ends in `nan`): this is
 #   the deliberate failure of the chapter. It happens where the naive mean-field point is about to
 #   split in two, as a magnet does at its critical temperature. There the smallest eigenvalue of $H$
-#   goes to zero, and $s = H^{-1} r$ grows without bound. The next cell shows the eigenvalue for a single bond.
-# - *TAP and the explicit terms* stay within sight of the exact curve, for a while, and then wander.
-#   Neither is consistently better. TAP's means are damped by the reaction field inside; with $s =
+#   goes to zero, and $s = H^{-1} r$ (here ten iterations towards it) grows without bound, unless $r$ happens
+#   to vanish in that direction. The next cell shows the eigenvalue for a single bond.
+# - *TAP and the explicit terms* stay within sight of the exact curve, for a while, and then most of them
+#   wander. At its best epoch $s = 0$ is ahead of TAP of the same order in all four comparisons, at the last
+#   epoch TAP is. TAP's means are damped by the reaction field inside; with $s =
 #   0$ one uses means that carry no reaction at all, but the correlation $W_{ij} c_i d_j$, which
 #   matters most for learning, is the same.
-# - *Naive mean field* rises fastest at first and falls soon: it has no correlations to subtract.
+# - *Naive mean field* rises fastest at first and falls soon: it has no correlations to subtract. (On the
+#   bars its best epoch is better than TAP's; it does not keep it.)
 #
 # The library therefore has no negative phase of its own for cumulants. The gradient that would
 # deserve it, (5.1), is the one not to be used near the instability, and what can be used does about
@@ -648,9 +652,9 @@ assert np.all(split[below, 1] > 0) and np.all(shift[below] < 1e-6)
 # average over $q$, whatever $q$ is, and so they correct a VAE as well; TAP needs means that
 # characterise $q$, and many weak couplings. In a spin glass with $N$ units and couplings of order
 # $1/\sqrt{N}$ with random signs, $\sum_j W_{ij}^2 d_j$ is of order 1 at every unit. The chains of (2.4),
-# which sum to $-R_4$ in the free energy, are then of order $N$ (unless all means are $\frac12$), and
+# which sum to $-R_4$ up to single bonds in the free energy, are then of order $N$ (unless all means are $\frac12$), and
 # so are longer ones in higher orders of the cumulants. Squares and powers of single bonds are not:
-# order 2 is all of $\Gamma$ that grows like $N$.
+# beyond $\Gamma_1$, only order 2 of $\Gamma$ grows like $N$.
 #
 # ## Exercises
 #
@@ -683,7 +687,8 @@ for w in (0.4, 0.2):
 print("1. -ln cosh(W / 4): orders 2 and 4 agree, order 3 vanishes")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# 2. The coefficient of W_11^2 W_21^2 from values with both bonds, one, and the other.
+# 2. The coefficient of W_11^2 W_21^2 in (2.4) is 12 d^2 c1 c2 + 6 d (1 - 6 d) c1 c2 = 6 d (1 - 2 n)^2 c1 c2,
+# in (3.7) it is -d^2 c1 c2 / 2 + d^2 c1 c2 / 2 = 0. From values with both bonds, one, and the other:
 two = np.array([[0.7], [0.9]])
 single = np.array([[0.7], [0.0]]), np.array([[0.0], [0.9]])
 means = np.array([0.3, 0.8])
@@ -697,7 +702,7 @@ for n_1 in (0.5, 0.2):
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 3. Gamma is stationary at the exact means; TAP 3's are off by W^4, which costs W^8. So the error of
-# Gamma_1 + .. + Gamma_4 is that of the missing order, W^5.
+# Gamma_1 + .. + Gamma_4 is that of the missing order, W^5, one more than TAP 3's.
 mean_error = np.zeros(2)
 for machine in range(num_machines):
     for index, scale in enumerate((0.08, 0.04)):

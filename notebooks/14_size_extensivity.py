@@ -38,7 +38,8 @@
 # - why extensive estimates still drown in noise at order 3, like $\sqrt N$;
 # - which orders are bounds (the first only, B24), and where the series stops helping.
 #
-# **What you need**: chapter 1 (cumulants), Jensen's inequality, and for section 8 what an ELBO is.
+# **What you need**: chapter 1 (cumulants), Jensen's inequality, importance weights (chapter 4) and the
+# ELBO (chapters 6 and 7).
 #
 # **Time**: about 90 minutes, and as much again for the exercises. The code takes a minute or two.
 #
@@ -98,8 +99,8 @@ def label(axis, title, xlabel, ylabel):
 # $$Z(N) = \sum_{z_1 \dots z_N} e^{-H^{(1)}(z_1) - \dots - H^{(N)}(z_N)} = Z(1)^N , \qquad
 #   F(N) = -\ln Z(N) = N F(1) . \tag{1.1}$$
 #
-# The exact free energy is extensive: what a model learns as its energy grows in proportion to the number of
-# parts, and an approximation should, too. In the language of inference: if an image consists of $N$
+# The exact free energy is extensive: it grows in proportion to the number of parts. An approximation
+# should, too. In the language of inference: if an image consists of $N$
 # independent patches, each with its own latent variables, $\ln p(x)$ is the sum over patches. With a
 # $q$ that is a product as well, the log importance weight (B18) of a sample is a sum, too:
 #
@@ -152,6 +153,7 @@ for order in (1, 2, 3, 4):
 # $$\boxed{\; F_k(N) = N F_q - \sum_{n=1}^{k} \frac{(-1)^n}{n!}\, N \langle\!\langle V^n \rangle\!\rangle_q
 #   = N F_k(1) , \qquad k = 1, 2, 3, \dots \;} \tag{B27}$$
 #
+# with $V = H - H_q$; for log-weights $F_q = 0$ and $-V = X$ (B18).
 # So the error per copy is the same for a drop and for a lake. Note what has *not* been said: nothing
 # about its size.
 #
@@ -295,8 +297,8 @@ for length in range(3, 10):
 #
 # the threshold of chapter 4 again (Chatterjee and Diaconis 2018); for a Gaussian $X$ the divergence is
 # $\kappa_2 / 2$. Far above the threshold the error is that of a smooth function of a mean,
-# $-\frac{1}{2K} (\langle w^2 \rangle / \langle w \rangle^2 - 1)$, for Gaussian $X$
-# $-(e^{N \kappa_2} - 1)/2K$: the variance of the weights, exponential in $N$ as well.
+# $\frac{1}{2K} (\langle w^2 \rangle / \langle w \rangle^2 - 1)$, for Gaussian $X$
+# $(e^{N \kappa_2} - 1)/2K$: the variance of the weights, exponential in $N$ as well.
 #
 # **The exact law of $L_K$.** Simulation would blur what we want to see, but one trick gives all
 # cumulants of $L_K$ without it. Let $e$ be an exponential variable, independent of $S = \sum_k w_k$. Then
@@ -384,7 +386,7 @@ print(f"ln K grows by {slope:.4f} per copy at the end; KL(p || q) = {divergence:
 assert np.all(np.diff(log_needed) > 0) and slope < divergence
 
 # %% [markdown]
-# An error of 0.01 nats per copy takes 18 samples for one copy, and nine million for 256. The
+# An error of 0.01 nats per copy takes 19 samples for one copy, and nine million for 256. The
 # rate stays below $\mathrm{KL}(p \| q)$ because a fixed error per copy is tolerated; it is the rate at which
 # the *whole* gap closes that (4.4) gives.
 #
@@ -491,7 +493,7 @@ assert np.all(errors["groups"] < limit)
 # copies and order 2 at about 75, the jackknife later; all are on their way to the ELBO at the top, the groups
 # to their own limit (5.1). Right: the same from drawn weights, with a bias that is lost in the noise at the
 # left end. To the right the noise per copy averages out for the ELBO and for IWAE; that of order 2 levels
-# off, and that of order 3 has its least value at about 50 copies and grows again. Why is the subject of the
+# off, and that of order 3 has its least value between 32 and 64 copies and grows again. Why is the subject of the
 # next section: the price of extensivity.
 #
 # ## 6. The noise grows too
@@ -519,8 +521,8 @@ assert np.all(errors["groups"] < limit)
 #   \frac{\text{s.e.}(k_3)}{N} \simeq \sqrt{\frac{6 \kappa_2^3 N}{n}} \;} \tag{6.3}$$
 #
 # falling, constant, rising like $\sqrt N$. In general the sum of many copies is nearly Gaussian, the
-# influence is then a Hermite polynomial $\kappa_2^{r/2} \mathrm{He}_r(y / \sqrt{\kappa_2})$ with the variance
-# $r!\, \kappa_2^r$, and the error per copy is $\sqrt{r!\, \kappa_2^r / n}\; N^{r/2 - 1}$. A third
+# influence is then a Hermite polynomial $(N \kappa_2)^{r/2} \mathrm{He}_r(y / \sqrt{N \kappa_2})$ with the
+# variance $r!\, (N \kappa_2)^r$, $\kappa_2$ being that of one copy, and the error per copy is $\sqrt{r!\, \kappa_2^r / n}\; N^{r/2 - 1}$. A third
 # cumulant of a large system is a small difference of large powers.
 #
 # For a finite number of samples the exact variances (Kendall and Stuart) have $n - 1$ and $n - 2$ in
@@ -564,8 +566,8 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# At first the noise per copy of all three falls: there the terms of (6.2) with lower powers of $N$, such as
-# $\kappa_6$, are the large ones. The dotted laws (6.3) take over as $N$ grows. $k_2$ levels off; $k_3$ turns
+# At first the noise per copy of $k_2$ and $k_3$ falls, too: there the terms with lower powers of $N$, with
+# $\kappa_4$ and $\kappa_6$, are the large ones. The dotted laws (6.3) take over as $N$ grows. $k_2$ levels off; $k_3$ turns
 # at about 8 copies, and at 256 it is within a tenth of its law.
 #
 # ## 7. Which is better, at which size and budget?
@@ -630,17 +632,20 @@ bar.ax.set_yticklabels(names)
 plt.show()
 
 # %% [markdown]
-# Left, the trade in one line each. At a few copies all samplers are limited by noise, which averages out
-# as copies are added; then bias takes over. IWAE and the groups rise, orders 2 and 3 settle at their constants.
+# Left, the trade in one line each. At a few copies IWAE, the groups and order 3 are limited mostly by noise,
+# which averages out as copies are added; the ELBO and order 2 are nearly all bias from the start. Then IWAE
+# and the groups rise with their bias, and order 3 begins to rise with its noise.
 #
 # Right, the winners. With many samples for the size (upper left) the groups win: near-exact like IWAE, with
-# part of the remaining bias removed. (IWAE, a single group at order 1, wins nowhere on this map. What it has
-# that the others have not is a bound.) To stay in this region, each doubling of $N$ takes about four times
+# part of the remaining bias removed. (IWAE, a single group at order 1, wins nowhere on this map. What it has,
+# and of the others only the ELBO, is a bound.) To stay in this region, each doubling of $N$ takes about four times
 # the budget here, and by (4.4) the price is exponential in the end. Below it plain cumulants win, of order
 # 3 while the samples can carry it. With 64 samples they no longer can at 128 copies: by (6.3) order 3 loses to
-# order 2 roughly when $6 \kappa_2^3 N / (36\, n)$ exceeds the drop in squared bias per copy. At the very
+# order 2 roughly when $6 \kappa_2^3 N / (36\, n)$ exceeds the drop in squared bias per copy (at about 175
+# copies; the terms that (6.3) drops bring it forward). At the very
 # bottom even the variance is too noisy for one or two copies, and the ELBO is best. Some borders are ragged
-# because several estimates are equally good there. Another copy would give another map, and section 11 one on
+# because several estimates are about equally good there, as in the second
+# patch of groups, at 32 and 64 samples. Another copy would give another map, and section 11 one on
 # which cumulants have no place.
 #
 # ## 8. Mosaics: what it means for images and latents
