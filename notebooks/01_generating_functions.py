@@ -1028,7 +1028,9 @@ assert agree(integrated, log_z(1.0))
 # below ln Z, because <exp(-beta E)>_0 >= exp(-beta <E>_0).
 kappa = cumulants.weighted_cumulants(energies, 0.0, max_order=6).numpy()
 uniform = np.full(1024, 1 / 1024)
-print(f"4. radius of convergence {abs(nearest_zero(-energies, uniform)):.4f}")
+radius = abs(nearest_zero(-energies, uniform))
+assert zeros_within(0.99 * radius, -energies, uniform) == 0
+print(f"4. radius of convergence {radius:.4f}")
 for beta in (0.25, 1.0):
     series = 10 * math.log(2) + partial_sums(kappa * (-beta) ** np.arange(1, 7))
     print(f"   beta = {beta:4.2f}: orders 1 to 6", series.round(3), f"exact {log_z(beta):.3f}")

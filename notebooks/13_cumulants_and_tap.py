@@ -625,8 +625,8 @@ label(
 )
 axis.legend()
 plt.show()
-below = split[:, 0] < 3.9
-assert np.all(split[below, 1] > 0) and np.all(shift[below] < 1e-6)
+below, above = split[:, 0] < 3.9, split[:, 0] > 4.05
+assert np.all(split[below, 1] > 0) and np.all(shift[below] < 1e-6) and np.all(shift[above] > 0.1)
 
 # %% [markdown]
 # ## 7. Summary
@@ -678,8 +678,9 @@ assert np.all(split[below, 1] > 0) and np.all(shift[below] < 1e-6)
 half = np.array([0.5])
 for w in (0.4, 0.2):
     one = np.array([[w]])
-    gamma_1 = 2 * np.log(0.5) - w / 4
-    assert agree(exact_gamma(one, half, half) - gamma_1, -np.log(np.cosh(w / 4)), 1e-8)
+    for sign in (1, -1):  # no odd orders
+        correction = exact_gamma(sign * one, half, half) - 2 * np.log(0.5) + sign * w / 4
+        assert agree(correction, -np.log(np.cosh(w / 4)), 1e-8)
     assert agree(
         half**2 @ one**2 @ half**2 / 2, (w / 4) ** 2 / 2
     )  # (B26a), c = d = 1/4; (B26b) is 0
