@@ -80,6 +80,7 @@ def training_sides(network, batch):
     sides["matmuls alone"] = training_products(network, batch)
     if importlib.util.find_spec("torch"):
         sides["PyTorch loop"] = torch_loop(network, x, batch)
+        sides["PyTorch loop, fused Adam"] = torch_loop(network, x, batch, fused=True)
     if importlib.util.find_spec("pythae"):
         sides["pythae"] = pythae(network, x, batch)
     return sides
@@ -195,13 +196,13 @@ def torch_networks(network):
     return body, heads, torch.nn.Sequential(*stack((latent, *hidden)), output)
 
 
-def torch_loop(network, x, batch):
+def torch_loop(network, x, batch, fused=None):
     import torch
 
     body, heads, decoder = torch_networks(network)
     rows = torch.tensor(x)
     parts = torch.nn.ModuleList([body, *heads, decoder])
-    optimizer = torch.optim.Adam(parts.parameters())
+    optimizer = torch.optim.Adam(parts.parameters(), fused=fused)
 
     def run():
         for _ in range(EPOCHS):
