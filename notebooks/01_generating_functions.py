@@ -725,7 +725,8 @@ plt.show()
 # %% [markdown]
 # Left: well inside the circle (the table: within $R/2$) the higher orders improve on the lower ones.
 # Outside, more terms make it worse in the end: on the right, order 20 hugs the curve up to the edge of
-# the shaded region and then leaves almost vertically. Nothing on the real axis warns of it. Right: the colour is the phase of $M(t)$.
+# the shaded region and then leaves almost vertically. Nothing on the real axis warns of it. Right:
+# the colour is the phase of $M(t)$.
 # Walk round a zero and every colour passes by. Two such points, ringed, lie on the circle: they are
 # the reason. The others are further out.
 #

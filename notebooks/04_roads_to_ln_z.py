@@ -974,7 +974,8 @@ plt.show()
 # %% [markdown]
 # Both directions agree, and both are short by $\ln 2$: half of the probability is missing, and
 # nobody has seen it. The forward weights are still unbiased, but the missing half sits in chains that start
-# nearly white, which are so rare that 500 chains contain none, and the error bar does not know. (This base prefers black, so that the black samples now hold only the large
+# nearly white, which are so rare that 500 chains contain none, and the error bar does not know. (This
+# base prefers black, so that the black samples now hold only the large
 # terms $1/w$, and the error of the reverse walk has changed its sign.) Agreement is evidence only as
 # far as the two ends of the path are independent. Start from a broad base, compare several, and use
 # samples that have had a chance to change mode.

@@ -564,7 +564,8 @@ plt.show()
 # The law (5.2) is good for fine ladders and too pessimistic for coarse ones. On fine ones its exponent
 # is a little too large, and the predicted $n_{\rm eff}$ too small, because it counts the variance of the
 # hidden units, which the library has summed out. On coarse ones the reason is the sample: 100 weights
-# cannot show a relative variance of $e^{23}$, since the largest weights are never among them. The symptom to look for is $n_{\rm eff}$, not the
+# cannot show a relative variance of $e^{23}$, since the largest weights are never among them. The
+# symptom to look for is $n_{\rm eff}$, not the
 # error bar. And the cure is a finer ladder rather than more chains: the exponent is proportional to
 # the step, while it would take about $e^{23}$ chains to do with 5 temperatures.
 #

@@ -325,7 +325,8 @@ plt.show()
 # this. It also averages over five random ways to form the groups from the same weights, which costs
 # little compared with a large decoder, and it sums the series of the $L_K$ by (4.1); with fewer than
 # twenty weights, only $K = 1$ leaves ten groups, and (4.1) is all that differs from order 2.
-# `group_size.grouped_estimate` does all this and tells what it chose. The numbers ten, one half and $\frac13$ were settled on VAEs trained with another seed than
+# `group_size.grouped_estimate` does all this and tells what it chose. The numbers ten, one half and
+# $\frac13$ were settled on VAEs trained with another seed than
 # those of the benchmark `benchmarks/evidence.py`.
 #
 # ## 6. A VAE on digits

@@ -652,7 +652,8 @@ assert np.all(split[below, 1] > 0) and np.all(shift[below] < 1e-6) and np.all(sh
 # average over $q$, whatever $q$ is, and so they correct a VAE as well; TAP needs means that
 # characterise $q$, and many weak couplings. In a spin glass with $N$ units and couplings of order
 # $1/\sqrt{N}$ with random signs, $\sum_j W_{ij}^2 d_j$ is of order 1 at every unit. The chains of (2.4),
-# which sum to $-R_4$ up to single bonds in the free energy, are then of order $N$ (unless all means are $\frac12$), and
+# which sum to $-R_4$ up to single bonds in the free energy, are then of order $N$ (unless all means
+# are $\frac12$), and
 # so are longer ones in higher orders of the cumulants. Squares and powers of single bonds are not:
 # beyond $\Gamma_1$, only order 2 of $\Gamma$ grows like $N$.
 #

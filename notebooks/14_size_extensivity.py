@@ -522,7 +522,8 @@ assert np.all(errors["groups"] < limit)
 #
 # falling, constant, rising like $\sqrt N$. In general the sum of many copies is nearly Gaussian, the
 # influence is then a Hermite polynomial $(N \kappa_2)^{r/2} \mathrm{He}_r(y / \sqrt{N \kappa_2})$ with the
-# variance $r!\, (N \kappa_2)^r$, $\kappa_2$ being that of one copy, and the error per copy is $\sqrt{r!\, \kappa_2^r / n}\; N^{r/2 - 1}$. A third
+# variance $r!\, (N \kappa_2)^r$, $\kappa_2$ being that of one copy, and the error per copy is
+# $\sqrt{r!\, \kappa_2^r / n}\; N^{r/2 - 1}$. A third
 # cumulant of a large system is a small difference of large powers.
 #
 # For a finite number of samples the exact variances (Kendall and Stuart) have $n - 1$ and $n - 2$ in
@@ -567,7 +568,8 @@ plt.show()
 
 # %% [markdown]
 # At first the noise per copy of $k_2$ and $k_3$ falls, too: there the terms with lower powers of $N$, with
-# $\kappa_4$ and $\kappa_6$, are the large ones. The dotted laws (6.3) take over as $N$ grows. $k_2$ levels off; $k_3$ turns
+# $\kappa_4$ and $\kappa_6$, are the large ones. The dotted laws (6.3) take over as $N$ grows. $k_2$
+# levels off; $k_3$ turns
 # at about 8 copies, and at 256 it is within a tenth of its law.
 #
 # ## 7. Which is better, at which size and budget?
