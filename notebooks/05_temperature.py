@@ -154,7 +154,7 @@ step = 1e-3
 below, at_one, above = (enumeration.thermodynamics(rbm, [1 + d]) for d in (-step, 0, step))
 slope, bend = above.log_z - below.log_z, above.log_z - 2 * at_one.log_z + below.log_z
 W, a, b = (np.asarray(x, float) for x in rbm.parameters)
-assert agree(exact.entropy[0], 80 * math.log(2))
+assert agree(exact.entropy[0], 80 * math.log(2)) and exact.heat_capacity[0] == 0
 assert agree(exact.energy[0], -(a.sum() + b.sum()) / 2 - W.sum() / 4, tolerance=1e-6)
 assert np.all(np.diff(exact.energy) < 0) and np.all(np.diff(exact.entropy) < 0)
 assert agree(at_one.energy, -slope / (2 * step), tolerance=1e-5)  # (B6a)

@@ -813,6 +813,7 @@ for T, model in crowded.items():
     R, difference = rates.mean(), ratio + mismatch - rates
     error = difference.std() / np.sqrt(len(x_train))
     assert abs(difference.mean()) < 5 * error  # (8.1)
+    assert np.all(ratio <= np.log(len(x_train)) + 1e-6)
     assert mismatch.mean() >= R - np.log(len(x_train)) - 5 * error  # (8.2)
     print(f"T = {T:4.2f}: rate {R:6.3f}, I {ratio.mean():6.3f},", end=" ")
     print(f"KL(q(z) || p(z)) {mismatch.mean():6.3f} nats, holes {hole:6.1%}")
