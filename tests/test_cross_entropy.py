@@ -13,11 +13,11 @@ def reference(x, logits):
 
 
 @pytest.mark.parametrize("num", [1, 7, 112, 127, 240, 784])
-@pytest.mark.parametrize("scale", [0.0, 1e-4, 3.0, 100.0])
-def test_cross_entropy_for_any_number_of_variables(num, scale):
+@pytest.mark.parametrize("batch, scale", [(5, 0.0), (5, 1e-4), (4, 3.0), (3, 100.0)])
+def test_cross_entropy_for_any_number_of_variables(num, batch, scale):
     rng = np.random.default_rng(num)
-    x = rng.random((5, num)).astype("float32")
-    logits = (scale * rng.normal(size=(5, num))).astype("float32")
+    x = rng.random((batch, num)).astype("float32")
+    logits = (scale * rng.normal(size=(batch, num))).astype("float32")
     values = ops.convert_to_numpy(bernoulli_cross_entropy(x, logits))
     np.testing.assert_allclose(values, reference(x, logits).astype(float), rtol=2e-6)
 

@@ -3,15 +3,17 @@
 import keras
 from keras import ops
 
-_FACTORS = 120  # of the largest product: 2^120 is a float32
+from vae_keras.compiled import fused
+
+_FACTORS = 16  # of a product; float32 holds up to 127
 
 
 def bernoulli_cross_entropy(x, logits):
     """sum_i [ln(1 + e^l_i) - x_i l_i], the negative log-likelihood of x in nats (B32).
 
     ln(1 + e^l) = max(l, 0) + ln(1 + e^-|l|), where the logarithm is most of the cost. Its arguments
-    lie between 1 and 2, so that float32 holds the product of up to 127 of them, and one logarithm
-    serves them all. The gradient is sigmoid(l) - x.
+    lie between 1 and 2, so that a product of them takes one logarithm. The gradient is
+    sigmoid(l) - x.
 
     Args:
         x: data in [0, 1], (batch, num), float32 or wider.
@@ -33,11 +35,17 @@ def bernoulli_cross_entropy(x, logits):
 def _cross_entropy(x, logits):
     num = logits.shape[-1]
     together = max(size for size in range(1, _FACTORS + 1) if num % size == 0)
-    factors = ops.reshape(1 + ops.exp(-ops.abs(logits)), (-1, num // together, together))
-    logs = ops.sum(ops.log(ops.prod(factors, axis=-1)), axis=-1)
 
     def gradient(*args, upstream=None):
         upstream = (args[0] if upstream is None else upstream)[:, None]  # PyTorch names it
         return -upstream * logits, upstream * (ops.sigmoid(logits) - x)
 
-    return logs + ops.sum(ops.relu(logits), axis=-1) - ops.sum(x * logits, axis=-1), gradient
+    return _sum(x, logits, (together, num // together)), gradient
+
+
+@fused
+def _sum(x, logits, shape):
+    """The sum over num = shape[0] shape[1] variables; processors add along the first by vectors."""
+    x, logits = (ops.reshape(a, (-1, *shape)) for a in (x, logits))
+    logs = ops.log(ops.prod(1 + ops.exp(-ops.abs(logits)), axis=1))
+    return ops.sum(logs + ops.sum(ops.relu(logits) - x * logits, axis=1), axis=-1)
