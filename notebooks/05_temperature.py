@@ -537,7 +537,7 @@ for num_betas in (5, 17, 65, 257):
 # %%
 pixel_input = hidden_bias + drawn[1.0] @ kernel  # inputs of the hidden units, exact samples
 given_v = np.sum(pixel_input**2 * sigmoid(pixel_input) * sigmoid(-pixel_input), axis=1)
-print(f"<Var(E|v)> at beta = 1: {given_v.mean():.2f} nats^2, part of C = {C_one:.2f} nats")
+print(f"<Var(E|v)> at beta = 1: {given_v.mean():.2f} nats, part of C = {C_one:.2f} nats")
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.3))
 for column, (axis, symbol) in enumerate(zip(axes, (r"\ln Z", "U", "C"), strict=True)):
     for place, values in enumerate(coarse.values()):

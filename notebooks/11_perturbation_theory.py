@@ -739,6 +739,7 @@ sizes = [float(effective_sample_size(-g * moving[0])) for g in grid]
 print(f"F_eq: exact {large_exact[-1]:.3f}, Gibbs path {integral:.3f}", end=", ")
 print(f"order 1 {v_mean[0]:.3f}, order 2 {v_mean[0] - v_variance[0] / 2:.3f} nats")
 print("effective sample size of the weights at each lambda:", np.round(sizes).astype(int))
+print(f"<V> at lambda = 1: Gibbs {v_mean[-1]:.2f}, weighted samples of q {fixed.mean[-1]:.2f} nats")
 
 # %%
 slope = np.gradient(large_exact, grid, edge_order=2)

@@ -609,6 +609,12 @@ def rms_errors(size, budget):
 table = [[rms_errors(size, budget) for size in sizes] for budget in budgets]
 names = list(table[0][0])
 best = np.array([[names.index(min(cell, key=cell.get)) for cell in row] for row in table])
+
+# %%
+drop = order_errors[1] ** 2 - order_errors[2] ** 2
+crossing = 36 * 64 * drop / (6 * kappa[1] ** 3)  # 64 samples; noise of (6.3) against bias
+print(f"64 samples: by (6.3) order 3 loses to order 2 at about {crossing:.0f} copies")
+assert [names[i] for i in best[3, 6:8]] == ["order 3", "order 2"]  # at 64 and 128 copies
 cells = {64: 3, 4096: 9}  # budget: row
 for budget, row in cells.items():
     print(f"r.m.s. error per copy, {budget} samples")
@@ -979,7 +985,7 @@ print("1. F_1 .. F_7:", orders.round(5))
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 2. (2.1) needs independence only: the cumulants add, F_k is a sum over the copies. "N times" becomes
-# "N times the average copy".
+# "N times the average copy", and (2.2) stays a bound, with the sums in its bracket.
 rng = np.random.default_rng(seed)
 z = rng.normal(size=(2, 200_000))
 total = 0.2 * z[0] ** 2 + 0.1 * z[1] ** 2  # a = 0.4 and 0.2
