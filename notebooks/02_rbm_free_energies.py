@@ -297,6 +297,7 @@ def bernoulli(mean, states):
     return factors.prod(axis=-1)  # (num_means, num_states)
 
 
+# %%
 assert agree(conditional, bernoulli(hidden_mean.numpy(), hidden_states))  # (3.1), (3.2)
 given_hidden = (joint / joint.sum(axis=0)).T  # p(v|h), (64, 512)
 assert agree(given_hidden, bernoulli(visible_mean.numpy(), visible_states))  # (3.3)
@@ -863,12 +864,14 @@ for name, log_p, point in (("before", before, start), ("after", after, theta_tra
     print(f"    largest mismatch of moments (9.2) {np.abs(gradient).max():.4f}", end=", ")
     print(f"theta . grad L {point @ gradient:.4f} nats, ||W|| {np.linalg.norm(point[:54]):.2f}")
 left = upper_limit - after[is_data].mean()
+print(f"upper limit {upper_limit:.4f}, so that KL(data || model) = {left:.4f} nats is left")
+
+# %%
 pixel_means = np.exp(after) @ visible_states
 independent = bernoulli(pixel_means[np.newaxis], visible_states)[0]
 divergence = special.rel_entr(np.exp(after), independent).sum()
 print(f"KL(p(v) || product of its means) = {divergence:.4f} nats after training")
 assert divergence > 3
-print(f"upper limit {upper_limit:.4f}, so that KL(data || model) = {left:.4f} nats is left")
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
