@@ -297,14 +297,19 @@ def bernoulli(mean, states):
     return factors.prod(axis=-1)  # (num_means, num_states)
 
 
+def distance_from_product(p):
+    """KL between p(v), (512,), and the product of its means, nats."""
+    means = (p @ visible_states)[np.newaxis]
+    return special.rel_entr(p, bernoulli(means, visible_states)[0]).sum()
+
+
 # %%
 assert agree(conditional, bernoulli(hidden_mean.numpy(), hidden_states))  # (3.1), (3.2)
 given_hidden = (joint / joint.sum(axis=0)).T  # p(v|h), (64, 512)
 assert agree(given_hidden, bernoulli(visible_mean.numpy(), visible_states))  # (3.3)
-independent = bernoulli((marginal @ visible_states)[np.newaxis], visible_states)[0]
-divergence = marginal @ np.log(marginal / independent)
-print(f"p(v) is no product: KL(p(v) || product of its means) = {divergence:.4f} nats")
-assert divergence > 1e-3
+distance = distance_from_product(marginal)
+print(f"p(v) is no product: KL(p(v) || product of its means) = {distance:.4f} nats")
+assert distance > 1e-3
 
 # %% [markdown]
 # Not much yet: the parameters are random. After training, in section 10, it will be over three nats.
@@ -671,9 +676,9 @@ print("dF_eq/da =", " ".join(f"{-x:.4f}" for x in table[1]))
 #   = \big\langle E_{e^{(ij)}}(v, h) \big\rangle_{p(v, h)} . \tag{8.1}$$
 #
 # It is the expected energy of *one bond with unit weight*, under the probabilities of the machine as
-# it is. (The post writes the identity matrix. With ones on the diagonal the energy would be $-\sum_i v_i h_i$,
-# the bonds 11, 22, and so on together, which no single derivative gives, and the norm not 1 but
-# $\sqrt 6$ for our 9 × 6.) The norm of $e^{(ij)}$ is 1, so that in the language
+# it is. (The post writes the identity matrix. With ones on the diagonal the energy would be
+# $-\sum_i v_i h_i$, the bonds 11, 22, and so on together, which no single derivative gives, and the norm
+# not 1 but $\sqrt 6$ for our 9 × 6.) The norm of $e^{(ij)}$ is 1, so that in the language
 # of (5.1) a machine with this kernel has $T_{\rm eff} = 1$. But only the energy in (8.1) is that
 # machine's; the probabilities are those of $W$, at its own temperature.
 #
@@ -867,11 +872,9 @@ left = upper_limit - after[is_data].mean()
 print(f"upper limit {upper_limit:.4f}, so that KL(data || model) = {left:.4f} nats is left")
 
 # %%
-pixel_means = np.exp(after) @ visible_states
-independent = bernoulli(pixel_means[np.newaxis], visible_states)[0]
-divergence = special.rel_entr(np.exp(after), independent).sum()
-print(f"KL(p(v) || product of its means) = {divergence:.4f} nats after training")
-assert divergence > 3
+distance = distance_from_product(np.exp(after))
+print(f"KL(p(v) || product of its means) = {distance:.4f} nats after training")
+assert distance > 3
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
@@ -891,8 +894,8 @@ plt.show()
 # fit the mean of each pixel (with $p(h_j = 1|v) \approx \frac12$ a pixel feels $a_i + \frac12 \sum_j W_{ij}$),
 # $L$ hardly moves for some fifty steps, because the random weights are small and zero is a stationary
 # point. Once the hidden units begin to tell patterns apart it rises steeply, and then it creeps
-# towards the upper limit, which no model can cross. Right: *both* free energies end more than thirty nats below their
-# start. Neither alone says anything about the likelihood; what counts is the distance between them,
+# towards the upper limit, which no model can cross. Right: *both* free energies end more than thirty
+# nats below their start. Neither alone says anything about the likelihood; what counts is the distance between them,
 # which shrinks towards $\ln 14$. Meanwhile $\|W\|$ has grown from less than 1 to 42, and the entropy
 # of $p(v)$ has gone from nearly $9 \ln 2$ nats to 2.96, not far above $\ln 14$: the machine has
 # become far more ordered. The moments match closely but not perfectly. A positive $\theta \cdot

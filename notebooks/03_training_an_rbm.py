@@ -699,6 +699,12 @@ for order in (2, 3):
     seen, exact = (np.linalg.norm(positive - x) for x in moments)
     print(f"TAP, order {order}: Gamma - F_eq = {missed:.3f} nats at a fixed point", end=", ")
     print(f"gradient of the kernel as TAP sees it {seen:.3f}, exact {exact:.3f}")
+
+# %%
+model = trained["CD-1, no noise"][0]
+of_tables = is_data / 14 @ sweep_matrix(model) @ features(model)  # over p_D T (3.1)
+own = model.negative_phase(model.parameters, tf.zeros((1, num_hidden)), training=False)
+assert agree(np.concatenate([np.ravel(x) for x in (own.correlation, *own[1:3])]), of_tables, 1e-5)
 size = np.sqrt(np.mean(trained["exact"][0].kernel.numpy() ** 2))
 print(f"root mean square weight of the exactly trained machine: {size:.2f} nats")
 
