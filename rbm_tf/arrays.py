@@ -1,7 +1,53 @@
-"""The arrays that `fit` takes: checks, and the examples held back for validation."""
+"""What users hand over, as arrays: conversion, the checks of data and weights, their lengths."""
+
+import operator
 
 import numpy as np
-from keras import tree
+from keras import ops, tree
+
+
+def as_array(data, dtype, name="x"):
+    """The data as a NumPy array of floats, whatever holds them in memory.
+
+    Lists, NumPy arrays, tensors of any backend, pandas and polars frames, scipy's sparse matrices.
+    A missing value of pandas becomes NaN.
+
+    Args:
+        data: array-like.
+        dtype: of the result; an array that has it already is not copied.
+        name: of the argument, for the message.
+
+    Returns:
+        NumPy array.
+
+    Raises:
+        ValueError: if the data are None, text, ragged, or of another kind that holds no numbers.
+
+    Example:
+        >>> as_array([[0, 1]], "float32")
+        array([[0., 1.]], dtype=float32)
+    """
+    dtype = np.dtype(dtype)
+    try:
+        if hasattr(data, "toarray"):  # scipy's sparse matrices
+            array = data.toarray()
+        elif hasattr(data, "iloc"):  # pandas
+            array = data.to_numpy(dtype=dtype, na_value=np.nan)
+        elif ops.is_tensor(data):
+            array = ops.convert_to_numpy(data)
+        else:
+            array = np.asarray(data)
+        if array.dtype == object and array.ndim == 0:
+            raise TypeError(f"it is of type {type(data).__name__}")
+        if array.dtype.kind in "USMmc":  # text, dates and complex numbers
+            raise TypeError(f"its values are of type {array.dtype}")
+        return array.astype(dtype, copy=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} must hold numbers: give an array, a tensor, a table, a sparse matrix, a list "
+            f"of lists, or what yields batches of them, a tf.data.Dataset, keras.utils.PyDataset, "
+            f"DataLoader or generator; {error}."
+        ) from error
 
 
 def checked_data(data, num_visible):
@@ -18,7 +64,7 @@ def checked_data(data, num_visible):
     if data.ndim != 2 or data.shape[1] != num_visible:
         raise ValueError(
             f"Data must have shape (num, {num_visible}); got {data.shape}. Flatten images with "
-            "x.reshape(len(x), -1)."
+            "x.reshape(len(x), -1), and cut a tf.data.Dataset into batches with .batch(100)."
         )
     return in_unit_interval(data, "Data")
 
@@ -41,55 +87,128 @@ def in_unit_interval(data, name):
     return data
 
 
-def checked_length(arrays, batch_size):
-    """The common length of nested arrays that are to be cut into batches; None counts as absent.
-
-    Raises:
-        ValueError: if batch_size is below 1, there are no data, or the arrays differ in length.
-
-    Example:
-        >>> checked_length((np.eye(3), None, np.ones(3)), batch_size=2)
-        3
-    """
-    lengths = [len(array) for array in tree.flatten(arrays) if array is not None]
-    if batch_size < 1 or min(lengths) < 1 or len(set(lengths)) > 1:
-        raise ValueError(
-            "Training takes batches of 1 or more from arrays of one length, without missing "
-            f"weights; got batch_size={batch_size} and arrays of lengths {lengths}."
-        )
-    return lengths[0]
-
-
-def split_off_validation(x, options):
-    """Hold back the last examples, as `validation_split` of `keras.Model.fit` does.
+def checked_weights(sample_weight, num):
+    """The weights of examples as a float32 array, one for each; None stays None.
 
     Args:
-        x: array (num, ..) or a tuple of such arrays.
-        options: keyword arguments of `fit`.
-
-    Returns:
-        The other examples, and the options with `validation_data` in place of the share.
+        sample_weight: array-like, (num,) or (num, 1), or None.
+        num: number of examples.
 
     Raises:
-        ValueError: if the share is not from 0 to below 1.
+        ValueError: if there are more or fewer, or one is NaN or infinite.
 
     Example:
-        >>> x, options = split_off_validation(np.arange(10), {"validation_split": 0.2})
-        >>> len(x), options["validation_data"][0]
-        (8, array([8, 9]))
+        >>> checked_weights([1, 2], num=2)
+        array([1., 2.], dtype=float32)
     """
-    share, options = options.get("validation_split", 0.0), dict(options)
-    options.pop("validation_split", None)
-    if not share or options.get("validation_data") is not None:
-        return x, options
-    if not 0 < share < 1:
-        raise ValueError(f"validation_split must be above 0 and below 1; got {share}.")
-    first = int(len(tree.flatten(x)[0]) * (1 - share))
-    weight = options.pop("sample_weight", None)
-    held_back = tree.map_structure(lambda a: a[first:], x)
-    options["validation_data"] = (
-        (held_back,) if weight is None else (held_back, None, weight[first:])
-    )
-    if weight is not None:
-        options["sample_weight"] = weight[:first]
-    return tree.map_structure(lambda a: a[:first], x), options
+    if sample_weight is None:
+        return None
+    weights = as_array(sample_weight, "float32", "sample_weight")
+    if weights.shape not in ((num,), (num, 1)) or not np.all(np.isfinite(weights)):
+        raise ValueError(
+            f"sample_weight must hold one finite number for each of {num} examples; got shape "
+            f"{weights.shape}, {np.sum(~np.isfinite(weights))} of them NaN or infinite."
+        )
+    return weights.reshape(num)
+
+
+def checked_batch_size(batch_size):
+    """The batch size as an integer; None stands for Keras's 32.
+
+    Raises:
+        ValueError: if it is not an integer of 1 or more.
+
+    Example:
+        >>> checked_batch_size(None), checked_batch_size(np.int64(10))
+        (32, 10)
+    """
+    if batch_size is None:
+        return 32
+    try:
+        size = operator.index(batch_size)
+    except TypeError:
+        size = 0
+    if size < 1:
+        raise ValueError(f"batch_size must be an integer of 1 or more; got {batch_size!r}.")
+    return size
+
+
+def common_length(arrays):
+    """The length that arrays share.
+
+    Args:
+        arrays: tuple of arrays.
+
+    Raises:
+        ValueError: if they differ in length, or have none.
+
+    Example:
+        >>> common_length((np.eye(3), np.ones(3)))
+        3
+    """
+    lengths = {len(array) for array in arrays}
+    if lengths == {0}:
+        raise ValueError("There are no data: the first axis is empty.")
+    if len(lengths) > 1:
+        raise ValueError(
+            f"Arrays must be of one length; got lengths {[len(array) for array in arrays]}."
+        )
+    return lengths.pop()
+
+
+def held_back(data, share):
+    """Cut the last examples off for validation, as `validation_split` of `keras.Model.fit` does.
+
+    Args:
+        data: nested arrays (num, ..) of one length; None stays None.
+        share: of the examples, above 0 and below 1.
+
+    Returns:
+        The first examples and the last ones, both in the structure of data.
+
+    Raises:
+        ValueError: if the share is another, or leaves one side without an example.
+
+    Example:
+        >>> held_back((np.arange(10), None), 0.2)[1]
+        (array([8, 9]), None)
+    """
+    num = next(len(array) for array in tree.flatten(data) if array is not None)
+    first = int(num * (1 - share)) if 0 < share < 1 else 0
+    if not 0 < first < num:
+        raise ValueError(
+            "validation_split must be above 0 and below 1 and leave an example on both sides; got "
+            f"{share} for {num} examples."
+        )
+
+    def cut(part):
+        return tree.map_structure(lambda a: None if a is None else a[part], data)
+
+    return cut(slice(first)), cut(slice(first, None))
+
+
+def epoch_rows(num, batch_size, num_steps, num_done, order_of):
+    """The rows of an epoch of a number of steps, which goes on where the last one ended.
+
+    The passes over the data, each in its own order, make an endless sequence of rows, which is cut
+    into batches and these into epochs.
+
+    Args:
+        num: rows of the data.
+        batch_size: rows of a batch.
+        num_steps: batches of an epoch.
+        num_done: batches before this epoch.
+        order_of: function from the number of a pass to the order of its rows, (num,).
+
+    Returns:
+        (num_steps * batch_size,) integers.
+
+    Example:
+        >>> epoch_rows(3, batch_size=2, num_steps=2, num_done=1, order_of=lambda _: np.arange(3))
+        array([2, 0, 1, 2])
+    """
+    start, size = num_done * batch_size, num_steps * batch_size
+    first = start // num
+    passes = range(first, -(-(start + size) // num))
+    rows = np.concatenate([order_of(index) for index in passes])
+    return rows[start - first * num :][:size]

@@ -2,43 +2,36 @@
 
 import tensorflow as tf
 
-from rbm_tf.arrays import checked_length
 
-
-def shuffled_batches(x, sample_weight, batch_size, order):
+def gathered_batches(data, batch_size, rows):
     """Batches of arrays, in an order that is a function of what a checkpoint holds.
 
     Interrupted training then resumes with the batches that it would have had. The arrays stay in
     memory as tensors, and each pass gathers its batches from them.
 
     Args:
-        x: array (num, ..) or a tuple of such arrays.
-        sample_weight: (num,) or None.
+        data: nested arrays (num, ..); None stays None.
         batch_size: the last batch may be smaller.
-        order: function from positions in the pass to rows of the arrays, both (batch,) int64,
-            called in a graph for every batch. What it depends on must not change during a pass.
+        rows: integer `tf.Variable` or tensor, (num_rows,): the rows of an epoch, in order. It must
+            not change during an epoch.
 
     Returns:
-        `tf.data.Dataset` of (x,), or of (x, None, sample_weight), as `keras.Model.fit` takes them.
-
-    Raises:
-        ValueError: if batch_size is below 1, there are no data, or the arrays differ in length.
+        `tf.data.Dataset` of data's structure.
 
     Example:
-        >>> batches = shuffled_batches(np.arange(4.0), None, 2, order=lambda index: 3 - index)
+        >>> batches = gathered_batches((np.arange(4.0),), 2, rows=tf.constant([3, 2, 1, 0]))
         >>> [batch.numpy().tolist() for (batch,) in batches]
         [[3.0, 2.0], [1.0, 0.0]]
     """
-    data = (x,) if sample_weight is None else (x, None, sample_weight)
-    num = checked_length(data, batch_size)
+    num = rows.shape[0]
     data = _mapped(tf.convert_to_tensor, data)
 
     @tf.autograph.experimental.do_not_convert
     def gather(start, data):
         # Where every batch is full its size is part of the graph, which then has fewer operations.
         size = tf.minimum(num - start, batch_size) if num % batch_size else batch_size
-        rows = order(start + tf.range(size, dtype=tf.int64))
-        return _mapped(lambda a: tf.gather(a, rows), data)
+        index = tf.gather(rows, start + tf.range(size, dtype=tf.int64))
+        return _mapped(lambda a: tf.gather(a, index), data)
 
     options = tf.data.Options()
     options.autotune.enabled = False  # an iterator waits for its tuner to wake up before it ends

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from rbm_tf.seeds import LIMIT, integer_seed
+
 
 class Parameters(NamedTuple):
     """The parameters of an RBM as tensors; the kernel in the dtype that products are made in."""
@@ -17,12 +19,14 @@ class Parameters(NamedTuple):
 def as_seed(seed):
     """Turn an integer, a (2,) int32 tensor or None into a (2,) int32 tensor.
 
-    None draws from Python's generator, which `keras.utils.set_random_seed` seeds.
+    None draws from Python's generator, which `keras.utils.set_random_seed` seeds. Integers give
+    different tensors up to 2^62.
     """
     if seed is None:
-        seed = random.randrange(2**31)
-    if isinstance(seed, int):
-        seed = [seed % 2**31, 0]
+        seed = random.randrange(LIMIT)
+    if not isinstance(seed, (list, tuple)) and len(getattr(seed, "shape", ())) == 0:
+        seed = integer_seed(seed)
+        seed = [seed % LIMIT, seed // LIMIT % LIMIT]
     return tf.cast(seed, tf.int32)
 
 

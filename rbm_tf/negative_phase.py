@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from rbm_tf import enumeration, plefka
 from rbm_tf.gibbs import gibbs_sweep, sample_bernoulli
+from rbm_tf.seeds import LIMIT, integer_seed
 from rbm_tf.tempered_path import TemperedPath
 from rbm_tf.tempering import advance
 
@@ -48,7 +49,7 @@ class _NegativePhase(keras.layers.Layer):
         if num_steps < 1:
             raise ValueError(f"num_steps must be 1 or more; got {num_steps}.")
         self.num_steps = num_steps
-        self.seed = random.randrange(2**31) if seed is None else seed
+        self.seed = random.randrange(LIMIT) if seed is None else integer_seed(seed, LIMIT)
 
     def build(self, units):
         """Make the weights, for units = (num_visible, num_hidden)."""

@@ -4,13 +4,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.arrays import checked_data, split_off_validation
-from rbm_tf.batches import shuffled_batches
+from rbm_tf.arrays import checked_data
+from rbm_tf.carriers import is_carrier
+from rbm_tf.checked_fit import CheckedFit
 from rbm_tf.checkpoints import WholeFiles
 from rbm_tf.free_energy_gap import clamped_free_energy, free_energy_gap
 from rbm_tf.gibbs import Parameters, as_seed, gibbs_chain, product, sample_bernoulli
 from rbm_tf.mean_over_batch import MeanOverBatch
 from rbm_tf.negative_phase import ModelStates, PersistentContrastiveDivergence
+from rbm_tf.seeds import LIMIT, integer_seed
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -23,7 +25,7 @@ _RESAMPLING = 7  # sets the seed of the data's draw apart from the chains'
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
-class BernoulliRBM(WholeFiles, keras.Model):
+class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
     """A restricted Boltzmann machine with units {0, 1} in both layers.
 
     E(v, h) = -a.v - b.h - v^T W h and p(v, h) = exp(-E(v, h)) / Z (B1, B3). Its parameters exist
@@ -78,8 +80,8 @@ class BernoulliRBM(WholeFiles, keras.Model):
                 f"num_visible={num_visible}, num_hidden={num_hidden}."
             )
         self.num_visible, self.num_hidden = num_visible, num_hidden
-        self.centered, self.resample, self.seed = centered, resample, seed
-        self.negative_phase = negative_phase or PersistentContrastiveDivergence(seed=seed)
+        self.centered, self.resample, self.seed = centered, resample, integer_seed(seed, LIMIT)
+        self.negative_phase = negative_phase or PersistentContrastiveDivergence(seed=self.seed)
         self._gap_to_loss = MeanOverBatch(name="mean", dtype=self.variable_dtype)
         self._free_energy_tracker = keras.metrics.Mean(name="free_energy")
         self._add_parameters()
@@ -217,61 +219,55 @@ class BernoulliRBM(WholeFiles, keras.Model):
         """Set what the data alone decide: the visible offset and, while it is 0, the visible bias.
 
         The offset becomes the mean of each pixel, the bias its log-odds with one 0 and one 1
-        added to the data, so that a pixel that never changes stays finite.
+        added to the data, so that a pixel that never changes stays finite. `fit` calls it once,
+        with the data of its first epoch; of a generator it sees the first batch.
 
         Args:
-            data: array (num, num_visible) in [0, 1], or a finite `tf.data.Dataset` of batches.
+            data: array (num, num_visible) in [0, 1], or batches of it, which must end: a
+                `tf.data.Dataset`, a `keras.utils.PyDataset`, a `DataLoader` or an iterator.
 
         Raises:
-            ValueError: if the data have another width or leave [0, 1].
+            ValueError: if the data have another width, leave [0, 1] or hold no example.
         """
-        batches = data if isinstance(data, tf.data.Dataset) else [data]
+        batches = data if is_carrier(data) else [(data,)]
         total, count = np.zeros(self.num_visible), 0
         for batch in batches:
-            v = checked_data(keras.utils.unpack_x_y_sample_weight(batch)[0], self.num_visible)
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+            (v,), _ = self._taken(self._inputs(x, y))
             total, count = total + v.sum(0, dtype=float), count + len(v)
         if not count:
-            raise ValueError("There are no data: the first axis is empty.")
+            raise ValueError("There are no data: the data set holds no batch.")
         self.visible_offset.assign(total / count)
         if not np.any(self.visible_bias):
             self.visible_bias.assign(np.log(total + 1) - np.log(count - total + 1))
         self._adapted.assign(1.0)
 
-    def fit(self, x=None, y=None, batch_size=32, callbacks=None, **kwargs):
-        """Train on data, as `keras.Model.fit`; y is not used.
-
-        Arrays are shuffled by the model's seed and its count of epochs, which a checkpoint holds:
-        with `keras.callbacks.BackupAndRestore`, interrupted training resumes to the last bit.
+    def fit(
+        self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs
+    ):
+        """Train on data, as `keras.Model.fit` and with its arguments; y is not used.
 
         Raises:
-            ValueError: if the data have another width or leave [0, 1].
+            ValueError: if the data have another width or leave [0, 1], or an option does not fit.
         """
         counter = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: self._epoch.assign_add(1)
         )
-        callbacks = [counter, *(callbacks or [])]  # counted before a backup is made
-        if isinstance(x, tf.data.Dataset):
-            self._adapt_once(x.take(kwargs.get("steps_per_epoch") or -1))
-            return super().fit(x, y, callbacks=callbacks, **kwargs)
-        x = checked_data(x, self.num_visible).astype(self.variable_dtype, copy=False)
-        x, kwargs = split_off_validation(x, kwargs)
-        self._adapt_once(x)
-        if kwargs.pop("shuffle", True) and not kwargs.get("steps_per_epoch"):
-            weight = kwargs.pop("sample_weight", None)
-            x = shuffled_batches(x, weight, batch_size, self._order_of(len(x)))
-            return super().fit(x, shuffle=False, callbacks=callbacks, **kwargs)
-        return super().fit(x, y, batch_size, shuffle=False, callbacks=callbacks, **kwargs)
+        callbacks = self._with(counter, callbacks)  # counted before a backup is made
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
-    def _order_of(self, num):
-        def order(index):
-            key = tf.stack([self.negative_phase.seed, tf.cast(self._epoch.value, tf.int64)])
-            return tf.random.experimental.index_shuffle(index, key, num - 1)
+    def _check(self, v):
+        checked_data(v, self.num_visible)
 
-        return order
-
-    def _adapt_once(self, data):
+    def _look_at(self, data):
         if not self._adapted.numpy():
             self.adapt(data)
+
+    def _order(self, num, index):
+        epoch = tf.cast(self._epoch.value if index is None else index, tf.int64)
+        key = tf.stack([tf.cast(self.negative_phase.random_state.value[0], tf.int64), epoch])
+        rows = tf.range(num, dtype=tf.int64)
+        return tf.random.experimental.index_shuffle(rows, key, num - 1).numpy()
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The mean free-energy gap of a batch; a training step moves chains and offsets on."""
@@ -288,11 +284,12 @@ class BernoulliRBM(WholeFiles, keras.Model):
             mean = sum(tf.reduce_mean(tf.reshape(h, (-1, self.num_hidden)), 0) for h in hidden) / 2
             step = _HIDDEN_OFFSET_RATE * (mean - self.hidden_offset)
             self.hidden_offset.assign_add(step)
-        return self._gap_to_loss(gap, gap, sample_weight)
+        return self._with_added_losses(self._gap_to_loss(gap, gap, sample_weight))
 
     def _free_energy_gap(self, data, model):
         parameters = Parameters(self.kernel.value, self.visible_bias.value, self.hidden_bias.value)
-        centered = float(self.centered and isinstance(self.optimizer, keras.optimizers.SGD))
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)  # of mixed_float16
+        centered = float(self.centered and isinstance(optimizer, keras.optimizers.SGD))
         offsets = self.visible_offset * centered, self.hidden_offset * centered
         return free_energy_gap(parameters, data, model, offsets, self.compute_dtype)
 

@@ -13,6 +13,8 @@ LEAVES = {
     "arrays",
     "batches",
     "betas",
+    "carriers",
+    "checked_fit",
     "checkpoints",
     "cumulant_errors",
     "cumulants",
@@ -27,10 +29,18 @@ LEAVES = {
     "plefka",
     "plotting",
     "quiet",
+    "seeds",
     "streaming_cumulants",
 }
+FOR_EVERY_BACKEND = (
+    "arrays",
+    "carriers",
+    "checked_fit",
+    "checkpoints",
+    "mean_over_batch",
+    "seeds",
+)
 KERAS_ONLY = {
-    "batches",
     "checks",
     "conditional_vae",
     "cross_entropy",
@@ -70,6 +80,10 @@ def test_import_rules(path):
         assert not any(name.startswith("vae_keras") for name in names)
         if module in LEAVES:
             assert shared <= LEAVES
+        if module in FOR_EVERY_BACKEND:
+            statements = ast.parse(path.read_text()).body  # at once, not inside a function
+            assert not {getattr(s, "module", None) for s in statements} & {"rbm_tf.batches"}
+            assert "tensorflow" not in {a.name for s in statements for a in getattr(s, "names", ())}
     else:
         assert shared <= LEAVES | {"command_line", *(n for n in shared if not is_module(n))}
         if module in ("compiled", "optimizers"):
@@ -77,12 +91,7 @@ def test_import_rules(path):
         if module in KERAS_ONLY:
             packages = {name.split(".")[0] for name in names} - sys.stdlib_module_names
             assert packages <= {"keras", "numpy", "rbm_tf", "vae_keras"}
-            for_tensorflow = {"batches"} if module == "batches" else set()  # inside a function
-            assert shared <= {"arrays", "checkpoints", "mean_over_batch"} | for_tensorflow
-            at_once = {
-                node.module for node in ast.parse(path.read_text()).body if hasattr(node, "module")
-            }
-            assert "rbm_tf.batches" not in at_once
+            assert shared <= {"checked_fit", "checkpoints", "mean_over_batch", "seeds"}
 
 
 def is_module(name):

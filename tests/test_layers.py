@@ -4,7 +4,15 @@ import pytest
 from autodiff import jacobian
 from keras import ops
 
-from vae_keras.layers import AddKL, BernoulliKL, GaussianKL, GaussianSampling
+from vae_keras.layers import (
+    AddKL,
+    BernoulliKL,
+    BernoulliSampling,
+    GaussianKL,
+    GaussianSampling,
+)
+from vae_keras.likelihoods import GaussianNegativeLogLikelihood
+from vae_keras.objectives import ELBO
 
 numpy = ops.convert_to_numpy
 
@@ -160,3 +168,50 @@ def test_shapes_are_known_where_any_of_the_inputs_knows_them():
     assert GaussianSampling()(pair).shape == (5, 3)
     assert GaussianKL()(pair).shape == (5,)
     assert BernoulliKL()(keras.Input((None, 3))).shape == (None,)
+
+
+def test_masked_steps_count_nowhere():
+    mean, log_var = (np.random.default_rng(i).normal(size=(2, 3, 4)) for i in range(2))
+    tokens = np.array([[1, 2, 0], [1, 0, 0]])
+    for layer in (GaussianKL(), GaussianKL(free_bits=0.3)):
+        inputs = keras.Input((3,))
+        embedded = keras.layers.Embedding(3, 8, mask_zero=True)(inputs)
+        pair = [keras.layers.Dense(4, name=name)(embedded) for name in ("mean", "log_var")]
+        model = keras.Model(inputs, layer(pair))
+        for name, value in (("mean", mean), ("log_var", log_var)):
+            kernel = np.zeros((8, 4), "float32")
+            model.get_layer(name).set_weights([kernel, value[0, 0].astype("float32")])
+        one = model.predict(np.array([[1], [1]]) * [[1, 1, 1]], verbose=0) / 3
+        values = model.predict(tokens, verbose=0)
+        np.testing.assert_allclose(values, one * tokens.astype(bool).sum(1), rtol=1e-6)
+
+
+def test_masks_pass_through_layers_that_draw_and_reach_the_added_loss():
+    inputs = keras.Input((3,))
+    normal = keras.initializers.RandomNormal(stddev=1.0, seed=0)
+    embedded = keras.layers.Embedding(3, 4, normal, mask_zero=True)(inputs)
+    pair = AddKL(weight=2.0)((embedded, embedded))
+    draws = GaussianSampling(seed=0)(pair), BernoulliSampling(seed=0)(embedded)
+    model = keras.Model(inputs, draws)
+    tokens = np.array([[1, 2, 0], [1, 0, 0]])
+    for output in model(tokens):
+        np.testing.assert_array_equal(output._keras_mask, tokens > 0)
+    rows = model.layers[1](tokens)
+    expected = np.where(tokens[..., None] > 0, 0.5 * (rows**2 + np.exp(rows) - 1 - rows), 0)
+    assert float(model.losses[0]) == pytest.approx(2 * expected.sum() / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: GaussianSampling(temperature=np.inf),
+        lambda: GaussianKL(free_bits=np.inf),
+        lambda: AddKL(weight=np.inf),
+        lambda: BernoulliSampling(temperature=np.inf),
+        lambda: ELBO(beta=np.inf),
+        lambda: GaussianNegativeLogLikelihood(np.inf),
+    ],
+)
+def test_infinite_constants_are_refused(make):
+    with pytest.raises(ValueError, match="finite; got inf"):
+        make()

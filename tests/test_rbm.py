@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from rbm_tf import enumeration, plefka
-from rbm_tf.batches import shuffled_batches
+from rbm_tf.batches import gathered_batches
 from rbm_tf.datasets import bars_and_stripes
 from rbm_tf.mean_field import tap
 from rbm_tf.negative_phase import (
@@ -386,33 +386,29 @@ def test_zero_sample_weight_removes_an_example(random_rbm):
 
 
 def test_batches_are_a_permutation_that_seed_and_epoch_decide():
-    x, rbm = np.arange(23.0), BernoulliRBM(2, 1, seed=3)
-    order = rbm._order_of(23)
-    batches = shuffled_batches(x, x, 5, order)
+    x = np.linspace(0, 1, 23)[:, np.newaxis] * np.ones(2)
+    seen = []
 
-    def one_pass():
-        sizes, order = [], []
-        for batch, _, weight in batches:
-            np.testing.assert_array_equal(batch, weight)
-            sizes.append(len(batch))
-            order += batch.numpy().tolist()
-        assert sizes == [5, 5, 5, 5, 3]
-        assert sorted(order) == x.tolist()
-        return order
+    class Record(BernoulliRBM):
+        def compute_loss(self, x=None, *args, **kwargs):
+            seen.append(x.numpy()[:, 0])
+            return super().compute_loss(x, *args, **kwargs)
 
-    first, again = one_pass(), one_pass()
-    rbm._epoch.assign(1)
-    assert first == again != one_pass()
-    with pytest.raises(ValueError, match="batch_size"):
-        shuffled_batches(x, None, 0, order)
-    with pytest.raises(ValueError, match=r"lengths \[23, 3\]"):
-        shuffled_batches(x, x[:3], 5, order)
+    for seed in (3, 3, 4):
+        rbm = Record(2, 1, seed=seed)
+        rbm.compile("sgd", run_eagerly=True)
+        rbm.fit(x, batch_size=5, epochs=2, verbose=0)
+    assert [len(batch) for batch in seen] == 6 * [5, 5, 5, 5, 3]
+    orders = np.concatenate(seen).reshape(3, 2, 23)
+    np.testing.assert_allclose(np.sort(orders), np.broadcast_to(x[:, 0], orders.shape), rtol=1e-6)
+    np.testing.assert_array_equal(orders[0], orders[1])
+    assert np.any(orders[0, 0] != orders[0, 1]) and np.any(orders[0] != orders[2])
 
 
 def test_batches_free_their_data_without_waiting_for_the_garbage_collector():
     x = tf.random.uniform((10, 2))
     data = weakref.ref(x)
-    batches = shuffled_batches(x, None, 5, order=lambda index: index)
+    batches = gathered_batches((x,), 5, rows=tf.range(10))
     assert len(list(batches)) == 2
     gc.disable()
     try:

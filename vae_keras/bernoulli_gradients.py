@@ -103,8 +103,10 @@ def relaxed_bernoulli(function, logits, temperature, num_samples, seed=None):
         TensorShape([4, 1])
     """
     logits = _checked(logits)
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0; got {temperature}. 0 has no slope.")
+    if not 0 < temperature < float("inf"):
+        raise ValueError(
+            f"temperature must be above 0 and finite; got {temperature}. 0 has no slope."
+        )
     shape = (num_samples, *logits.shape)
     uniform = tf.random.stateless_uniform(shape, as_seed(seed), dtype=logits.dtype)
     noise = tf.math.log(uniform) - tf.math.log1p(-uniform)

@@ -92,12 +92,24 @@ def checked_array(x, shape, name):
         (3, 4)
     """
     x = ops.convert_to_tensor(x, dtype="float32")
+    check_shape(x, shape, name)
+    return x
+
+
+def check_shape(x, shape, name):
+    """Refuse an array or tensor whose examples have another shape, or that has none.
+
+    Raises:
+        ValueError: with what was received.
+
+    Example:
+        >>> check_shape(np.zeros((3, 4)), (4,), "x")
+    """
     if tuple(x.shape[1:]) != tuple(shape) or not x.shape or x.shape[0] == 0:
         raise ValueError(
             f"{name} must have shape (batch, {', '.join(map(str, shape))}) with a batch of 1 or "
             f"more; got {tuple(x.shape)}."
         )
-    return x
 
 
 def check_num_samples(num_samples):

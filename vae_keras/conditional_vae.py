@@ -1,8 +1,10 @@
 """The conditional variational autoencoder, p(x|z, y): the VAE with a condition y beside x and z."""
 
 import keras
+import numpy as np
 
-from vae_keras.checks import checked_array, input_shapes
+from rbm_tf.seeds import integer_seed
+from vae_keras.checks import check_shape, checked_array, input_shapes
 from vae_keras.vae import VAE
 
 
@@ -11,7 +13,8 @@ class ConditionalVAE(VAE):
     """A VAE of x given y: posterior q(z|x, y), likelihood p(x|z, y), prior N(0, I).
 
     `fit(x, y)` minimises -ELBO of ln p(x|y), or another objective. Everything else is as in `VAE`,
-    with y after x. A data set yields `((x, y),)`, and `predict((x, y))` reconstructs.
+    with y after x. A data set yields `(x, y)`, `(x, y, sample_weight)` or a dict by the names of
+    the encoder's inputs, and `predict((x, y))` reconstructs.
 
     Args:
         encoder: model (x, y) -> (mean, log_var), both (batch, latent_dim).
@@ -57,28 +60,30 @@ class ConditionalVAE(VAE):
         return x, y
 
     def _checked_condition(self, y):
-        return checked_array(y, input_shapes(self.encoder, "encoder")[1], "y")
+        return checked_array(y, self._condition_shape, "y")
 
-    def fit(self, x=None, y=None, validation_data=None, **kwargs):
-        """Train on data x with conditions y, as `VAE.fit`.
+    @property
+    def _condition_shape(self):
+        return input_shapes(self.encoder, "encoder")[1]
 
-        Args:
-            x: array (num, ..); or a data set of `((x, y),)`, without y.
-            y: array (num, ..).
-            validation_data: x and y, or x, y and sample weights; or a data set.
-            **kwargs: as for `keras.Model.fit`.
+    def _inputs(self, x, y):
+        """x and y from `fit(x, y)`, or both from x: a pair, or a dict by the encoder's names."""
+        names = [tensor.name for tensor in self.encoder.inputs]
+        if isinstance(x, dict):
+            x, y = x.get(names[0]), x.get(names[1], y)
+        pair = x if y is None else (x, y)
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or any(a is None for a in pair):
+            raise ValueError(
+                "A conditional VAE takes data x and conditions y: fit(x, y), a data set of (x, y) "
+                f"or ((x, y),), or a dict with the keys {', '.join(names)}."
+            )
+        return tuple(pair)
 
-        Returns:
-            `keras.callbacks.History`.
-        """
-        if isinstance(validation_data, tuple):
-            x_and_y, weight = validation_data[:2], validation_data[2:]
-            validation_data = (x_and_y, None, *weight) if weight else (x_and_y,)
-        return super().fit(_pair(x, y), validation_data=validation_data, **kwargs)
-
-    def evaluate(self, x=None, y=None, **kwargs):
-        """The mean loss of data x with conditions y, or of a data set, as `VAE.evaluate`."""
-        return super().evaluate(_pair(x, y), **kwargs)
+    def _check(self, x, y):
+        super()._check(x)
+        check_shape(y, self._condition_shape, "y")
+        if not np.all(np.isfinite(y)):
+            raise ValueError("y must be finite: remove or replace NaN and infinite values.")
 
     def encode(self, x, y):
         """mean and log_var of q(z|x, y), both (batch, latent_dim)."""
@@ -103,7 +108,9 @@ class ConditionalVAE(VAE):
             (num_samples, ..) in the shape of the data.
         """
         y = self._checked_condition(y)
-        return self.decode(keras.random.normal((y.shape[0], self.latent_dim), seed=seed), y)
+        return self.decode(
+            keras.random.normal((y.shape[0], self.latent_dim), seed=integer_seed(seed)), y
+        )
 
     def sample(self, y, seed=None):
         """Data from the model, one for each condition: z ~ p(z) and x ~ p(x|z, y).
@@ -145,7 +152,3 @@ class ConditionalVAE(VAE):
             (batch,), float32, nats.
         """
         return super().elbo((x, y), num_samples, seed)
-
-
-def _pair(x, y):
-    return x if y is None else (x, y)

@@ -7,6 +7,7 @@ analytic KL. `vae_keras.vae.VAE` is the same model in reusable form.
 import keras
 from keras import layers, ops
 
+from rbm_tf.seeds import integer_seed
 from vae_keras.layers import AddKL, xla_draws_fast
 from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
 from vae_keras.networks import dense_decoder, dense_encoder
@@ -62,7 +63,7 @@ def build_lambda_vae(input_shape=(784,), latent_dim=2, intermediate_dim=256, see
     """
     encoder = dense_encoder(input_shape, latent_dim, (intermediate_dim,))
     decoder = dense_decoder(input_shape, latent_dim, (intermediate_dim,))
-    generator = keras.random.SeedGenerator(seed)
+    generator = keras.random.SeedGenerator(integer_seed(seed))
 
     x = keras.Input(input_shape)
     mean, log_var = AddKL(name="add_kl")(encoder(x))

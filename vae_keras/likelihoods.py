@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from rbm_tf.seeds import integer_seed
 from vae_keras.cross_entropy import bernoulli_cross_entropy
 
 _SMALL = 0.5  # below this logit the continuous Bernoulli is summed as a power series
@@ -170,8 +171,8 @@ class GaussianNegativeLogLikelihood(NegativeLogLikelihood):
 
     def __init__(self, scale=1.0, name="gaussian_negative_log_likelihood", **kwargs):
         super().__init__(name=name, **kwargs)
-        if not scale > 0:
-            raise ValueError(f"scale must be above 0; got {scale}.")
+        if not 0 < scale < math.inf:
+            raise ValueError(f"scale must be above 0 and finite; got {scale}.")
         self.scale = scale
 
     def call(self, y_true, y_pred):
@@ -185,7 +186,7 @@ class GaussianNegativeLogLikelihood(NegativeLogLikelihood):
 
     def sample(self, output, seed=None):
         """The mean with noise of the scale."""
-        noise = keras.random.normal(ops.shape(output), seed=seed)
+        noise = keras.random.normal(ops.shape(output), seed=_seed(seed))
         return ops.cast(output, "float32") + self.scale * noise
 
     def get_config(self):
@@ -193,7 +194,11 @@ class GaussianNegativeLogLikelihood(NegativeLogLikelihood):
 
 
 def _uniform_like(output, seed):
-    return keras.random.uniform(ops.shape(output), seed=seed)
+    return keras.random.uniform(ops.shape(output), seed=_seed(seed))
+
+
+def _seed(seed):
+    return seed if isinstance(seed, keras.random.SeedGenerator) else integer_seed(seed)
 
 
 def _check_unit_interval(x):

@@ -67,8 +67,8 @@ class ELBO(Objective):
 
     def __init__(self, beta=1.0, num_samples=1, **kwargs):
         super().__init__(num_samples, **kwargs)
-        if not beta >= 0:
-            raise ValueError(f"beta must be 0 or above; got {beta}.")
+        if not 0 <= beta < math.inf:
+            raise ValueError(f"beta must be 0 or above and finite; got {beta}.")
         self.initial_beta = beta
         self.beta = self.add_weight(
             name="beta",

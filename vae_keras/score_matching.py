@@ -91,8 +91,8 @@ def denoising_score_matching(log_density, x, noise_scale, seed=None):
         (1,)
     """
     x = _checked(x)
-    if not noise_scale > 0:
-        raise ValueError(f"noise_scale must be above 0; got {noise_scale}.")
+    if not 0 < noise_scale < float("inf"):
+        raise ValueError(f"noise_scale must be above 0 and finite; got {noise_scale}.")
     noisy = x + noise_scale * tf.random.stateless_normal(x.shape, as_seed(seed), dtype=x.dtype)
     residual = denoise(log_density, noisy, noise_scale) - x
     return tf.reduce_sum(residual**2, -1) / (2 * noise_scale**4)

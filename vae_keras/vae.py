@@ -5,12 +5,14 @@ from functools import partial
 from operator import itemgetter
 
 import keras
+import numpy as np
 from keras import ops, tree
 
+from rbm_tf.checked_fit import CheckedFit
 from rbm_tf.checkpoints import WholeFiles
 from rbm_tf.mean_over_batch import MeanOverBatch
-from vae_keras.batches import ResumableFit
-from vae_keras.checks import check_networks, check_num_samples, checked_array
+from rbm_tf.seeds import integer_seed
+from vae_keras.checks import check_networks, check_num_samples, check_shape, checked_array
 from vae_keras.compiled import compiled
 from vae_keras.draws import PosteriorDraws, repeated
 from vae_keras.layers import GaussianKL, GaussianSampling
@@ -23,7 +25,7 @@ _PARTS = ("encoder", "decoder", "likelihood", "objective")
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
-class VAE(ResumableFit, WholeFiles, keras.Model):
+class VAE(CheckedFit, WholeFiles, keras.Model):
     """A variational autoencoder with posterior q(z|x) = N(mean, diag(exp(log_var))), prior N(0, I).
 
     `fit(x)` minimises the variational free energy -ELBO = -E_q[ln p(x|z)] + KL(q(z|x) || p(z)), one
@@ -75,13 +77,15 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
         self.encoder, self.decoder = encoder, decoder
         self.likelihood = likelihood or BernoulliNegativeLogLikelihood()
         self.objective = objective or ELBO()
-        self.temperature, self.seed = temperature, seed
+        self.temperature, self.seed = temperature, integer_seed(seed)
         if temperature != 1 and not isinstance(self.objective, ELBO):
             raise ValueError(
                 f"A temperature of {temperature} needs the objective ELBO; importance weights "
                 "belong to temperature 1."
             )
         self.sampling = GaussianSampling(seed, temperature, dtype="float32")
+        other = None if seed is None else self.seed + 1
+        self._evaluation_sampling = GaussianSampling(other, temperature, dtype="float32")
         self.kl = GaussianKL(temperature=temperature, dtype="float32")
         self._mean_over_batch = MeanOverBatch(name="mean")
         self._reconstruction_tracker = keras.metrics.Mean(name="reconstruction")
@@ -116,13 +120,33 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
         loss = self.objective.call(draws)
         self._reconstruction_tracker.update_state(draws.reconstruction, sample_weight)
         self._kl_tracker.update_state(draws.kl, sample_weight)
-        return self._mean_over_batch(loss, loss, sample_weight)
+        return self._with_added_losses(self._mean_over_batch(loss, loss, sample_weight))
+
+    def evaluate(self, *args, **kwargs):
+        """The mean loss of data, as `keras.Model.evaluate`, always with the same noise.
+
+        Validation during `fit` goes through here too: epochs differ by the weights alone, and
+        training draws as it would without validation.
+        """
+        self._evaluation_sampling.restart()
+        return super().evaluate(*args, **kwargs)
+
+    def _check(self, x):
+        check_shape(x, self._data_shape, "x")
+        self.likelihood.check_data(x)
+
+    def _order(self, num, index):
+        seed, position = ops.convert_to_numpy(self.sampling.seed_generator.state).tolist()
+        steps = int(ops.convert_to_numpy(self.optimizer.iterations))  # moves on without noise too
+        key = [seed, position, steps] if index is None else [seed, index]
+        return np.random.default_rng(key).permutation(num)
 
     def _draws(self, x, training):
         """What the objective is made of: draws by the sampling layer."""
         pair = tuple(ops.cast(a, "float32") for a in self.encoder(x, training=training))
         shape = (self.objective.num_samples, 1, 1)
-        z = self.sampling(tuple(ops.tile(a[None], shape) for a in pair))
+        sampling = self.sampling if training else self._evaluation_sampling
+        z = sampling(tuple(ops.tile(a[None], shape) for a in pair))
         xs = repeated(x, self.objective.num_samples)
         at = partial(self._log_likelihood, x=xs, training=training)
         return PosteriorDraws(*pair, z, at, self.kl)
@@ -167,7 +191,9 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
             ValueError: if num_samples is below 1.
         """
         check_num_samples(num_samples)
-        return self.decode(keras.random.normal((num_samples, self.latent_dim), seed=seed))
+        return self.decode(
+            keras.random.normal((num_samples, self.latent_dim), seed=integer_seed(seed))
+        )
 
     def sample(self, num_samples, seed=None):
         """Data from the model, with what they came from: z ~ p(z) and x ~ p(x|z).
@@ -188,7 +214,7 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
         return self._sample(num_samples, seed, self.decoder)
 
     def _sample(self, num_samples, seed, decoder):
-        generator = keras.random.SeedGenerator(seed)
+        generator = keras.random.SeedGenerator(integer_seed(seed))
         z = keras.random.normal((num_samples, self.latent_dim), seed=generator)
         return self.likelihood.sample(decoder(z), generator), z
 
@@ -251,7 +277,7 @@ class VAE(ResumableFit, WholeFiles, keras.Model):
         x = self._checked(x)
         mean, log_var = (ops.cast(a, "float32") for a in self.encoder(x))
         log_var = log_var + math.log(self.temperature)
-        generator = keras.random.SeedGenerator(seed)
+        generator = keras.random.SeedGenerator(integer_seed(seed))
         size = max(1, _BLOCK // max(1, math.prod(self._data_part(x).shape)))
         xs = repeated(x, min(size, num_samples))
         for start in range(0, num_samples, size):

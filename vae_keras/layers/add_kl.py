@@ -1,5 +1,7 @@
 """The KL as a part of the loss, with a weight that can be annealed."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -35,8 +37,9 @@ class AddKL(keras.layers.Layer):
 
     def __init__(self, kl=None, weight=1.0, **kwargs):
         super().__init__(**kwargs)
-        if not weight >= 0:
-            raise ValueError(f"weight must be 0 or more; got {weight}.")
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"weight must be 0 or more and finite; got {weight}.")
+        self.supports_masking = True
         self.kl = kl or GaussianKL(dtype=self.dtype_policy)
         self._initial_weight = weight
         self.weight = self.add_weight(
@@ -49,8 +52,9 @@ class AddKL(keras.layers.Layer):
     def build(self, input_shape):
         self.kl.build(input_shape)
 
-    def call(self, inputs):
-        kl = ops.mean(self.kl(inputs))
+    def call(self, inputs, mask=None):
+        hides = any(part is not None for part in keras.tree.flatten(mask))
+        kl = ops.mean(self.kl(inputs, mask=mask) if hides else self.kl(inputs))
         self.add_loss(ops.cast(self.weight, kl.dtype) * kl)
         return inputs
 

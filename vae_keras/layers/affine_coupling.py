@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from rbm_tf.seeds import integer_seed
 from vae_keras.layers.inputs import at_least_float32, is_one_shape, wide_dtype
 
 
@@ -39,7 +40,7 @@ class AffineCoupling(keras.layers.Layer):
         super().__init__(**kwargs)
         if num_hidden < 1:
             raise ValueError(f"num_hidden must be 1 or more; got {num_hidden}.")
-        self.num_hidden, self.flip, self.seed = num_hidden, flip, seed
+        self.num_hidden, self.flip, self.seed = num_hidden, flip, integer_seed(seed)
 
     def build(self, input_shape):
         dim = _checked_dim(input_shape)

@@ -1,9 +1,11 @@
 """Gaussian factors: the reparameterised sample and the closed-form KL."""
 
+import math
+
 import keras
 from keras import ops
 
-from vae_keras.layers.inputs import at_least_float32, common_shape
+from vae_keras.layers.inputs import at_least_float32, common_mask, common_shape
 from vae_keras.layers.kl_layer import KLLayer
 from vae_keras.layers.random_layer import RandomLayer
 
@@ -39,7 +41,11 @@ class GaussianSampling(RandomLayer):
 
     def __init__(self, seed=None, temperature=1.0, **kwargs):
         super().__init__(seed, **kwargs)
+        self.supports_masking = True
         self.temperature = _checked_temperature(temperature)
+
+    def compute_mask(self, inputs, previous_mask):
+        return common_mask(previous_mask)
 
     def build(self, input_shape):
         self.compute_output_shape(input_shape)
@@ -103,8 +109,8 @@ class GaussianKL(KLLayer):
 
     def __init__(self, free_bits=0.0, temperature=1.0, **kwargs):
         super().__init__(**kwargs)
-        if not free_bits >= 0:
-            raise ValueError(f"free_bits must be 0 nats or more; got {free_bits}.")
+        if not 0 <= free_bits < math.inf:
+            raise ValueError(f"free_bits must be 0 nats or more and finite; got {free_bits}.")
         self.free_bits, self.temperature = free_bits, _checked_temperature(temperature)
 
     def compute_output_shape(self, input_shape):
@@ -120,11 +126,15 @@ class GaussianKL(KLLayer):
             prior_mean, prior_log_var = prior
             mean = (mean - prior_mean) * ops.exp(-0.5 * prior_log_var)
             log_var = log_var - prior_log_var
-        terms = 0.5 * (ops.square(mean) + self.temperature * (ops.exp(log_var) - 1 - log_var))
+        return 0.5 * (ops.square(mean) + self.temperature * (ops.exp(log_var) - 1 - log_var))
+
+    def adjusted(self, terms, mask):
         if self.free_bits == 0:
             return terms
-        pays = ops.mean(terms, axis=0, keepdims=True) > self.free_bits
-        return ops.where(pays, terms, ops.full_like(terms, self.free_bits))
+        counts = ops.ones_like(terms) if mask is None else ops.cast(mask, terms.dtype)
+        num = ops.maximum(ops.sum(counts, axis=0, keepdims=True), 1.0)
+        pays = ops.sum(terms, axis=0, keepdims=True) / num > self.free_bits
+        return ops.where(pays, terms, self.free_bits * counts)
 
     def get_config(self):
         own = {"free_bits": self.free_bits, "temperature": self.temperature}
@@ -132,6 +142,6 @@ class GaussianKL(KLLayer):
 
 
 def _checked_temperature(temperature):
-    if not temperature >= 0:
-        raise ValueError(f"temperature must be 0 or more; got {temperature}.")
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature must be 0 or more and finite; got {temperature}.")
     return temperature

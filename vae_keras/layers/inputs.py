@@ -1,6 +1,8 @@
 """Checks and casts of what layers are given."""
 
-from keras import backend, ops
+import functools
+
+from keras import backend, ops, tree
 
 
 def is_one_shape(shapes):
@@ -38,6 +40,24 @@ def common_shape(shapes, counts, takes):
     if len({len(shape) for shape in shapes}) > 1 or any(len(sizes) > 1 for sizes in known):
         raise ValueError(f"{takes}, of equal shape; got {' and '.join(map(str, shapes))}.")
     return tuple(sizes.pop() if sizes else None for sizes in known)
+
+
+def common_mask(masks):
+    """The Keras mask that all inputs of a layer share: true where each of theirs is.
+
+    Args:
+        masks: one mask or a sequence of them; None hides nothing.
+
+    Returns:
+        A boolean tensor, or None.
+
+    Example:
+        >>> masks = ops.convert_to_tensor([True, False]), None
+        >>> print(ops.convert_to_numpy(common_mask(masks)))
+        [ True False]
+    """
+    given = [mask for mask in tree.flatten(masks) if mask is not None]
+    return functools.reduce(ops.logical_and, given) if given else None
 
 
 def at_least_float32(x):

@@ -3,14 +3,21 @@
 import keras
 from keras import ops
 
-from vae_keras.layers.inputs import at_least_float32, common_shape, is_one_shape, wide_dtype
+from vae_keras.layers.inputs import (
+    at_least_float32,
+    common_mask,
+    common_shape,
+    is_one_shape,
+    wide_dtype,
+)
 
 
 class KLLayer(keras.layers.Layer):
     """Sums `terms` over every axis but the first; a subclass computes the terms.
 
     `tensors` names what the layer takes, for its error messages, and `counts` how many tensors it
-    may be given; one alone need not stand in a tuple.
+    may be given; one alone need not stand in a tuple. What a Keras mask hides, such as padding
+    behind a sequence, does not count.
 
     Output: one value per example, (batch,), nats, float32 or wider whatever the policy.
 
@@ -28,20 +35,37 @@ class KLLayer(keras.layers.Layer):
 
     tensors, counts = "", ()
 
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
     def build(self, input_shape):
         self.compute_output_shape(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs, mask=None):
         inputs = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
         terms = self.terms(*(at_least_float32(x) for x in inputs))
+        mask = common_mask(mask)
+        if mask is not None:  # (batch, ..), of the first axes of terms
+            missing = (1,) * (len(terms.shape) - len(mask.shape))
+            mask = ops.reshape(mask, (*ops.shape(mask), *missing))
+            terms = ops.where(mask, terms, 0.0)
+        terms = self.adjusted(terms, mask)
         return ops.sum(terms, axis=tuple(range(1, len(terms.shape))))
+
+    def adjusted(self, terms, mask):
+        """What the terms count as; mask is None or, where a term counts, true."""
+        return terms
+
+    def compute_mask(self, inputs, previous_mask):
+        """None: the values are per example."""
 
     def compute_output_shape(self, input_shape):
         shapes = (input_shape,) if is_one_shape(input_shape) else input_shape
         takes = f"{type(self).__name__} takes {self.tensors}"
         return common_shape(shapes, self.counts, takes)[:1]
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs, mask=None):
         tensors = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
         shape = self.compute_output_shape([x.shape for x in tensors])
         return keras.KerasTensor(shape, wide_dtype(*tensors))

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from rbm_tf.seeds import integer_seed
+
 _STATE = "random_state"
 
 
@@ -26,9 +28,23 @@ class RandomLayer(keras.layers.Layer):
 
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = integer_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_jit = xla_draws_fast()
+
+    def restart(self):
+        """Begin the sequence again, as it was when the layer was made.
+
+        Example:
+            >>> layer = GaussianSampling(seed=0)
+            >>> pair = ops.zeros((1, 2)), ops.zeros((1, 2))
+            >>> first = layer(pair)
+            >>> layer.restart()
+            >>> bool(ops.all(layer(pair) == first))
+            True
+        """
+        state = self.seed_generator.state  # the seed, and how many draws there were
+        state.assign(ops.stack([state[0], ops.zeros_like(state[1])]))
 
     def save_own_variables(self, store):
         super().save_own_variables(store)

@@ -1,5 +1,7 @@
 """What the relaxed sampling layers have in common: a temperature that can be annealed."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -25,10 +27,11 @@ class RelaxedLayer(RandomLayer):
 
     def __init__(self, temperature=0.5, seed=None, **kwargs):
         super().__init__(seed, **kwargs)
-        if not temperature > 0:
+        self.supports_masking = True
+        if not 0 < temperature < math.inf:
             raise ValueError(
-                f"temperature must be above 0; got {temperature}. A sample at 0 has no gradient; "
-                "for the mean call the layer with deterministic=True."
+                f"temperature must be above 0 and finite; got {temperature}. A sample at 0 has no "
+                "gradient; for the mean call the layer with deterministic=True."
             )
         self._initial_temperature = temperature
         self.temperature = self.add_weight(

@@ -1,0 +1,196 @@
+"""What carries batches of data to a Keras model: data sets and generators, each batch checked."""
+
+import collections
+import contextlib
+
+import keras
+from keras import tree
+
+
+class Door:
+    """Where the batches of a data set or a generator are checked as they pass.
+
+    Frameworks wrap an error that a data set raises into one of their own; `own_errors` raises the
+    first one again.
+
+    Args:
+        inputs_of: function (x, y) -> tuple of what the model takes, of arrays or symbolic tensors.
+        check: function (inputs, sample_weight) -> the same as NumPy arrays, sample_weight None if
+            there is none. It raises ValueError.
+        dtype: of the arrays that check returns.
+
+    Example:
+        >>> def check(inputs, weight):
+        ...     return [np.asarray(x, "float32") for x in inputs], weight
+        >>> door = Door(lambda x, y: (x,), check, "float32")
+        >>> next(door.through(iter([np.eye(2)])))[0].shape
+        (2, 2)
+    """
+
+    def __init__(self, inputs_of, check, dtype):
+        self.inputs_of, self.check, self.dtype = inputs_of, check, dtype
+        self.error = None
+
+    def through(self, carrier):
+        """A carrier of the same kind with every batch checked.
+
+        Args:
+            carrier: `tf.data.Dataset`, `keras.utils.PyDataset`, PyTorch's `DataLoader`, or a
+                generator; of x, (x, y) or (x, y, sample_weight).
+
+        Returns:
+            The same kind of carrier, of (x,), or (x, unused, sample_weight).
+        """
+        if isinstance(carrier, keras.utils.PyDataset):
+            return _CheckedPyDataset(carrier, self._batch)
+        if _is_of(carrier, "torch.utils.data"):
+            return _checked_loader(carrier, self._batch)
+        if isinstance(carrier, collections.abc.Iterator):
+            return (self._batch(batch) for batch in carrier)
+        if hasattr(carrier, "map"):
+            return carrier.map(self._symbolic_batch).prefetch(2)
+        return carrier  # distributed already: its batches lie on their devices
+
+    @contextlib.contextmanager
+    def own_errors(self):
+        """Raise the error that a batch met here, in place of what a framework makes of it."""
+        try:
+            yield
+        except Exception as error:
+            if self.error is None or error is self.error:
+                raise
+            raise self.error from None
+
+    def _checked(self, inputs, weight):
+        try:
+            return self.check(inputs, weight)
+        except ValueError as error:
+            self.error = error
+            raise
+
+    def _batch(self, batch):
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
+        inputs, weight = self._checked(self.inputs_of(x, y), weight)
+        return element(inputs, weight, unused=weight)
+
+    def _symbolic_batch(self, *batch):
+        """The batch in a graph of `tf.data`, which the check runs in."""
+        import tensorflow as tf
+
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
+        parts = [*self.inputs_of(x, y), *([] if weight is None else [weight])]
+        parts = [tf.sparse.to_dense(a) if isinstance(a, tf.SparseTensor) else a for a in parts]
+        num = len(parts) - (weight is not None)
+
+        def checked(*arrays):
+            inputs, weights = self._checked(arrays[:num], arrays[num] if arrays[num:] else None)
+            return [*inputs, *([] if weights is None else [weights.astype(self.dtype)])]
+
+        results = tf.numpy_function(checked, parts, [self.dtype] * len(parts))
+        for result, part in zip(results, parts, strict=True):
+            result.set_shape(part.shape)
+        return element(results[:num], *results[num:])
+
+
+def element(inputs, weight=None, unused=None):
+    """One element of a data set, as `keras.Model.fit` takes it.
+
+    Args:
+        inputs: sequence of what the model takes.
+        weight: (batch,) or None.
+        unused: what stands for y, which models here do not use.
+
+    Returns:
+        (x,), or (x, unused, weight).
+
+    Example:
+        >>> element([np.eye(2)])[0].shape
+        (2, 2)
+    """
+    x = tuple(inputs) if len(inputs) > 1 else inputs[0]
+    return (x,) if weight is None else (x, unused, weight)
+
+
+def is_carrier(data):
+    """Whether the data come in batches, rather than as arrays.
+
+    Example:
+        >>> is_carrier(np.eye(3)), is_carrier(iter([np.eye(3)]))
+        (False, True)
+    """
+    iterates = isinstance(data, (keras.utils.PyDataset, collections.abc.Iterator))
+    return (
+        iterates or _is_of(data, "tensorflow.python", "Dataset") or _is_of(data, "torch.utils.data")
+    )
+
+
+class ArrayBatches(keras.utils.PyDataset):
+    """Batches of arrays in memory, in an order of rows that is asked for as every epoch begins.
+
+    Args:
+        inputs: tuple of arrays (num, ..).
+        weight: (num,) or None.
+        batch_size: the last batch may be smaller.
+        rows: function without arguments that gives the rows of an epoch in their order.
+
+    Example:
+        >>> batches = ArrayBatches((np.arange(4.0),), None, 2, rows=lambda: np.array([3, 1, 0, 2]))
+        >>> [batch.tolist() for (batch,) in batches]
+        [[3.0, 1.0], [0.0, 2.0]]
+    """
+
+    def __init__(self, inputs, weight, batch_size, rows):
+        super().__init__()
+        self.data = element(inputs, weight, unused=weight)
+        self.batch_size, self.rows = batch_size, rows
+        self.on_epoch_begin()
+
+    def on_epoch_begin(self):
+        self.order = self.rows()
+
+    def __len__(self):
+        return -(-len(self.order) // self.batch_size)
+
+    def __getitem__(self, index):
+        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        return tree.map_structure(lambda a: a[rows], self.data)
+
+
+class _CheckedPyDataset(keras.utils.PyDataset):
+    """A PyDataset whose batches pass through a function."""
+
+    def __init__(self, dataset, function):
+        super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
+        self.dataset, self.function = dataset, function
+
+    @property
+    def num_batches(self):
+        return self.dataset.num_batches
+
+    def __getitem__(self, index):
+        return self.function(self.dataset[index])
+
+    def on_epoch_begin(self):
+        self.dataset.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self.dataset.on_epoch_end()
+
+
+def _checked_loader(loader, function):
+    """PyTorch's DataLoader over another one, whose batches pass through a function."""
+    from torch.utils import data
+
+    class Checked(data.IterableDataset):
+        def __iter__(self):
+            return map(function, loader)
+
+        def __len__(self):
+            return len(loader)
+
+    return data.DataLoader(Checked(), batch_size=None)
+
+
+def _is_of(value, module, name="DataLoader"):
+    """Whether a class of a library that need not be imported is among those of the value."""
+    return any(c.__module__.startswith(module) and name in c.__name__ for c in type(value).__mro__)
