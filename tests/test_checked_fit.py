@@ -373,3 +373,30 @@ def test_centred_gradient_is_the_same_under_mixed_float16():
         model.fit(X, batch_size=NUM, verbose=0)
         steps.append(model.kernel.numpy() - before)
     np.testing.assert_allclose(steps[0], steps[1], rtol=2e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("options", [{}, {"steps_per_epoch": 2}], ids=["passes", "steps"])
+def test_training_in_two_parts_is_training_in_one_to_the_last_bit(name, options, tmp_path):
+    data = carried(name, "array", np.linspace(0.5, 1, NUM, dtype="float32"))
+    options = {**data, "batch_size": 3, "verbose": 0, **options}
+    first, _ = made(name)
+    first.fit(epochs=2, **options)
+    first.save_weights(tmp_path / "half.weights.h5")
+    other, _ = made(name)  # its own draws and order give way to the saved ones
+    other.fit(epochs=1, **options)
+    other.load_weights(tmp_path / "half.weights.h5")
+    for model in (first, other):
+        model.fit(epochs=4, initial_epoch=2, **options)
+    for weight, resumed in zip(first.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), resumed.numpy())
+
+
+def test_a_model_without_a_seed_resumes_in_the_order_of_the_one_that_was_saved(tmp_path):
+    models = [BernoulliRBM(6, 4, ContrastiveDivergence()) for _ in range(2)]
+    models[0].fit(X, batch_size=2, verbose=0)
+    models[0].save_weights(tmp_path / "rbm.weights.h5")
+    models[1].load_weights(tmp_path / "rbm.weights.h5")
+    for model in models:
+        model.fit(X, batch_size=2, epochs=2, verbose=0)
+    np.testing.assert_array_equal(models[0].kernel.numpy(), models[1].kernel.numpy())
