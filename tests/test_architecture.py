@@ -23,6 +23,7 @@ LEAVES = {
     "gibbs",
     "ising",
     "lambda_path",
+    "log_weights",
     "mean_over_batch",
     "plefka",
     "plotting",
