@@ -5,13 +5,14 @@ import math
 import tensorflow as tf
 
 from rbm_tf.cumulants import k_statistic, log_expectation, sample_cumulants
+from rbm_tf.log_weights import float_tensor
 
 
 def leave_one_out_cumulants(x, max_order, axis=0):
     """The k-statistics of all samples but one, for every choice of the one; linear in their number.
 
     Args:
-        x: samples, any float shape.
+        x: samples, any shape.
         max_order: 1 to 6.
         axis: the sample axis; it must hold max_order + 1 samples or more.
 
@@ -28,7 +29,7 @@ def leave_one_out_cumulants(x, max_order, axis=0):
         array([[ 4. ,  3.5,  1.5],
                [ 8. , 12.5,  0.5]])
     """
-    x = tf.cast(x, tf.float64)
+    x = float_tensor(x, tf.float64)
     rank = x.shape.rank
     x = tf.transpose(x, [axis % rank, *(i for i in range(rank) if i != axis % rank)])
     n = x.shape[0]
@@ -63,7 +64,7 @@ def cumulant_standard_errors(x, max_order, axis=0):
     where the tail is long, the errors of high orders are too small.
 
     Args:
-        x: samples, any float shape; along `axis` they are independent and alike.
+        x: samples, any shape; along `axis` they are independent and alike.
         max_order: 1 to 6.
         axis: the sample axis; it must hold max_order + 1 samples or more.
 
@@ -88,7 +89,7 @@ def series_standard_error(x, order, axis=0):
     The errors of the cumulants are correlated, so their standard errors do not add up to this one.
 
     Args:
-        x: samples, any float shape, such as log-weights (num_samples, batch).
+        x: samples, any shape, such as log-weights (num_samples, batch).
         order: of the truncation, 1 to 6.
         axis: the sample axis; it must hold order + 1 samples or more.
 

@@ -8,6 +8,8 @@ import math
 
 import tensorflow as tf
 
+from rbm_tf.log_weights import float_tensor
+
 MAX_ORDER = 6
 
 
@@ -18,7 +20,8 @@ def sample_cumulants(x, max_order, axis=0):
     way: the expectation of each k-statistic over samples is exactly the cumulant.
 
     Args:
-        x: samples, any float shape; along `axis` they are independent and alike.
+        x: samples, any shape; along `axis` they are independent and alike. Integers and
+            half-precision floats are computed in float32.
         max_order: 1 to 6.
         axis: the sample axis; it must hold at least `max_order` samples.
 
@@ -34,7 +37,7 @@ def sample_cumulants(x, max_order, axis=0):
         >>> sample_cumulants([1.0, 2.0, 3.0, 6.0], max_order=3).numpy().round(3)
         array([ 3.   ,  4.667, 12.   ], dtype=float32)
     """
-    x = _float_tensor(x)
+    x = float_tensor(x)
     _check_order(max_order)
     num_samples = x.shape[axis]
     if num_samples is not None and num_samples < max_order:
@@ -94,7 +97,7 @@ def weighted_cumulants(x, log_weights, max_order, axis=0):
     Exact for a finite set of states: list every state's value in x and its -E in log_weights.
 
     Args:
-        x: values, float.
+        x: values; that of a state of weight zero may be infinite, and counts nothing.
         log_weights: logarithms of the weights, nats, broadcast against x; no need to normalise.
         max_order: 1 or higher.
         axis: the axis of the states.
@@ -111,8 +114,9 @@ def weighted_cumulants(x, log_weights, max_order, axis=0):
         >>> weighted_cumulants([0.0, 1.0], [0.0, 0.0], max_order=4).numpy()  # a fair coin
         array([ 0.5  ,  0.25 ,  0.   , -0.125], dtype=float32)
     """
-    x = _float_tensor(x)
-    probabilities = tf.nn.softmax(tf.zeros_like(x) + _float_tensor(log_weights, x.dtype), axis)
+    x = float_tensor(x)
+    probabilities = tf.nn.softmax(tf.zeros_like(x) + float_tensor(log_weights, x.dtype), axis)
+    x = tf.where(probabilities == 0, tf.zeros_like(x), x)
     mean = tf.reduce_sum(probabilities * x, axis, keepdims=True)
     orders = range(1, max_order + 1)
     central = [tf.reduce_sum(probabilities * (x - mean) ** order, axis) for order in orders]
@@ -141,7 +145,7 @@ def cumulants_from_moments(moments):
         >>> cumulants_from_moments([2.0, 5.0]).numpy()
         array([2., 1.], dtype=float32)
     """
-    moments = _float_tensor(moments)
+    moments = float_tensor(moments)
     if not moments.shape[0]:
         raise ValueError("At least one moment is needed: pass moments or max_order of 1 or higher.")
     kappa = []
@@ -168,7 +172,7 @@ def log_expectation(cumulants):
         >>> float(log_expectation([-1.0, 2.0]))
         0.0
     """
-    cumulants = _float_tensor(cumulants)
+    cumulants = float_tensor(cumulants)
     factorials = [math.factorial(n) for n in range(1, cumulants.shape[0] + 1)]
     return tf.tensordot(1 / tf.constant(factorials, cumulants.dtype), cumulants, 1)
 
@@ -190,8 +194,8 @@ def generating_function(t, x, log_weights=0.0):
         >>> round(float(generating_function(1.0, [0.0, 1.0])), 4)  # ln((1 + e) / 2)
         0.6201
     """
-    x = _float_tensor(x)
-    log_weights = tf.zeros_like(x) + _float_tensor(log_weights, x.dtype)
+    x = float_tensor(x)
+    log_weights = tf.zeros_like(x) + float_tensor(log_weights, x.dtype)
     return tf.reduce_logsumexp(log_weights + t * x) - tf.reduce_logsumexp(log_weights)
 
 
@@ -215,7 +219,7 @@ def derivatives(function, max_order, at=0.0):
         >>> derivatives(lambda t: t + 2.0 * t * t, max_order=3).numpy()  # a Gaussian's
         array([1., 4., 0.], dtype=float32)
     """
-    at = _float_tensor(at)
+    at = float_tensor(at)
     values = []
     for _ in range(max_order):
         function = _derivative(function)
@@ -231,12 +235,6 @@ def _derivative(function):
         return tape.gradient(value, t, unconnected_gradients="zero")
 
     return derivative
-
-
-def _float_tensor(x, dtype=None):
-    """A tensor of the given dtype, or of x's own, integers becoming float32."""
-    x = x if tf.is_tensor(x) else tf.convert_to_tensor(x, dtype)  # a list loses no digits
-    return tf.cast(x, dtype or (x.dtype if x.dtype.is_floating else tf.float32))
 
 
 def _check_order(max_order):

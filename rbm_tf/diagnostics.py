@@ -5,9 +5,13 @@ from typing import NamedTuple
 import numpy as np
 
 from rbm_tf.cumulants import sample_cumulants
+from rbm_tf.log_weights import as_log_weights
 
 _LARGEST_NEXT_TERM = 0.25  # of the series, relative to the term before
 _LARGEST_K = 0.7
+_EQUAL = 1e-3  # nats between weights that count as equal
+_FEWEST = 5  # excesses that arviz-stats fits
+_SPAN = 700  # nats between the excesses that a fit in float64 can hold
 _SMALLEST_SAMPLE = 10  # effective; the standard error of ln <w> is then about 0.3 nats
 
 
@@ -18,7 +22,8 @@ def effective_sample_size(log_weights):
         log_weights: (num_samples, ..), nats.
 
     Returns:
-        The shape of log_weights without axis 0, float64.
+        The shape of log_weights without axis 0, float64; 0 where all weights are zero, NaN where a
+        log-weight is NaN or +inf.
 
     Reference: Kong (1992), A note on importance sampling using standardized weights.
 
@@ -26,23 +31,32 @@ def effective_sample_size(log_weights):
         >>> float(effective_sample_size(np.log([1.0, 1.0, 1.0, 1.0])))
         4.0
     """
-    log_weights = np.asarray(log_weights, float)
-    relative = np.exp(log_weights - log_weights.max(0))
-    return relative.sum(0) ** 2 / (relative**2).sum(0)
+    log_weights = as_log_weights(log_weights, dtype=np.float64).numpy()
+    largest = log_weights.max(0)
+    relative = np.exp(log_weights - np.where(largest == -np.inf, 0, largest))
+    squares = (relative**2).sum(0)
+    return relative.sum(0) ** 2 / np.where(squares == 0, 1, squares)
 
 
 def pareto_k(log_weights):
     """The shape k-hat of the generalised Pareto tail of the weights, along axis 0.
 
     Below 0.5 the weights have a finite variance; up to 0.7 their mean can still be estimated with a
-    practical number of samples; above 0.7 it cannot, whatever the standard error says. Where the
-    largest weights are all equal it is 0.
+    practical number of samples; above 0.7 it cannot, whatever the standard error says. The tail are
+    the largest 3 sqrt(num_samples) weights, at most a fifth of all, and what is fitted is by how
+    much they exceed the weight below them. k-hat does not depend on the scale of the weights.
+
+    A fit that cannot be made is never a small k-hat. It is inf where the excesses span more than
+    700 nats, all that float64 holds: k is then about 100 or more. It is inf, too, where fewer than
+    5 weights exceed the others. Where the largest weights are equal, or within 0.001 nats of each
+    other, it is 0.
 
     Args:
         log_weights: (num_samples, ..), nats; 25 samples or more, better thousands.
 
     Returns:
-        The shape of log_weights without axis 0, float64.
+        The shape of log_weights without axis 0, float64; NaN where a log-weight is NaN or +inf, and
+        where all weights are zero.
 
     Raises:
         ValueError: if there are fewer than 25 samples.
@@ -55,18 +69,38 @@ def pareto_k(log_weights):
         >>> bool(pareto_k(heavy_tailed) > 0.7)
         True
     """
+    log_weights = as_log_weights(log_weights, dtype=np.float64).numpy()
+    num = len(log_weights)
+    if num < 25:
+        raise ValueError(f"pareto_k needs 25 samples or more; got {num}.")
+    size = min(num // 5, int(3 * num**0.5))
+    tails = np.sort(log_weights, 0)[-size - 1 :]  # NaN is sorted to the end
+    k = [_tail_shape(tail) for tail in tails.reshape(size + 1, -1).T]
+    return np.reshape(k, log_weights.shape[1:])
+
+
+def _tail_shape(tail):
+    """k-hat of the weights above the first one, in increasing order, nats."""
+    cutoff, above = tail[0], tail[tail > tail[0]]
+    if np.isnan(tail[-1]) or tail[-1] == -np.inf:
+        return np.nan
+    if tail[-1] - cutoff <= _EQUAL or (len(above) >= _FEWEST and above[0] == above[-1]):
+        return 0.0
+    log_excess = above + np.log(-np.expm1(cutoff - above))  # ln(w - w_cutoff)
+    quarter = log_excess[int(len(above) / 4 + 0.5) - 1]  # the fit divides by this excess
+    if len(above) < _FEWEST or log_excess[-1] - quarter > _SPAN:
+        return np.inf
+    return _fit(log_excess - log_excess[-1])
+
+
+def _fit(log_excess):
+    """k-hat of excesses by arviz-stats: they are the tail that it takes from so many weights."""
     from arviz_stats.base import array_stats
 
-    log_weights = np.asarray(log_weights, float)
-    if len(log_weights) < 25:
-        raise ValueError(f"pareto_k needs 25 samples or more; got {len(log_weights)}.")
-    num = len(log_weights)
-    tail = np.sort(log_weights, 0)[-min(num // 5, int(3 * num**0.5)) :]
-    varies = np.ptp(tail, 0) > 0  # the fit refuses equal values
-    k = np.zeros(log_weights.shape[1:])
-    if varies.any():
-        k[varies] = array_stats.psislw(-log_weights[:, varies], axis=0)[1]  # takes -ln w
-    return k
+    num_tail = len(log_excess)
+    num = 5 * num_tail if num_tail <= 45 else -(-(num_tail**2) // 9)  # 3 num^0.5 = num_tail
+    nothing = np.full(num - num_tail, -1e4)
+    return float(array_stats.psislw(-np.append(nothing, log_excess))[1])  # takes -ln w
 
 
 class WeightsVerdict(NamedTuple):
@@ -182,7 +216,7 @@ def series_verdict(log_weights):
         >>> series_verdict(np.random.default_rng(0).normal(size=(10_000, 5))).trusted
         True
     """
-    log_weights = np.asarray(log_weights, float)
+    log_weights = as_log_weights(log_weights, dtype=np.float64)
     k = float(np.median(pareto_k(log_weights)))
     kappa = sample_cumulants(log_weights, 4).numpy()
     spread = np.where(kappa[1] > 0, kappa[1], 1.0)  # equal weights have no higher cumulants

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf.cumulants import weighted_cumulants
+from rbm_tf.log_weights import as_log_weights, log_power
 
 
 class LambdaPath(NamedTuple):
@@ -43,12 +44,12 @@ def lambda_path(log_weights, lambdas, log_q=0.0):
         >>> path.free_energy.numpy().round(4)  # -ln <1>, -ln <w>
         array([ 0.    , -0.6931], dtype=float32)
     """
-    log_weights = tf.convert_to_tensor(log_weights)
+    log_weights = as_log_weights(log_weights)
     lambdas = tf.constant(np.asarray(lambdas), log_weights.dtype)
     log_q = tf.zeros_like(log_weights) + tf.cast(log_q, log_weights.dtype)
     rows = []
     for value in tf.unstack(lambdas):
-        tilted = log_q + value * log_weights
+        tilted = log_q + log_power(log_weights, value)
         free_energy = tf.reduce_logsumexp(log_q, 0) - tf.reduce_logsumexp(tilted, 0)
         rows.append((free_energy, *tf.unstack(weighted_cumulants(-log_weights, tilted, 2))))
     return LambdaPath(lambdas, *(tf.stack(column) for column in zip(*rows, strict=True)))

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from rbm_tf.gibbs import as_seed, sample_bernoulli
+from rbm_tf.log_weights import as_log_weights
 
 _BLOCK = 10_000  # samples in memory at once
 
@@ -26,7 +27,10 @@ class LogZEstimate(NamedTuple):
     @property
     def effective_sample_size(self):
         """(sum w)^2 / sum w^2 of the averaged weights, from 1 to num_samples."""
-        num_samples = len(self.log_weights)  # s.e.^2 = (num_samples / ESS - 1) / (num_samples - 1)
+        num_samples = len(self.log_weights)
+        if num_samples == 1:  # which has no standard error
+            return 1.0
+        # s.e.^2 = (num_samples / ESS - 1) / (num_samples - 1)
         return num_samples / (1 + (num_samples - 1) * self.standard_error**2)
 
 
@@ -39,17 +43,22 @@ def estimate_log_z(log_weights, reverse=False):
             the model itself, so that <1/w> = 1/Z.
 
     Returns:
-        `LogZEstimate`. With one sample the standard error is NaN.
+        `LogZEstimate`. With one sample, or no weight above zero, the standard error is NaN.
+
+    Raises:
+        ValueError: if log_weights are not (num_samples,), with one sample or more.
 
     Example:
         >>> estimate_log_z(np.log([1.0, 3.0])).log_z  # ln 2
         0.6931471805599453
     """
-    log_weights = np.asarray(log_weights, float)
+    log_weights = as_log_weights(log_weights, dtype=np.float64).numpy()
+    if log_weights.ndim != 1:
+        raise ValueError(f"log_weights must have shape (num_samples,); got {log_weights.shape}.")
     sign = -1.0 if reverse else 1.0
     log_mean = tfp.math.reduce_logmeanexp(sign * log_weights).numpy()
-    relative = np.exp(sign * log_weights - log_mean)  # w / <w>
     with np.errstate(invalid="ignore", divide="ignore"):
+        relative = np.exp(sign * log_weights - log_mean)  # w / <w>
         variance = np.sum((relative - 1) ** 2) / np.float64(len(relative) - 1)
     return LogZEstimate(
         float(sign * log_mean), float(np.sqrt(variance / len(relative))), log_weights

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rbm_tf.cumulants import MAX_ORDER, k_statistic
+from rbm_tf.log_weights import float_tensor
 
 
 class StreamingCumulants(NamedTuple):
@@ -41,7 +42,7 @@ class StreamingCumulants(NamedTuple):
 
     def update(self, batch):
         """Add samples, (num_samples, *shape): a new `StreamingCumulants`."""
-        batch = np.asarray(batch, np.float64)
+        batch = float_tensor(batch, np.float64).numpy()
         if batch.shape[1:] != self.mean.shape or not len(batch):
             raise ValueError(
                 f"A batch must have shape (num_samples, *{self.mean.shape}), with num_samples of 1 "

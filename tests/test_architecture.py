@@ -25,6 +25,7 @@ LEAVES = {
     "gibbs",
     "ising",
     "lambda_path",
+    "log_weights",
     "mean_over_batch",
     "plefka",
     "plotting",

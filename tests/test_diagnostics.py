@@ -24,6 +24,70 @@ def test_pareto_k_is_the_shape_of_a_pareto_tail(shape):
     assert np.all(error < 5 * (1 + shape) / np.sqrt(tail))  # the s.e. of a tail-index fit
 
 
+@pytest.mark.parametrize("shape", [0.2, 0.7, 1.0, 2.0])
+@pytest.mark.parametrize("shift", [-1e6, 0.0, 700.0])
+def test_pareto_k_is_that_of_exact_pareto_weights_at_any_scale(shape, shift):
+    num = 100_000
+    log_weights = shift + shape * np.random.default_rng(1).exponential(size=num)
+    error = 5 * (1 + shape) / np.sqrt(3 * np.sqrt(num))
+    assert abs(pareto_k(log_weights) - shape) < error
+
+
+DEVIATIONS = np.array([1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 1e4])
+
+
+@pytest.mark.parametrize("num", [30, 100, 1000, 10_000, 100_000])
+def test_pareto_k_grows_with_the_deviation_of_normal_log_weights(num):
+    k = pareto_k(DEVIATIONS * np.random.default_rng(0).normal(size=(num, 1)))
+    assert k[0] < 0.7
+    assert np.all(k[2:] > 0.7)
+    assert np.all(k[1:] >= k[:-1])
+    assert np.all(k[-2:] > 60)
+
+
+@pytest.mark.parametrize("num", [100, 1000, 10_000])
+def test_pareto_k_of_cauchy_log_weights_is_large(num):
+    log_weights = np.random.default_rng(0).standard_cauchy(size=(num, 20))
+    assert np.all(pareto_k(log_weights) > 0.7)
+    assert not weights_verdict(log_weights).trusted.any()
+    assert not series_verdict(log_weights).trusted
+
+
+def test_weights_that_are_no_numbers_have_no_pareto_k_and_are_not_trusted():
+    log_weights = np.random.default_rng(0).normal(size=(1000, 4))
+    log_weights[7, :2] = np.nan, np.inf
+    log_weights[:, 2] = -np.inf
+    for value in (pareto_k(log_weights), effective_sample_size(log_weights)):
+        np.testing.assert_array_equal(np.isnan(value[[0, 1, 3]]), [True, True, False])
+    assert np.isnan(pareto_k(log_weights)[2])
+    assert effective_sample_size(log_weights)[2] == 0
+    np.testing.assert_array_equal(weights_verdict(log_weights).trusted, [False] * 3 + [True])
+    assert not series_verdict(log_weights[:, :1]).trusted
+
+
+def test_zero_weights_are_the_smallest_ones():
+    log_weights = np.random.default_rng(0).normal(size=1000)
+    smallest = np.where(log_weights < np.median(log_weights), -np.inf, log_weights)
+    assert pareto_k(smallest) == pareto_k(log_weights)
+    alone = np.where(log_weights < log_weights.max(), -np.inf, log_weights)
+    assert pareto_k(alone) == np.inf
+    assert effective_sample_size(alone) == 1
+
+
+def test_tail_of_few_different_weights_is_fitted_above_its_ties_or_not_at_all():
+    w = np.zeros(10_000)
+    w[:100] = np.log(2)  # of a tail of 300
+    assert pareto_k(w) == 0
+    w[:100] = np.linspace(1, 2, 100)
+    assert pareto_k(w) < 0.5
+    w[0] = 300  # one weight has all the mass
+    assert pareto_k(w) > 0.7
+    w[1:100] = 0
+    assert pareto_k(w) == np.inf
+    rounded = np.float32(1e-5 * np.random.default_rng(0).normal(size=10_000) - 500)
+    assert pareto_k(rounded) == 0  # equal but for rounding
+
+
 def test_too_few_samples_are_refused():
     with pytest.raises(ValueError, match="25 samples"):
         pareto_k(np.zeros(10))

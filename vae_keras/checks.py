@@ -43,7 +43,7 @@ def check_networks(encoder, decoder, decoder_input):
         The zeros that the encoder was called on, batch of one, and latent_dim.
 
     Raises:
-        ValueError: if the shapes do not fit.
+        ValueError: if the shapes do not fit, or weights are float16.
 
     Example:
         >>> encoder, decoder = dense_encoder((8, 8), latent_dim=2), dense_decoder((8, 8), 2)
@@ -51,6 +51,12 @@ def check_networks(encoder, decoder, decoder_input):
         >>> tuple(zeros.shape), latent_dim
         ((1, 8, 8), 2)
     """
+    for model in (encoder, decoder):
+        if any(weight.dtype == "float16" for weight in model.trainable_weights):
+            raise ValueError(
+                "Weights in float16 end at 65,504, and their gradients overflow: build the "
+                "networks under the policy 'mixed_float16', which keeps weights in float32."
+            )
     shapes = input_shapes(encoder, "encoder")
     inputs = tuple(ops.zeros((1, *shape)) for shape in shapes)
     inputs = inputs if len(inputs) > 1 else inputs[0]

@@ -1,7 +1,10 @@
 """Estimates of ln p(x) from log importance weights, in nats.
 
-Every function takes log_weights of shape (num_samples, batch), as `VAE.log_weights` makes them, and
-reduces axis 0. They are TensorFlow programs, differentiable, and keep the dtype of log_weights.
+Every function takes log_weights of shape (num_samples, batch), as `VAE.log_weights` makes them on
+every backend, and reduces axis 0; batch may be any shape, also none. They are TensorFlow programs,
+differentiable, and compute in float64 for log_weights of that type and in float32 otherwise. A
+weight may be zero, ln w = -inf; of a data point with NaN or +inf among its log-weights every
+estimate is NaN.
 """
 
 import numpy as np
@@ -10,6 +13,7 @@ import tensorflow_probability as tfp
 
 from rbm_tf.betas import increasing
 from rbm_tf.cumulants import log_expectation, sample_cumulants
+from rbm_tf.log_weights import as_log_weights, log_power
 
 
 def elbo(log_weights):
@@ -28,7 +32,7 @@ def elbo(log_weights):
         >>> elbo([[-1.0], [-3.0]]).numpy()
         array([-2.], dtype=float32)
     """
-    return tf.reduce_mean(_checked(log_weights), 0)
+    return tf.reduce_mean(as_log_weights(log_weights), 0)
 
 
 def iwae(log_weights):
@@ -49,7 +53,7 @@ def iwae(log_weights):
         >>> iwae(tf.math.log([[1.0], [3.0]])).numpy()  # ln 2
         array([0.6931472], dtype=float32)
     """
-    return tfp.math.reduce_logmeanexp(_checked(log_weights), 0)
+    return tfp.math.reduce_logmeanexp(as_log_weights(log_weights), 0)
 
 
 def jackknife(log_weights, order=1):
@@ -63,7 +67,7 @@ def jackknife(log_weights, order=1):
         order: 1 or 2.
 
     Returns:
-        (batch,), nats.
+        (batch,), nats; not finite where no more weights than the order are above zero.
 
     Raises:
         ValueError: if the order is another, or there are too few samples.
@@ -79,7 +83,7 @@ def jackknife(log_weights, order=1):
     """
     if order not in (1, 2):
         raise ValueError(f"order must be 1 or 2; got {order!r}.")
-    log_weights = _checked(log_weights, at_least=order + 1)
+    log_weights = as_log_weights(log_weights, at_least=order + 1)
     wide = tf.cast(log_weights, tf.float64)  # the differences below are small
     num_samples = tf.cast(tf.shape(wide)[0], wide.dtype)
     one, two = _leave_out(wide, num_samples, pairs=order == 2)
@@ -130,7 +134,7 @@ def cumulant(log_weights, order=2):
         order: 1 to 6.
 
     Returns:
-        (batch,), nats.
+        (batch,), nats; NaN from order 2 on where a weight is zero, since ln w then has no variance.
 
     Raises:
         ValueError: if order is not 1 to 6, or there are fewer samples than the order.
@@ -139,7 +143,7 @@ def cumulant(log_weights, order=2):
         >>> cumulant([[-1.0], [-3.0]], order=2).numpy()  # -2 + 2 / 2
         array([-1.], dtype=float32)
     """
-    return log_expectation(sample_cumulants(_checked(log_weights), order))
+    return log_expectation(sample_cumulants(as_log_weights(log_weights), order))
 
 
 def grouped_cumulant(log_weights, group_size, order=2):
@@ -184,7 +188,7 @@ def log_means_of_groups(log_weights, group_size):
         array([[0.6931472],
                [0.6931472]], dtype=float32)
     """
-    log_weights = _checked(log_weights)
+    log_weights = as_log_weights(log_weights)
     shape = num_groups(log_weights.shape[0], group_size), group_size, *log_weights.shape[1:]
     return tfp.math.reduce_logmeanexp(tf.reshape(log_weights, shape), 1)
 
@@ -247,20 +251,17 @@ def thermodynamic_sum(log_weights, betas, rule="trapezoid"):
     shares["trapezoid"] = (shares["left"] + shares["right"]) / 2
     if rule not in shares:
         raise ValueError(f"rule must be one of {', '.join(shares)}; got {rule!r}.")
-    log_weights = _checked(log_weights)
+    log_weights = as_log_weights(log_weights)
     averages = (
-        share * tf.reduce_sum(tf.nn.softmax(beta * log_weights, 0) * log_weights, 0)
+        share * _average(log_weights, beta)
         for beta, share in zip(betas, shares[rule], strict=True)
         if share
     )
-    return tf.add_n(list(averages))
+    no_weight = tf.reduce_max(log_weights, 0) == -np.inf
+    return tf.where(no_weight, tf.constant(-np.inf, log_weights.dtype), tf.add_n(list(averages)))
 
 
-def _checked(log_weights, at_least=1):
-    log_weights = tf.convert_to_tensor(log_weights)
-    if log_weights.shape.rank == 0 or log_weights.shape[0] < at_least:
-        raise ValueError(
-            f"log_weights must have shape (num_samples, batch) with num_samples of {at_least} or "
-            f"more; got {tuple(log_weights.shape)}."
-        )
-    return log_weights
+def _average(log_weights, beta):
+    """<ln w>_beta; weights of zero count nothing for beta above 0."""
+    p = tf.nn.softmax(log_power(log_weights, beta), 0)
+    return tf.reduce_sum(p * tf.where(p == 0, tf.zeros_like(p), log_weights), 0)

@@ -14,6 +14,7 @@ import tensorflow_probability as tfp
 
 from rbm_tf.cumulant_errors import jackknife_error, leave_one_out_cumulants
 from rbm_tf.cumulants import sample_cumulants
+from rbm_tf.log_weights import as_log_weights, float_tensor
 from vae_keras.evidence import log_means_of_groups, num_groups
 
 _REGROUPINGS = 5
@@ -49,7 +50,7 @@ def regrouped_cumulants(
         >>> regrouped_cumulants(log_weights, 2, max_order=2, seed=0).shape
         TensorShape([2, 1])
     """
-    log_weights = tf.convert_to_tensor(log_weights)
+    log_weights = as_log_weights(log_weights)
     num_samples = log_weights.shape[0]
     if num_regroupings < 1:
         raise ValueError(f"num_regroupings must be 1 or more; got {num_regroupings}.")
@@ -104,7 +105,7 @@ def gamma_closure(kappa, limit=_LIMIT):
         >>> gamma_closure(tf.constant([[0.0], [1.0], [0.5]])).numpy().round(4)  # theta 1/4
         array([0.6029], dtype=float32)
     """
-    kappa = tf.convert_to_tensor(kappa)
+    kappa = float_tensor(kappa)
     if kappa.shape[0] != 3:
         raise ValueError(f"kappa must hold the orders 1 to 3 on axis 0; got {kappa.shape[0]}.")
     if not limit < 1:
@@ -114,12 +115,20 @@ def gamma_closure(kappa, limit=_LIMIT):
 
 
 def _gamma_factor(second, third, limit=_LIMIT):
-    second, third = (tf.reduce_mean(tf.cast(kappa, tf.float64)) for kappa in (second, third))
+    second, third = (tf.cast(kappa, tf.float64) for kappa in (second, third))
+    second, third = (_mean(kappa, second + third) for kappa in (second, third))
     theta = tf.minimum(tf.math.divide_no_nan(third, 2 * second), limit)
     small = tf.abs(theta) < 1e-3  # there the quotient loses digits
     safe = tf.where(small, tf.ones_like(theta) / 4, theta)
     quotient = -(tf.math.log1p(-safe) + safe) / safe**2
     return tf.where(small, 0.5 + theta / 3 + theta**2 / 4, quotient)
+
+
+def _mean(values, finite):
+    """The mean of the values where another array is finite: NaN of one example stays its own."""
+    known = tf.math.is_finite(finite)
+    total = tf.reduce_sum(tf.where(known, values, tf.zeros_like(values)))
+    return tf.math.divide_no_nan(total, tf.reduce_sum(tf.cast(known, values.dtype)))
 
 
 class GroupedEstimate(NamedTuple):
@@ -158,7 +167,7 @@ def grouped_estimate(log_weights, seed=None):
         >>> estimate.log_p.shape, 100 % estimate.group_size
         (TensorShape([200]), 0)
     """
-    log_weights = tf.convert_to_tensor(log_weights)
+    log_weights = as_log_weights(log_weights)
     num_samples = log_weights.shape[0]
     if not num_samples or num_samples % NUM_GROUPS:
         raise ValueError(
@@ -177,12 +186,13 @@ def grouped_estimate(log_weights, seed=None):
 def _estimate(log_weights, orders, sizes):
     """The estimate, its group size, the bias of IWAE, and the shifts of the sizes tried."""
     kappa = _mean_over_groupings(log_weights, orders, sizes[-1])
-    log_p, bias = gamma_closure(kappa), -tf.reduce_mean(kappa[1]) / (2 * NUM_GROUPS)
+    log_p, bias = gamma_closure(kappa), -_mean(kappa[1], kappa[1]) / (2 * NUM_GROUPS)
     group_size, shift, tried = sizes[-1], tf.constant(math.inf, bias.dtype), 0
     shifts = tf.TensorArray(bias.dtype, 0, dynamic_size=True)
     while tried < tf.size(sizes) - 1 and tf.abs(shift) > -bias / 2:
         once = _mean_over_groupings(log_weights, orders[:, :1], sizes[tried])
-        shift = tf.reduce_mean(gamma_closure(once) - log_p)
+        difference = gamma_closure(once) - log_p
+        shift = _mean(difference, difference)
         shifts, tried = shifts.write(tried, shift), tried + 1
     if tf.abs(shift) <= -bias / 2:
         group_size = sizes[tried - 1]

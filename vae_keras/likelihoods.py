@@ -89,7 +89,8 @@ class BernoulliNegativeLogLikelihood(NegativeLogLikelihood):
 
     def sample(self, output, seed=None):
         """Binary data, 1 with probability sigmoid(output)."""
-        return ops.cast(_uniform_like(output, seed) < ops.sigmoid(output), "float32")
+        mean = ops.sigmoid(ops.cast(output, "float32"))
+        return ops.cast(_uniform_like(output, seed) < mean, "float32")
 
     def check_data(self, x):
         """Refuse data outside [0, 1], and NaN; grey levels stand for probabilities."""
@@ -186,7 +187,7 @@ class GaussianNegativeLogLikelihood(NegativeLogLikelihood):
 
     def sample(self, output, seed=None):
         """The mean with noise of the scale."""
-        noise = keras.random.normal(ops.shape(output), seed=_seed(seed))
+        noise = keras.random.normal(ops.shape(output), dtype="float32", seed=_seed(seed))
         return ops.cast(output, "float32") + self.scale * noise
 
     def get_config(self):
@@ -194,7 +195,7 @@ class GaussianNegativeLogLikelihood(NegativeLogLikelihood):
 
 
 def _uniform_like(output, seed):
-    return keras.random.uniform(ops.shape(output), seed=_seed(seed))
+    return keras.random.uniform(ops.shape(output), dtype="float32", seed=_seed(seed))
 
 
 def _seed(seed):

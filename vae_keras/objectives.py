@@ -6,7 +6,6 @@ the values that `vae_keras.evidence` gives for the same log-weights; here they r
 backend, and their gradients are part of their definition.
 """
 
-import dataclasses
 import itertools
 import math
 
@@ -114,7 +113,7 @@ class DoublyReparameterizedIWAE(IWAE):
     sum_j w_j: the same mean as that of `IWAE`, but its signal does not drown in noise as K grows,
     and it vanishes where q is the posterior. The decoder's gradient is that of `IWAE`.
 
-    A first pass without gradient gives wtilde. In the second z is replaced by
+    A first pass gives wtilde. In the second z is replaced by
     stop(z) + wtilde (z - stop(z)), which is z and passes wtilde times its gradient on, and q's own
     parameters are held fixed: the gradient of ln sum_k w_k brings the other factor wtilde.
 
@@ -129,12 +128,8 @@ class DoublyReparameterizedIWAE(IWAE):
     """
 
     def call(self, draws):
-        stop = ops.stop_gradient
-        fixed = {"mean": stop(draws.mean), "log_var": stop(draws.log_var)}
-        first = dataclasses.replace(draws, z=stop(draws.z), **fixed)
-        normalized = stop(ops.softmax(first.log_weights, axis=0))
-        z = first.z + normalized[..., None] * (draws.z - first.z)
-        return super().call(dataclasses.replace(draws, z=z, **fixed))
+        normalized = ops.softmax(draws.log_weights, axis=0)
+        return super().call(draws.along_path(ops.stop_gradient(normalized)))
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -187,7 +182,7 @@ class ThermodynamicObjective(Objective):
 
     def call(self, draws):
         stop, betas = ops.stop_gradient, self.betas
-        draws = dataclasses.replace(draws, z=stop(draws.z))
+        draws = draws.fixed()
         log_weights = stop(draws.log_weights)
         loss = 0.0
         for left, right in itertools.pairwise(betas):

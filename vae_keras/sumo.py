@@ -1,6 +1,10 @@
 """SUMO: an unbiased estimate of ln p(x), by a random number of importance weights."""
 
+import math
+
 import numpy as np
+
+from rbm_tf.log_weights import as_log_weights
 
 _ALPHA, _RATIO = 80, 0.9
 
@@ -37,14 +41,15 @@ def sumo(log_weights, lengths):
     variance.
 
     Args:
-        log_weights: (num_samples, batch), of which an example uses the first K + 1.
+        log_weights: (num_samples, batch), of which an example uses the first K + 1; batch may be
+            any shape, also none.
         lengths: K of each example from `sumo_lengths`, (batch,).
 
     Returns:
         (batch,), float64, nats.
 
     Raises:
-        ValueError: if there are too few samples for the largest K.
+        ValueError: if there are too few samples for the largest K, or not one K for each example.
 
     Reference: Luo et al. (2020), equation 7; B18.
 
@@ -52,16 +57,23 @@ def sumo(log_weights, lengths):
         >>> sumo(np.log([[1.0], [3.0], [2.0]]), [1])  # ln 1 + (ln 2 - ln 1)
         array([0.69314718])
     """
-    log_weights, lengths = np.asarray(log_weights, float), np.asarray(lengths)
-    num_samples = len(log_weights)
+    log_weights = as_log_weights(log_weights, at_least=2, dtype=np.float64).numpy()
+    num_samples, batch = len(log_weights), log_weights.shape[1:]
+    lengths = np.asarray(lengths)
+    if lengths.size != math.prod(batch):
+        raise ValueError(
+            f"lengths must hold one K for each example, shape {batch}; got {lengths.shape}."
+        )
     if lengths.max() >= num_samples:
         raise ValueError(
             f"The largest K of {lengths.max()} needs {lengths.max() + 1} samples; got "
             f"{num_samples}. Draw max(lengths) + 1 samples."
         )
-    counts = np.arange(1, num_samples + 1)[:, np.newaxis]
-    bounds = np.logaddexp.accumulate(log_weights, 0) - np.log(counts)  # IWAE_1, IWAE_2, ..
-    k = counts[:-1]
+    shape = -1, *(1 for _ in batch)
+    log_counts = np.log(np.arange(1, num_samples + 1)).reshape(shape)
+    k = np.arange(2, num_samples).reshape(shape)  # the first term, of P = 1, gives IWAE_2
     survival = np.where(k < _ALPHA, 1 / k, _RATIO ** (k - _ALPHA) / _ALPHA)
-    terms = np.where(k <= lengths, np.diff(bounds, axis=0) / survival, 0)
-    return bounds[0] + terms.sum(0)
+    with np.errstate(invalid="ignore"):  # of NaN, and of zero weights alone
+        bounds = np.logaddexp.accumulate(log_weights, 0) - log_counts  # IWAE_1, IWAE_2, ..
+        steps = np.diff(bounds[1:], axis=0) / survival
+    return bounds[1] + np.where(k <= lengths.reshape(batch), steps, 0).sum(0)

@@ -16,6 +16,7 @@ from vae_keras.checks import check_networks, check_num_samples, check_shape, che
 from vae_keras.compiled import compiled
 from vae_keras.draws import PosteriorDraws, repeated
 from vae_keras.layers import GaussianKL, GaussianSampling
+from vae_keras.layers.inputs import at_least_float32, wide_dtype
 from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
 from vae_keras.objectives import ELBO
 from vae_keras.optimizers import FusedAdam
@@ -86,16 +87,17 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         self.sampling = GaussianSampling(seed, temperature, dtype="float32")
         other = None if seed is None else self.seed + 1
         self._evaluation_sampling = GaussianSampling(other, temperature, dtype="float32")
-        self.kl = GaussianKL(temperature=temperature, dtype="float32")
+        self.kl = GaussianKL(temperature=temperature, dtype="float32", autocast=False)
         self._mean_over_batch = MeanOverBatch(name="mean")
         self._reconstruction_tracker = keras.metrics.Mean(name="reconstruction")
         self._kl_tracker = keras.metrics.Mean(name="kl")
         zeros, self.latent_dim = check_networks(encoder, decoder, self._decoder_input)
         self._data_shape = tree.flatten(zeros)[0].shape[1:]
         self(zeros)  # builds the model
-        x = tree.map_structure(lambda a: keras.KerasTensor((None, *a.shape[1:])), zeros)
-        pair = [keras.KerasTensor((None, self.latent_dim)) for _ in range(2)]
-        inputs = *pair, keras.KerasTensor((None, None, self.latent_dim)), x
+        spec = keras.KerasTensor
+        x = tree.map_structure(lambda a: spec((None, *a.shape[1:]), "float32"), zeros)
+        pair = [spec((None, self.latent_dim), wide_dtype(a)) for a in encoder(zeros)]
+        inputs = *pair, spec((None, None, self.latent_dim), pair[0].dtype), x
         self._log_weights_of = compiled(lambda *a: self._at(*a).log_weights, *inputs)
         self._log_likelihood_of = compiled(lambda *a: self._at(*a).log_likelihood, *inputs)
         self.compile(optimizer=FusedAdam())
@@ -143,20 +145,21 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
 
     def _draws(self, x, training):
         """What the objective is made of: draws by the sampling layer."""
-        pair = tuple(ops.cast(a, "float32") for a in self.encoder(x, training=training))
+        pair = tuple(at_least_float32(a) for a in self.encoder(x, training=training))
         shape = (self.objective.num_samples, 1, 1)
         sampling = self.sampling if training else self._evaluation_sampling
-        z = sampling(tuple(ops.tile(a[None], shape) for a in pair))
+        z, noise = sampling.draw(*(ops.tile(a[None], shape) for a in pair))
         xs = repeated(x, self.objective.num_samples)
         at = partial(self._log_likelihood, x=xs, training=training)
-        return PosteriorDraws(*pair, z, at, self.kl)
+        return PosteriorDraws(*pair, z, noise, at, self.kl)
 
     def _log_likelihood(self, z, x, training=False):
         """ln p(x|z), (num_samples, batch), for z (.., latent_dim) and x as many times in a row."""
         num_samples = ops.shape(z)[0]
         z = ops.reshape(z, (-1, self.latent_dim))
         parameters = self.decoder(self._decoder_input(z, x), training=training)
-        return -ops.reshape(self.likelihood.call(self._data_part(x), parameters), (num_samples, -1))
+        loss = ops.cast(self.likelihood.call(self._data_part(x), parameters), z.dtype)
+        return -ops.reshape(loss, (num_samples, -1))
 
     def encode(self, x):
         """The posterior of the latent variables.
@@ -231,7 +234,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
             seed: integer; the same seed gives the same weights.
 
         Returns:
-            (num_samples, batch), float32, nats.
+            (num_samples, batch), float32, or float64 if the encoder computes in it, nats.
 
         Raises:
             ValueError: if num_samples is below 1, x does not fit the encoder and the likelihood, or
@@ -254,7 +257,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
             seed: integer; the same seed gives the same value.
 
         Returns:
-            (batch,), float32, nats.
+            (batch,), float32, or float64 if the encoder computes in it, nats.
 
         Raises:
             ValueError: as for `log_weights`.
@@ -267,7 +270,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         parts = []
         for block in self._blocks_of_noise(x, num_samples, seed):
             parts.append(self._log_likelihood_of(*block))
-        return ops.mean(ops.concatenate(parts), axis=0) - GaussianKL()(block[:2])
+        return ops.mean(ops.concatenate(parts), axis=0) - GaussianKL(autocast=False)(block[:2])
 
     def _blocks_of_noise(self, x, num_samples, seed):
         """Yield mean, log_var, the noise of a block of samples, and x for each of them."""
@@ -275,21 +278,21 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         if not self.temperature:
             raise ValueError("A deterministic autoencoder, of temperature 0, has no log-weights.")
         x = self._checked(x)
-        mean, log_var = (ops.cast(a, "float32") for a in self.encoder(x))
+        mean, log_var = (at_least_float32(a) for a in self.encoder(x))
         log_var = log_var + math.log(self.temperature)
         generator = keras.random.SeedGenerator(integer_seed(seed))
         size = max(1, _BLOCK // max(1, math.prod(self._data_part(x).shape)))
         xs = repeated(x, min(size, num_samples))
         for start in range(0, num_samples, size):
             shape = (min(size, num_samples - start), *mean.shape)
-            noise = keras.random.normal(shape, seed=generator)
+            noise = keras.random.normal(shape, dtype=mean.dtype, seed=generator)
             rows = itemgetter(slice(shape[0] * shape[1]))
             yield mean, log_var, noise, tree.map_structure(rows, xs)
 
     def _at(self, mean, log_var, noise, x):
         """The draws that the noise makes."""
         z = mean + ops.exp(0.5 * log_var) * noise
-        return PosteriorDraws(mean, log_var, z, partial(self._log_likelihood, x=x), self.kl)
+        return PosteriorDraws(mean, log_var, z, noise, partial(self._log_likelihood, x=x), self.kl)
 
     def _checked(self, x):
         values = checked_array(x, self._data_shape, "x")

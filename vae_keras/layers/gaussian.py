@@ -51,12 +51,32 @@ class GaussianSampling(RandomLayer):
         self.compute_output_shape(input_shape)
 
     def call(self, inputs, deterministic=False):
-        mean, log_var = (at_least_float32(x) for x in inputs)
-        if deterministic or self.temperature == 0:
-            return ops.cast(mean, self.compute_dtype)
+        mean = at_least_float32(inputs[0])
+        z = mean if deterministic else self.draw(*inputs)[0]
+        return ops.cast(z, self.compute_dtype)
+
+    def draw(self, mean, log_var):
+        """z, and the noise sqrt(temperature) eps that made it, which tells the density of z.
+
+        Args:
+            mean: of the Gaussian, (batch, ..).
+            log_var: of the Gaussian, the same shape.
+
+        Returns:
+            z and (z - mean) exp(-0.5 log_var) without rounding, the shape of mean, float32 or
+            wider.
+
+        Example:
+            >>> z, noise = GaussianSampling(seed=0).draw(ops.ones((1, 3)), ops.zeros((1, 3)))
+            >>> bool(ops.all(z == 1 + noise))
+            True
+        """
+        mean, log_var = at_least_float32(mean), at_least_float32(log_var)
+        if self.temperature == 0:
+            return mean, ops.zeros_like(mean)
         eps = keras.random.normal(ops.shape(mean), dtype=mean.dtype, seed=self.seed_generator)
-        sigma = self.temperature**0.5 * ops.exp(0.5 * log_var)
-        return ops.cast(mean + sigma * eps, self.compute_dtype)
+        noise = self.temperature**0.5 * eps
+        return mean + ops.exp(0.5 * log_var) * noise, noise
 
     def compute_output_shape(self, input_shape):
         takes = f"{type(self).__name__} takes a pair (mean, log_var)"

@@ -1,0 +1,81 @@
+"""The one door for log-weights: whatever carries the numbers, a float tensor comes out.
+
+Zero weights, ln w = -inf, are weights like others. NaN and +inf, an infinite weight, are not: both
+become NaN, and every estimate of that data point is NaN, and of no other. Refusing them instead
+would lose a whole batch to one data point, and a graph cannot look.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+
+def float_tensor(x, dtype=None):
+    """Numbers as a tensor of a dtype, or of their own where that is float32 or float64.
+
+    Integers, float16 and bfloat16 become float32: sums of half-precision numbers overflow.
+
+    Args:
+        x: numbers, arrays or tensors of TensorFlow, NumPy or any other Keras backend.
+        dtype: a float type, or None.
+
+    Returns:
+        Tensor, the shape of x.
+
+    Example:
+        >>> float_tensor([1, 2]).dtype.name, float_tensor(np.array([0.5])).dtype.name
+        ('float32', 'float64')
+    """
+    if hasattr(x, "detach") or type(x).__module__.startswith("jax"):
+        import keras
+
+        x = keras.ops.convert_to_numpy(x.detach().cpu() if hasattr(x, "detach") else x)
+    x = x if tf.is_tensor(x) else tf.convert_to_tensor(x, dtype)  # a list loses no digits
+    wide = x.dtype in (tf.float32, tf.float64)
+    return tf.cast(x, dtype or (x.dtype if wide else tf.float32))
+
+
+def as_log_weights(log_weights, at_least=1, dtype=None):
+    """Log-weights as a float tensor, refused unless there are enough samples.
+
+    Args:
+        log_weights: (num_samples, ..), nats, as `float_tensor` takes them.
+        at_least: the smallest number of samples.
+        dtype: as in `float_tensor`.
+
+    Returns:
+        Tensor, the same shape, float32 or float64, with NaN for +inf.
+
+    Raises:
+        ValueError: if there is no sample axis, or too few samples.
+
+    Example:
+        >>> as_log_weights([[-1], [float("inf")]]).numpy()
+        array([[-1.],
+               [nan]], dtype=float32)
+    """
+    log_weights = float_tensor(log_weights, dtype)
+    shape = log_weights.shape
+    if shape.rank == 0 or (shape[0] is not None and shape[0] < at_least):
+        raise ValueError(
+            f"log_weights must have shape (num_samples, ..) with num_samples of {at_least} or "
+            f"more; got {tuple(shape)}. Draw more samples."
+        )
+    return tf.where(log_weights == np.inf, tf.constant(np.nan, log_weights.dtype), log_weights)
+
+
+def log_power(log_weights, exponent):
+    """ln w^exponent = exponent ln w, with 0^0 = 1.
+
+    Args:
+        log_weights: tensor, nats.
+        exponent: scalar, 0 or above.
+
+    Returns:
+        Tensor, the same shape, nats.
+
+    Example:
+        >>> log_power(tf.constant([-2.0, -np.inf]), 0.0).numpy()
+        array([0., 0.], dtype=float32)
+    """
+    exponent = tf.cast(exponent, log_weights.dtype)
+    return tf.where(exponent == 0, tf.zeros_like(log_weights), exponent * log_weights)

@@ -1,0 +1,109 @@
+"""ln q(z|x) comes from the noise that was drawn; each kind of draws has the gradient it names."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from autodiff import jacobian
+from keras import ops
+
+from vae_keras.draws import PosteriorDraws
+from vae_keras.layers import GaussianKL, GaussianSampling
+from vae_keras.networks import dense_decoder, dense_encoder
+from vae_keras.objectives import (
+    ELBO,
+    IWAE,
+    DoublyReparameterizedIWAE,
+    ThermodynamicObjective,
+)
+from vae_keras.vae import VAE
+
+NARROW = [(3.0, -20.0), (30.0, -24.0), (300.0, -24.0), (30.0, -200.0)]  # mean and log_var
+SCALE = np.array([[0.3], [2.0]], "float32")  # of the path of each draw
+
+
+def constant_vae(mean, log_var, **options):
+    """A VAE whose q(z|x) is N(mean, exp(log_var)) in 2 latent variables for every x."""
+    keras.utils.set_random_seed(0)
+    encoder = dense_encoder((6,), 2, ())
+    for name, value in (("mean", mean), ("log_var", log_var)):
+        kernel, bias = encoder.get_layer(name).get_weights()
+        encoder.get_layer(name).set_weights([0 * kernel, 0 * bias + value])
+    return VAE(encoder, dense_decoder((6,), 2), **options)
+
+
+def numbers(x):
+    return ops.convert_to_numpy(x).astype(float)
+
+
+@pytest.mark.parametrize(("mean", "log_var"), NARROW)
+def test_density_of_a_narrow_posterior_is_exact(mean, log_var):
+    x = np.zeros((3, 6), "float32")
+    vae = constant_vae(mean, log_var, objective=IWAE(50), seed=0)
+    (block,) = vae._blocks_of_noise(x, 50, seed=0)
+    sampler = GaussianSampling(seed=0)
+    pair = (ops.full((50, 3, 2), value) for value in (mean, log_var))
+    noise = numbers(sampler.draw(*pair)[1])
+    trained = vae._draws(ops.convert_to_tensor(x), training=True)
+    for draws, eps in ((vae._at(*block), numbers(block[2])), (trained, noise)):
+        exact = -0.5 * np.sum(eps**2 + log_var + math.log(2 * math.pi), -1)
+        np.testing.assert_allclose(numbers(draws.log_posterior), exact, rtol=1e-5)
+        for same in (draws.fixed(), draws.along_path(ops.ones((50, 3)))):
+            np.testing.assert_array_equal(same.log_posterior, draws.log_posterior)
+            np.testing.assert_array_equal(same.z, draws.z)
+
+
+@pytest.mark.parametrize("mean_and_log_var", NARROW)
+@pytest.mark.parametrize(
+    "objective",
+    [ELBO(), IWAE(5), DoublyReparameterizedIWAE(5), ThermodynamicObjective(5)],
+    ids=lambda objective: objective.name,
+)
+def test_narrow_posterior_trains_with_finite_numbers(objective, mean_and_log_var):
+    x = (np.random.default_rng(0).random((40, 6)) < 0.3).astype("float32")
+    vae = constant_vae(*mean_and_log_var, objective=objective, seed=0)
+    history = vae.fit(x, epochs=3, batch_size=10, verbose=0).history["loss"]
+    assert np.all(np.isfinite(history))
+    for weight in vae.weights:
+        assert np.all(np.isfinite(numbers(weight)))
+    assert np.all(np.isfinite(numbers(vae.log_weights(x, 3, seed=0))))
+
+
+def log_posterior_of(parameters, kind):
+    """ln q of two draws of one example as a function of its mean and log_var, and the noise."""
+    noise = ops.convert_to_tensor(np.random.default_rng(0).normal(size=(2, 1, 3)), "float32")
+    mean, log_var = parameters[:1], parameters[1:]
+    z = mean + ops.exp(0.5 * log_var) * noise
+    draws = PosteriorDraws(mean, log_var, z, noise, None, GaussianKL())
+    if kind == "fixed":
+        draws = draws.fixed()
+    elif kind == "along_path":
+        draws = draws.along_path(ops.convert_to_tensor(SCALE))
+    return draws.log_posterior, noise
+
+
+@pytest.mark.parametrize("kind", ["pathwise", "fixed", "along_path"])
+def test_gradients_of_the_density_are_those_of_its_formula(kind):
+    parameters = np.array([[0.5, -1.0, 30.0], [0.3, -2.0, -12.0]], "float32")
+    by_parameters = jacobian(lambda p: log_posterior_of(p, kind)[0], parameters)[:, 0]  # (2, 2, 3)
+    eps = numbers(log_posterior_of(ops.convert_to_tensor(parameters), kind)[1])[:, 0]
+    sigma = np.exp(parameters[1].astype(float) / 2)
+    if kind == "pathwise":  # ln q = -sum(eps^2 + log_var + ln 2 pi) / 2
+        by_mean, by_log_var = 0 * eps, 0 * eps - 0.5
+    elif kind == "fixed":
+        by_mean, by_log_var = eps / sigma, (eps**2 - 1) / 2
+    else:  # d ln q / dz = -eps / sigma, dz / dmean = 1 and dz / dlog_var = sigma eps / 2
+        by_mean, by_log_var = -SCALE * eps / sigma, -SCALE * eps**2 / 2
+    expected = np.stack([by_mean, by_log_var], 1)
+    np.testing.assert_allclose(by_parameters, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_sampling_layer_and_its_draw_give_the_same_z():
+    pair = ops.full((4, 3), 2.0), ops.full((4, 3), -1.0)
+    for temperature in (0.0, 0.25, 1.0):
+        first, second = (GaussianSampling(0, temperature) for _ in range(2))
+        z, noise = second.draw(*pair)
+        np.testing.assert_array_equal(numbers(first(pair)), numbers(z))
+        np.testing.assert_allclose(numbers(z), 2 + np.exp(-0.5) * numbers(noise), rtol=1e-6)
+    assert np.all(numbers(GaussianSampling(0, 0.0).draw(*pair)[1]) == 0)
