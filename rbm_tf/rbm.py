@@ -241,7 +241,7 @@ class BernoulliRBM(WholeFiles, keras.Model):
         """Train on data, as `keras.Model.fit`; y is not used.
 
         Arrays are shuffled by the model's seed and its count of epochs, which a checkpoint holds:
-        with `keras.callbacks.BackupAndRestore`, interrupted training resumes to the last bit.
+        with `rbm_tf.checkpoints.BackupAndRestore`, interrupted training resumes to the last bit.
 
         Raises:
             ValueError: if the data have another width or leave [0, 1].

@@ -19,8 +19,10 @@ LEAVES = {
     "datasets",
     "diagnostics",
     "exact_cumulants",
+    "files",
     "fourth_order",
     "gibbs",
+    "interruption",
     "ising",
     "lambda_path",
     "mean_over_batch",
@@ -28,6 +30,7 @@ LEAVES = {
     "plotting",
     "quiet",
     "streaming_cumulants",
+    "training",
 }
 KERAS_ONLY = {
     "batches",

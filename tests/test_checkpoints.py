@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from rbm_tf.checkpoints import BackupAndRestore
 from rbm_tf.negative_phase import MeanFieldPhase
 from rbm_tf.rbm import BernoulliRBM
 
@@ -85,10 +86,10 @@ def test_missing_file_and_missing_folder_say_so(rbm, tmp_path):
 
 
 def test_a_truncated_backup_is_named_when_training_resumes(rbm, tmp_path):
-    backup = keras.callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
+    backup = BackupAndRestore(tmp_path, delete_checkpoint=False)
     rbm.fit(np.eye(6), epochs=2, verbose=0, callbacks=[backup])
     (file,) = tmp_path.glob("*.weights.h5")
     file.write_bytes(file.read_bytes()[:1000])
-    resumed = keras.callbacks.BackupAndRestore(tmp_path)
+    resumed = BackupAndRestore(tmp_path)
     with pytest.raises(OSError, match="not a whole file of weights"):
         rbm.fit(np.eye(6), epochs=2, verbose=0, callbacks=[resumed])

@@ -11,10 +11,10 @@ class ResumableFit:
     """`fit` and `evaluate` of a Keras model that checks arrays and shuffles them by its own state.
 
     Arrays are shuffled by the seed of the model's noise and the optimizer's count of steps, both of
-    which a checkpoint holds: with `keras.callbacks.BackupAndRestore`, interrupted training resumes
-    to the last bit. Put it before `keras.Model` among the bases. The model has `sampling`, a layer
-    with a seed generator, a `likelihood`, and `_checked(x)`, which returns x as tensors or refuses
-    arrays that do not fit.
+    which a checkpoint holds: with `rbm_tf.checkpoints.BackupAndRestore`, interrupted training
+    resumes to the last bit. Put it before `keras.Model` among the bases. The model has `sampling`,
+    a layer with a seed generator, a `likelihood`, and `_checked(x)`, which returns x as tensors or
+    refuses arrays that do not fit.
 
     Raises:
         ValueError: if the model refuses an array.
