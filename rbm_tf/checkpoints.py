@@ -1,6 +1,7 @@
 """Models and backups that are written whole or not at all, with faults named with the remedy."""
 
 import contextlib
+import io
 import pathlib
 
 import keras
@@ -28,7 +29,9 @@ class WholeFiles:
     """
 
     def save(self, filepath, overwrite=True, zipped=None, **kwargs):
-        with _place(filepath, overwrite) as partial:
+        remote = "://" in str(filepath)
+        place = contextlib.nullcontext(filepath) if remote else written_whole(filepath, overwrite)
+        with place as partial:
             super().save(partial, zipped=zipped, **kwargs)
 
     def save_weights(self, filepath, overwrite=True, max_shard_size=None):
@@ -37,12 +40,16 @@ class WholeFiles:
                 "Weights in several files cannot be written whole or not at all: leave "
                 f"max_shard_size away; got {max_shard_size}."
             )
-        with _place(filepath, overwrite) as partial:
-            super().save_weights(partial)
+        if "://" in str(filepath):  # remote storage
+            super().save_weights(filepath, overwrite)
+            return
+        content = _InMemory(filepath)  # HDF5 itself ends the process where the disk is full
+        super().save_weights(content)
+        with written_whole(filepath, overwrite) as partial:
+            partial.write_bytes(content.getbuffer())
 
     def load_weights(self, filepath, *args, **kwargs):
-        variables = variables_of(self)
-        before = [keras.ops.convert_to_numpy(variable) for variable in variables]
+        variables, before = variables_of(self), arrays_of(self)
         try:
             super().load_weights(filepath, *args, **kwargs)
         except FileNotFoundError:
@@ -65,10 +72,15 @@ def _diagnosis(error):
     )
 
 
-def _place(filepath, overwrite):
-    if "://" in str(filepath):  # remote storage
-        return contextlib.nullcontext(filepath)
-    return written_whole(filepath, overwrite)
+class _InMemory(io.BytesIO):
+    """What Keras writes as a file: it takes this for one with the name's ending."""
+
+    def __init__(self, filepath):
+        super().__init__()
+        self._name = str(filepath)
+
+    def __str__(self):
+        return self._name
 
 
 def variables_of(model):
@@ -83,6 +95,17 @@ def variables_of(model):
     return [*model.variables, *(optimizer.variables if optimizer else ())]
 
 
+def arrays_of(model):
+    """The values of `variables_of`, as arrays.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> [array.shape for array in arrays_of(model)]
+        [(2, 1), (1,)]
+    """
+    return [keras.ops.convert_to_numpy(variable) for variable in variables_of(model)]
+
+
 def is_finite(model):
     """Whether no variable of a model and its optimizer holds a NaN or an infinite value.
 
@@ -91,21 +114,19 @@ def is_finite(model):
         >>> is_finite(model)
         True
     """
-    arrays = map(keras.ops.convert_to_numpy, variables_of(model))
-    return all(bool(np.all(np.isfinite(array))) for array in arrays)
+    return all(bool(np.all(np.isfinite(array))) for array in arrays_of(model))
 
 
 class BackupAndRestore(keras.callbacks.Callback):
     """Backs training up after every epoch, and goes on from there after an interruption.
 
     As `keras.callbacks.BackupAndRestore`, but a kill at any moment leaves one whole backup: the
-    weights, the optimizer and the number of epochs are one file, `epoch_00000007.weights.h5`, which
-    moves to its place before the one before it goes. `fit` goes on after the last complete epoch.
+    model, the optimizer and the number of epochs are one file, `backup.npz`, which is replaced as a
+    whole. `fit` goes on after the last complete epoch.
 
     An epoch that was cut short, or left NaN or infinite weights, is not backed up, and the backup
     before it then stays when training ends. It holds the learning rate too: after a blow-up, delete
-    it, or load it with `load_weights` and set another rate. The folder serves one training at a
-    time.
+    it, or set the rate by a callback. The folder serves one training at a time.
 
     Args:
         backup_dir: folder of the backup.
@@ -115,8 +136,8 @@ class BackupAndRestore(keras.callbacks.Callback):
 
     Raises:
         ValueError: if backup_dir is empty or save_freq is another; when training begins, if the
-            model has no weights yet, or those of the backup have another layout.
-        OSError: if the backup cannot be written or read.
+            model has no weights yet, or the backup cannot be read or has another layout.
+        OSError: if the backup cannot be written.
 
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -137,7 +158,7 @@ class BackupAndRestore(keras.callbacks.Callback):
                 "BackupAndRestore goes on exactly between epochs alone: leave save_freq away; got "
                 f"{save_freq!r}."
             )
-        self.backup_dir = pathlib.Path(backup_dir)
+        self.path = pathlib.Path(backup_dir) / "backup.npz"
         self.delete_checkpoint = delete_checkpoint
 
     def on_train_begin(self, logs=None):
@@ -148,10 +169,8 @@ class BackupAndRestore(keras.callbacks.Callback):
             )
         if not self.model.optimizer.built:  # its state is restored as well
             self.model.optimizer.build(self.model.trainable_variables)
-        backups = self._backups()
-        if backups:
-            self.model.load_weights(backups[-1])
-            self.model._initial_epoch = int(backups[-1].name[6:14])
+        if self.path.exists():
+            self.model._initial_epoch = self._restore()
         self._steps, self._complete = self._count_steps(), True
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -162,27 +181,42 @@ class BackupAndRestore(keras.callbacks.Callback):
         cut = self.model.stop_training and steps - self._steps < (self.params["steps"] or 1)
         self._complete, self._steps = not cut and is_finite(self.model), steps
         if self._complete:
-            self.backup_dir.mkdir(parents=True, exist_ok=True)
-            path = self.backup_dir / f"epoch_{epoch + 1:08d}.weights.h5"
-            with written_whole(path) as partial:
-                self.model.save_weights(partial)
-            _delete(backup for backup in self._backups() if backup < path)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            arrays = [_as_plain(array) for array in arrays_of(self.model)]
+            with written_whole(self.path) as partial:
+                np.savez(partial, *arrays, epoch=epoch + 1)
 
     def on_train_end(self, logs=None):
         self.model._initial_epoch = None
         if self.delete_checkpoint and self._complete:
-            _delete(self._backups())
+            self.path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # where others keep their files in it
-                self.backup_dir.rmdir()
+                self.path.parent.rmdir()
 
-    def _backups(self):
-        """The last one last; a kill can leave the one before it as well."""
-        return sorted(self.backup_dir.glob(f"epoch_{8 * '[0-9]'}.weights.h5"))
+    def _restore(self):
+        """Take up the state of the backup; returns the number of complete epochs."""
+        try:
+            with open(self.path, "rb") as file, np.load(file) as kept:
+                epoch = int(kept["epoch"])
+                arrays = [kept[f"arr_{index}"] for index in range(len(kept) - 1)]
+        except Exception as error:  # NumPy raises many types
+            raise ValueError(
+                f"{self.path} is not a whole backup: delete it and train again. {error}"
+            ) from error
+        variables = variables_of(self.model)
+        if [array.shape for array in arrays] != [tuple(v.shape) for v in variables]:
+            raise ValueError(
+                f"{self.path} belongs to a model of another layout: build the model and its "
+                "optimizer as they were, or choose another folder."
+            )
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+        return epoch
 
     def _count_steps(self):
         return int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
 
 
-def _delete(paths):
-    for path in paths:
-        path.unlink(missing_ok=True)
+def _as_plain(array):
+    """A file of NumPy knows no bfloat16, all of whose values are in float32."""
+    return array if array.dtype.kind in "biuf" else array.astype("float32")

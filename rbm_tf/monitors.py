@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from rbm_tf import annealing, enumeration
 from rbm_tf.arrays import in_unit_interval
-from rbm_tf.checkpoints import is_finite, variables_of
+from rbm_tf.checkpoints import arrays_of, is_finite, variables_of
 from rbm_tf.gibbs import as_seed
 from rbm_tf.pseudo_likelihood import (
     binary,
@@ -225,7 +225,9 @@ class StopWhenNotFinite(keras.callbacks.Callback):
                 "The model has weights that are NaN or infinite before training starts: build it "
                 "again or load a checkpoint."
             )
-        self._kept = self._state()  # not earlier: a callback after this one may restore a backup
+        self._kept = arrays_of(
+            self.model
+        )  # not earlier: a callback after this one may restore a backup
 
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs.get("loss", 0)):  # Keras makes logs Python floats at every step
@@ -234,7 +236,7 @@ class StopWhenNotFinite(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if self._loss_is_finite and is_finite(self.model):
-            self._kept = self._state()
+            self._kept = arrays_of(self.model)
             return
         for variable, value in zip(variables_of(self.model), self._kept, strict=True):
             variable.assign(value)
@@ -245,9 +247,6 @@ class StopWhenNotFinite(keras.callbacks.Callback):
             "scale the data, if they lie far outside the range that the model expects.",
             stacklevel=2,
         )
-
-    def _state(self):
-        return [keras.ops.convert_to_numpy(variable) for variable in variables_of(self.model)]
 
 
 def _blocks(x):

@@ -122,7 +122,7 @@ def _fingerprint(vae, x, estimators, num_samples, seed):
 def _load(path, key):
     """The results kept at path, (images, estimators), or None if there are none."""
     try:
-        with np.load(path) as kept:
+        with open(path, "rb") as file, np.load(file) as kept:
             found, values = str(kept["key"]), kept["values"]
     except FileNotFoundError:
         return None
