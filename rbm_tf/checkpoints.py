@@ -3,6 +3,7 @@
 import contextlib
 import io
 import pathlib
+import shutil
 
 import keras
 import numpy as np
@@ -169,6 +170,8 @@ class BackupAndRestore(keras.callbacks.Callback):
             )
         if not self.model.optimizer.built:  # its state is restored as well
             self.model.optimizer.build(self.model.trainable_variables)
+        for left_by_a_kill in self.path.parent.glob(".partial_*"):
+            shutil.rmtree(left_by_a_kill, ignore_errors=True)
         if self.path.exists():
             self.model._initial_epoch = self._restore()
         self._steps, self._complete = self._count_steps(), True

@@ -9,7 +9,7 @@ import pathlib
 import sys
 import tempfile
 
-from rbm_tf import files, interruption
+from rbm_tf import files, interruptions
 
 DATASETS = ("bars_and_stripes", "digits", "mnist", "fashion_mnist")
 
@@ -104,7 +104,7 @@ def run(parser, arguments=None):
 
     Wrong input ends in one line and exit code 2, Ctrl-C in one line and 130, SIGTERM in 143.
     """
-    with interruption.watched():
+    with interruptions.watched():
         options = parser.parse_args(arguments)
         try:
             make_folder(options.output)

@@ -6,7 +6,7 @@ import math
 import keras
 from tqdm import tqdm
 
-from rbm_tf import interruption
+from rbm_tf import interruptions
 from rbm_tf.checkpoints import is_finite
 
 
@@ -35,7 +35,7 @@ def fit(model, path, epochs, saved_model=None, **kwargs):
     """
     if path.is_dir():
         raise ValueError(f"{path} is a folder: move it away or choose another with --output")
-    with interruption.deferred() as signals:
+    with interruptions.deferred() as signals:
         guard = _guard(signals)
         with epoch_bar(epochs) as bar:
             model.fit(epochs=epochs, verbose=0, callbacks=[bar, guard], **kwargs)
@@ -49,9 +49,9 @@ def fit(model, path, epochs, saved_model=None, **kwargs):
             (saved_model or model).save(path)
     if signals and guard.epochs:
         message = f"Stopped after {guard.epochs} epochs; the model so far is in {path}."
-        interruption.leave(signals[0], message)
+        interruptions.leave(signals[0], message)
     elif signals:
-        interruption.leave(signals[0], f"Stopped in the first epoch; {path} was not written.")
+        interruptions.leave(signals[0], f"Stopped in the first epoch; {path} was not written.")
 
 
 def _guard(signals):

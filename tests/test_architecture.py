@@ -22,7 +22,7 @@ LEAVES = {
     "files",
     "fourth_order",
     "gibbs",
-    "interruption",
+    "interruptions",
     "ising",
     "lambda_path",
     "mean_over_batch",

@@ -170,6 +170,7 @@ def test_model_without_weights_has_no_backup(tmp_path):
 
 def test_only_the_backup_is_deleted_and_the_next_fit_starts_at_the_first_epoch(rbm, tmp_path):
     (tmp_path / "a_file_of_the_user").touch()
+    (tmp_path / ".partial_of_a_kill").mkdir()
     kept = BackupAndRestore(tmp_path, delete_checkpoint=False)
     rbm.fit(np.eye(6), epochs=2, verbose=0, callbacks=[kept])
     resumed = rbm.fit(np.eye(6), epochs=3, verbose=0, callbacks=[BackupAndRestore(tmp_path)])
