@@ -216,6 +216,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--signals", type=int, default=50, help="signals in all")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # children inherit that it is ignored
     rng, start, rows = random.Random(options.seed), time.perf_counter(), []
     trials = [lambda name=name: aimed(name) for name in MODELS]
     trials += [lambda name=name: at_random(name, rng) for name in MODELS]

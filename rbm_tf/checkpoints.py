@@ -137,7 +137,8 @@ class BackupAndRestore(keras.callbacks.Callback):
 
     Raises:
         ValueError: if backup_dir is empty or save_freq is another; when training begins, if the
-            model has no weights yet, or the backup cannot be read or has another layout.
+            model has no weights yet, or the backup cannot be read or has another layout; later, if
+            another training writes to the folder.
         OSError: if the backup cannot be written.
 
     Example:
@@ -172,7 +173,8 @@ class BackupAndRestore(keras.callbacks.Callback):
             self.model.optimizer.build(self.model.trainable_variables)
         for left_by_a_kill in self.path.parent.glob(".partial_*"):
             shutil.rmtree(left_by_a_kill, ignore_errors=True)
-        if self.path.exists():
+        self._stamp = self._stamp_of_file()
+        if self._stamp:
             self.model._initial_epoch = self._restore()
         self._steps, self._complete = self._count_steps(), True
 
@@ -184,14 +186,17 @@ class BackupAndRestore(keras.callbacks.Callback):
         cut = self.model.stop_training and steps - self._steps < (self.params["steps"] or 1)
         self._complete, self._steps = not cut and is_finite(self.model), steps
         if self._complete:
+            self._refuse_another_training()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             arrays = [_as_plain(array) for array in arrays_of(self.model)]
             with written_whole(self.path) as partial:
                 np.savez(partial, *arrays, epoch=epoch + 1)
+            self._stamp = self._stamp_of_file()
 
     def on_train_end(self, logs=None):
         self.model._initial_epoch = None
         if self.delete_checkpoint and self._complete:
+            self._refuse_another_training()
             self.path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # where others keep their files in it
                 self.path.parent.rmdir()
@@ -215,6 +220,20 @@ class BackupAndRestore(keras.callbacks.Callback):
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
         return epoch
+
+    def _refuse_another_training(self):
+        if self._stamp_of_file() not in (None, self._stamp):
+            raise ValueError(
+                f"{self.path} was written by another training since this one began: choose another "
+                "folder for one of them."
+            )
+
+    def _stamp_of_file(self):
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
 
     def _count_steps(self):
         return int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))

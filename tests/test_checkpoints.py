@@ -97,7 +97,7 @@ def test_disk_that_fills_up_leaves_the_old_file_and_no_other(rbm, tmp_path, name
         backup = BackupAndRestore(path.parent)
         backup.set_model(rbm)
         backup.set_params({"steps": 1})
-        backup._steps = 0
+        backup._steps, backup._stamp = 0, backup._stamp_of_file()
         backup.on_epoch_end(0)
 
     write = {
@@ -237,3 +237,19 @@ def test_an_epoch_that_is_cut_short_is_not_backed_up(rbm, tmp_path):
     rbm.fit(np.eye(6), batch_size=1, epochs=3, verbose=0, callbacks=[cut, backup])
     assert int(rbm.optimizer.iterations) == 10
     assert int(kept_in(tmp_path)["epoch"]) == (10 - before) // 6
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 3])
+def test_backup_of_another_training_is_not_overwritten(rbm, tmp_path, epoch):
+    def train_another(at, logs):
+        if at == epoch:
+            other = BernoulliRBM(6, 5, seed=1)
+            backup = BackupAndRestore(tmp_path / "other", delete_checkpoint=False)
+            other.fit(np.eye(6), epochs=1, verbose=0, callbacks=[backup])
+            (tmp_path / "other" / "backup.npz").replace(tmp_path / "backup.npz")
+
+    another = keras.callbacks.LambdaCallback(on_epoch_end=train_another)
+    callbacks = [BackupAndRestore(tmp_path), another]
+    with pytest.raises(ValueError, match="written by another training since this one began"):
+        rbm.fit(np.eye(6), epochs=4, verbose=0, callbacks=callbacks)
+    assert kept_in(tmp_path)["arr_0"].shape == (6, 5)
