@@ -13,7 +13,7 @@ import argparse
 import sys
 import time
 
-from rbm_tf.command_line import epoch_bar, table
+from rbm_tf.command_line import table
 from rbm_tf.quiet import quiet_start
 
 quiet_start()
@@ -27,8 +27,10 @@ from rbm_tf import negative_phase
 from rbm_tf.annealing import ais, choose_betas, reverse_ais, verdict
 from rbm_tf.datasets import binarize, load_mnist
 from rbm_tf.enumeration import log_z
+from rbm_tf.files import written_whole
 from rbm_tf.rbm import BernoulliRBM
 from rbm_tf.tempering import tempered_sample
+from rbm_tf.training import epoch_bar
 
 PCD = negative_phase.PersistentContrastiveDivergence
 RUNS = {
@@ -176,7 +178,8 @@ def draw(rows):
     axes.invert_yaxis()
     axes.set_xlabel("mean test ln p(v) in nats, by forward and by reverse annealing")
     axes.set_title(f"{PHASE_SECONDS} s of training each, 784-500", loc="left")
-    figure.savefig(RESULTS / "rbm_mnist_phases.png", dpi=100, bbox_inches="tight")
+    with written_whole(RESULTS / "rbm_mnist_phases.png") as partial:
+        figure.savefig(partial, dpi=100, bbox_inches="tight")
 
 
 def load(binarization):

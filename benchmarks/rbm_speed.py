@@ -21,6 +21,7 @@ from rounds import RESULTS, main, measure
 
 from rbm_tf.annealing import ais
 from rbm_tf.enumeration import log_z
+from rbm_tf.files import written_whole
 from rbm_tf.negative_phase import PersistentContrastiveDivergence
 from rbm_tf.rbm import BernoulliRBM
 
@@ -127,7 +128,8 @@ def draw(rows):
     panels[0].set_yticks(ticks, [str(tick) for tick in ticks])
     panels[0].set_ylabel("milliseconds a step")
     panels[0].legend(frameon=False)
-    figure.savefig(RESULTS / "rbm_speed_scaling.png", dpi=100, bbox_inches="tight")
+    with written_whole(RESULTS / "rbm_speed_scaling.png") as partial:
+        figure.savefig(partial, dpi=100, bbox_inches="tight")
 
 
 EPOCHS = 3  # in each call of a fit, so that handing over the data is spread over them

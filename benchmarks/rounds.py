@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf.command_line import table
+from rbm_tf.files import write_text
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 FORMATS = {
@@ -72,7 +73,7 @@ def write(name, **entries):
         "keras": keras.__version__,
     }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(obtained | entries, indent=2) + "\n")
+    write_text(RESULTS / f"{name}.json", json.dumps(obtained | entries, indent=2) + "\n")
 
 
 def read(name):

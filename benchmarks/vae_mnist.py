@@ -26,6 +26,7 @@ import tensorflow as tf
 from rounds import RESULTS, read, write
 
 from rbm_tf.datasets import binarize, load_mnist
+from rbm_tf.files import written_whole
 from vae_keras import evidence
 from vae_keras.annealing import ais_weights, bracket, reverse_ais_weights
 from vae_keras.evaluation import estimate_in_blocks
@@ -191,7 +192,8 @@ def draw():
     axes.set(ylim=(-100, -85), xlabel="minutes of training", ylabel="ln p(x) by IWAE-50 (nats)")
     axes.set_title("The first 1,000 test images", loc="left")
     axes.legend()
-    figure.savefig(RESULTS / "vae_mnist_curves.png", dpi=100, bbox_inches="tight")
+    with written_whole(RESULTS / "vae_mnist_curves.png") as partial:
+        figure.savefig(partial, dpi=100, bbox_inches="tight")
 
 
 def main():

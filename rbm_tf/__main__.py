@@ -16,6 +16,7 @@ def train(options):
 
     from rbm_tf.negative_phase import ContrastiveDivergence, PersistentContrastiveDivergence
     from rbm_tf.rbm import BernoulliRBM
+    from rbm_tf.training import fit
 
     (x, _), _ = command_line.load_data(options)
     x = x.reshape(len(x), -1)
@@ -30,7 +31,7 @@ def train(options):
     )
     rbm.compile(keras.optimizers.SGD(schedule), steps_per_execution=min(num_batches, 100))
     path = options.output / "rbm.keras"
-    command_line.fit(rbm, path, options.epochs, x=x, batch_size=options.batch_size)
+    fit(rbm, path, options.epochs, x=x, batch_size=options.batch_size)
     results = {"model": str(path), "free_energy": float(rbm.free_energy(x[:1000]).numpy().mean())}
     text = f"Saved {path}. Its log-likelihood: python -m rbm_tf evaluate {path}"
     command_line.show(options, results, [text], "rbm_train")
@@ -71,12 +72,14 @@ def sample(options):
     """Draw images by Gibbs sampling; write them as rbm_samples.npy and .png."""
     import numpy as np
 
+    from rbm_tf.files import written_whole
     from rbm_tf.plotting import save_images
     from rbm_tf.rbm import BernoulliRBM
 
     rbm = command_line.load_model(options.model, BernoulliRBM)
     v = rbm.sample(options.num, num_steps=10_000, seed=options.seed).numpy()
-    np.save(options.output / "rbm_samples.npy", v)
+    with written_whole(options.output / "rbm_samples.npy") as partial:
+        np.save(partial, v)
     files = [str(options.output / "rbm_samples.npy")]
     side = round(rbm.num_visible**0.5)
     if side**2 == rbm.num_visible:

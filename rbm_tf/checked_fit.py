@@ -24,8 +24,8 @@ class CheckedFit:
     batches of a `tf.data.Dataset`, a `keras.utils.PyDataset`, PyTorch's `DataLoader` or a generator
     as they pass. Sample weights count on every path, and regularisers and `add_loss` in every loss.
 
-    Arrays are shuffled in an order that follows from what a checkpoint holds: interrupted training
-    resumes to the last bit. With `steps_per_epoch` the passes over the data follow one another
+    Arrays are shuffled in an order that follows from what a checkpoint holds: with
+    `rbm_tf.checkpoints.BackupAndRestore` interrupted training resumes to the last bit. With `steps_per_epoch` the passes over the data follow one another
     without end, and an epoch is that many batches of them.
 
     Put it before `keras.Model` among the bases. A subclass writes `_check(*inputs)`, which refuses

@@ -1,13 +1,15 @@
-"""What the two command lines share: options, one-line errors, tables, interruptible training.
+"""What the two command lines share: options, one-line errors, tables.
 
 Nothing heavy is imported here, so that `--help` answers at once.
 """
 
 import argparse
-import contextlib
 import json
 import pathlib
 import sys
+import tempfile
+
+from rbm_tf import files, interruptions
 
 DATASETS = ("bars_and_stripes", "digits", "mnist", "fashion_mnist")
 
@@ -98,31 +100,30 @@ def positive(text):
 
 
 def run(parser, arguments=None):
-    """Parse, start TensorFlow quietly and act; wrong input ends in one line and exit code 2."""
-    options = parser.parse_args(arguments)
-    try:
-        make_folder(options.output)
-        from rbm_tf.quiet import quiet_start
+    """Parse, start TensorFlow quietly and act.
 
-        quiet_start()
-        import keras
+    Wrong input ends in one line and exit code 2, Ctrl-C in one line and 130, SIGTERM in 143.
+    """
+    with interruptions.watched():
+        options = parser.parse_args(arguments)
+        try:
+            make_folder(options.output)
+            from rbm_tf.quiet import quiet_start
 
-        keras.utils.set_random_seed(options.seed % 2**32)
-        options.action(options)
-    except (ValueError, OSError) as error:
-        fail(parser.prog, error)
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        sys.exit(130)
+            quiet_start()
+            import keras
+
+            keras.utils.set_random_seed(options.seed % 2**32)
+            options.action(options)
+        except (ValueError, OSError) as error:
+            fail(parser.prog, error)
 
 
 def make_folder(folder):
     """Make the output folder, and see that it can be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".write_test"
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryDirectory(prefix=".partial_", dir=folder).cleanup()
     except OSError as error:
         raise ValueError(
             f"cannot write to the output folder {folder} ({error.strerror}): choose another with "
@@ -160,48 +161,6 @@ def load_model(path, kind):
     return model
 
 
-def fit(model, path, epochs, saved_model=None, **kwargs):
-    """Train with a progress bar over epochs and save; Ctrl-C saves what was trained so far.
-
-    Args:
-        model: compiled Keras model.
-        path: the .keras file to write.
-        epochs: number of epochs.
-        saved_model: what to save, if not the model itself.
-        **kwargs: for `model.fit`.
-    """
-    saved_model = saved_model or model
-    with epoch_bar(epochs) as progress:
-        try:
-            model.fit(epochs=epochs, verbose=0, callbacks=[progress], **kwargs)
-        except KeyboardInterrupt:
-            saved_model.save(path)
-            print(
-                f"\nStopped after {progress.epochs} epochs; the model so far is in {path}.",
-                file=sys.stderr,
-            )
-            sys.exit(130)
-    saved_model.save(path)
-
-
-@contextlib.contextmanager
-def epoch_bar(epochs):
-    """A Keras callback that draws one progress bar over all epochs, and counts them in `epochs`."""
-    import keras
-    from tqdm import tqdm
-
-    with tqdm(total=epochs, desc="training", unit="epoch") as bar:
-
-        def advance(epoch, logs):
-            bar.set_postfix({name: f"{value:.2f}" for name, value in logs.items()}, refresh=False)
-            bar.update()
-            progress.epochs += 1
-
-        progress = keras.callbacks.LambdaCallback(on_epoch_end=advance)
-        progress.epochs = 0
-        yield progress
-
-
 def show(options, results, tables, name):
     """Print results as tables or as JSON, and write the JSON to output/name.json.
 
@@ -212,8 +171,10 @@ def show(options, results, tables, name):
         name: of the JSON file, without ending.
     """
     text = json.dumps(results, indent=2)
-    (options.output / f"{name}.json").write_text(text + "\n")
-    print(text if options.json else "\n\n".join(tables))
+    try:
+        files.write_text(options.output / f"{name}.json", text + "\n")
+    finally:
+        print(text if options.json else "\n\n".join(tables))
 
 
 def table(rows, formats):

@@ -14,6 +14,7 @@ from rbm_tf.enumeration import thermodynamics
 from rbm_tf.mean_field import cumulant_free_energy, tap
 from rbm_tf.rbm import BernoulliRBM
 from rbm_tf.reweighting import importance_sampling, monte_carlo
+from rbm_tf.training import fit
 
 EPOCHS = 300
 BATCH_SIZE = 50
@@ -108,7 +109,7 @@ def _trained(x, options):
     num_batches = -(-len(x) // BATCH_SIZE)
     rate = keras.optimizers.schedules.PolynomialDecay(0.1, EPOCHS * num_batches, 0.0)
     rbm.compile(keras.optimizers.SGD(rate), steps_per_execution=num_batches)
-    command_line.fit(rbm, options.output / "rbm.keras", EPOCHS, x=x, batch_size=BATCH_SIZE)
+    fit(rbm, options.output / "rbm.keras", EPOCHS, x=x, batch_size=BATCH_SIZE)
     return rbm
 
 
@@ -138,7 +139,7 @@ def _draw(folder, rbm, x_train, rows, exact, seed):
         [row["s.e."] for row in others],
         rows[0]["ln Z"],
     )
-    figure.savefig(folder / "rbm_log_z.png", dpi=150)
+    plotting.save_figure(figure, folder / "rbm_log_z.png")
 
     figure = Figure((11, 3.2), layout="constrained")
     quantities = {
@@ -151,7 +152,7 @@ def _draw(folder, rbm, x_train, rows, exact, seed):
         ax.axvline(1, color="grey", linewidth=0.8, linestyle="--")
         ax.set_xlabel("inverse temperature β")
         ax.set_ylabel(label)
-    figure.savefig(folder / "rbm_thermodynamics.png", dpi=150)
+    plotting.save_figure(figure, folder / "rbm_thermodynamics.png")
 
     filters = rbm.kernel.numpy().T.reshape(-1, 8, 8)
     plotting.save_images(

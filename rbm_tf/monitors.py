@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from rbm_tf import annealing, enumeration
 from rbm_tf.arrays import in_unit_interval
+from rbm_tf.checkpoints import arrays_of, is_finite, variables_of
 from rbm_tf.gibbs import as_seed
 from rbm_tf.pseudo_likelihood import (
     binary,
@@ -197,7 +198,8 @@ class StopWhenNotFinite(keras.callbacks.Callback):
     callbacks after it see the restored model.
 
     Raises:
-        ValueError: when training begins, if the model is not built or not finite already.
+        ValueError: when training begins, if the model is not built or, when its first epoch does,
+            not finite.
 
     Example:
         >>> rbm = BernoulliRBM(64, 16)
@@ -213,12 +215,19 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         if not self.model.optimizer.built:  # Keras would only build it in the first step
             self.model.optimizer.build(self.model.trainable_variables)
         self._loss_is_finite = True
-        self._kept = self._state()
-        if not _all_finite(self._kept):
+        self._kept = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._kept is not None:
+            return
+        if not is_finite(self.model):
             raise ValueError(
                 "The model has weights that are NaN or infinite before training starts: build it "
                 "again or load a checkpoint."
             )
+        self._kept = arrays_of(
+            self.model
+        )  # not earlier: a callback after this one may restore a backup
 
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs.get("loss", 0)):  # Keras makes logs Python floats at every step
@@ -226,28 +235,18 @@ class StopWhenNotFinite(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        state = self._state()
-        if self._loss_is_finite and _all_finite(state):
-            self._kept = state
+        if self._loss_is_finite and is_finite(self.model):
+            self._kept = arrays_of(self.model)
             return
-        for variable, value in zip(self._variables(), self._kept, strict=True):
+        for variable, value in zip(variables_of(self.model), self._kept, strict=True):
             variable.assign(value)
         self.model.stop_training = True
         warnings.warn(
             f"Training stopped in epoch {epoch + 1}: the loss or a weight became NaN or infinite. "
-            "The model is back to where it was before that epoch; lower the learning rate.",
+            "The model is back to where it was before that epoch; lower the learning rate, or "
+            "scale the data, if they lie far outside the range that the model expects.",
             stacklevel=2,
         )
-
-    def _variables(self):
-        return [*self.model.weights, *self.model.optimizer.variables]
-
-    def _state(self):
-        return [variable.numpy() for variable in self._variables()]
-
-
-def _all_finite(arrays):
-    return all(np.all(np.isfinite(array)) for array in arrays)
 
 
 def _blocks(x):

@@ -1,8 +1,10 @@
-"""Pictures: every function draws into the Axes it is given and returns them; one saves a file."""
+"""Pictures: functions draw into the Axes they are given and return them; two save files."""
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+
+from rbm_tf.files import written_whole
 
 
 def image_grid(ax, images, columns=10):
@@ -151,4 +153,18 @@ def save_images(path, images, title, columns=10):
     rows = -(-len(images) // columns)
     figure = Figure((0.6 * columns, 0.6 * rows + 0.4), layout="constrained")
     image_grid(figure.subplots(), images, columns).set_title(title, fontsize=10)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)
+
+
+def save_figure(figure, path):
+    """Write a picture whole or not at all, 150 dots an inch.
+
+    Args:
+        figure: matplotlib Figure.
+        path: of the file, whose ending decides the format.
+
+    Example:
+        >>> save_figure(Figure(), "empty.png")
+    """
+    with written_whole(path) as partial:
+        figure.savefig(partial, dpi=150)

@@ -21,8 +21,10 @@ LEAVES = {
     "datasets",
     "diagnostics",
     "exact_cumulants",
+    "files",
     "fourth_order",
     "gibbs",
+    "interruptions",
     "ising",
     "lambda_path",
     "log_weights",
@@ -32,6 +34,7 @@ LEAVES = {
     "quiet",
     "seeds",
     "streaming_cumulants",
+    "training",
 }
 FOR_EVERY_BACKEND = (
     "arrays",

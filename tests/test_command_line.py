@@ -131,8 +131,9 @@ def test_help_answers_in_under_half_a_second(package):
     assert seconds < 0.5
 
 
-def test_ctrl_c_keeps_what_was_trained(tmp_path):
-    run = [sys.executable, "-m", "rbm_tf", "train", "--epochs", "1000000", "--output", tmp_path]
+def end_of(arguments, signum, until=None):
+    """Send a signal when stderr shows a text, or soon; returns the exit code and stderr."""
+    run = [sys.executable, "-m", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
     def listen():  # a job in the background of a shell would ignore the signal
@@ -141,17 +142,66 @@ def test_ctrl_c_keeps_what_was_trained(tmp_path):
     with subprocess.Popen(run, **pipes, cwd=ROOT, preexec_fn=listen) as process:
         try:
             seen = ""
-            while "free_energy" not in seen:  # the progress bar after the first epoch
+            while until and until not in seen:
                 seen += process.stderr.read(1)
-            process.send_signal(signal.SIGINT)
+            time.sleep(0 if until else 1)
+            process.send_signal(signum)
             _, errors = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert process.returncode == 130
-    assert "Stopped after" in errors
     assert "Traceback" not in errors
-    rbm = keras.models.load_model(tmp_path / "rbm.keras")
-    assert np.abs(rbm.visible_bias.numpy()).max() > 0
+    return process.returncode, errors
+
+
+@pytest.mark.parametrize(
+    ("package", "signum"), [("rbm_tf", signal.SIGINT), ("vae_keras", signal.SIGTERM)]
+)
+def test_interrupted_training_keeps_what_was_trained(package, signum, tmp_path):
+    train = [package, "train", "--epochs", "1000000", "--hidden", "4", "--output", tmp_path]
+    code, errors = end_of(train, signum, until="loss=")  # the progress bar after the first epoch
+    assert code == 128 + signum
+    assert "Stopped after" in errors.splitlines()[-1]
+    path = tmp_path / f"{package[:3]}.keras"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert int(keras.models.load_model(path).optimizer.iterations) > 0
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "sample", "demo"])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_command_that_is_interrupted_at_its_start_says_so(models, tmp_path, command, signum):
+    model = [models["rbm_tf"]] if command in ("evaluate", "sample") else []
+    code, errors = end_of(["rbm_tf", command, *model, "--output", tmp_path / "new"], signum)
+    assert code == 128 + signum
+    assert errors == "\nStopped.\n"
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_interrupted_evaluation_goes_on_from_what_it_kept(models, tmp_path):
+    evaluate = ["evaluate", models["vae_keras"], "--num-samples", "2000", "--output", tmp_path]
+    code, errors = end_of(["vae_keras", *evaluate], signal.SIGTERM, until="| 200/360")
+    assert code == 143
+    assert errors.endswith("\nStopped.\n")
+    with np.load(tmp_path / "vae_evaluate.npz") as kept:
+        assert 200 <= len(kept["values"]) < 360
+    vae_command.main(list(map(str, evaluate)))
+    assert not (tmp_path / "vae_evaluate.npz").exists()
+    assert (tmp_path / "vae_evaluate.json").exists()
+
+
+def test_a_file_of_the_user_survives_the_look_at_the_output_folder(models, tmp_path, capsys):
+    (tmp_path / ".write_test").write_text("precious")
+    rbm_command.main(["sample", str(models["rbm_tf"]), "--num", "2", "--output", str(tmp_path)])
+    assert (tmp_path / ".write_test").read_text() == "precious"
+
+
+def test_results_are_printed_even_if_their_file_cannot_be_written(models, tmp_path, capsys):
+    (tmp_path / "rbm_evaluate.json").mkdir()
+    with pytest.raises(SystemExit) as stop:
+        rbm_command.main(["evaluate", str(models["rbm_tf"]), "--output", str(tmp_path)])
+    assert stop.value.code == 2
+    captured = capsys.readouterr()
+    assert "exact" in captured.out
+    assert "rbm_evaluate.json" in captured.err
 
 
 def test_nothing_but_results_reaches_the_screen(models, tmp_path):

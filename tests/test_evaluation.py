@@ -5,6 +5,7 @@ import pytest
 from rbm_tf.diagnostics import effective_sample_size
 from vae_keras import evaluation, evidence
 from vae_keras.evaluation import estimate_in_blocks, streamed_iwae
+from vae_keras.likelihoods import GaussianNegativeLogLikelihood
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.vae import VAE
 
@@ -97,11 +98,11 @@ def test_streamed_iwae_equals_iwae_of_all_its_samples(vae, x, small_blocks):
 def test_interrupted_call_goes_on_to_the_same_numbers(vae, x, small_blocks, tmp_path):
     path = tmp_path / "kept.npz"
     with pytest.raises(KeyboardInterrupt):
-        estimate_in_blocks(CountedVAE(vae, fail_at=3), x, ESTIMATORS, 20, 1, path)
+        estimate_in_blocks(CountedVAE(vae, fail_at=4), x, ESTIMATORS, 20, 1, path)
     assert path.exists()
     second = CountedVAE(vae)
     resumed = estimate_in_blocks(second, x, ESTIMATORS, 20, 1, path)
-    assert second.calls == 1
+    assert second.calls == 2  # the first image for the check, and the last block
     assert not path.exists()
     whole = estimate_in_blocks(vae, x, ESTIMATORS, 20, 1)
     for name in ESTIMATORS:
@@ -111,12 +112,66 @@ def test_interrupted_call_goes_on_to_the_same_numbers(vae, x, small_blocks, tmp_
 def test_kept_results_of_another_call_are_refused(vae, x, small_blocks, tmp_path):
     path = tmp_path / "kept.npz"
     with pytest.raises(KeyboardInterrupt):
-        estimate_in_blocks(CountedVAE(vae, fail_at=3), x, ESTIMATORS, 20, 1, path)
+        estimate_in_blocks(CountedVAE(vae, fail_at=4), x, ESTIMATORS, 20, 1, path)
     for num_samples, seed, data in ((21, 1, x), (20, 2, x), (20, 1, 1 - x)):
         with pytest.raises(ValueError, match="delete it or choose another"):
             estimate_in_blocks(vae, data, ESTIMATORS, num_samples, seed, path)
     vae.set_weights([w + 0.1 for w in vae.get_weights()])
     with pytest.raises(ValueError, match="another model"):
+        estimate_in_blocks(vae, x, ESTIMATORS, 20, 1, path)
+
+
+def test_kept_results_of_other_functions_or_options_are_refused(vae, x, small_blocks, tmp_path):
+    path = tmp_path / "kept.npz"
+
+    def with_first(num):
+        return {"iwae": lambda log_weights: evidence.iwae(log_weights[:num])}
+
+    with pytest.raises(KeyboardInterrupt):
+        estimate_in_blocks(CountedVAE(vae, fail_at=4), x, with_first(5), 20, 1, path)
+    kept = path.read_bytes()
+    colder = VAE(vae.encoder, vae.decoder, temperature=0.5)
+    other = VAE(vae.encoder, vae.decoder, likelihood=GaussianNegativeLogLikelihood())
+    for model, estimators in (
+        (vae, with_first(6)),
+        (colder, with_first(5)),
+        (other, with_first(5)),
+    ):
+        with pytest.raises(ValueError, match="delete it or choose another"):
+            estimate_in_blocks(model, x, estimators, 20, 1, path)
+    assert path.read_bytes() == kept
+
+
+def test_results_that_another_process_keeps_are_not_lost(vae, x, small_blocks, tmp_path):
+    path = tmp_path / "kept.npz"
+
+    class Slower(CountedVAE):
+        def log_weights(self, *arguments):
+            if self.calls == 1 and not path.exists():  # after the check, another process is faster
+                with pytest.raises(KeyboardInterrupt):
+                    faster = CountedVAE(vae, fail_at=4)
+                    estimate_in_blocks(faster, x, ESTIMATORS, 20, 2, path)
+            return super().log_weights(*arguments)
+
+    with pytest.raises(ValueError, match="delete it or choose another"):
+        estimate_in_blocks(Slower(vae), x, ESTIMATORS, 20, 1, path)
+    faster = CountedVAE(vae)
+    estimate_in_blocks(faster, x, ESTIMATORS, 20, 2, path)
+    assert faster.calls == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"half", b"array", b"foreign"])
+def test_kept_file_that_cannot_be_read_is_named(vae, x, small_blocks, tmp_path, content):
+    path = tmp_path / "kept.npz"
+    if content == b"half":
+        with pytest.raises(KeyboardInterrupt):
+            estimate_in_blocks(CountedVAE(vae, fail_at=4), x, ESTIMATORS, 20, 1, path)
+        content = path.read_bytes()[:200]
+    path.write_bytes(content)
+    if content in (b"array", b"foreign"):
+        with open(path, "wb") as file:
+            np.save(file, x) if content == b"array" else np.savez(file, x=x)
+    with pytest.raises(ValueError, match="holds no results of an evaluation: delete it or choose"):
         estimate_in_blocks(vae, x, ESTIMATORS, 20, 1, path)
 
 

@@ -471,6 +471,7 @@ import os, sys
 from rbm_tf.quiet import quiet_start
 quiet_start()
 import keras, numpy as np
+from rbm_tf.checkpoints import BackupAndRestore
 from rbm_tf.rbm import BernoulliRBM
 
 class Kill(keras.callbacks.Callback):
@@ -481,7 +482,7 @@ class Kill(keras.callbacks.Callback):
 x = (np.random.default_rng(0).random((50, 6)) < 0.3).astype("float32")
 rbm = BernoulliRBM(6, 4, seed=1, resample=True)
 rbm.compile(keras.optimizers.SGD(0.1, momentum=0.9))
-backup = keras.callbacks.BackupAndRestore(sys.argv[1] + "/backup")
+backup = BackupAndRestore(sys.argv[1] + "/backup")
 kill = [Kill()] if sys.argv[2] == "kill" else []
 rbm.fit(x, batch_size=8, epochs=6, verbose=0, callbacks=[backup, *kill])
 rbm.save_weights(sys.argv[1] + "/last.weights.h5")

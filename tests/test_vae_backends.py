@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 from linear_gaussian import LinearGaussian
 
+from rbm_tf.checkpoints import BackupAndRestore
 from vae_keras.layers import WeightSchedule
 from vae_keras.likelihoods import ContinuousBernoulliNegativeLogLikelihood
 from vae_keras.networks import dense_decoder, dense_encoder
@@ -42,6 +43,23 @@ def test_interrupted_training_with_any_objective_goes_on_from_a_file(tmp_path, n
         model.fit(MODEL.x, **options)
     assert_same(vae.weights, loaded.weights)
     assert np.all(np.isfinite(loaded.evaluate(MODEL.x, verbose=0)))
+
+
+def test_backup_resumes_interrupted_training_to_the_last_bit(tmp_path):
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    whole, broken, resumed = (MODEL.vae(0.3, seed=0) for _ in range(3))
+    options = {"batch_size": 8, "epochs": 4, "verbose": 0}
+    whole.fit(MODEL.x, **options)
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(MODEL.x, callbacks=[BackupAndRestore(tmp_path), Interrupt()], **options)
+    history = resumed.fit(MODEL.x, callbacks=[BackupAndRestore(tmp_path)], **options)
+    assert history.epoch == [2, 3]
+    assert_same(whole.variables, resumed.variables)
+    assert_same(whole.optimizer.variables, resumed.optimizer.variables)
 
 
 @pytest.mark.parametrize("name", ["iwae", "doubly"])

@@ -152,6 +152,7 @@ import os, sys
 from rbm_tf.quiet import quiet_start
 quiet_start()
 import keras, numpy as np
+from rbm_tf.checkpoints import BackupAndRestore
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.vae import VAE
 
@@ -164,7 +165,7 @@ x = (np.random.default_rng(0).random((50, 6)) < 0.3).astype("float32")
 weights = np.linspace(0.5, 1, 50)
 keras.utils.set_random_seed(0)
 vae = VAE(dense_encoder((6,), 2, (4,)), dense_decoder((6,), 2, (4,)), seed=SEED)
-backup = keras.callbacks.BackupAndRestore(sys.argv[1] + "/backup")
+backup = BackupAndRestore(sys.argv[1] + "/backup")
 kill = [Kill()] if sys.argv[2] == "kill" else []
 vae.fit(x, batch_size=8, epochs=6, verbose=0, sample_weight=weights, validation_split=0.05,
         callbacks=[backup, *kill])

@@ -12,6 +12,7 @@ def demo(options):
 
 def train(options):
     """Train a VAE and save it as vae.keras."""
+    from rbm_tf.training import fit
     from vae_keras import networks
     from vae_keras.optimizers import FusedAdam
     from vae_keras.vae import VAE
@@ -28,7 +29,7 @@ def train(options):
     num_batches = -(-len(x) // options.batch_size)
     vae.compile(FusedAdam(options.learning_rate), steps_per_execution=min(num_batches, 100))
     path = options.output / "vae.keras"
-    command_line.fit(vae, path, options.epochs, x=x, batch_size=options.batch_size)
+    fit(vae, path, options.epochs, x=x, batch_size=options.batch_size)
     text = f"Saved {path}. Its log-likelihood: python -m vae_keras evaluate {path}"
     command_line.show(options, {"model": str(path)}, [text], "vae_train")
 
@@ -55,12 +56,14 @@ def sample(options):
     """Draw images from the prior; write them as vae_samples.npy and, if they are flat, .png."""
     import numpy as np
 
+    from rbm_tf.files import written_whole
     from rbm_tf.plotting import save_images
     from vae_keras.vae import VAE
 
     vae = command_line.load_model(options.model, VAE)
     images = np.asarray(vae.generate(options.num, seed=options.seed))
-    np.save(options.output / "vae_samples.npy", images)
+    with written_whole(options.output / "vae_samples.npy") as partial:
+        np.save(partial, images)
     files = [str(options.output / "vae_samples.npy")]
     if images.ndim == 3:
         save_images(options.output / "vae_samples.png", images, "Means of p(x|z), z from the prior")

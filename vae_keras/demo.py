@@ -8,6 +8,7 @@ from scipy.stats import norm
 
 from rbm_tf import command_line, diagnostics, plotting
 from rbm_tf.datasets import load_digits
+from rbm_tf.training import fit
 from vae_keras import evidence
 from vae_keras.evaluation import estimate_in_blocks
 from vae_keras.lambda_vae import build_lambda_vae
@@ -28,7 +29,7 @@ def run_demo(options):
     model.compile(model.optimizer, model.loss, steps_per_execution=num_batches)
     vae = VAE(model.get_layer("encoder"), model.get_layer("decoder"), seed=options.seed)
     data = {"x": x_train, "y": x_train, "batch_size": BATCH_SIZE}
-    command_line.fit(model, options.output / "vae.keras", EPOCHS, saved_model=vae, **data)
+    fit(model, options.output / "vae.keras", EPOCHS, saved_model=vae, **data)
     reference, verdict = reference_with_verdict(vae, x_test, options.seed + 1)
     rows = estimate_rows(vae, x_test, BUDGET, options.seed, reference)
     rows.append(_row("reference, IWAE", REFERENCE_BUDGET, "lower", reference))
@@ -153,11 +154,11 @@ def _draw(folder, vae, x_test, y_test, seed):
     figure = Figure((6, 5), layout="constrained")
     ax = plotting.scatter_by_label(figure.subplots(), np.asarray(vae.encode(x_test)[0]), y_test)
     ax.set(xlabel="z₁", ylabel="z₂", title="Posterior means of the test digits")
-    figure.savefig(folder / "vae_latent.png", dpi=150)
+    plotting.save_figure(figure, folder / "vae_latent.png")
 
     figure = Figure((10, 3.5), layout="constrained")
     log_weights = np.asarray(vae.log_weights(x_test[:2], REFERENCE_BUDGET, seed))
     for index, ax in enumerate(figure.subplots(1, 2)):
         plotting.histogram_with_gaussian(ax, log_weights[:, index])
         ax.set(xlabel="ln w (nats)", ylabel="density", title=f"Log-weights of test digit {index}")
-    figure.savefig(folder / "vae_log_weights.png", dpi=150)
+    plotting.save_figure(figure, folder / "vae_log_weights.png")

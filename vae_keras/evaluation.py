@@ -1,12 +1,12 @@
 """Estimates of ln p(x) for many images: block by block, with a progress bar, in bounded memory."""
 
 import hashlib
-import os
 import pathlib
 
 import numpy as np
 from tqdm import tqdm
 
+from rbm_tf.files import written_whole
 from vae_keras.evidence import iwae
 
 _BLOCK = 2**20  # log-weights in memory at once
@@ -26,14 +26,15 @@ def estimate_in_blocks(vae, x, estimators, num_samples, seed=None, path=None):
         num_samples: log-weights for each image; they are held for one image at least.
         seed: integer; the same seed gives the same numbers.
         path: a .npz file for the results so far; None keeps nothing. After an interruption the
-            same call goes on from it; a complete call removes it.
+            same call goes on from it; a complete call removes it. Another call is known by other
+            data, weights, settings, or values of the first image.
 
     Returns:
         dict from name to (num,) float64.
 
     Raises:
         ValueError: if x is empty or has a wrong shape, num_samples is below 1, path is given
-            without a seed, or the file at path belongs to another call.
+            without a seed, or the file at path belongs to another call or cannot be read.
 
     Example:
         >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
@@ -44,8 +45,9 @@ def estimate_in_blocks(vae, x, estimators, num_samples, seed=None, path=None):
     """
     if path is not None and seed is None:
         raise ValueError("A call that is to be resumed needs a seed: pass an integer.")
-    key = _fingerprint(vae, x, [*estimators, num_samples, seed]) if path is not None else None
-    done = _load(path, key, len(estimators))
+    key = None if path is None else _fingerprint(vae, x, estimators, num_samples, seed)
+    kept = None if path is None else _load(path, key)
+    done = np.empty((0, len(estimators))) if kept is None else kept
     for block, block_seed in _blocks(x, num_samples, seed, first=len(done)):
         log_weights = vae.log_weights(block, num_samples, block_seed)
         values = [np.asarray(estimate(log_weights), float) for estimate in estimators.values()]
@@ -53,7 +55,7 @@ def estimate_in_blocks(vae, x, estimators, num_samples, seed=None, path=None):
         if path is not None:
             _save(path, key, done)
     if path is not None:
-        pathlib.Path(path).unlink()
+        pathlib.Path(path).unlink(missing_ok=True)
     return dict(zip(estimators, done.T, strict=True))
 
 
@@ -106,27 +108,37 @@ def _seeds(seed, num):
     return [int(state) for state in np.random.SeedSequence(seed).generate_state(num)]
 
 
-def _fingerprint(vae, x, settings):
-    digest = hashlib.sha256(repr(settings).encode())
-    for array in (*vae.get_weights(), x):
+def _fingerprint(vae, x, estimators, num_samples, seed):
+    """What tells calls apart; values of one image stand for functions and the model's options."""
+    block_seed = _seeds(seed, 1)[0]
+    log_weights = vae.log_weights(x[:1], num_samples, block_seed)
+    values = [np.asarray(estimate(log_weights), float) for estimate in estimators.values()]
+    digest = hashlib.sha256(repr([*estimators, num_samples, block_seed]).encode())
+    for array in (*vae.get_weights(), x, *values):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
-def _load(path, key, num_estimators):
-    """The results kept at path, (images, estimators)."""
-    if path is None or not os.path.exists(path):
-        return np.empty((0, num_estimators))
-    with np.load(path) as kept:
-        if str(kept["key"]) != key:
-            raise ValueError(
-                f"{path} holds results of another model, data or call: delete it or choose another "
-                "path."
-            )
-        return kept["values"]
+def _load(path, key):
+    """The results kept at path, (images, estimators), or None if there are none."""
+    try:
+        with open(path, "rb") as file, np.load(file) as kept:
+            found, values = str(kept["key"]), kept["values"]
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # NumPy raises many types for a file that is not whole or not .npz
+        raise ValueError(
+            f"{path} holds no results of an evaluation: delete it or choose another path. {error}"
+        ) from error
+    if found != key:
+        raise ValueError(
+            f"{path} holds results of another model, data or call: delete it or choose another "
+            "path."
+        )
+    return values
 
 
 def _save(path, key, values):
-    partial = f"{path}.partial.npz"
-    np.savez(partial, key=key, values=values)
-    os.replace(partial, path)
+    _load(path, key)  # raises if another process keeps its results there
+    with written_whole(path) as partial, open(partial, "wb") as file:
+        np.savez(file, key=key, values=values)

@@ -1,0 +1,107 @@
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+WORK = """
+import signal, sys, time
+from rbm_tf import files, interruptions
+with interruptions.watched():
+    with interruptions.deferred() as signals, files.written_whole(sys.argv[1]) as partial:
+        partial.write_text("whole")
+        print("ready", flush=True)
+        while not signals or sys.argv[2] == "go on":
+            time.sleep(0.01)
+    interruptions.leave(signals[0], "Finished first.")
+"""
+
+
+def listen():
+    """A job in the background of a shell would ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def started(code, *arguments):
+    """A process that has printed its first line."""
+    run = [sys.executable, "-c", code, *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(run, **pipes, cwd=ROOT, preexec_fn=listen)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_first_signal_lets_the_work_be_finished(tmp_path, signum):
+    with started(WORK, tmp_path / "file", "finish") as process:
+        process.send_signal(signum)
+        assert process.communicate(timeout=20) == ("", "\nFinished first.\n")
+    assert process.returncode == 128 + signum
+    assert (tmp_path / "file").read_text() == "whole"
+
+
+def test_second_signal_leaves_at_once_and_nothing_half_written(tmp_path):
+    (tmp_path / "file").write_text("old")
+    with started(WORK, tmp_path / "file", "go on") as process:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=20) == ("", "\nStopped.\n")
+    assert process.returncode == 143
+    assert (tmp_path / "file").read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+BUSY = """
+import numpy as np
+from rbm_tf import interruptions
+with interruptions.watched():
+    a = np.ones((9000, 9000))
+    print("ready", flush=True)
+    a @ a @ a @ a
+"""
+
+
+def test_signal_is_heard_while_the_main_thread_computes():
+    with started(BUSY) as process:
+        start = time.perf_counter()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=100)
+        assert time.perf_counter() - start < 3  # of the minutes that the products take
+    assert process.returncode == 143
+
+
+IGNORED = """
+import os, signal
+from rbm_tf import interruptions
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+before = signal.getsignal(signal.SIGTERM)
+with interruptions.watched():
+    os.kill(os.getpid(), signal.SIGINT)
+assert signal.getsignal(signal.SIGTERM) is before
+print("ready", flush=True)
+"""
+
+
+def test_ignored_signal_stays_ignored_and_handlers_come_back():
+    with started(IGNORED) as process:
+        assert process.communicate(timeout=20)[1] == ""
+    assert process.returncode == 0
+
+
+def test_training_that_is_killed_between_file_operations_resumes_to_the_last_bit():
+    # Of the second backup: before it is written, before it is moved to its place, and after that.
+    numbers = [("BernoulliRBM", 2, [10, 13, 14]), ("VAE", 2, [14])]
+    code = f"import json, interruptions as i; print(json.dumps([i.aimed(*a) for a in {numbers}]))"
+    run = [sys.executable, "-c", code]
+    result = subprocess.run(run, capture_output=True, text=True, cwd=ROOT / "benchmarks")
+    assert result.returncode == 0, result.stderr
+    for row, (name, _, kills) in zip(json.loads(result.stdout), numbers, strict=True):
+        assert row["trial"].startswith(name)
+        assert row["right"] == row["interruptions"] == len(kills)
