@@ -10,12 +10,14 @@ ROOT = pathlib.Path(__file__).parent.parent
 FOLDERS = ("rbm_tf", "vae_keras", "vae_keras/layers")
 MODULES = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.py"))]
 LEAVES = {
+    "arguments",
     "arrays",
     "batches",
     "betas",
     "checkpoints",
     "cumulant_errors",
     "cumulants",
+    "data_files",
     "datasets",
     "diagnostics",
     "exact_cumulants",
@@ -24,10 +26,12 @@ LEAVES = {
     "ising",
     "lambda_path",
     "mean_over_batch",
+    "memory",
     "plefka",
     "plotting",
     "quiet",
     "streaming_cumulants",
+    "streams",
 }
 KERAS_ONLY = {
     "batches",
