@@ -17,10 +17,11 @@ def usable_streams():
         ...     print("result")
         result
     """
-    for name, number in (("stdout", 1), ("stderr", 2)):
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             _to_null(number)
-            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
+            mode = "w" if number else "r"
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     stderr, sys.stderr = sys.stderr, _Messages(sys.stderr)
