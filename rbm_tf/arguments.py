@@ -102,7 +102,10 @@ def _add_data_options(parser):
         help="of mnist or fashion_mnist: a .npz file or a folder of .gz files",
     )
     parser.add_argument(
-        "--binarization", choices=("none", "threshold", "bernoulli"), default="bernoulli"
+        "--binarization",
+        choices=("none", "threshold", "bernoulli"),
+        default="bernoulli",
+        help="of grey levels; none has no likelihood under a model of binary pixels",
     )
 
 

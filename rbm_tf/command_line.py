@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import sys
 import zipfile
 
@@ -15,6 +16,7 @@ from rbm_tf.memory import check_memory
 from rbm_tf.streams import standard_output, usable_streams
 
 IN_PICTURE = 1000  # images at most
+_WRITTEN = re.compile(r"(rbm|vae)(_[a-z_]+)?\.(keras|json|npy|npz|png)")
 _LONGEST_CONFIG = 2**26  # bytes of a model's description
 
 
@@ -31,6 +33,7 @@ def run(parser, arguments=None, backends=("tensorflow",)):
             with standard_output("choose another place for it"):
                 options = parser.parse_args(arguments)
             make_folder(options.output)
+            check_places(options.output)
             _start_keras(backends)
             _act(options)
         except (ValueError, OSError) as error:
@@ -83,6 +86,16 @@ def make_folder(folder):
             f"cannot write to the output folder {folder} ({error.strerror}): choose another with "
             "--output"
         ) from error
+
+
+def check_places(folder):
+    """See that nothing but files stands where the commands write files."""
+    for place in folder.iterdir():
+        if _WRITTEN.fullmatch(place.name) and place.exists() and not place.is_file():
+            raise ValueError(
+                f"{place} is no regular file, and files of this name are written: move it, or "
+                "choose another folder with --output"
+            )
 
 
 def load_data(options):

@@ -4,6 +4,8 @@ Every `load_*` returns `(x_train, y_train), (x_test, y_test)` like `keras.datase
 shape (num, height, width), float32 in [0, 1], and integer labels.
 """
 
+import contextlib
+import io
 import os
 import pathlib
 
@@ -180,11 +182,13 @@ def _download(name, variable):
     import keras
 
     try:
-        (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+        with contextlib.redirect_stdout(io.StringIO()):  # of Keras, among the results of a program
+            (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
     except Exception as error:
         raise OSError(
             f"Could not download {name} ({error}). Fetch {name}.npz, or the four -ubyte.gz files, "
-            f"elsewhere and give its place as `path` or in the environment variable {variable}."
+            f"elsewhere and give their place as path, on the command line --data-path, or in the "
+            f"environment variable {variable}."
         ) from error
     return x_train, y_train, x_test, y_test
 

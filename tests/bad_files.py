@@ -178,6 +178,11 @@ def write_all(folder):
     os.mkfifo(folder / "pipe")
     (folder / "folder").mkdir()
     (folder / "file").touch()
+    for package in ("rbm", "vae"):
+        (folder / "taken_model" / f"{package}.keras").mkdir(parents=True)
+        (folder / "taken_results" / f"{package}_evaluate.json").mkdir(parents=True)
+        (folder / "taken_pipe").mkdir(exist_ok=True)
+        os.mkfifo(folder / "taken_pipe" / f"{package}_samples.npy")
     (folder / "nowhere_link").symlink_to(folder / "nowhere")
     (folder / "loop").symlink_to(folder / "loop")
     keras.backend.clear_session()

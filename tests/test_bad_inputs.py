@@ -174,6 +174,9 @@ BOTH = {
     "train --output *": "not the name of a file or a folder",
     "demo --output {file}": "cannot write to the output folder",
     "evaluate {own} --output {file}": "cannot write to the output folder",
+    "train --output {taken_model}": "choose another folder with --output",
+    "evaluate {own} --output {taken_results}": "_evaluate.json is no regular file",
+    "sample {own} --output {taken_pipe}": "_samples.npy is no regular file",
     "sample {own} --output {file}": "cannot write to the output folder",
 }
 RBM = {

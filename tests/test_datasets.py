@@ -163,14 +163,16 @@ def test_fortran_order_version_2_and_labels_that_can_be_written_to_survive(tmp_p
     y_train[0] = 3
 
 
-def test_a_failed_download_says_where_to_put_the_file(monkeypatch):
+def test_a_failed_download_says_where_to_put_the_file(monkeypatch, capsys):
     def unreachable():
+        print("Downloading data from ..")  # as Keras does
         raise OSError("no route")
 
     monkeypatch.delenv("MNIST_PATH", raising=False)
     monkeypatch.setattr(keras.datasets.mnist, "load_data", unreachable)
     with pytest.raises(OSError, match="environment variable MNIST_PATH"):
         load_mnist()
+    assert not capsys.readouterr().out
 
 
 def test_wrong_grey_levels_and_names_are_refused():
