@@ -1,6 +1,7 @@
 """The command line: python -m rbm_tf demo | train | evaluate | sample."""
 
-from rbm_tf import command_line
+from rbm_tf import arguments, command_line
+from rbm_tf.memory import check_memory
 
 
 def demo(options):
@@ -20,6 +21,8 @@ def train(options):
 
     (x, _), _ = command_line.load_data(options)
     x = x.reshape(len(x), -1)
+    rows = options.chains + 2 * min(options.batch_size, len(x))
+    _check_memory(options.hidden, rows, x.shape[1], "--hidden, --chains or --batch-size")
     if options.chains:
         phase = PersistentContrastiveDivergence(options.chains, options.gibbs_steps, options.seed)
     else:
@@ -45,6 +48,9 @@ def evaluate(options):
 
     rbm, judgement = command_line.load_model(options.model, BernoulliRBM), []
     (x_train, _), (x_test, _) = command_line.load_data(options)
+    x_train, x_test = (x.reshape(len(x), -1) for x in (x_train, x_test))
+    for x in (x_train, x_test):
+        command_line.check_data(options, x, (rbm.num_visible,), binary=True)
     if min(rbm.num_visible, rbm.num_hidden) <= MAX_UNITS - 5:
         rows = [{"method": "exact", "ln Z": log_z(rbm), "s.e.": 0.0}]
     else:
@@ -58,7 +64,7 @@ def evaluate(options):
         judgement = [verdict(forward, backward).message]
     for row in rows:
         for name, x in (("train", x_train), ("test", x_test)):
-            free_energy = rbm.free_energy(x.reshape(len(x), -1)).numpy().mean(dtype=float)
+            free_energy = rbm.free_energy(x).numpy().mean(dtype=float)
             row[f"{name} ln p(v)"] = -free_energy - row["ln Z"]
     formats = {"method": "", "ln Z": ".3f", "s.e.": ".3f"}
     formats |= {"train ln p(v)": ".3f", "test ln p(v)": ".3f"}
@@ -77,13 +83,15 @@ def sample(options):
     from rbm_tf.rbm import BernoulliRBM
 
     rbm = command_line.load_model(options.model, BernoulliRBM)
+    _check_memory(rbm.num_hidden, options.num, rbm.num_visible, "--num")
     v = rbm.sample(options.num, num_steps=10_000, seed=options.seed).numpy()
     with written_whole(options.output / "rbm_samples.npy") as partial:
         np.save(partial, v)
     files = [str(options.output / "rbm_samples.npy")]
     side = round(rbm.num_visible**0.5)
     if side**2 == rbm.num_visible:
-        save_images(options.output / "rbm_samples.png", v.reshape(-1, side, side), "Samples")
+        images = v[: command_line.IN_PICTURE].reshape(-1, side, side)
+        save_images(options.output / "rbm_samples.png", images, "Samples")
         files.append(str(options.output / "rbm_samples.png"))
     command_line.show(options, {"files": files}, ["Wrote " + ", ".join(files)], "rbm_sample")
 
@@ -94,15 +102,22 @@ def _long_path():
     return np.linspace(0, 1, 10_001)
 
 
+def _check_memory(num_hidden, num_rows, num_visible, numbers):
+    """Weights with gradients and products, and states of both layers with their noise."""
+    count = 4 * num_hidden * num_visible + 6 * num_rows * (num_hidden + num_visible)
+    what = f"an RBM of {num_visible} x {num_hidden} units with {num_rows} states"
+    check_memory(4 * count, what, f"choose a smaller {numbers}")
+
+
 def _train_options(parser):
-    parser.add_argument("--hidden", type=command_line.at_least(1), default=16, help="hidden units")
+    parser.add_argument("--hidden", type=arguments.at_least(1), default=16, help="hidden units")
     parser.add_argument(
-        "--chains", type=command_line.at_least(0), default=100, help="persistent chains; 0: CD"
+        "--chains", type=arguments.at_least(0), default=100, help="persistent chains; 0: CD"
     )
     parser.add_argument(
-        "--gibbs-steps", type=command_line.at_least(1), default=1, help="sweeps per update"
+        "--gibbs-steps", type=arguments.at_least(1), default=1, help="sweeps per update"
     )
-    command_line.add_training_options(parser, epochs=100, batch_size=50, learning_rate=0.1)
+    arguments.add_training_options(parser, epochs=100, batch_size=50, learning_rate=0.1)
 
 
 ACTIONS = {
@@ -113,12 +128,12 @@ ACTIONS = {
 }
 
 
-def main(arguments=None):
+def main(argv=None):
     """Run the command line."""
-    parser = command_line.build_parser(
+    parser = arguments.build_parser(
         "python -m rbm_tf", "Restricted Boltzmann machines.", ACTIONS, {"train": _train_options}
     )
-    command_line.run(parser, arguments)
+    command_line.run(parser, argv)
 
 
 if __name__ == "__main__":

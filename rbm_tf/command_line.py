@@ -1,122 +1,76 @@
-"""What the two command lines share: options, one-line errors, tables.
+"""What the two command lines share: one-line errors, data and models, tables.
 
-Nothing heavy is imported here, so that `--help` answers at once.
+Nothing heavy is imported before it is needed, so that `--help` answers at once.
 """
 
-import argparse
 import json
-import pathlib
-import sys
+import math
+import os
+import re
 import tempfile
+import zipfile
 
 from rbm_tf import files, interruptions
+from rbm_tf.arguments import fail, shortened
+from rbm_tf.memory import check_memory
+from rbm_tf.streams import standard_output, usable_streams
 
-DATASETS = ("bars_and_stripes", "digits", "mnist", "fashion_mnist")
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line and exit code 2."""
-
-    def error(self, message):
-        fail(self.prog, f"{message} (see {self.prog} --help)")
+IN_PICTURE = 1000  # images at most
+_WRITTEN = re.compile(r"(rbm|vae)(_[a-z_]+)?\.(keras|json|npy|npz|png)")
+_LONGEST_CONFIG = 2**26  # bytes of a model's description
 
 
-def fail(program, message):
-    """Print one line to stderr and exit with code 2."""
-    print(f"{program}: error: {' '.join(str(message).split())}", file=sys.stderr)
-    sys.exit(2)
+def run(parser, arguments=None, backends=("tensorflow",)):
+    """Parse, start Keras quietly and act.
 
-
-def build_parser(program, description, actions, own_options):
-    """The parser of a command line with the commands demo, train, evaluate and sample.
+    What users cause ends in one line and exit code 2, Ctrl-C in one line and 130, SIGTERM in 143.
 
     Args:
-        program: what the user types, such as "python -m rbm_tf".
-        description: one line.
-        actions: dict from command name to (function of the parsed arguments, one line of help).
-        own_options: dict from command name to a function that adds the model's own options.
-
-    Returns:
-        `Parser`.
+        parser: of `arguments.build_parser`.
+        arguments: list of strings; default: those of the program.
+        backends: of Keras, that the actions run on.
     """
-    parser = Parser(program, description=description)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    for name, (action, text) in actions.items():
-        command = commands.add_parser(name, help=text, description=text)
-        command.set_defaults(action=action)
-        if name in ("evaluate", "sample"):
-            command.add_argument("model", type=pathlib.Path, help="a .keras file that train saved")
-        if name in ("train", "evaluate"):
-            _add_data_options(command)
-        own_options.get(name, lambda command: None)(command)
-        if name == "sample":
-            command.add_argument("--num", type=at_least(1), default=100, help="images to draw")
-        command.add_argument("--seed", type=int, default=0, help="same seed, same numbers")
-        command.add_argument("--json", action="store_true", help="print JSON instead of a table")
-        command.add_argument(
-            "--output",
-            type=pathlib.Path,
-            default=pathlib.Path("outputs"),
-            help="folder to write to",
-        )
-    return parser
-
-
-def _add_data_options(parser):
-    parser.add_argument("--dataset", choices=DATASETS, default="digits")
-    parser.add_argument("--data-path", help="MNIST-like data: a .npz file or a folder of .gz files")
-    parser.add_argument(
-        "--binarization", choices=("none", "threshold", "bernoulli"), default="bernoulli"
-    )
-
-
-def add_training_options(parser, epochs, batch_size, learning_rate):
-    """Add --epochs, --batch-size and --learning-rate with these defaults."""
-    parser.add_argument("--epochs", type=at_least(1), default=epochs)
-    parser.add_argument("--batch-size", type=at_least(1), default=batch_size)
-    parser.add_argument("--learning-rate", type=positive, default=learning_rate)
-
-
-def at_least(smallest):
-    """An argparse type: an integer not below smallest."""
-
-    def integer(text):
-        if not text.lstrip("+-").isdigit() or int(text) < smallest:
-            raise argparse.ArgumentTypeError(f"{text} is not an integer of {smallest} or more")
-        return int(text)
-
-    return integer
-
-
-def positive(text):
-    """An argparse type: a number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
-
-
-def run(parser, arguments=None):
-    """Parse, start TensorFlow quietly and act.
-
-    Wrong input ends in one line and exit code 2, Ctrl-C in one line and 130, SIGTERM in 143.
-    """
-    with interruptions.watched():
-        options = parser.parse_args(arguments)
+    with usable_streams(), interruptions.watched():
         try:
+            with standard_output("choose another place for it"):
+                options = parser.parse_args(arguments)
             make_folder(options.output)
-            from rbm_tf.quiet import quiet_start
-
-            quiet_start()
-            import keras
-
-            keras.utils.set_random_seed(options.seed % 2**32)
-            options.action(options)
+            check_places(options.output)
+            _start_keras(backends)
+            _act(options)
         except (ValueError, OSError) as error:
             fail(parser.prog, error)
+
+
+def _start_keras(backends):
+    """Import Keras and TensorFlow quietly, and see that Keras runs on one of the backends."""
+    chosen = os.environ.get("KERAS_BACKEND", "named in keras.json")
+    remedy = f"set the environment variable KERAS_BACKEND to {' or '.join(backends)}"
+    try:
+        from rbm_tf.quiet import quiet_start
+
+        quiet_start()
+        import keras
+    except (ImportError, ValueError) as error:
+        raise ValueError(
+            f"Keras does not start on the backend {chosen} ({error}): install it, or {remedy}"
+        ) from error
+    if keras.backend.backend() not in backends:
+        raise ValueError(f"this command does not run on {keras.backend.backend()}: {remedy}")
+
+
+def _act(options):
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(options.seed)
+    try:
+        options.action(options)
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise ValueError(
+            "the memory does not suffice: choose a smaller model, batch or number "
+            f"({shortened(error, 200)})"
+        ) from error
 
 
 def make_folder(folder):
@@ -131,34 +85,86 @@ def make_folder(folder):
         ) from error
 
 
+def check_places(folder):
+    """See that nothing but files stands where the commands write files."""
+    for place in folder.iterdir():
+        if _WRITTEN.fullmatch(place.name) and place.exists() and not place.is_file():
+            raise ValueError(
+                f"{place} is no regular file, and files of this name are written: move it, or "
+                "choose another folder with --output"
+            )
+
+
 def load_data(options):
     """The data set that the options name: (x_train, y_train), (x_test, y_test), images."""
     from rbm_tf import datasets
 
     loader = datasets.LOADERS[options.dataset]
+    if options.dataset in datasets.WITH_PATH:
+        return loader(options.binarization, options.seed, options.data_path)
+    if options.data_path:
+        names = " or ".join(datasets.WITH_PATH)
+        raise ValueError(
+            f"--data-path {options.data_path} goes with --dataset {names}, and the data set is "
+            f"{options.dataset}: name one of those, or leave the path out"
+        )
     if options.dataset == "bars_and_stripes":
         return loader()
-    if options.dataset == "digits":
-        return loader(options.binarization, options.seed)
-    return loader(options.binarization, options.seed, options.data_path)
+    return loader(options.binarization, options.seed)
+
+
+def check_data(options, x, shape, binary):
+    """See, before the work, that a model takes the data and that ln p of them means something.
+
+    Args:
+        options: parsed arguments.
+        x: data, (num, ..).
+        shape: of one example, as the model takes it.
+        binary: whether the model's likelihood is one of binary pixels.
+    """
+    if x.shape[1:] != tuple(shape):
+        raise ValueError(
+            f"{options.model} takes data of shape {tuple(shape)}, but {options.dataset} has "
+            f"{x.shape[1:]}: name the --dataset that the model was trained on"
+        )
+    if binary and not ((x == 0) | (x == 1)).all():
+        raise ValueError(
+            f"this model's likelihood is one of binary pixels, and --binarization "
+            f"{options.binarization} leaves grey levels: choose threshold or bernoulli"
+        )
 
 
 def load_model(path, kind):
     """Load a .keras file in safe mode; a ValueError says what is wrong with it."""
     import keras
+    import numpy as np
 
     if not path.is_file():
-        raise ValueError(f"there is no model file {path}: make one with train")
+        found = "is no regular file" if path.exists() else "does not exist"
+        raise ValueError(f"there is no model file {path}: it {found}; make one with train")
+    remedy = f"give a {kind.__name__} that this command's train saved"
     try:
-        model = keras.models.load_model(path)
+        name = _registered_name(path)
+        right = name == keras.saving.get_registered_name(kind)
+        model = keras.models.load_model(path) if right else None
     except Exception as error:  # Keras raises many types for a file that is not a model
-        raise ValueError(f"{path} is not a model that Keras can load: {error}") from error
-    if not isinstance(model, kind):
         raise ValueError(
-            f"{path} holds a {type(model).__name__}, not a {kind.__name__}: give a model that this "
-            "command's train saved"
-        )
+            f"{path} is not a model that Keras can load ({shortened(error, 200)}): {remedy}"
+        ) from error
+    if not right:
+        raise ValueError(f"{path} holds a {name.split('>')[-1]}, not a {kind.__name__}: {remedy}")
+    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
+        raise ValueError(f"the weights in {path} are not all finite: train again, at a lower rate")
     return model
+
+
+def _registered_name(path):
+    """The name of the model's class in a .keras file, of which nothing is built yet."""
+    with zipfile.ZipFile(path) as file:
+        size = sum(member.file_size for member in file.infolist())
+        check_memory(size, "what it holds", "choose a smaller model")
+        with file.open("config.json") as config:
+            return str(json.loads(config.read(_LONGEST_CONFIG))["registered_name"])
 
 
 def show(options, results, tables, name):
@@ -166,15 +172,25 @@ def show(options, results, tables, name):
 
     Args:
         options: parsed arguments.
-        results: what JSON can hold.
+        results: what JSON can hold; numbers that are not finite become null.
         tables: list of strings.
         name: of the JSON file, without ending.
     """
-    text = json.dumps(results, indent=2)
+    text = json.dumps(_finite(results), indent=2, allow_nan=False)
+    path = options.output / f"{name}.json"
     try:
-        files.write_text(options.output / f"{name}.json", text + "\n")
+        files.write_text(path, text + "\n")
     finally:
-        print(text if options.json else "\n\n".join(tables))
+        with standard_output(f"the results are in {path}"):
+            print(text if options.json else "\n\n".join(tables))
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def table(rows, formats):

@@ -4,20 +4,16 @@ Every `load_*` returns `(x_train, y_train), (x_test, y_test)` like `keras.datase
 shape (num, height, width), float32 in [0, 1], and integer labels.
 """
 
-import gzip
+import contextlib
+import io
 import os
 import pathlib
-import zipfile
 
 import numpy as np
 
+from rbm_tf.data_files import read_arrays
+
 BINARIZATIONS = ("none", "threshold", "bernoulli")
-_IDX_FILES = {
-    "x_train": "train-images-idx3-ubyte.gz",
-    "y_train": "train-labels-idx1-ubyte.gz",
-    "x_test": "t10k-images-idx3-ubyte.gz",
-    "y_test": "t10k-labels-idx1-ubyte.gz",
-}
 
 
 def binarize(images, binarization="bernoulli", seed=None):
@@ -171,11 +167,12 @@ LOADERS = {
     "mnist": load_mnist,
     "fashion_mnist": load_fashion_mnist,
 }
+WITH_PATH = ("mnist", "fashion_mnist")
 
 
 def _load_idx(name, variable, binarization, seed, path):
     path = path or os.environ.get(variable)
-    arrays = _read_arrays(pathlib.Path(path)) if path else _download(name, variable)
+    arrays = read_arrays(pathlib.Path(path)) if path else _download(name, variable)
     x_train, y_train, x_test, y_test = arrays
     x_train, x_test = x_train.astype(np.float32) / 255, x_test.astype(np.float32) / 255
     return _binarized(x_train, y_train, x_test, y_test, binarization, seed)
@@ -185,48 +182,15 @@ def _download(name, variable):
     import keras
 
     try:
-        (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+        with contextlib.redirect_stdout(io.StringIO()):  # of Keras, among the results of a program
+            (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
     except Exception as error:
         raise OSError(
             f"Could not download {name} ({error}). Fetch {name}.npz, or the four -ubyte.gz files, "
-            f"elsewhere and give its place as `path` or in the environment variable {variable}."
+            f"elsewhere and give their place as path, on the command line --data-path, or in the "
+            f"environment variable {variable}."
         ) from error
     return x_train, y_train, x_test, y_test
-
-
-def _read_arrays(path):
-    """Read the four arrays from a .npz file or from a folder of gzipped IDX files, and check."""
-    if not path.exists():
-        raise ValueError(f"{path} does not exist: give a .npz file or a folder of -ubyte.gz files.")
-    try:
-        if path.is_dir():
-            arrays = {key: _read_idx(path / name) for key, name in _IDX_FILES.items()}
-        else:
-            with np.load(path) as file:
-                arrays = {key: file[key] for key in _IDX_FILES}
-    except (KeyError, OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path} must be a .npz file with the arrays {', '.join(_IDX_FILES)}, or a folder with "
-            f"{', '.join(_IDX_FILES.values())}: {error}"
-        ) from error
-    for part in ("train", "test"):
-        images, labels = arrays["x_" + part], arrays["y_" + part]
-        if images.dtype != np.uint8 or images.ndim != 3 or labels.shape != images.shape[:1]:
-            raise ValueError(
-                f"{path}: x_{part} must be uint8 (num, height, width) and y_{part} (num,); found "
-                f"{images.dtype} {images.shape} and {labels.shape}."
-            )
-    return tuple(arrays[key] for key in ("x_train", "y_train", "x_test", "y_test"))
-
-
-def _read_idx(path):
-    """Read one gzipped IDX file: two zero bytes, type 8 (uint8), rank, sizes, then the data."""
-    with gzip.open(path) as file:
-        header = file.read(4)
-        if len(header) != 4 or header[:3] != b"\0\0\x08":
-            raise ValueError(f"{path.name} is not an IDX file of unsigned bytes.")
-        shape = np.frombuffer(file.read(4 * header[3]), ">u4").astype(int)
-        return np.frombuffer(file.read(), np.uint8).reshape(shape)
 
 
 def _binarized(x_train, y_train, x_test, y_test, binarization, seed):

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from rbm_tf.seeds import LIMIT, integer_seed
 
+UNROLLED = 10  # steps that a graph holds one by one, which is faster than a loop
+
 
 class Parameters(NamedTuple):
     """The parameters of an RBM as tensors; the kernel in the dtype that products are made in."""
@@ -59,6 +61,29 @@ def gibbs_sweep(parameters, hidden, seed):
     visible = sample_bernoulli(visible_input, seeds[0])
     hidden_input = hidden_bias + product(visible, kernel)
     return visible, hidden_input, sample_bernoulli(hidden_input, seeds[1])
+
+
+def repeated(step, state, num_steps):
+    """Apply step num_steps times, in a graph whose size has a bound: long ones are a loop.
+
+    Args:
+        step: function of the step's number and the state's tensors, which returns new ones.
+        state: tuple of tensors.
+        num_steps: 0 or more.
+
+    Returns:
+        The last state.
+    """
+    if num_steps <= UNROLLED:
+        for index in range(num_steps):
+            state = step(index, *state)
+        return state
+
+    def counted(index, *state):
+        return index + 1, *step(index, *state)
+
+    start = tf.constant(0), *state
+    return tf.while_loop(lambda index, *_: index < num_steps, counted, start)[1:]
 
 
 @tf.function(reduce_retracing=True)

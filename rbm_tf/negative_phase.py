@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from rbm_tf import enumeration, plefka
-from rbm_tf.gibbs import gibbs_sweep, sample_bernoulli
+from rbm_tf.gibbs import gibbs_sweep, repeated, sample_bernoulli
 from rbm_tf.seeds import LIMIT, integer_seed
 from rbm_tf.tempered_path import TemperedPath
 from rbm_tf.tempering import advance
@@ -71,9 +71,13 @@ class _NegativePhase(keras.layers.Layer):
 
     def walk(self, parameters, hidden, seed):
         """The states after num_steps Gibbs sweeps, and the hidden states to go on from."""
-        for index in range(self.num_steps):  # unrolled, the graph computes each sigmoid once
-            sweep_seed = tf.random.fold_in(seed, index)
-            visible, hidden_input, hidden = gibbs_sweep(parameters, hidden, sweep_seed)
+
+        def sweep(index, hidden):
+            return gibbs_sweep(parameters, hidden, tf.random.fold_in(seed, index))
+
+        last = self.num_steps - 1
+        (hidden,) = repeated(lambda index, hidden: sweep(index, hidden)[2:], (hidden,), last)
+        visible, hidden_input, hidden = sweep(last, hidden)  # in the graph once with its sigmoid
         return ModelStates.of(visible, hidden_input), hidden
 
     def add_chains(self, name, num_units, *windows):
@@ -201,9 +205,12 @@ class ParallelTempering(_PersistentPhase):
         seed = self.next_seed(training)
         v = tf.cast(tf.convert_to_tensor(self.chains), dtype)
         state = v, path.hidden_input(v)
-        for index in range(self.num_steps):
-            sweep = seed[1] * self.num_steps + index
-            state = advance(path, betas, state, sweep, seed, True)
+        start = seed[1] * self.num_steps
+        state = repeated(
+            lambda index, *state: advance(path, betas, state, start + index, seed, True),
+            state,
+            self.num_steps,
+        )
         if training:
             self.chains.assign(tf.cast(state[0], self.chains.dtype))
         return ModelStates.of(state[0][-1], state[1][-1])
@@ -252,8 +259,11 @@ class MeanFieldPhase(_PersistentPhase):
         dtype = data_hidden_input.dtype
         parameters = tuple(tf.cast(x, dtype) for x in parameters)
         m, n = (tf.cast(tf.convert_to_tensor(x), dtype) for x in self.magnetisations)
-        for _ in range(self.num_steps):
-            m, n = plefka.damped_step(parameters, m, n, self.order)
+        m, n = repeated(
+            lambda index, m, n: plefka.damped_step(parameters, m, n, self.order),
+            (m, n),
+            self.num_steps,
+        )
         if training:
             for weight, value in zip(self.magnetisations, (m, n), strict=True):
                 weight.assign(tf.cast(value, weight.dtype))

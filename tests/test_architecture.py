@@ -10,6 +10,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 FOLDERS = ("rbm_tf", "vae_keras", "vae_keras/layers")
 MODULES = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.py"))]
 LEAVES = {
+    "arguments",
     "arrays",
     "batches",
     "betas",
@@ -18,6 +19,7 @@ LEAVES = {
     "checkpoints",
     "cumulant_errors",
     "cumulants",
+    "data_files",
     "datasets",
     "diagnostics",
     "exact_cumulants",
@@ -29,12 +31,14 @@ LEAVES = {
     "lambda_path",
     "log_weights",
     "mean_over_batch",
+    "memory",
     "plefka",
     "plotting",
     "quiet",
     "seeds",
     "streaming_cumulants",
     "training",
+    "streams",
 }
 FOR_EVERY_BACKEND = (
     "arrays",

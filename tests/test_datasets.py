@@ -1,9 +1,12 @@
 import gzip
+import io
 import struct
+import tracemalloc
 
 import keras
 import numpy as np
 import pytest
+from bad_files import idx_header, npy_header, write_idx, write_npz
 
 from rbm_tf.datasets import (
     bars_and_stripes,
@@ -109,14 +112,67 @@ def test_unusable_paths_name_the_remedy(tmp_path, arrays):
         load_mnist(path=tmp_path)
 
 
-def test_a_failed_download_says_where_to_put_the_file(monkeypatch):
+@pytest.mark.parametrize("kind", ["npz", "idx"])
+def test_a_bomb_is_refused_before_its_bytes_are_there(tmp_path, arrays, kind, monkeypatch):
+    num_bytes, path = 10**8, tmp_path / kind
+    if kind == "npz":
+        path = tmp_path / "bomb.npz"
+        content = npy_header((num_bytes // 100, 10, 10)) + bytes(num_bytes)
+        write_npz(path, **{**arrays, "x_train": content})
+    else:
+        content = gzip.compress(idx_header(num_bytes // 100, 10, 10) + bytes(num_bytes))
+        write_idx(path, arrays, x_train=content)
+    assert sum(file.stat().st_size for file in tmp_path.glob("**/*")) < num_bytes / 100
+    monkeypatch.setattr("rbm_tf.memory.memory", lambda: 10**9)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"memory.*take a part of the data"):
+            load_mnist(path=path)
+        assert tracemalloc.get_traced_memory()[1] < num_bytes / 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", ["npz", "idx"])
+def test_what_follows_the_claimed_data_is_not_read(tmp_path, arrays, kind):
+    path = tmp_path / kind
+    if kind == "npz":
+        path = tmp_path / "long.npz"
+        write_npz(path, **{**arrays, "x_train": npy_header((6, 4, 5)) + bytes(10**8)})
+    else:
+        content = gzip.compress(idx_header(6, 4, 5) + bytes(10**8))
+        write_idx(path, arrays, x_train=content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="is not what the file holds"):
+            load_mnist(path=path)
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+    finally:
+        tracemalloc.stop()
+
+
+def test_fortran_order_version_2_and_labels_that_can_be_written_to_survive(tmp_path, arrays):
+    images = np.asfortranarray(arrays["x_train"])
+    file = io.BytesIO()
+    np.lib.format.write_array(file, arrays["x_test"], version=(2, 0))
+    changed = {**arrays, "x_train": images, "x_test": file.getvalue()}
+    write_npz(tmp_path / "data.npz", **changed)
+    (x_train, y_train), (x_test, _) = load_mnist(path=tmp_path / "data.npz")
+    np.testing.assert_array_equal(x_train, np.float32(arrays["x_train"]) / 255)
+    np.testing.assert_array_equal(x_test, np.float32(arrays["x_test"]) / 255)
+    y_train[0] = 3
+
+
+def test_a_failed_download_says_where_to_put_the_file(monkeypatch, capsys):
     def unreachable():
+        print("Downloading data from ..")  # as Keras does
         raise OSError("no route")
 
     monkeypatch.delenv("MNIST_PATH", raising=False)
     monkeypatch.setattr(keras.datasets.mnist, "load_data", unreachable)
     with pytest.raises(OSError, match="environment variable MNIST_PATH"):
         load_mnist()
+    assert not capsys.readouterr().out
 
 
 def test_wrong_grey_levels_and_names_are_refused():

@@ -1,6 +1,9 @@
 """The command line: python -m vae_keras demo | train | evaluate | sample."""
 
-from rbm_tf import command_line
+import math
+
+from rbm_tf import arguments, command_line
+from rbm_tf.memory import check_memory
 
 
 def demo(options):
@@ -19,6 +22,7 @@ def train(options):
 
     (x, _), _ = command_line.load_data(options)
     shape, latent_dim = x.shape[1:], options.latent
+    _check_memory(options, shape, min(options.batch_size, len(x)))
     if options.network == "conv":
         encoder = networks.conv_encoder(shape, latent_dim)
         decoder = networks.conv_decoder(shape, latent_dim)
@@ -37,11 +41,17 @@ def train(options):
 def evaluate(options):
     """Print the ELBO and importance-weighted estimates of the mean log-likelihood of test data."""
     from vae_keras.demo import estimate_rows, mean_columns
+    from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
     from vae_keras.vae import VAE
 
     vae = command_line.load_model(options.model, VAE)
     _, (x, _) = command_line.load_data(options)
+    binary = isinstance(vae.likelihood, BernoulliNegativeLogLikelihood)
+    command_line.check_data(options, x, vae.encoder.input_shape[1:], binary)
     x = x[: options.num_images]
+    num_weights = 200 * options.num_samples  # of a block of images, and copies of them
+    what = f"{options.num_samples} log-weights for each image"
+    check_memory(4 * num_weights, what, "choose a smaller --num-samples")
     kept = options.output / "vae_evaluate.npz"  # an interrupted run goes on from there
     rows = estimate_rows(vae, x, options.num_samples, options.seed, path=kept)
     title = (
@@ -61,30 +71,45 @@ def sample(options):
     from vae_keras.vae import VAE
 
     vae = command_line.load_model(options.model, VAE)
+    num_pixels = options.num * math.prod(vae.encoder.input_shape[1:])
+    check_memory(4 * 30 * num_pixels, f"{options.num} images", "choose a smaller --num")
     images = np.asarray(vae.generate(options.num, seed=options.seed))
     with written_whole(options.output / "vae_samples.npy") as partial:
         np.save(partial, images)
     files = [str(options.output / "vae_samples.npy")]
     if images.ndim == 3:
-        save_images(options.output / "vae_samples.png", images, "Means of p(x|z), z from the prior")
+        title, few = "Means of p(x|z), z from the prior", images[: command_line.IN_PICTURE]
+        save_images(options.output / "vae_samples.png", few, title)
         files.append(str(options.output / "vae_samples.png"))
     command_line.show(options, {"files": files}, ["Wrote " + ", ".join(files)], "vae_sample")
 
 
+def _check_memory(options, shape, num_rows):
+    """Weights, gradients and Adam's moments, and the units of a batch with their gradients."""
+    pixels, dense = math.prod(shape), options.network == "dense"
+    width = options.hidden if dense else 4 * pixels  # of the layers next to the latent variables
+    num_weights = width * (3 * options.latent + 2 * dense * pixels)
+    num_units = 16 * width + 4 * pixels + 8 * options.latent
+    what = f"a VAE with --latent {options.latent} and layers of {width} units"
+    remedy = "choose a smaller --latent, --hidden or --batch-size"
+    check_memory(16 * (num_weights + num_rows * num_units), what, remedy)
+
+
 def _train_options(parser):
-    at_least = command_line.at_least
+    at_least = arguments.at_least
     parser.add_argument("--network", choices=("dense", "conv"), default="dense")
     parser.add_argument("--latent", type=at_least(1), default=2, help="latent variables")
     parser.add_argument("--hidden", type=at_least(1), default=256, help="units of a dense layer")
-    command_line.add_training_options(parser, epochs=100, batch_size=100, learning_rate=0.001)
+    arguments.add_training_options(parser, epochs=100, batch_size=100, learning_rate=0.001)
 
 
 def _evaluate_options(parser):
-    at_least = command_line.at_least
+    at_least = arguments.at_least
     parser.add_argument("--num-samples", type=at_least(10), default=1000, help="of z, per image")
     parser.add_argument("--num-images", type=at_least(1), default=1000, help="test images at most")
 
 
+BACKENDS = ("tensorflow", "jax", "torch")
 ACTIONS = {
     "demo": (demo, "train on digits; every estimate of ln p(x) beside a reference"),
     "train": (train, "train a VAE and save it"),
@@ -93,15 +118,15 @@ ACTIONS = {
 }
 
 
-def main(arguments=None):
+def main(argv=None):
     """Run the command line."""
-    parser = command_line.build_parser(
+    parser = arguments.build_parser(
         "python -m vae_keras",
         "Variational autoencoders.",
         ACTIONS,
         {"train": _train_options, "evaluate": _evaluate_options},
     )
-    command_line.run(parser, arguments)
+    command_line.run(parser, argv, BACKENDS)
 
 
 if __name__ == "__main__":

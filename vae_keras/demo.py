@@ -119,7 +119,7 @@ def _estimates(num_samples):
     for order in (1, 2):
         estimate = partial(evidence.jackknife, order=order)
         yield f"jackknife, order {order}", num_samples, "no", estimate
-    for size in (5, 20, num_samples):
+    for size in sorted({5, 20, num_samples}):
         if size <= num_samples:
             yield f"IWAE-{size}", size, "lower", evidence.iwae
 
@@ -129,15 +129,20 @@ def _row(name, samples, bound, values, reference=None):
         "estimate": name,
         "samples": samples,
         "mean": float(values.mean()),
-        "s.e.": float(values.std(ddof=1) / np.sqrt(len(values))),
+        "s.e.": _standard_error(values),
         "bound, on average": bound,
     }
     if reference is not None:
         bias = values - reference
         row["bias"] = float(bias.mean())
-        row["s.e. of bias"] = float(bias.std(ddof=1) / np.sqrt(len(bias)))
+        row["s.e. of bias"] = _standard_error(bias)
         row["RMSE"] = float(np.sqrt(np.mean(bias**2)))
     return row
+
+
+def _standard_error(values):
+    """Of the mean; None where there is only one value."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
 
 
 def _draw(folder, vae, x_test, y_test, seed):

@@ -130,6 +130,6 @@ def _smallest_map(shape, filters):
         raise ValueError(
             f"{len(filters)} convolutions halve images {len(filters)} times: the shape must be "
             f"(height, width) or (height, width, channels) with sizes divisible by {factor}; got "
-            f"{tuple(shape)}. Pad the images or use fewer filters."
+            f"{tuple(shape)}. Pad the images, use fewer filters or a dense network."
         )
     return shape[0] // factor, shape[1] // factor

@@ -1,0 +1,170 @@
+"""The options of the two command lines; a wrong one is one line on standard error and exit code 2.
+
+Nothing heavy is imported here, so that `--help` answers at once.
+"""
+
+import argparse
+import pathlib
+import re
+import sys
+
+DATASETS = ("bars_and_stripes", "digits", "mnist", "fashion_mnist")
+_LONGEST = 600  # characters of a message; libraries write thousands
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and exit code 2.
+
+    Example:
+        >>> Parser("program").parse_args([])
+        Namespace()
+    """
+
+    def error(self, message):
+        usage = f"usage: {self.usage}; " if self.usage else ""
+        fail(self.prog, f"{message} ({usage}see {self.prog} --help)")
+
+
+def fail(program, message):
+    """Print one line to stderr and exit with code 2.
+
+    Args:
+        program: what the user typed.
+        message: text or an exception; the middle of a long one is left out.
+
+    Example:
+        >>> fail("program", "nothing given")
+        Traceback (most recent call last):
+        SystemExit: 2
+    """
+    print(f"{program}: error: {shortened(message)}", file=sys.stderr)
+    sys.exit(2)
+
+
+def shortened(message, longest=_LONGEST):
+    """A message as one line of about `longest` characters: its beginning and its end.
+
+    Example:
+        >>> shortened("abcdefghijklmnopqrstuvwxyz", longest=10)
+        'abcde ... vwxyz'
+    """
+    text = " ".join(str(message).split())
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
+
+
+def build_parser(program, description, actions, own_options):
+    """The parser of a command line with the commands demo, train, evaluate and sample.
+
+    Args:
+        program: what the user types, such as "python -m rbm_tf".
+        description: one line.
+        actions: dict from command name to (function of the parsed arguments, one line of help).
+        own_options: dict from command name to a function that adds the model's own options.
+
+    Returns:
+        `Parser`.
+
+    Example:
+        >>> parser = build_parser("program", "Adds.", {"demo": (print, "print")}, {})
+        >>> parser.parse_args(["demo", "--seed", "3"]).seed
+        3
+    """
+    usage = f"{program} COMMAND [options]"
+    parser = Parser(program, usage=usage, description=description)
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", prog=program, parser_class=Parser
+    )
+    for name, (action, text) in actions.items():
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(action=action)
+        if name in ("evaluate", "sample"):
+            command.add_argument("model", type=file_name, help="a .keras file that train saved")
+        if name in ("train", "evaluate"):
+            _add_data_options(command)
+        own_options.get(name, lambda command: None)(command)
+        if name == "sample":
+            command.add_argument("--num", type=at_least(1), default=100, help="images to draw")
+        seed = at_least(0, 2**31 - 1)
+        command.add_argument("--seed", type=seed, default=0, help="same seed, same numbers")
+        command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        command.add_argument(
+            "--output", type=file_name, default=pathlib.Path("outputs"), help="folder to write to"
+        )
+    return parser
+
+
+def _add_data_options(parser):
+    parser.add_argument("--dataset", choices=DATASETS, default="digits")
+    parser.add_argument(
+        "--data-path",
+        type=file_name,
+        help="of mnist or fashion_mnist: a .npz file or a folder of .gz files",
+    )
+    parser.add_argument(
+        "--binarization",
+        choices=("none", "threshold", "bernoulli"),
+        default="bernoulli",
+        help="of grey levels; none has no likelihood under a model of binary pixels",
+    )
+
+
+def add_training_options(parser, epochs, batch_size, learning_rate):
+    """Add --epochs, --batch-size and --learning-rate with these defaults.
+
+    Example:
+        >>> parser = Parser()
+        >>> add_training_options(parser, epochs=2, batch_size=10, learning_rate=0.1)
+        >>> parser.parse_args(["--epochs", "5"])
+        Namespace(epochs=5, batch_size=10, learning_rate=0.1)
+    """
+    parser.add_argument("--epochs", type=at_least(1), default=epochs)
+    parser.add_argument("--batch-size", type=at_least(1), default=batch_size)
+    parser.add_argument("--learning-rate", type=positive, default=learning_rate)
+
+
+def at_least(smallest, greatest=10**9):
+    """An argparse type: an integer from smallest to greatest, in plain digits.
+
+    Example:
+        >>> at_least(1)("12")
+        12
+    """
+
+    def integer(text):
+        plain = re.fullmatch("[+-]?[0-9]{1,18}", text)  # int() takes other scripts' digits, and _
+        if not plain or not smallest <= int(text) <= greatest:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not an integer from {smallest} to {greatest}"
+            )
+        return int(text)
+
+    return integer
+
+
+def positive(text):
+    """An argparse type: a number above 0 that float32 holds, in plain digits.
+
+    Example:
+        >>> positive("1e-3")
+        0.001
+    """
+    try:
+        value = float(text) if text.isascii() and "_" not in text else 0.0
+    except ValueError:
+        value = 0.0
+    if not 1e-37 <= value <= 3e38:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1e-37 to 3e38")
+    return value
+
+
+def file_name(text):
+    """An argparse type: the path of a file or a folder.
+
+    Example:
+        >>> file_name("outputs").name
+        'outputs'
+    """
+    if not text.strip() or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a file or a folder")
+    return pathlib.Path(text)
