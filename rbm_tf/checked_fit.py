@@ -25,8 +25,9 @@ class CheckedFit:
     as they pass. Sample weights count on every path, and regularisers and `add_loss` in every loss.
 
     Arrays are shuffled in an order that follows from what a checkpoint holds: with
-    `rbm_tf.checkpoints.BackupAndRestore` interrupted training resumes to the last bit. With `steps_per_epoch` the passes over the data follow one another
-    without end, and an epoch is that many batches of them.
+    `rbm_tf.checkpoints.BackupAndRestore` interrupted training resumes to the last bit. With
+    `steps_per_epoch` the passes over the data follow one another without end, and an epoch is that
+    many batches of them.
 
     Put it before `keras.Model` among the bases. A subclass writes `_check(*inputs)`, which refuses
     arrays, and `_order(num, index)`, the order of the rows in a pass of that number, or in this
