@@ -188,7 +188,7 @@ plt.show()
 #
 # ## 2. From $2^{80}$ terms to $2^{16}$: the law of total variance
 #
-# A sum over $2^{80} \approx 10^{24}$ states is out of the question. But the restriction in the name of
+# The averages of (B6) ask for a sum over $2^{80} \approx 10^{24}$ states, which is out of the question. But the restriction in the name of
 # the RBM helps. Hold $h$ fixed and collect the terms of (B1) that contain $v_i$:
 #
 # $$E(v, h) = -b \cdot h - \sum_i x_i v_i , \qquad x_i(h) = a_i + \sum_j W_{ij} h_j . \tag{2.1}$$

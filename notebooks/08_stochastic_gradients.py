@@ -286,7 +286,7 @@ assert within(path_rows(1)[..., 0], exact_gradient)
 # %% [markdown]
 # ## 4. One mean, two variances
 #
-# For the spring both variances can be computed by hand. We need the Gaussian moments
+# For the spring both variances of (B17) can be computed by hand. We need the Gaussian moments
 # $\mathbb{E}[\epsilon^2] = 1$, $\mathbb{E}[\epsilon^4] = 3$, $\mathbb{E}[\epsilon^6] = 15$, and odd
 # ones vanish.
 #
@@ -419,7 +419,7 @@ print(f"pathwise              : variance {path_rows(1)[:, 0, 0].var():.3f}, exac
 # ## 6. Growth with dimension
 #
 # Take $D$ springs, $f = \tfrac12 \sum_j z_j^2$, in a $q$ of $D$ independent factors (a mean field,
-# B29), and the derivative in one $\mu_i$. The pathwise estimate is $z_i$: it does not know about
+# B29), and the derivative in one $\mu_i$. The pathwise estimate (B17b) is $z_i$: it does not know about
 # the others, and its variance is $\sigma^2$ at any $D$. The score-function estimate is
 # $f \epsilon_i / \sigma$ with the *whole* of $f$. Split $f = f_i + R$, where $R$ is the energy of
 # the other $D - 1$ springs, independent of $\epsilon_i$, with mean $m$ and variance $v$,
@@ -827,7 +827,7 @@ plt.show()
 # ## 10. Discrete latent variables: no path
 #
 # Let $x_j \in \{0, 1\}$ with $q(x_j = 1) = p_j = \mathrm{sigm}(l_j)$, the factors of a mean-field
-# RBM. A sample jumps as $l$ changes, and there is no path. The score function does not mind:
+# RBM. A sample jumps as $l$ changes, and there is no path. The score function (B17a) does not mind:
 # $\ln q = \sum_j [x_j l_j - \mathrm{softplus}(l_j)]$, so
 #
 # $$\nabla_l\, \mathbb{E}_q[f] = \mathbb{E}_q\big[ f(x)\, (x - p) \big]

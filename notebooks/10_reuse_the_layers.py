@@ -120,7 +120,7 @@ def label(axis, title, xlabel, ylabel):
 #
 # The KL, averaged over the data, is an upper bound on the mutual information of $x$ and $z$:
 # $\langle \mathrm{KL} \rangle = I + \mathrm{KL}(q(z) \| p(z))$ (chapter 7, exercise 4). With $y$ in
-# the place of $x$ in the decoder, it is the loss of chapter 9 at temperature $\beta$, in the units
+# the place of $x$ in the decoder, it is the loss of chapter 9 (B32) at temperature $\beta$, in the units
 # of its (4.1). In Keras it is a functional model with three of our layers (B29 to B31):
 
 
@@ -335,7 +335,7 @@ plt.show()
 #
 # with $F$ the matrix whose rows are the $f_n$, and the evidence is $y \sim N(0, F F^T + s^2 I)$. If
 # the $x_n$ are far from 0, slope and intercept are strongly correlated, negatively if the $x_n$ are
-# positive as here: bad for mean field, whose gap is $-\frac12 \ln (1 - r^2)$.
+# positive as here: bad for mean field (B29), whose gap is $-\frac12 \ln (1 - r^2)$.
 # `FlowPosterior` moves a Gaussian by coupling layers and can tilt it.
 #
 # One $\theta$ serves all $N$ data, so the free energy of the data set has *one* KL:

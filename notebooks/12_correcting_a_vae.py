@@ -167,7 +167,7 @@ assert abs(by_hand.mean()) < 5 * error
 # %% [markdown]
 # ## 3. A gallery of log-weights
 #
-# Now let the *widths* differ: $q = N(0, 1)$, posterior $N(0, s^2)$, $\ln p(x) = 0$. Then
+# Now let the *widths* differ in (B25): $q = N(0, 1)$, posterior $N(0, s^2)$, $\ln p(x) = 0$. Then
 #
 # $$\ln w = \ln \frac{N(z; 0, s^2)}{N(z; 0, 1)} = -\tfrac12 \ln s^2 + \frac{a}{2} z^2 , \qquad
 #   a = 1 - \frac{1}{s^2} . \tag{3.1}$$
@@ -229,7 +229,7 @@ print("|error| of orders 1 to 8 at s² = 0.4:", distance.round(3))
 # %% [markdown]
 # ## 4. Summing the series: the Gamma closure
 #
-# The gallery's series can be summed even where it diverges, because its logarithm has a value there.
+# The gallery's series (B25) can be summed even where it diverges, because its logarithm has a value there.
 # Take it as the *shape* for the unknown tail of the series. Suppose
 # $\kappa_n = (n - 1)!\, \theta^{n - 2} \kappa_2$ for $n \ge 2$, as in section 3 with $\theta = a$;
 # this is a shifted Gamma variable, reflected if $\theta < 0$. Then
@@ -440,7 +440,7 @@ plt.show()
 # remove. Its tangent knows nothing of this, and no polynomial of low order does.
 
 # %% [markdown]
-# **Every estimate at equal budget.** $T$ weights for each image, drawn anew; bias of the mean over
+# **Every estimate at equal budget.** Orders 1 to 3 of (B25) and the others, from $T$ weights for each image, drawn anew; bias of the mean over
 # the test images, and the root mean square error (RMSE) of an image. The *jackknife* is $T L_T - (T
 # - 1)\, \overline{L_{T-1}}$ with $L_T$ the IWAE of all weights and $\overline{L_{T-1}}$ the mean
 # over leaving one of them out: it removes a bias of order $1 / T$ (Nowozin 2018).
