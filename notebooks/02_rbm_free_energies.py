@@ -906,6 +906,7 @@ plt.show()
 # question is whether one gets close. By (9.3) $L$ is not concave, and an ascent may end elsewhere. We try
 # with L-BFGS, a quasi-Newton method, from eight random starts of small parameters, and from eight of large ones.
 
+
 # %%
 @tf.function
 def loss_and_gradient(theta):
@@ -915,6 +916,7 @@ def loss_and_gradient(theta):
     return loss, tape.gradient(loss, theta)
 
 
+# %%
 def climb(scale, number):
     """How many nats below the limit L-BFGS ends, and the largest derivative there."""
     start = scale * np.random.default_rng(number).normal(size=69)

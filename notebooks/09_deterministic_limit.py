@@ -644,6 +644,8 @@ for T, R, distortion in zip(warm, test_rates, test_distortions, strict=True):
     print(f"T = {T:4.2f}: rate {R:7.4f}, distortion {distortion:8.4f},", end=" ")
     print(f"L_T {distortion + T * R:8.4f}, bound on ln p(x): {-distortion - R:9.4f} nats")
 print(f"T = 0.00: distortion {results[0.0][0]:.4f} nats; training {before[0.0][0]:.4f}")
+
+# %%
 assert np.all(np.diff(test_rates) > 0) and np.all(np.diff([b[0] for b in before.values()]) < 0)
 cold_distortions = [results[T][0] for T in (0.3, 0.03, 0.0)]
 assert np.ptp(cold_distortions) < 1 < test_distortions[0] - test_distortions[1]

@@ -657,7 +657,9 @@ epochs = np.arange(1, len(watched) + 1)
 axes[1].plot(epochs, watched[:, 1], color=blue, label="smallest eigenvalue of $H$")
 axes[1].plot(epochs, watched[:, 2], color=purple, label="largest $|s_i|$")
 axes[1].axvline(falls + 1, color=grey, ls="--", lw=1, label=r"$\ln p(v)$ begins to fall")
-label(axes[0], "One bond: splits at $W = 4$", "coupling $W$ (nats)", "eigenvalue, shift of the mean")
+label(
+    axes[0], "One bond: splits at $W = 4$", "coupling $W$ (nats)", "eigenvalue, shift of the mean"
+)
 label(axes[1], "Bars, full gradient of $F_2$", "epoch", "eigenvalue, response")
 for axis in axes:
     axis.axhline(0, color="black", lw=0.8)
@@ -794,7 +796,10 @@ for number in counts:
     turned.append(6 / 256 * turning / 24)
     totals.append(fourth_cumulant(W, coins, coins) / 24)
     assert agree(24 * totals[-1], walks - 6 / 256 * turning - 2 / 256 * np.sum(square**2))
-    text = "4. N = {:3d}: walks / 24 {:.4f}, of which turn back {:.4f}; whole cumulant / 24 {:+.4f} nats"
-    print(text.format(number, walks / 24, turned[-1], totals[-1]))
+
+# %% jupyter={"source_hidden": true} tags=["solution"]
+for row in zip(counts, turned, totals, strict=True):
+    text = "4. N = {:3d}: walks that turn back / 24 {:.4f} nats, whole fourth cumulant / 24 {:+.4f} nats"
+    print(text.format(*row))
 assert np.all(np.diff(np.log(turned)) / np.log(4) > 0.9)  # like N
 assert np.max(np.abs(totals)) < 0.02  # does not grow

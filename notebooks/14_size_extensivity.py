@@ -614,6 +614,7 @@ table = [[rms_errors(size, budget) for size in sizes] for budget in budgets]
 names = list(table[0][0])
 best = np.array([[names.index(min(cell, key=cell.get)) for cell in row] for row in table])
 
+
 # %%
 def ten_groups_rms(size, budget):
     """The largest groups of 2, 4, .. samples of which there are ten: a choice without an oracle."""
@@ -639,7 +640,9 @@ for row, budget in zip(table, budgets, strict=True):
             ratios.append(math.sqrt(square) / min(cell.values()))
             ahead_of_iwae += square + 5 * error < cell["IWAE"] ** 2
 print(f"groups win {oracle} of {best.size} cells with an oracle's K, {ten} with ten groups")
-print(f"jackknife: r.m.s. error {min(ratios):.2f} to {max(ratios):.2f} times the winner's", end=", ")
+print(
+    f"jackknife: r.m.s. error {min(ratios):.2f} to {max(ratios):.2f} times the winner's", end=", "
+)
 print(f"clearly below IWAE's in {ahead_of_iwae} of {len(ratios)} cells")
 assert ten < 0.9 * oracle and np.median(ratios) > 1.2 and ahead_of_iwae > 0
 

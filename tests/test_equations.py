@@ -15,7 +15,7 @@ def table():
 
 
 def numbered_sections(notebook):
-    """The text of each section of a notebook's source, from its heading "## N. " to the next "## "."""
+    """The text of each section of a source, from its heading "## N. " to the next "## "."""
     source = (NOTEBOOKS / f"{notebook}.py").read_text()
     heading = r"^# ## (\d+)\. [^\n]*\n(.*?)(?=^# ## |\Z)"
     return dict(re.findall(heading, source, re.MULTILINE | re.DOTALL))
