@@ -205,10 +205,10 @@ for beta, model in classifiers.items():
 clean, loud = ([results[text, beta] for beta in betas] for text in ("clean", "noisy"))
 (right, single, together), (right_loud, _, together_loud) = np.transpose(clean), np.transpose(loud)
 assert np.all(np.diff(single) > 0)  # a single draw gets worse with beta
-assert np.all(right[1:] > right[0]) and together[2] > together[0] + 0.05
-assert np.all(together_loud[1:] < together_loud[0] - 0.05) and np.all(
-    right_loud[1:] < right_loud[0]
-)
+assert np.all(right[1:] > right[0]) and abs(together[1] - together[0]) < 0.05
+assert together[2] > together[0] + 0.05
+assert np.all(together_loud[1:] < together_loud[0] - 0.1)
+assert np.all(right_loud[1:] < right_loud[0])
 
 # %% [markdown]
 # The KL, which nobody limits at $\beta = 0$, falls from more than a hundred nats to about ten and to less than
