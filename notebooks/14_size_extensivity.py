@@ -682,7 +682,7 @@ plt.show()
 #
 # Right, the winners. With many samples for the size (upper left) the groups win: near-exact like IWAE, with
 # part of the remaining bias removed. Their region is this large because the oracle chooses $K$ for them; with the
-# fixed rule of ten groups they keep about two thirds of its cells (printed). IWAE, a single group at order 1, wins
+# fixed rule of ten groups they win fewer cells (both numbers are printed). IWAE, a single group at order 1, wins
 # nowhere on this map, and neither does the jackknife, which is not drawn: its error is above the winner's in all cells that
 # were sampled, up to 1024 samples, or equal to it within the noise. (At the largest sizes it is ahead of IWAE. What IWAE has,
 # and of the others only the ELBO, is a bound.) To stay in the region of the groups, each doubling of $N$ takes
