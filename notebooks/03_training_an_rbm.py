@@ -694,8 +694,8 @@ for name in ("CD-10", "tempering"):
     assert final["exact"] > final[name] > final["CD-1, no noise"] + 0.05
 assert final["TAP, order 2"] < final["TAP, order 3"] < min(final["CD-1"], final["persistent"]) - 0.5
 assert abs(final["TAP, order 2"] + 9 * np.log(2)) < 1  # that of the untrained machine
-curve = trained["persistent"][1]  # rises above CD-1, and loses it again
-assert curve.max() > final["CD-1, no noise"] and curve[curve.argmax() :].min() < curve.max() - 0.2
+curve = trained["persistent"][1]  # comes as far as CD-1, and loses it again
+assert curve.max() > final["CD-1"] - 0.2 and curve[curve.argmax() :].min() < curve.max() - 0.2
 
 
 # %%
@@ -728,8 +728,9 @@ for order in (2, 3):
     difference = data.T @ model.hidden_mean(data).numpy() / 14 - enumeration.moments(model)[2]
     exact = np.linalg.norm(difference)
     print(f"order {order}: exact gradient of the kernel {exact:.3f}")
-    assert own[order][1] < 0.5 * exact < exact < lowest[order][1] and own[order][2] < 0.2
-assert own[2][0] > lowest[2][0] + 0.5 > 1 and own[2][1] < 0.01 and own[2][2] < 0.01 < lowest[2][2]
+    if order == 2:
+        assert own[2][1] < 0.01 < exact < lowest[2][1]
+assert own[2][0] > lowest[2][0] + 0.5 > 1 and own[2][2] < 0.01 < 0.3 < lowest[2][2]
 
 # %%
 model = trained["CD-1, no noise"][0]
@@ -762,7 +763,7 @@ plt.show()
 #
 # - *CD-1* stays below CD-10. This is not noise but bias: without any noise (dashed) it gets hardly
 #   further.
-# - The *persistent* chains rise above CD-1, and then lose what they had gained, in jumps, more than once.
+# - The *persistent* chains come about as far as CD-1 or further, and then lose what they had gained, in jumps.
 #   That is the lag of section 4: with this learning rate the model runs away from its chains. It then lowers
 #   the probability where they *are*, they cannot follow, and so on. A smaller learning rate or more
 #   sweeps should help; tempering does.
@@ -772,8 +773,9 @@ plt.show()
 #   TAP sees no gradient, while the exact one is large. Another solution of the same equations, found by
 #   `tap` from other starts, is far from the middle and has a lower $\Gamma$. There the gradient would be larger
 #   than the exact one. The likelihood ends near that of the untrained machine ($-9 \ln 2 = -6.24$).
-#   For order 3 the one point is near the middle, and it sees less than half of the exact gradient. Its
-#   likelihood ends between that of order 2 and those of the methods that sample.
+#   For order 3 the 100 sets are at one point as well. Where this point lies, and how far the gradient that it sees
+#   is from the exact one, depends on the last updates (the table has the numbers of this run). Its likelihood ends
+#   between that of order 2 and those of the methods that sample.
 #
 # ## 8. When it fails: a mode that contrastive divergence cannot see
 #
