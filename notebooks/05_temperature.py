@@ -171,6 +171,7 @@ panels = [
     ("Entropy $S$", "$S$ (nats)", exact.entropy, green),
     ("Heat capacity $C$", "$C$ (nats)", exact.heat_capacity, orange),
 ]
+assert 1.1 < beta_curve[peak] < 1.9
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.3))
 for axis, (title, ylabel, values, colour) in zip(axes, panels, strict=True):
     axis.plot(beta_curve, values, color=colour)
@@ -181,13 +182,13 @@ plt.show()
 # %% [markdown]
 # Between $\beta = 0$ and $\beta = 1$, the temperature of training (dashed), the machine loses about
 # half of its 55.5 nats of entropy. Its heat capacity is still rising there, towards a broad maximum at
-# $\beta \approx 1.6$. A machine with few units has no phase transition: its $\ln Z$ is the logarithm
+# a lower temperature (printed above). A machine with few units has no phase transition: its $\ln Z$ is the logarithm
 # of a finite sum of exponentials, and hence as smooth as one can wish. Remember this when mean-field
 # theory announces one in section 6.
 #
 # ## 2. From $2^{80}$ terms to $2^{16}$: the law of total variance
 #
-# A sum over $2^{80} \approx 10^{24}$ states is out of the question. But the restriction in the name of
+# The averages of (B6) ask for a sum over $2^{80} \approx 10^{24}$ states, which is out of the question. But the restriction in the name of
 # the RBM helps. Hold $h$ fixed and collect the terms of (B1) that contain $v_i$:
 #
 # $$E(v, h) = -b \cdot h - \sum_i x_i v_i , \qquad x_i(h) = a_i + \sum_j W_{ij} h_j . \tag{2.1}$$
@@ -537,6 +538,7 @@ for num_betas in (5, 17, 65, 257):
 # %%
 pixel_input = hidden_bias + drawn[1.0] @ kernel  # inputs of the hidden units, exact samples
 given_v = np.sum(pixel_input**2 * sigmoid(pixel_input) * sigmoid(-pixel_input), axis=1)
+assert given_v.mean() < C_one / 3
 print(f"<Var(E|v)> at beta = 1: {given_v.mean():.2f} nats, part of C = {C_one:.2f} nats")
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.3))
 for column, (axis, symbol) in enumerate(zip(axes, (r"\ln Z", "U", "C"), strict=True)):
@@ -547,6 +549,22 @@ for column, (axis, symbol) in enumerate(zip(axes, (r"\ln Z", "U", "C"), strict=T
     axis.set_xticks(range(4), coarse)
     label(axis, f"${symbol}$ at $\\beta = 1$", "number of temperatures", f"${symbol}$ (nats)")
 plt.show()
+
+# %%
+five = np.linspace(0, 1, 5)
+many = [annealing.ais(rbm, 100_000, five, seed=run, base="uniform") for run in range(4)]
+log_weights = np.concatenate([x.log_weights for x in many])
+print(f"5 temperatures: Var(ln w) = {log_weights.var():.1f}; (5.1) says {fall / 4:.1f}")
+biases, numbers = [], (100, 1000, 10_000, 100_000)
+for number in numbers:
+    rows = np.exp(log_weights.reshape(-1, number) - truth[0])  # repeats with so many chains each
+    errors, n_eff = np.log(rows.mean(axis=1)), rows.sum(axis=1) ** 2 / np.sum(rows**2, axis=1)
+    biases.append(errors.mean())
+    text = "{:7d} chains: ln Z off by {:+.2f} nats on average, typical n_eff {:.1f}"
+    print(text.format(number, biases[-1], np.median(n_eff)))
+assert biases[0] < biases[1] < -0.8 and biases[1] < biases[2] < 0 and -1.2 < biases[3] < 0
+assert np.median(n_eff) < 1000  # of 100,000 chains
+assert abs(np.mean(coarse[17] - truth, axis=0)[0]) < -biases[2]  # 17 temperatures, 100 chains
 
 # %% [markdown]
 # Every dot is a run, the black lines are exact. With 257 temperatures all is well. With 5 (orange) a
@@ -565,9 +583,15 @@ plt.show()
 # is a little too large, and the predicted $n_{\rm eff}$ too small, because it counts the variance of the
 # hidden units, which the library has summed out. On coarse ones the reason is the sample: 100 weights
 # cannot show a relative variance of $e^{23}$, since the largest weights are never among them. The
-# symptom to look for is $n_{\rm eff}$, not the
-# error bar. And the cure is a finer ladder rather than more chains: the exponent is proportional to
-# the step, while it would take about $e^{23}$ chains to do with 5 temperatures.
+# symptom to look for is $n_{\rm eff}$, not the error bar.
+#
+# How many chains would do with 5 temperatures? The last cell counts. The average error of $\ln Z$ shrinks
+# with the number of chains, but slowly: it is more than a nat with a thousand chains, and still some tenths of a nat
+# with a hundred thousand, of which fewer than a thousand are effective. The estimate of chapter 4 has that
+# order of magnitude: for Gaussian $\ln w$ of variance $\sigma^2$, $\mathrm{KL}(p \| q)$ is $\frac12 \sigma^2$, and (3.2) there
+# asks for $e^{\sigma^2 / 2}$ chains, about $e^{12} \approx 160{,}000$ here. A *small* error bar needs many more than
+# $e^{\sigma^2}$ chains, by (5.2). A finer ladder is cheaper, because its exponent is proportional to the
+# step: 100 chains with 17 temperatures have a smaller error than ten thousand with 5.
 #
 # ## 6. Without samples: mean field and TAP
 #
@@ -666,9 +690,23 @@ for order, curves in tap.items():
         errors = [getattr(curves, n)[index] - getattr(known, n)[index] for n in names]
         text = "error of ln Z {:7.3f}, U {:7.3f}, C {:7.3f} nats".format(*errors)
         print(f"    beta = {tap_betas[index]:.2f}: {text}")
-heat = tap[1].heat_capacity
+
+# %%
+heat, smooth = tap[1].heat_capacity, known.heat_capacity
 peaks = 1 + np.flatnonzero((heat[1:-1] > heat[:-2]) & (heat[1:-1] > heat[2:]))
-print("naive mean field: C has peaks at beta =", tap_betas[peaks].round(2))
+sharp = peaks[heat[peaks] > 1.8 * smooth[peaks]]
+print("naive mean field: C has sharp peaks at beta =", tap_betas[sharp].round(2))
+print("naive and exact C there:", heat[sharp].round(1), smooth[sharp].round(1), "nats")
+falls = np.diff(tap[1].energy) / np.diff(known.energy)  # of U from one temperature to the next
+print("its U falls more than 2.5 times as far as the exact U on the way to beta =", end=" ")
+print(tap_betas[1:][falls > 2.5].round(2))
+
+# %%
+warm = tap_betas < 1.01
+assert tap_betas[sharp[0]] < 1 and np.all(np.diff(smooth[warm]) > 0)
+assert all(np.all(tap[k].heat_capacity[warm] < 1.5 * smooth[warm]) for k in (2, 3))
+assert np.all((known.log_z - tap[1].log_z)[tap_betas > 0.99] > 4)
+assert all(np.any(falls[max(0, k - 2) : k + 2] > 2.5) for k in sharp)
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.5))
@@ -699,11 +737,12 @@ plt.show()
 # TAP keeps rising.
 #
 # *At low temperature* the methods break down, each in its own way. The heat capacity of naive mean
-# field has sharp peaks, at $\beta \approx 0.75$ and 1.6, where the exact curve shows nothing at all.
-# (The third number printed, 0.9, is a small bump on the flank of the first.)
-# They are not physics: at each of the two, another solution of the equations becomes the lowest and
-# $U$ jumps, a spurious phase transition. TAP of orders 2 and 3 passes the first without noticing,
-# but beyond $\beta = 1.65$ none of its ten starts converges. The library then returns NaN rather
+# field has sharp peaks, the first of them at a $\beta$ below 1. The exact curve has no peak there: it rises evenly.
+# Its only maximum is the broad one of section 1, at a lower temperature. At every sharp peak the naive $C$ is about
+# twice the exact one. The sharp peaks are not physics. At each of them another
+# solution of the equations becomes the lowest one (section 8 shows it), and $U$ jumps: a spurious phase
+# transition. TAP of orders 2 and 3 has no such peak below $\beta = 1$. But beyond the last temperature
+# printed for it, none of its ten starts converges. The library then returns NaN rather
 # than the last number that it had, which would look just as good. If you use `tap` directly, look at
 # `converged`.
 #
@@ -746,7 +785,7 @@ print(f"trained model: largest singular value {norm:.3f} nats, T_eff = {1 / norm
 # %% [markdown]
 # ## 8. Where mean field orders: $T_{\rm eff} = 1/4$
 #
-# Is $T_{\rm eff} = 0.117$ cold? It takes a scale to tell. Mean-field theory has one.
+# Is $T_{\rm eff} \approx 0.12$ cold? It takes a scale to tell. Mean-field theory has one.
 #
 # **Without fields.** Let both values of every unit be equally good: write the energy in terms of
 # $v - \frac12$ and $h - \frac12$ without linear terms,
@@ -813,14 +852,20 @@ for name, W in directions.items():
 # %%
 for W in directions.values():
     assert agree(enumeration.moments(without_fields(4.2 * W)).visible, 0.5)  # exact, by symmetry
-stability = []
+stability, solutions = [], []
 for beta in tap_betas:
     point = mean_field.tap(Parameters(beta * kernel, beta * visible_bias, beta * hidden_bias), 1)
+    solutions.append(np.append(point.visible, point.hidden))
     c, d = (x * (1 - x) for x in (point.visible, point.hidden))
     stability.append(np.linalg.norm(np.sqrt(c)[:, np.newaxis] * beta * kernel * np.sqrt(d), 2))
 stability = np.array(stability)
 assert np.all(stability < 1) and np.all(stability <= tap_betas * norm / 4)  # (8.4)
+
+# %%
 top = np.argmax(stability)
+moved = np.abs(np.diff(solutions, axis=0)).max(axis=1)  # the unit that moves most, in each step
+assert np.all(moved[falls > 2.5] > 0.5) and np.median(moved) < 0.1
+print("a mean jumps by more than 1/2 on the way to beta =", tap_betas[1:][moved > 0.5].round(2))
 print(f"without fields the trained kernel would order at beta = {4 / norm:.3f}")
 print(f"with them ||K|| comes closest to 1 at beta = {tap_betas[top]:.2f}: {stability[top]:.3f}")
 
@@ -848,10 +893,10 @@ plt.show()
 # Right (dashed: the limit of stability): the trained kernel is past the zero-field threshold already
 # at $\beta = 0.47$, but its fields protect the disordered solution. It comes close to instability from
 # $\beta \approx 0.65$ on but does not get there: before it does, a more ordered solution becomes the
-# lower one and takes over, and $\|K\|_2$ falls because its $c$ and $d$ are smaller. *This* is the
-# sharp peak near $\beta = 0.75$ in the heat capacity of section 6. At the temperature of training
+# lower one and takes over: a mean jumps, as printed, and $\|K\|_2$ falls because $c$ and $d$ are smaller there. *This* is the
+# first sharp peak in the heat capacity of section 6. At the temperature of training
 # naive mean field is well inside its ordered phase: a single product distribution, centred on one
-# kind of image, has to stand for all of them. No wonder that it misses almost 5 nats of $\ln Z$.
+# kind of image, has to stand for all of them. It misses more than 4 nats of $\ln Z$ (section 6).
 #
 # ## 9. Training cools the machine
 #
@@ -885,6 +930,7 @@ label(axes[0], "Training cools", "epoch", "effective temperature (1/nats)")
 axes[1].plot(epoch, heat_capacity, "o-", ms=3, color=orange)
 label(axes[1], r"$C$ at $\beta = 1$", "epoch", "$C$ (nats)")
 T_late = 1 / spectral[late]
+assert np.all(warmed.entropy[:-1] > entropy[late][:-1]) and warmed.entropy[0] > entropy[late][0] + 3
 axes[2].plot(T_late, entropy[late], "o-", ms=3, color=purple, label="in training")
 axes[2].plot(T_late, warmed.entropy, "--", color="black", label="final model, warmed")
 label(axes[2], "Two ways to one temperature", r"$T_{\rm eff}$ (1/nats)", "$S$ (nats)")
@@ -905,12 +951,12 @@ plt.show()
 #   of the mean-field transition. After that the machine keeps on cooling, more and more slowly, while
 #   $C$ stays close to 20 nats.
 #
-# After 100 epochs $T_{\rm eff} = 0.117$, a little less than half of the threshold.
+# After 100 epochs $T_{\rm eff} \approx 0.12$, a little less than half of the threshold.
 #
 # Right: is training *nothing but* cooling? If so, the half-trained model would be the final one at a
 # higher temperature. Take the final model and warm it up, by (B7), until its $T_{\rm eff}$ is that of
 # each snapshot. At the same effective temperature it has more entropy than the machine had in
-# training, 44.8 nats instead of 37.7 at epoch 11. One reason is again the biases: they were learned
+# training, several nats more at epoch 11 (printed above). One reason is again the biases: they were learned
 # first, and warming the final model shrinks them as well. Training moves along a curved path in
 # parameter space; a change of temperature is a straight line through the origin.
 #

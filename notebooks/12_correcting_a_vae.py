@@ -37,7 +37,7 @@
 #   bound;
 # - that $\ln p(x) = \ln \langle e^{L_K} \rangle$ for groups of any size $K$, which joins the cumulant
 #   series to the importance-weighted bound;
-# - four numbers that tell whether to trust a correction.
+# - four numbers that tell whether to trust a correction (section 6 lists them).
 #
 # **What you need**: chapters 1 (cumulants) and 7 (VAEs), with this project installed.
 #
@@ -167,7 +167,7 @@ assert abs(by_hand.mean()) < 5 * error
 # %% [markdown]
 # ## 3. A gallery of log-weights
 #
-# Now let the *widths* differ: $q = N(0, 1)$, posterior $N(0, s^2)$, $\ln p(x) = 0$. Then
+# Now let the *widths* differ in (B25): $q = N(0, 1)$, posterior $N(0, s^2)$, $\ln p(x) = 0$. Then
 #
 # $$\ln w = \ln \frac{N(z; 0, s^2)}{N(z; 0, 1)} = -\tfrac12 \ln s^2 + \frac{a}{2} z^2 , \qquad
 #   a = 1 - \frac{1}{s^2} . \tag{3.1}$$
@@ -229,7 +229,7 @@ print("|error| of orders 1 to 8 at s² = 0.4:", distance.round(3))
 # %% [markdown]
 # ## 4. Summing the series: the Gamma closure
 #
-# The gallery's series can be summed even where it diverges, because its logarithm has a value there.
+# The gallery's series (B25) can be summed even where it diverges, because its logarithm has a value there.
 # Take it as the *shape* for the unknown tail of the series. Suppose
 # $\kappa_n = (n - 1)!\, \theta^{n - 2} \kappa_2$ for $n \ge 2$, as in section 3 with $\theta = a$;
 # this is a shifted Gamma variable, reflected if $\theta < 0$. Then
@@ -332,7 +332,8 @@ plt.show()
 # ## 6. A VAE on digits
 #
 # Two VAEs with 50 latent variables: one trained on the ELBO, one on the IWAE bound of 5 samples.
-# Training on IWAE allows a $q$ that is broad; its log-weights spread more.
+# The log-weights of the second spread more. Is its $q$ too broad, as in the second column of the gallery, or
+# too narrow? We shall measure it.
 
 
 # %%
@@ -357,9 +358,14 @@ reference = {name: evidence.iwae(w).numpy() for name, w in weights.items()}
 
 # %% [markdown]
 # The reference is IWAE with 5,000 weights. Is it to be trusted? The verdict looks at the tail of the
-# weights. Next to it, the numbers that judge the series: skewness and excess kurtosis of $\ln w$,
-# and the *next term* $\kappa_3 / 6$ compared with the one kept, $\kappa_2 / 2$. Order 2 is trusted
-# where the next term is at most a quarter of it and k-hat at most 0.7.
+# weights. Next to it, the four numbers that judge the series:
+#
+# - *k-hat*, the weight of the tail of $w$. Above 0.7 the samples do not hold the answer;
+# - the *next term* $\kappa_3 / 6$, to be compared with the one kept, $\kappa_2 / 2$. It should be at most a quarter of it;
+# - the *skewness* of $\ln w$. It is 0 where order 2 is exact. A left tail means that order 2 overshoots;
+# - the *excess kurtosis* of $\ln w$, which is 0 there, too.
+#
+# Order 2 is trusted where the first two are within their limits. The other two tell how it fails.
 
 # %%
 for name, w in weights.items():
@@ -367,9 +373,46 @@ for name, w in weights.items():
     print(f"   the series: {diagnostics.series_verdict(w).message}")
 
 # %% [markdown]
-# The one or two images that are refused have an uncertain reference; they are too few to decide a
+# The few images that are refused have an uncertain reference; they are too few to decide a
 # comparison of means over 150. The second verdict announces what we shall see: for the IWAE-trained
 # model the next term is nearly as large as the one kept, and negative, the sign of a left tail.
+#
+# **Is $q$ too broad?** Draws of $q$, weighted with $w$, estimate the posterior's covariance. In units in which
+# $q$ has the variance 1 in every direction, its diagonal compares the width of each latent variable by itself, and its
+# eigenvalues the widths along the posterior's own axes. By (3.2) the series cannot stand a direction
+# in which this number is below $\frac12$.
+
+
+# %%
+def posterior_widths(vae, number=20_000):
+    """Posterior variance in units of q's: mean over latents, least and largest of any direction."""
+    rng, rows, pixels = np.random.default_rng(seed), [], np.reshape(x_test[:10], (10, -1))
+    mean, log_var = (np.asarray(a, float) for a in vae.encode(x_test[:10]))
+    for x, m, s in zip(pixels, mean, np.exp(log_var / 2), strict=True):
+        eps = rng.normal(size=(number, 50))
+        logits = np.reshape(vae.decoder((m + s * eps).astype("float32")), (number, -1)).astype(
+            float
+        )
+        log_w = logits @ x - np.logaddexp(0, logits).sum(axis=1)  # ln w up to a constant
+        log_w += np.sum(eps**2 - (m + s * eps) ** 2, axis=1) / 2
+        covariance = np.cov(eps.T, aweights=np.exp(log_w - log_w.max()))
+        rows.append([np.diag(covariance).mean(), *np.linalg.eigvalsh(covariance)[[0, -1]]])
+    return np.mean(rows, axis=0)
+
+
+# %%
+widths = {name: posterior_widths(vae) for name, vae in vaes.items()}
+for name, values in widths.items():
+    text = "variance of a latent {:.2f}, along the narrowest axis {:.2f}, along the widest {:.2f}"
+    print(f"{name}: posterior in units of q:", text.format(*values))
+assert all(abs(values[0] - 1) < 0.15 for values in widths.values())
+assert widths["IWAE-5"][1] < 0.45 < 0.55 < widths["ELBO"][1]
+
+# %% [markdown]
+# Taken one by one, the latent variables of both models have about the width that $q$ gives them. But the
+# posterior is correlated, and $q$ is not. Along its narrowest axis the posterior of the IWAE-trained model has
+# only about a third of the variance of $q$: there $q$ is too broad, beyond the limit of the series. For the ELBO-trained
+# model it has more than half.
 #
 # **From both ends.** One more look at the reference, with a method that shares none of its weakness.
 # Annealed importance sampling (AIS, chapter 4) walks $z$ from the prior to the posterior, here by
@@ -436,11 +479,11 @@ plt.show()
 
 # %% [markdown]
 # On the left the curve is nearly its own tangent: order 2 is enough. On the right it starts steeply and
-# bends at once, because a broad $q$ has a left tail of bad $z$ that the first steps of $\lambda$
-# remove. Its tangent knows nothing of this, and no polynomial of low order does.
+# bends at once: its second derivative there, $\kappa_3$ (printed), is large and negative, which is the left tail of
+# $\ln w$ again. The tangent knows nothing of this, and the parabola of order 3 follows it for a short way only.
 
 # %% [markdown]
-# **Every estimate at equal budget.** $T$ weights for each image, drawn anew; bias of the mean over
+# **Every estimate at equal budget.** Orders 1 to 3 of (B25) and the others, from $T$ weights for each image, drawn anew; bias of the mean over
 # the test images, and the root mean square error (RMSE) of an image. The *jackknife* is $T L_T - (T
 # - 1)\, \overline{L_{T-1}}$ with $L_T$ the IWAE of all weights and $\overline{L_{T-1}}$ the mean
 # over leaving one of them out: it removes a bias of order $1 / T$ (Nowozin 2018).
@@ -474,6 +517,20 @@ for name in vaes:
         print(f"   {estimator:10s} {text}")
 
 # %%
+less_biased = 0
+for name in vaes:
+    for budget in budgets:
+        rivals = [errors[name, k, budget] for k in ("jackknife", "grouped")]
+        biases = [abs(e.mean()) for e in rivals]
+        spreads = [np.sqrt(np.mean(e**2)) for e in rivals]
+        less_biased += biases[0] < biases[1]
+        assert budget < 20 or spreads[1] < spreads[0]  # grouped wins on single images
+        text = "|bias| {:.4f} and {:.4f}, RMSE {:.3f} and {:.3f} nats"
+        print(f"{name:6s} T = {budget:3d}, jackknife and grouped:", text.format(*biases, *spreads))
+print(f"the jackknife has the smaller |bias| in {less_biased} of {2 * len(budgets)} cells")
+assert less_biased > len(budgets)
+
+# %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
 colours = (grey, blue, green, purple, "0.75", orange)
 for axis, name in zip(axes, vaes, strict=True):
@@ -488,15 +545,18 @@ plt.show()
 # %% [markdown]
 # Read the two panels together. A bias here comes from ten rounds of 150 images, so differences
 # below about RMSE$/\sqrt{1500}$ are noise: 0.003 to 0.01 nats on the left, three times as much on
-# the right. On the ELBO-trained model the log-weights are almost Gaussian, with a slight *left*
-# skew, and plain order 2 is as good as anything. On the IWAE-trained one the plain series is
-# useless, order 3 no less than order 2, with opposite signs; and more weights do not help, because
-# this is the truncation, not the noise. It is the second column of the gallery, $q$ too broad, and
-# the next term announced it. IWAE's bias falls with the budget, slowly. The grouped estimate has a
-# smaller bias than IWAE in both, from the same weights. It is not free of a price: with ten or
-# twenty weights its RMSE for a single image of the IWAE-trained model is above that of IWAE. The
-# jackknife, the other cure for the leading bias, is a fair rival: its mean is often the less biased
-# of the two, its single images are noisier from $T = 20$ on.
+# the right.
+#
+# - On the ELBO-trained model the log-weights are almost Gaussian, with a slight *left* skew, and plain order 2
+#   is as good as anything.
+# - On the IWAE-trained one the plain series is useless, order 3 no less than order 2, with opposite signs. More
+#   weights do not help, because this is the truncation, not the noise. It is the second column of the
+#   gallery, along the axes in which $q$ is too broad, and the next term announced it.
+# - IWAE's bias falls with the budget, slowly.
+# - The grouped estimate has a smaller bias than IWAE on both models, from the same weights. It has a price: with ten or
+#   twenty weights its RMSE for a single image of the IWAE-trained model is above that of IWAE.
+# - The *jackknife*, the other cure for the leading bias, is the less biased of the two in most of the eight cells.
+#   The grouped estimate wins on single images: from $T = 20$ on its RMSE is the smaller one on both models.
 #
 # ## 7. Training with the correction
 #
@@ -598,8 +658,9 @@ plt.show()
 #
 # When to use what:
 #
-# - *as an estimate*, grouped cumulants: the weights are at hand, and the bias of the data-set mean
-#   falls. Read the verdict first;
+# - *as an estimate*, for the mean over a data set the jackknife, whose bias is mostly the smallest here; for single
+#   images, from about twenty weights on, grouped cumulants; where a bound is wanted, IWAE. The weights are at
+#   hand for all three. Read the verdict first;
 # - *as an objective*, a bound. The variance is useful as a *diagnosis* of training, not as its goal.
 #
 # ## Summary

@@ -14,7 +14,21 @@ def table():
     return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
 
 
+def numbered_sections(notebook):
+    """The text of each section of a source, from its heading "## N. " to the next "## "."""
+    source = (NOTEBOOKS / f"{notebook}.py").read_text()
+    heading = r"^# ## (\d+)\. [^\n]*\n(.*?)(?=^# ## |\Z)"
+    return dict(re.findall(heading, source, re.MULTILINE | re.DOTALL))
+
+
+def named_sections(row):
+    """The sections that the table names for a row, as pairs of notebook and number."""
+    cells = re.findall(r"\(([^)]+)\.ipynb\) ((?:(?:, )?§\d+)+)", ROWS[row][3])
+    return {(notebook, number) for notebook, part in cells for number in re.findall(r"\d+", part)}
+
+
 ROWS = table()
+SECTIONS = {path.stem: numbered_sections(path.stem) for path in NOTEBOOKS.glob("[0-9]*.py")}
 
 
 def test_rows_are_b1_to_b33_in_order():
@@ -23,8 +37,8 @@ def test_rows_are_b1_to_b33_in_order():
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_row_names_code_test_and_section_that_exist(row):
-    _, code, test, sections = ROWS[row]
+def test_row_names_code_and_test_that_exist(row):
+    _, code, test, _ = ROWS[row]
     assert bool(code) == bool(test), "a row has both code and a test, or neither"
     for name in re.findall(r"`([^`]+)`", code):
         package, module, *attributes = name.split(".")
@@ -38,12 +52,22 @@ def test_row_names_code_test_and_section_that_exist(row):
         assert re.search(rf"\b{row}\b", source[start:].split("\ndef ")[0]), (
             f"{function} cites {row}"
         )
-    for notebook, numbers in re.findall(r"\(([^)]+)\.ipynb\) ((?:(?:, )?§\d+)+)", sections):
-        source = (NOTEBOOKS / f"{notebook}.py").read_text()
-        for number in re.findall(r"\d+", numbers):
-            assert re.search(rf"^# ## {number}\. ", source, re.MULTILINE)
-        assert re.search(rf"\b{row}", source)
-    assert sections.count("§") == len(re.findall(r"§\d", sections))
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_section_that_a_row_names_cites_the_row(row):
+    assert len(named_sections(row)) == ROWS[row][3].count("§") > 0
+    for notebook, number in sorted(named_sections(row)):
+        cited = re.search(rf"\b{row}[a-z]?\b", SECTIONS[notebook][number])  # B26, or its part B26a
+        assert cited, f"{notebook}, section {number}, never cites {row}"
+
+
+@pytest.mark.parametrize("notebook", sorted(SECTIONS))
+def test_every_row_that_tags_an_equation_of_a_section_names_that_section(notebook):
+    for number, text in SECTIONS[notebook].items():
+        for tag in re.findall(r"\\tag\{([^}]*)\}", text):
+            for row in re.findall(r"\bB\d+", tag):
+                assert (notebook, number) in named_sections(row), f"{row} omits section {number}"
 
 
 def test_every_row_that_code_and_notebooks_cite_exists():
