@@ -6,7 +6,6 @@ import struct
 import zipfile
 
 import h5py
-import keras
 import numpy as np
 
 from rbm_tf.rbm import BernoulliRBM
@@ -185,4 +184,3 @@ def write_all(folder):
         os.mkfifo(folder / "taken_pipe" / f"{package}_samples.npy")
     (folder / "nowhere_link").symlink_to(folder / "nowhere")
     (folder / "loop").symlink_to(folder / "loop")
-    keras.backend.clear_session()

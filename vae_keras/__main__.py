@@ -49,7 +49,7 @@ def evaluate(options):
     binary = isinstance(vae.likelihood, BernoulliNegativeLogLikelihood)
     command_line.check_data(options, x, vae.encoder.input_shape[1:], binary)
     x = x[: options.num_images]
-    num_weights = 200 * options.num_samples  # of a block of images, and copies of them
+    num_weights = 500 * options.num_samples  # of a block of images, and copies of them
     what = f"{options.num_samples} log-weights for each image"
     check_memory(4 * num_weights, what, "choose a smaller --num-samples")
     kept = options.output / "vae_evaluate.npz"  # an interrupted run goes on from there
@@ -85,14 +85,14 @@ def sample(options):
 
 
 def _check_memory(options, shape, num_rows):
-    """Weights, gradients and Adam's moments, and the units of a batch with their gradients."""
+    """Weights, gradients and Adam's moments, some of them twice, and the units of a batch."""
     pixels, dense = math.prod(shape), options.network == "dense"
     width = options.hidden if dense else 4 * pixels  # of the layers next to the latent variables
     num_weights = width * (3 * options.latent + 2 * dense * pixels)
-    num_units = 16 * width + 4 * pixels + 8 * options.latent
+    num_units = (4 if dense else 16) * width + 4 * pixels + 3 * options.latent
     what = f"a VAE with --latent {options.latent} and layers of {width} units"
     remedy = "choose a smaller --latent, --hidden or --batch-size"
-    check_memory(16 * (num_weights + num_rows * num_units), what, remedy)
+    check_memory(32 * num_weights + 16 * num_rows * num_units, what, remedy)
 
 
 def _train_options(parser):
