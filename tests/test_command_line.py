@@ -97,7 +97,7 @@ def test_the_largest_numbers_that_are_accepted_reach_training(
         assert epochs == 10**9
         model.fit(epochs=1, verbose=0, **kwargs)
 
-    monkeypatch.setattr("rbm_tf.command_line.fit", fit)
+    monkeypatch.setattr("rbm_tf.training.fit", fit)
     line = "train --dataset bars_and_stripes --epochs 1000000000 --batch-size 1000000000 --json"
     line += f" --learning-rate 1e-37 --seed {2**31 - 1} --output {tmp_path}"
     COMMANDS[package](line.split())
@@ -111,7 +111,7 @@ def test_the_path_of_data_is_an_option_or_a_variable(tmp_path, capsys, monkeypat
     def fit(model, path, epochs, x, batch_size):
         seen.append(x)
 
-    monkeypatch.setattr("rbm_tf.command_line.fit", fit)
+    monkeypatch.setattr("rbm_tf.training.fit", fit)
     line = ["train", "--output", str(tmp_path), "--dataset"]
     rbm_command.main([*line, "mnist", "--data-path", str(tmp_path / "images.npz")])
     monkeypatch.setenv("FASHION_MNIST_PATH", str(tmp_path / "images.npz"))
@@ -295,8 +295,13 @@ def test_a_file_of_the_user_survives_the_look_at_the_output_folder(models, tmp_p
     assert (tmp_path / ".write_test").read_text() == "precious"
 
 
-def test_results_are_printed_even_if_their_file_cannot_be_written(models, tmp_path, capsys):
-    (tmp_path / "rbm_evaluate.json").mkdir()
+def test_results_are_printed_even_if_their_file_cannot_be_written(
+    models, tmp_path, capsys, monkeypatch
+):
+    def full_disk(path, text):
+        raise OSError(f"{path} could not be written")
+
+    monkeypatch.setattr("rbm_tf.files.write_text", full_disk)
     with pytest.raises(SystemExit) as stop:
         rbm_command.main(["evaluate", str(models["rbm_tf"]), "--output", str(tmp_path)])
     assert stop.value.code == 2
