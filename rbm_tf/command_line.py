@@ -4,6 +4,7 @@ Nothing heavy is imported here, so that `--help` answers at once.
 """
 
 import argparse
+import contextlib
 import json
 import pathlib
 import sys
@@ -102,9 +103,10 @@ def positive(text):
 def run(parser, arguments=None):
     """Parse, start TensorFlow quietly and act.
 
-    Wrong input ends in one line and exit code 2, Ctrl-C in one line and 130, SIGTERM in 143.
+    Wrong input ends in one line and exit code 2. Ctrl-C ends in one line and 130, SIGTERM in 143;
+    for a caller that gives the arguments, a notebook for instance, signals stay what they are.
     """
-    with interruptions.watched():
+    with interruptions.watched() if arguments is None else contextlib.nullcontext():
         options = parser.parse_args(arguments)
         try:
             make_folder(options.output)
