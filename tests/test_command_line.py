@@ -181,8 +181,12 @@ def test_caller_in_python_keeps_its_own_signals(models, tmp_path, monkeypatch):
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(BernoulliRBM, "sample", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        rbm_command.main(["sample", str(models["rbm_tf"]), "--output", str(tmp_path)])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            rbm_command.main(["sample", str(models["rbm_tf"]), "--output", str(tmp_path)])
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_interrupted_evaluation_goes_on_from_what_it_kept(models, tmp_path):
