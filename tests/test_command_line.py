@@ -177,7 +177,7 @@ def test_command_that_is_interrupted_at_its_start_says_so(models, tmp_path, comm
 
 
 def test_caller_in_python_keeps_its_own_signals(models, tmp_path, monkeypatch):
-    def interrupt(*arguments):
+    def interrupt(*arguments, **options):
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(BernoulliRBM, "sample", interrupt)
