@@ -3,6 +3,7 @@
 Nothing heavy is imported before it is needed, so that `--help` answers at once.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -23,14 +24,16 @@ _LONGEST_CONFIG = 2**26  # bytes of a model's description
 def run(parser, arguments=None, backends=("tensorflow",)):
     """Parse, start Keras quietly and act.
 
-    What users cause ends in one line and exit code 2, Ctrl-C in one line and 130, SIGTERM in 143.
+    What users cause ends in one line and exit code 2. Ctrl-C ends in one line and 130, SIGTERM in
+    143; for a caller that gives the arguments, a notebook for instance, signals stay what they are.
 
     Args:
         parser: of `arguments.build_parser`.
         arguments: list of strings; default: those of the program.
         backends: of Keras, that the actions run on.
     """
-    with usable_streams(), interruptions.watched():
+    signals = interruptions.watched() if arguments is None else contextlib.nullcontext()
+    with usable_streams(), signals:
         try:
             with standard_output("choose another place for it"):
                 options = parser.parse_args(arguments)

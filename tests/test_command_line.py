@@ -277,6 +277,19 @@ def test_command_that_is_interrupted_at_its_start_says_so(models, tmp_path, comm
     assert not list((tmp_path / "new").iterdir())
 
 
+def test_caller_in_python_keeps_its_own_signals(models, tmp_path, monkeypatch):
+    def interrupt(*arguments, **options):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(BernoulliRBM, "sample", interrupt)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            rbm_command.main(["sample", str(models["rbm_tf"]), "--output", str(tmp_path)])
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_interrupted_evaluation_goes_on_from_what_it_kept(models, tmp_path):
     evaluate = ["evaluate", models["vae_keras"], "--num-samples", "2000", "--output", tmp_path]
     code, errors = end_of(["vae_keras", *evaluate], signal.SIGTERM, until="| 200/360")
