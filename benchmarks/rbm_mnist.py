@@ -91,11 +91,14 @@ def evaluate(rbm, x_train, x_test, seed, num_betas=30_001, num_chains=500, num_r
         )
         forward = ais(rbm, num_chains, betas, seed)
         reverse = reverse_ais(rbm, samples, betas, seed)
+        betas = choose_betas(rbm, num_betas, num_chains=100, seed=seed, base="uniform")
+        other = ais(rbm, num_chains, betas, seed + 1, base="uniform")
+        names = "AIS forward", "AIS reverse", "AIS forward, uniform base"
         estimates = {
             name: (estimate.log_z, estimate.standard_error)
-            for name, estimate in (("AIS forward", forward), ("AIS reverse", reverse))
+            for name, estimate in zip(names, (forward, reverse, other), strict=True)
         }
-        message = verdict(forward, reverse).message
+        message = verdict(forward, reverse, other).message
     rows = [
         {
             "ln Z by": name,
@@ -151,7 +154,7 @@ def all_phases(name, seed):
         train(rbm, x, epochs)
         estimates, message, _ = evaluate(rbm, x_train, x_test, seed, 10_001, 100, 100)
         rows.append({"phase": phase, "seconds an epoch": per_epoch, "epochs": epochs})
-        for key, estimate in zip(("forward", "reverse"), estimates, strict=True):
+        for key, estimate in zip(("forward", "reverse"), estimates[:2], strict=True):
             rows[-1][f"test, {key}"] = float(estimate["test"])
         rows[-1]["verdict"] = message
         print(rows[-1], flush=True)

@@ -52,16 +52,23 @@ def evaluate(options):
     for x in (x_train, x_test):
         command_line.check_data(options, x, (rbm.num_visible,), binary=True)
     if min(rbm.num_visible, rbm.num_hidden) <= MAX_UNITS - 5:
-        rows = [{"method": "exact", "ln Z": log_z(rbm), "s.e.": 0.0}]
+        rows, trusted = [{"method": "exact", "ln Z": log_z(rbm), "s.e.": 0.0}], True
     else:
         samples = rbm.sample(100, 10_000, seed=options.seed)
         forward = ais(rbm, betas=_long_path(), seed=options.seed)
         backward = reverse_ais(rbm, samples, betas=_long_path(), seed=options.seed)
+        other = ais(rbm, betas=_long_path(), seed=options.seed + 1, base="uniform")
+        estimates = {
+            "AIS forward": forward,
+            "AIS reverse": backward,
+            "AIS forward, uniform base": other,
+        }
         rows = [
             {"method": name, "ln Z": estimate.log_z, "s.e.": estimate.standard_error}
-            for name, estimate in (("AIS forward", forward), ("AIS reverse", backward))
+            for name, estimate in estimates.items()
         ]
-        judgement = [verdict(forward, backward).message]
+        trusted, _, message = verdict(*estimates.values())
+        judgement = [message]
     for row in rows:
         for name, x in (("train", x_train), ("test", x_test)):
             free_energy = rbm.free_energy(x).numpy().mean(dtype=float)
@@ -70,7 +77,7 @@ def evaluate(options):
     formats |= {"train ln p(v)": ".3f", "test ln p(v)": ".3f"}
     title = f"Mean log-likelihood, nats ({options.dataset}, pixels: {options.binarization})\n"
     tables = [title + command_line.table(rows, formats), *judgement]
-    results = {"estimates": rows, "verdict": judgement}
+    results = {"estimates": rows, "trusted": trusted, "verdict": judgement}
     command_line.show(options, results, tables, "rbm_evaluate")
 
 

@@ -117,46 +117,76 @@ def log_z_ratio(rbm, samples, other, betas=None, seed=None):
 
 
 class Verdict(NamedTuple):
-    """Whether two estimates of ln Z from opposite ends of a path bear each other out."""
+    """Whether estimates of ln Z from several starts bear each other out."""
 
     trusted: bool
     gap: float  # reverse - forward, nats; 0 if both are right
     message: str
 
 
-def verdict(forward, reverse):
-    """Judge a forward and a reverse estimate of ln Z by each other.
+def verdict(forward, reverse, *others):
+    """Judge a forward and a reverse estimate of ln Z by each other, and by others.
 
-    They bracket ln Z on average, so a gap that their errors do not explain means that one of them
-    missed part of the distribution. So does an effective sample size below a tenth of the chains.
+    Forward and reverse bracket ln Z on average, so a gap that their errors do not explain means
+    that one of them missed part of the distribution. So does an effective sample size below a tenth
+    of the chains. Agreement is no proof: two walks between the same ends can miss the same mode,
+    and both look perfect. Trust therefore needs at least one estimate that starts elsewhere, such
+    as `ais` from another base, and agrees as well. A mode that every start misses never shows.
 
     Args:
         forward: `LogZEstimate` of `ais`.
         reverse: `LogZEstimate` of `reverse_ais`.
+        *others: `LogZEstimate` of `ais` from other bases, or of other methods.
 
     Returns:
-        `Verdict`: trusted if the gap is within 3 standard errors and below 1 nat, and the
-        effective sample sizes suffice.
+        `Verdict`: trusted if there are others, all estimates are within 3 standard errors and below
+        1 nat of the forward one, and the effective sample sizes suffice.
 
     Example:
         >>> rbm = BernoulliRBM(6, 4, seed=0)
-        >>> verdict(ais(rbm, seed=0), reverse_ais(rbm, rbm.sample(100, seed=1), seed=2)).trusted
+        >>> walks = ais(rbm, seed=0), reverse_ais(rbm, rbm.sample(100, seed=1), seed=2)
+        >>> verdict(*walks, ais(rbm, seed=3, base="uniform")).trusted
         True
+        >>> verdict(*walks).trusted
+        False
     """
-    gap = reverse.log_z - forward.log_z
-    error = float(np.hypot(forward.standard_error, reverse.standard_error))
-    share = min(e.effective_sample_size / len(e.log_weights) for e in (forward, reverse))
+    gap, error = _gap(forward, reverse)
     reasons = []
-    if not abs(gap) <= min(3 * error + 1e-9, 1):
+    if not _agree(forward, reverse):
         reasons.append(f"forward and reverse differ by {gap:.2f} nats, their error is {error:.2f}")
+    for other in others:
+        if not _agree(forward, other):
+            difference, error = _gap(forward, other)
+            reasons.append(
+                f"an estimate from elsewhere differs by {difference:.2f} nats from the forward one,"
+                f" their error is {error:.2f}"
+            )
+    estimates = forward, reverse, *others
+    share = min(e.effective_sample_size / len(e.log_weights) for e in estimates)
     if not share >= 0.1:
         reasons.append(f"the effective sample size is {share:.0%} of the chains")
     if reasons:
-        advice = "use more temperatures, and samples from longer chains"
+        advice = "use more temperatures, another base, and samples from longer chains"
         return Verdict(False, gap, f"Do not trust this ln Z: {'; '.join(reasons)}: {advice}.")
-    return Verdict(
-        True, gap, f"Forward and reverse agree: {gap:+.3f} nats apart, error {error:.3f}."
-    )
+    message = f"Forward and reverse agree: {gap:+.3f} nats apart, error {error:.3f}"
+    if not others:
+        message += ". No proof: both may miss the same mode. Add an estimate from another base."
+    else:
+        message += (
+            f"; so do {len(others)} from elsewhere. A mode that all of them miss is not seen."
+        )
+    return Verdict(bool(others), gap, message)
+
+
+def _gap(first, second):
+    """Second minus first, nats, and the standard error of that."""
+    error = float(np.hypot(first.standard_error, second.standard_error))
+    return second.log_z - first.log_z, error
+
+
+def _agree(first, second):
+    gap, error = _gap(first, second)
+    return bool(abs(gap) <= min(3 * error + 1e-9, 1))  # false for NaN
 
 
 def choose_betas(rbm, num_betas=1001, num_chains=50, seed=None, base="data"):

@@ -43,6 +43,9 @@ def thermodynamic_integration(windows):
     Returns:
         `WindowEstimate`.
 
+    Raises:
+        ValueError: if the samples of a window cannot come from its distribution.
+
     Reference: Kirkwood (1935), Statistical mechanics of fluid mixtures; Gelman and Meng (1998),
     Simulating normalizing constants.
 
@@ -50,6 +53,7 @@ def thermodynamic_integration(windows):
         >>> rbm = BernoulliRBM(6, 4, seed=0)
         >>> estimate = thermodynamic_integration(tempered_windows(rbm, num_sweeps=50, seed=0))
     """
+    _check_equilibrium(windows)
     by_ladder = windows.derivatives.mean(-1)  # (num_betas, num_chains)
     integral = trapezoid(by_ladder, windows.betas, axis=0)
     return _estimate(windows.base_log_z - integral.mean(), integral)
@@ -69,7 +73,8 @@ def bar(windows):
 
     Raises:
         ImportError: if pymbar is not installed.
-        ValueError: if two neighbouring windows do not overlap.
+        ValueError: if the samples of a window cannot come from its distribution, or two
+            neighbouring windows do not overlap.
 
     Reference: Bennett (1976), Efficient estimation of free energy differences from Monte Carlo
     data.
@@ -80,11 +85,7 @@ def bar(windows):
         >>> bool(abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error)
         True
     """
-    pairs = [
-        _solve(windows.energies[k : k + 2, k : k + 2], first=k)
-        for k in range(len(windows.betas) - 1)
-    ]
-    free_energy, by_ladder = (sum(values) for values in zip(*pairs, strict=True))
+    free_energy, by_ladder = (sum(values) for values in zip(*_pairs(windows), strict=True))
     return _estimate(windows.base_log_z - free_energy, by_ladder)
 
 
@@ -102,7 +103,8 @@ def mbar(windows):
 
     Raises:
         ImportError: if pymbar is not installed.
-        ValueError: if two neighbouring windows do not overlap.
+        ValueError: if the samples of a window cannot come from its distribution, or two
+            neighbouring windows do not overlap.
 
     Reference: Shirts and Chodera (2008), Statistically optimal analysis of samples from multiple
     equilibrium states.
@@ -113,8 +115,35 @@ def mbar(windows):
         >>> bool(abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error)
         True
     """
+    _pairs(windows)  # refuses at once what takes minutes to fail together
     free_energy, by_ladder = _solve(windows.energies)
     return _estimate(windows.base_log_z - free_energy, by_ladder)
+
+
+def _pairs(windows):
+    """`_solve` of all neighbouring windows."""
+    _check_equilibrium(windows)
+    energies = windows.energies
+    return [_solve(energies[k : k + 2, k : k + 2], first=k) for k in range(len(windows.betas) - 1)]
+
+
+def _check_equilibrium(windows):
+    """Refuse windows whose ladders sit in states that one of them makes impossible.
+
+    With 2^n states, p(F(v) > min F + x) <= 2^n exp(-x) in every window. That one of N samples is so
+    far above another has a probability below exp(-10) for x = n ln 2 + ln N + 10.
+    """
+    own = np.moveaxis(np.diagonal(windows.energies), -1, 0)  # F_k of samples from k
+    spread = own.max((1, 2)) - own.min((1, 2))
+    num_visible = windows.samples.shape[1]
+    largest = num_visible * np.log(2) + np.log(own[0].size) + 10
+    k = int(spread.argmax())
+    if not spread[k] <= largest:
+        raise ValueError(
+            f"The ladders of window {k} are stuck: their free energies differ by {spread[k]:.0f} "
+            f"nats, where {num_visible} units in equilibrium allow {largest:.0f}. Raise num_burn_in"
+            " and add betas; weights this large may be beyond any sampling."
+        )
 
 
 def _estimate(ln_z, by_ladder):

@@ -97,16 +97,46 @@ def test_ratio_of_nearby_models_beats_two_separate_estimates(random_rbm, all_sta
     assert together < ais(rbm, 500, betas, seed=0).standard_error / 5
 
 
-def test_verdict_trusts_agreement_and_names_what_is_wrong(random_rbm, all_states):
+def test_verdict_trusts_agreement_of_several_starts_and_names_what_is_wrong(random_rbm, all_states):
     rbm = random_rbm(6, 4, scale=1.5)
     samples = exact_samples(rbm, all_states, 200)
     long, short = np.linspace(0, 1, 500), np.array([0.0, 1.0])
-    good = verdict(ais(rbm, 200, long, seed=0), reverse_ais(rbm, samples, long, seed=0))
+    walks = ais(rbm, 200, long, seed=0), reverse_ais(rbm, samples, long, seed=0)
+    other = ais(rbm, 200, long, seed=1, base="uniform")
+    good = verdict(*walks, other)
     assert good.trusted
     assert "agree" in good.message
-    bad = verdict(ais(rbm, 200, short, seed=0), reverse_ais(rbm, samples, short, seed=0))
+    assert good.gap == walks[1].log_z - walks[0].log_z
+    alone = verdict(*walks)
+    assert not alone.trusted
+    assert "Add an estimate from another base" in alone.message
+    bad = verdict(ais(rbm, 200, short, seed=0), reverse_ais(rbm, samples, short, seed=0), other)
     assert not bad.trusted
     assert "Do not trust" in bad.message
+    assert not verdict(*walks, other._replace(log_z=other.log_z + 1.5)).trusted
+    for wrong in (other._replace(log_z=np.nan), other._replace(standard_error=np.nan)):
+        assert not verdict(*walks, wrong).trusted
+
+
+def test_second_base_exposes_two_walks_that_miss_the_same_mode():
+    # ln Z is 80 at v = 1 .. 1 and 2 at v = 0 .. 0, where the chains and the base are
+    rbm = BernoulliRBM(20, 40)
+    rbm.kernel.assign(np.ones((20, 40)))
+    rbm.visible_bias.assign(np.full(20, -30.0))
+    rbm.hidden_bias.assign(np.full(40, -3.0))
+    rbm.visible_offset.assign(np.full(20, 0.01))  # the base
+    betas, samples = np.linspace(0, 1, 1001), rbm.sample(100, 1000, seed=0)
+    walks = ais(rbm, 100, betas, seed=0), reverse_ais(rbm, samples, betas, seed=1)
+    for walk in walks:
+        assert walk.log_z < log_z(rbm) - 70
+        assert walk.standard_error < 0.01
+    judged = verdict(*walks)
+    assert not judged.trusted
+    assert "No proof" in judged.message
+    for base in ("uniform", "mean_field"):
+        judged = verdict(*walks, ais(rbm, 100, betas, seed=2, base=base))
+        assert not judged.trusted
+        assert "an estimate from elsewhere differs by 7" in judged.message
 
 
 def test_chosen_path_has_steps_of_equal_length_and_a_smaller_error(random_rbm):

@@ -71,7 +71,22 @@ def test_evaluate_of_a_large_rbm_anneals_both_ways(tmp_path, capsys, monkeypatch
     output = capsys.readouterr().out
     assert "AIS forward" in output
     assert "AIS reverse" in output
+    assert "AIS forward, uniform base" in output
     assert "Forward and reverse agree" in output
+    assert json.loads((tmp_path / "rbm_evaluate.json").read_text())["trusted"] is True
+
+
+def test_evaluate_does_not_trust_two_walks_that_miss_the_same_mode(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(rbm_command, "_long_path", lambda: np.linspace(0, 1, 101))
+    rbm = BernoulliRBM(64, 30, seed=0)  # ln Z is about 230 at v = 1 .. 1, and 2 at v = 0 .. 0
+    rbm.kernel.assign(np.ones((64, 30)))
+    rbm.visible_bias.assign(np.full(64, -25.0))
+    rbm.hidden_bias.assign(np.full(30, -3.0))
+    rbm.visible_offset.assign(np.full(64, 0.01))
+    rbm.save(tmp_path / "two_modes.keras")
+    rbm_command.main(["evaluate", str(tmp_path / "two_modes.keras"), "--output", str(tmp_path)])
+    assert "Do not trust this ln Z: an estimate from elsewhere" in capsys.readouterr().out
+    assert json.loads((tmp_path / "rbm_evaluate.json").read_text())["trusted"] is False
 
 
 @pytest.mark.parametrize("package", COMMANDS)

@@ -34,7 +34,7 @@ def constant_vae(mean, log_var, **options):
 
 
 def numbers(x):
-    return ops.convert_to_numpy(x).astype(float)
+    return ops.convert_to_numpy(ops.stop_gradient(x)).astype(float)
 
 
 @pytest.mark.parametrize(("mean", "log_var"), NARROW)
@@ -50,11 +50,11 @@ def test_density_of_a_narrow_posterior_is_exact(mean, log_var):
         exact = -0.5 * np.sum(eps**2 + log_var + math.log(2 * math.pi), -1)
         np.testing.assert_allclose(numbers(draws.log_posterior), exact, rtol=1e-5)
         for same in (draws.fixed(), draws.along_path(ops.ones((50, 3)))):
-            np.testing.assert_array_equal(same.log_posterior, draws.log_posterior)
-            np.testing.assert_array_equal(same.z, draws.z)
+            np.testing.assert_array_equal(numbers(same.log_posterior), numbers(draws.log_posterior))
+            np.testing.assert_array_equal(numbers(same.z), numbers(draws.z))
 
 
-@pytest.mark.parametrize("mean_and_log_var", NARROW)
+@pytest.mark.parametrize("mean_and_log_var", NARROW[1::2])
 @pytest.mark.parametrize(
     "objective",
     [ELBO(), IWAE(5), DoublyReparameterizedIWAE(5), ThermodynamicObjective(5)],

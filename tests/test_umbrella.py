@@ -94,7 +94,8 @@ def test_trapezoid_bias_of_exact_averages_is_the_documented_one(random_rbm, all_
 
     betas = np.linspace(0, 1, 21)
     two_ladders = np.repeat(average(betas)[:, None, None], 2, axis=1)
-    exact = Windows(betas, None, two_ladders, float(path.base_log_z), None)
+    energies, samples = np.zeros((21, 21, 2, 1)), np.zeros((2, 6))  # not used
+    exact = Windows(betas, energies, two_ladders, float(path.base_log_z), samples)
     bias = thermodynamic_integration(exact).log_z - log_z(rbm)
     ends = np.array([0.0, 1.0])
     curvature = (average(ends + 1e-3) - average(ends - 1e-3)) / 2e-3
@@ -282,8 +283,11 @@ def test_solutions_that_are_none_are_refused(random_rbm, monkeypatch):
     import pymbar
 
     windows = tempered_windows(random_rbm(4, 3), [0, 0.5, 1], 5, 10, seed=0)
-    wrong = types.SimpleNamespace(f_k=np.zeros(3))
-    monkeypatch.setattr(pymbar, "MBAR", lambda *args, **kwargs: wrong)
+
+    def wrong(energies, counts, **kwargs):
+        return types.SimpleNamespace(f_k=np.zeros(len(counts)))
+
+    monkeypatch.setattr(pymbar, "MBAR", wrong)
     with pytest.raises(ValueError, match="did not converge"):
         mbar(windows)
 
@@ -293,6 +297,22 @@ def test_windows_that_do_not_overlap_are_refused(random_rbm, estimator):
     windows = tempered_windows(random_rbm(30, 20, scale=10), [0, 0.9, 1], 5, 10, seed=0)
     with pytest.raises(ValueError, match=r"Windows 0 and 1 .* add betas"):
         estimator(windows)
+
+
+@pytest.mark.parametrize("estimator", [thermodynamic_integration, bar, mbar])
+@pytest.mark.parametrize(("shape", "scale", "seed"), [((6, 4), 1e3, 0), ((12, 8), 300.0, 1)])
+def test_ladders_that_are_stuck_are_refused(random_rbm, shape, scale, seed, estimator):
+    rbm = random_rbm(*shape, scale=scale, seed=seed)
+    windows = tempered_windows(rbm, num_sweeps=50, seed=seed)
+    with pytest.raises(ValueError, match=r"stuck.*Raise num_burn_in and add betas"):
+        estimator(windows)
+
+
+@pytest.mark.parametrize("scale", [0.1, 3.0, 30.0, 100.0])
+def test_ladders_that_move_are_not_taken_for_stuck(random_rbm, scale):
+    rbm = random_rbm(6, 4, scale=scale)
+    estimate = mbar(tempered_windows(rbm, num_sweeps=50, seed=0))
+    assert abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error + 1e-9
 
 
 @pytest.mark.parametrize("betas", [[0.0], [0.1, 1.0], [0.0, 0.9], [0.0, 0.5, 0.5, 1.0]])

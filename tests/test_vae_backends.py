@@ -7,10 +7,15 @@ from keras import ops
 from linear_gaussian import LinearGaussian
 
 from rbm_tf.checkpoints import BackupAndRestore
+from rbm_tf.diagnostics import effective_sample_size, pareto_k
+from vae_keras import annealing, evidence
+from vae_keras.evaluation import estimate_in_blocks, streamed_iwae
+from vae_keras.group_size import grouped_estimate
 from vae_keras.layers import WeightSchedule
 from vae_keras.likelihoods import ContinuousBernoulliNegativeLogLikelihood
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.objectives import ELBO, IWAE, DoublyReparameterizedIWAE, ThermodynamicObjective
+from vae_keras.sumo import sumo
 from vae_keras.vae import VAE
 
 MODEL, CONDITIONAL = LinearGaussian(), LinearGaussian(num_conditions=3)
@@ -117,3 +122,47 @@ def test_wrong_data_are_refused():
             call(np.full((3, 6), 2.0))
         with pytest.raises(ValueError, match="must have shape"):
             call(np.zeros((3, 5)))
+
+
+def test_every_estimate_takes_the_log_weights_of_the_backend():
+    vae = MODEL.vae(0.2)
+    tensor = vae.log_weights(MODEL.x, 40, seed=0)
+    array = ops.convert_to_numpy(tensor)
+    for estimate in (
+        evidence.elbo,
+        evidence.iwae,
+        evidence.jackknife,
+        evidence.cumulant,
+        lambda w: evidence.grouped_cumulant(w, 5),
+        lambda w: evidence.thermodynamic_sum(w, [0, 1]),
+        lambda w: grouped_estimate(w, seed=0).log_p,
+        lambda w: sumo(w, np.full(30, 3)),
+        pareto_k,
+        effective_sample_size,
+    ):
+        np.testing.assert_array_equal(estimate(tensor), estimate(array))
+
+
+def test_many_images_are_evaluated_in_blocks():
+    vae, x = MODEL.vae(), np.tile(MODEL.x, (20, 1))  # six blocks, with seeds of 31 bits and more
+    exact = np.tile(MODEL.log_p(), 20)
+    values = estimate_in_blocks(vae, x, {"iwae": evidence.iwae}, 5, seed=0)["iwae"]
+    np.testing.assert_allclose(values, exact, rtol=1e-4, atol=1e-4)
+    values = streamed_iwae(vae, x[:200], 5, seed=0)
+    np.testing.assert_allclose(values, exact[:200], rtol=1e-4, atol=1e-4)
+
+
+def test_annealing_works_on_tensorflow_and_says_so_elsewhere():
+    vae, betas = MODEL.vae(), [0, 0.5, 1]
+    x, z = vae.sample(3, seed=0)
+    calls = (
+        lambda: annealing.ais_weights(vae, MODEL.x, 5, betas, seed=0),
+        lambda: annealing.ais_path(vae, MODEL.x, 5, betas, seed=0),
+        lambda: annealing.reverse_ais_weights(vae, x, z, betas, seed=0),
+    )
+    for call in calls:
+        if keras.backend.backend() == "tensorflow":
+            call()
+        else:
+            with pytest.raises(NotImplementedError, match=r"KERAS_BACKEND=tensorflow.*iwae works"):
+                call()

@@ -3,17 +3,19 @@
 Along the path f_beta(z) = b(z)^(1 - beta) p(x, z)^beta from a normalised base b to the posterior,
 whose normaliser at beta = 1 is p(x), chains move by Hamiltonian Monte Carlo, all images at once. A
 log-weight adds up ln f_{beta_k}(z_{k-1}) - ln f_{beta_{k-1}}(z_{k-1}). It needs TensorFlow as
-the Keras backend.
+the Keras backend, and says so on others.
 """
 
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from rbm_tf.betas import checked_betas
 from rbm_tf.gibbs import as_seed
 from rbm_tf.lambda_path import LambdaPath
+from rbm_tf.log_weights import float_tensor
 from vae_keras.evidence import iwae
 from vae_keras.latent_path import Schedule, anneal, latent_path
 
@@ -52,6 +54,7 @@ def ais_weights(vae, x, num_chains=50, betas=None, base="prior", seed=None):
 
     Raises:
         ValueError: if betas do not increase from 0 to 1, num_chains is below 1, or base is another.
+        NotImplementedError: on another backend than TensorFlow.
 
     Reference: Neal (2001), Annealed importance sampling; Wu, Burda, Salakhutdinov and Grosse
     (2017), On the quantitative analysis of decoder-based generative models.
@@ -87,6 +90,7 @@ def ais_path(vae, x, num_chains=50, lambdas=None, seed=None):
 
     Raises:
         ValueError: if lambdas do not increase from 0 to 1, or num_chains is below 1.
+        NotImplementedError: on another backend than TensorFlow.
 
     Reference: B19 and B20; Neal (2001).
 
@@ -122,6 +126,7 @@ def reverse_ais_weights(vae, x, z, betas=None, base="prior", seed=None):
 
     Raises:
         ValueError: if betas do not increase from 0 to 1, z does not fit, or base is another.
+        NotImplementedError: on another backend than TensorFlow.
 
     Reference: Grosse, Ghahramani and Adams (2015), Sandwiching the marginal likelihood using
     bidirectional Monte Carlo; Wu et al. (2017).
@@ -132,7 +137,7 @@ def reverse_ais_weights(vae, x, z, betas=None, base="prior", seed=None):
         >>> reverse_ais_weights(vae, x, z, betas=[0, 0.5, 1], seed=0).log_weights.shape
         (1, 3)
     """
-    z = tf.cast(z, tf.float32)
+    z = float_tensor(z, tf.float32)
     z = z[tf.newaxis] if z.shape.rank == 2 else z
     if z.shape.rank != 3 or tuple(z.shape[1:]) != (len(x), vae.latent_dim):
         raise ValueError(
@@ -181,15 +186,16 @@ def bracket(forward, reverse):
     gaps = upper - lower
     gap, num = float(gaps.mean()), len(gaps)
     error = gaps.std(ddof=1) / np.sqrt(num) if num > 1 else 0.0
-    if gap < -3 * error - 1e-3:
-        message = f"Do not trust this: upper minus lower is {gap:.3f} nats: is z that of x?"
-    elif not gap <= 1:
-        message = f"Do not trust this: {gap:.2f} nats between the bounds: use more temperatures."
-    else:
+    trusted = bool(-3 * error - 1e-3 <= gap <= 1)  # false for NaN
+    if trusted:
         message = (
             f"Forward and reverse bracket ln p(x) to {gap:.3f} nats on average over {num} images."
         )
-    return Bracket(message.startswith("Forward"), gap, message, lower, upper)
+    elif gap < 0:
+        message = f"Do not trust this: upper minus lower is {gap:.3f} nats: is z that of x?"
+    else:
+        message = f"Do not trust this: {gap:.2f} nats between the bounds: use more temperatures."
+    return Bracket(trusted, gap, message, lower, upper)
 
 
 def _check_chains(num_chains):
@@ -202,6 +208,11 @@ def _in_blocks(vae, x, num_chains, betas, start, seed):
 
     Returns log-weights, acceptance rates, and the averages of `anneal` from beta 0 to 1.
     """
+    if keras.backend.backend() != "tensorflow":
+        raise NotImplementedError(
+            "Annealing a VAE needs Keras on TensorFlow (KERAS_BACKEND=tensorflow); this is "
+            f"{keras.backend.backend()}. VAE.log_weights with evidence.iwae works on every backend."
+        )
     base, z = start
     x = np.asarray(x, np.float32)
     block = max(1, _BLOCK // (num_chains * int(np.prod(x.shape[1:]))))

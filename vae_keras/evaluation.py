@@ -3,6 +3,7 @@
 import hashlib
 import pathlib
 
+import keras
 import numpy as np
 from tqdm import tqdm
 
@@ -105,7 +106,9 @@ def _blocks(x, num_samples, seed, first=0):
 
 
 def _seeds(seed, num):
-    return [int(state) for state in np.random.SeedSequence(seed).generate_state(num)]
+    """Seeds below 2^32, and below 2^31 on PyTorch, which takes no more."""
+    limit = 2**31 if keras.backend.backend() == "torch" else 2**32
+    return [int(state) % limit for state in np.random.SeedSequence(seed).generate_state(num)]
 
 
 def _fingerprint(vae, x, estimators, num_samples, seed):
