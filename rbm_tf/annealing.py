@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.arrays import visible_states
 from rbm_tf.betas import checked_betas
 from rbm_tf.gibbs import as_seed
 from rbm_tf.reweighting import estimate_log_z
@@ -243,12 +244,8 @@ def _pilot(path, betas, v, seed):
 
 
 def _checked_samples(rbm, samples):
-    v = tf.cast(samples, rbm.variable_dtype)
-    if v.shape.rank != 2 or v.shape[1] != rbm.num_visible:
-        raise ValueError(
-            f"samples must have shape (num_chains, {rbm.num_visible}); got {tuple(v.shape)}."
-        )
-    return v
+    states = visible_states(samples, "samples", rbm.num_visible, binary=True)
+    return tf.cast(states, rbm.variable_dtype)
 
 
 @tf.function(reduce_retracing=True)

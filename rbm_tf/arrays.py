@@ -14,7 +14,8 @@ def as_array(data, dtype, name="x"):
 
     Args:
         data: array-like.
-        dtype: of the result; an array that has it already is not copied.
+        dtype: of the result, None to keep that of the data; an array that has it already is not
+            copied.
         name: of the argument, for the message.
 
     Returns:
@@ -27,21 +28,20 @@ def as_array(data, dtype, name="x"):
         >>> as_array([[0, 1]], "float32")
         array([[0., 1.]], dtype=float32)
     """
-    dtype = np.dtype(dtype)
     try:
         if hasattr(data, "toarray"):  # scipy's sparse matrices
             array = data.toarray()
         elif hasattr(data, "iloc"):  # pandas
-            array = data.to_numpy(dtype=dtype, na_value=np.nan)
+            array = data.to_numpy(dtype=dtype or float, na_value=np.nan)
         elif ops.is_tensor(data):
             array = ops.convert_to_numpy(data)
         else:
             array = np.asarray(data)
-        if array.dtype == object and array.ndim == 0:
-            raise TypeError(f"it is of type {type(data).__name__}")
+        if array.dtype == object:
+            array = array.astype(dtype or float)
         if array.dtype.kind in "USMmc":  # text, dates and complex numbers
             raise TypeError(f"its values are of type {array.dtype}")
-        return array.astype(dtype, copy=False)
+        return array if dtype is None else array.astype(dtype, copy=False)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{name} must hold numbers: give an array, a tensor, a table, a sparse matrix, a list "
@@ -50,39 +50,43 @@ def as_array(data, dtype, name="x"):
         ) from error
 
 
-def checked_data(data, num_visible):
-    """The data as an array, refused unless it is (num, num_visible) in [0, 1].
+def visible_states(data, name, num_visible=None, binary=False):
+    """Visible states as a matrix, refused unless there are some and they lie in [0, 1].
+
+    Args:
+        data: array-like, (num, num_visible); its type is kept.
+        name: of the argument, for the message.
+        num_visible: columns that there must be; None: any number.
+        binary: refuse grey levels too, where p(v) is that of binary units.
+
+    Returns:
+        NumPy array (num, num_visible).
 
     Raises:
-        ValueError: for another width, values outside [0, 1] or NaN.
+        ValueError: for another shape, no data, values outside [0, 1] or NaN.
 
     Example:
-        >>> checked_data([[0.0, 1.0]], num_visible=2).shape
+        >>> visible_states([[0, 1]], "x", num_visible=2).shape
         (1, 2)
     """
-    data = np.asarray(data)
-    if data.ndim != 2 or data.shape[1] != num_visible:
+    data = as_array(data, None, name)
+    if data.ndim != 2 or (num_visible is not None and data.shape[1] != num_visible):
         raise ValueError(
-            f"Data must have shape (num, {num_visible}); got {data.shape}. Flatten images with "
-            "x.reshape(len(x), -1), and cut a tf.data.Dataset into batches with .batch(100)."
+            f"{name} must have shape (num, {num_visible or 'num_visible'}), one column per visible "
+            f"unit; got {data.shape}. Flatten images with x.reshape(len(x), -1), and cut a "
+            "tf.data.Dataset into batches with .batch(100)."
         )
-    return in_unit_interval(data, "Data")
-
-
-def in_unit_interval(data, name):
-    """The array as it is, refused if it leaves [0, 1].
-
-    Raises:
-        ValueError: for values outside [0, 1] or NaN.
-
-    Example:
-        >>> in_unit_interval(np.eye(2), "x").shape
-        (2, 2)
-    """
-    if data.size and not (data.min() >= 0 and data.max() <= 1):  # false for NaN
+    if not data.size:
+        raise ValueError(f"There are no data: {name} has shape {data.shape}.")
+    if not (data.min() >= 0 and data.max() <= 1):  # false for NaN
         raise ValueError(
             f"{name} must lie in [0, 1], without NaN: divide 8-bit images by 255, and binarise "
             "with rbm_tf.datasets.binarize."
+        )
+    if binary and not np.all((data == 0) | (data == 1)):
+        raise ValueError(
+            f"{name} must hold 0 and 1 alone: p(v) is that of binary units. Make grey levels "
+            "binary with rbm_tf.datasets.binarize."
         )
     return data
 

@@ -14,15 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf import annealing, enumeration
-from rbm_tf.arrays import in_unit_interval
+from rbm_tf.arrays import visible_states
 from rbm_tf.checkpoints import arrays_of, is_finite, variables_of
 from rbm_tf.gibbs import as_seed
-from rbm_tf.pseudo_likelihood import (
-    binary,
-    check_width,
-    matrix,
-    stochastic_pseudo_log_likelihood,
-)
+from rbm_tf.pseudo_likelihood import stochastic_pseudo_log_likelihood
 
 _BLOCK = 10_000  # examples in memory at once
 _MAX_EXACT_UNITS = 16  # of the smaller layer; enumeration takes time as 2 ** units
@@ -45,8 +40,12 @@ class _Monitor(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._last = {}
         num_visible = getattr(self.model, "num_visible", None)
+        if num_visible is None:
+            raise ValueError(
+                f"{type(self).__name__} watches a BernoulliRBM; got a {type(self.model).__name__}."
+            )
         for name, x in self._arrays.items():
-            check_width(x, num_visible, name)
+            visible_states(x, name, num_visible)
 
     def on_epoch_end(self, epoch, logs=None):
         if not self._last or (epoch + 1) % self.every == 0:
@@ -89,7 +88,7 @@ class PseudoLikelihood(_Monitor):
     """
 
     def __init__(self, x, name="pseudo_log_likelihood", every=1, seed=None):
-        self.x = binary(x, "x")
+        self.x = visible_states(x, "x", binary=True)
         super().__init__(every, x=self.x)
         self.name = name
         self.seed = as_seed(seed)
@@ -131,8 +130,8 @@ class FreeEnergyGap(_Monitor):
     """
 
     def __init__(self, x_train, x_validation, every=1):
-        x_train = in_unit_interval(matrix(x_train, "x_train"), "x_train")
-        self.x_validation = in_unit_interval(matrix(x_validation, "x_validation"), "x_validation")
+        x_train = visible_states(x_train, "x_train")
+        self.x_validation = visible_states(x_validation, "x_validation")
         order = np.random.default_rng(0).permutation(len(x_train))
         self.x_train = x_train[order[: len(self.x_validation)]]
         super().__init__(every, x_train=self.x_train, x_validation=self.x_validation)
@@ -174,7 +173,7 @@ class LogLikelihood(_Monitor):
     """
 
     def __init__(self, x, every=1, num_chains=100, betas=None, seed=0):
-        self.x = binary(x, "x")
+        self.x = visible_states(x, "x", binary=True)
         super().__init__(every, x=self.x)
         self.num_chains, self.betas, self.seed = num_chains, betas, seed
 

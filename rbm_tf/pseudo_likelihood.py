@@ -1,8 +1,8 @@
 """The pseudo-likelihood of an RBM: how well each pixel follows from all others, without ln Z."""
 
-import numpy as np
 import tensorflow as tf
 
+from rbm_tf.arrays import visible_states
 from rbm_tf.gibbs import as_seed, product
 
 
@@ -96,51 +96,4 @@ def _log_conditional(pixel, bias, row, hidden_input, softplus):
 
 def _states(rbm, v):
     """The checked visible states as a tensor in the dtype of the variables."""
-    v = binary(v, "v")
-    check_width(v, rbm.num_visible, "v")
-    return tf.cast(v, rbm.variable_dtype)
-
-
-def check_width(x, num_visible, name):
-    """Refuse data whose width is not the number of visible units.
-
-    Example:
-        >>> check_width(np.zeros((5, 6)), 6, "x")
-    """
-    if x.shape[1] != num_visible:
-        raise ValueError(
-            f"{name} must have one column per visible unit of a BernoulliRBM; got shape {x.shape} "
-            f"for num_visible={num_visible}."
-        )
-
-
-def matrix(x, name):
-    """The data as an array, refused unless it is a matrix with something in it.
-
-    Example:
-        >>> matrix([[0, 1]], "x").shape
-        (1, 2)
-    """
-    x = np.asarray(x)
-    if x.ndim != 2 or not x.size:
-        raise ValueError(
-            f"{name} must be an array (num, num_visible) with data; got shape {x.shape}. Flatten "
-            "images with x.reshape(len(x), -1)."
-        )
-    return x
-
-
-def binary(x, name):
-    """The data as a matrix, refused unless it holds 0 and 1 alone.
-
-    Example:
-        >>> binary([[0, 1]], "x").shape
-        (1, 2)
-    """
-    x = matrix(x, name)
-    if not np.all((x == 0) | (x == 1)):
-        raise ValueError(
-            f"{name} must hold 0 and 1 alone, without NaN: p(v) is that of binary pixels. Make "
-            "grey levels binary with rbm_tf.datasets.binarize."
-        )
-    return x
+    return tf.cast(visible_states(v, "v", rbm.num_visible, binary=True), rbm.variable_dtype)

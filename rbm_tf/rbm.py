@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.arrays import checked_data
+from rbm_tf.arrays import visible_states
 from rbm_tf.carriers import is_carrier
 from rbm_tf.checked_fit import CheckedFit
 from rbm_tf.checkpoints import WholeFiles
@@ -257,7 +257,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def _check(self, v):
-        checked_data(v, self.num_visible)
+        visible_states(v, "Data", self.num_visible)
 
     def _look_at(self, data):
         if not self._adapted.numpy():

@@ -189,8 +189,15 @@ def test_wrong_shapes_are_refused(random_rbm):
         ais(rbm, base=[0.5, 0.5])
     with pytest.raises(ValueError, match="data, uniform, mean_field"):
         ais(rbm, base="deep")
-    with pytest.raises(ValueError, match="samples"):
+    with pytest.raises(ValueError, match="samples must have shape"):
         reverse_ais(rbm, np.zeros((5, 4)))
+    for values, message in (
+        (255.0, "divide 8-bit images"),
+        (np.nan, "without NaN"),
+        (0.5, "0 and 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            reverse_ais(rbm, np.full((5, 3), values))
     with pytest.raises(ValueError, match="num_chains"):
         ais(rbm, num_chains=0)
     with pytest.raises(ValueError, match="same visible units; got 3 and 4"):
