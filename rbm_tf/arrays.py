@@ -77,7 +77,7 @@ def visible_states(data, name, num_visible=None, binary=False):
             "tf.data.Dataset into batches with .batch(100)."
         )
     if not data.size:
-        raise ValueError(f"There are no data: {name} has shape {data.shape}.")
+        raise ValueError(f"{name} holds no data: its shape is {data.shape}.")
     if not (data.min() >= 0 and data.max() <= 1):  # false for NaN
         raise ValueError(
             f"{name} must lie in [0, 1], without NaN: divide 8-bit images by 255, and binarise "

@@ -293,7 +293,7 @@ def test_wrong_arguments_are_refused_at_once(monitor):
 def test_wrong_arguments_of_the_gap_are_refused_by_name():
     x = binary_data(5)
     for wrong, message in (
-        (x[:0], "no data"),
+        (x[:0], "holds no data"),
         (255 * x, "divide 8-bit images by 255"),
         (-x, "must lie in"),
         (np.full((5, 6), np.nan), "without NaN"),
