@@ -7,7 +7,7 @@ linear response s of the magnetisations to the reaction fields r,
     s_m = c (r_m + W s_n),   s_n = d (r_n + W^T s_m),
 
 and m + s is where one Newton step from the naive point towards TAP's leads (B26). Where the naive
-point is about to split in two, the response diverges: training with it is unstable there.
+point is about to split in two, the response grows without bound.
 """
 
 import tensorflow as tf
