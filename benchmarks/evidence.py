@@ -11,7 +11,7 @@ import argparse
 import sys
 import time
 
-from rbm_tf.command_line import table
+from rbm_tf.command_line.program import table
 from rbm_tf.quiet import quiet_start
 
 quiet_start()
@@ -23,10 +23,10 @@ from rounds import write
 from rbm_tf.datasets import load_digits
 from rbm_tf.diagnostics import pareto_k
 from vae_keras import evidence, networks
-from vae_keras.annealing import ais_weights
-from vae_keras.group_size import grouped_estimate
+from vae_keras.evidence.annealing import ais_weights
+from vae_keras.evidence.groups import grouped_estimate
+from vae_keras.evidence.unbiased import sumo, sumo_lengths
 from vae_keras.objectives import IWAE
-from vae_keras.sumo import sumo, sumo_lengths
 from vae_keras.vae import VAE
 
 CHAINS, TEMPERATURES = 16, 4001  # of the annealing

@@ -32,9 +32,9 @@ import keras
 import numpy as np
 from rounds import write
 
-from rbm_tf.checkpoints import BackupAndRestore, arrays_of
-from rbm_tf.command_line import table
+from rbm_tf.command_line.program import table
 from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.shared.checkpoints import BackupAndRestore, arrays_of
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.vae import VAE
 

@@ -13,7 +13,7 @@ import argparse
 import sys
 import time
 
-from rbm_tf.command_line import table
+from rbm_tf.command_line.program import table
 from rbm_tf.quiet import quiet_start
 
 quiet_start()
@@ -23,14 +23,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from rounds import RESULTS, write
 
-from rbm_tf import negative_phase
 from rbm_tf.annealing import ais, choose_betas, reverse_ais, verdict
+from rbm_tf.command_line.training import epoch_bar
 from rbm_tf.datasets import binarize, load_mnist
 from rbm_tf.enumeration import log_z
-from rbm_tf.files import written_whole
 from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.shared.files import written_whole
 from rbm_tf.tempering import tempered_sample
-from rbm_tf.training import epoch_bar
+from rbm_tf.training import negative_phase
 
 PCD = negative_phase.PersistentContrastiveDivergence
 RUNS = {

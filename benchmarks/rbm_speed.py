@@ -21,9 +21,9 @@ from rounds import RESULTS, main, measure
 
 from rbm_tf.annealing import ais
 from rbm_tf.enumeration import log_z
-from rbm_tf.files import written_whole
-from rbm_tf.negative_phase import PersistentContrastiveDivergence
 from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.shared.files import written_whole
+from rbm_tf.training.negative_phase import PersistentContrastiveDivergence
 
 NUM, VISIBLE, HIDDEN, BATCH = 60_000, 784, 500, 100
 

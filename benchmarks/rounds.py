@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.command_line import table
-from rbm_tf.files import write_text
+from rbm_tf.command_line.program import table
+from rbm_tf.shared.files import write_text
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 FORMATS = {

@@ -14,7 +14,7 @@ import pathlib
 import sys
 import time
 
-from rbm_tf.command_line import table
+from rbm_tf.command_line.program import table
 from rbm_tf.quiet import quiet_start
 
 quiet_start()
@@ -26,11 +26,11 @@ import tensorflow as tf
 from rounds import RESULTS, read, write
 
 from rbm_tf.datasets import binarize, load_mnist
-from rbm_tf.files import written_whole
+from rbm_tf.shared.files import written_whole
 from vae_keras import evidence
-from vae_keras.annealing import ais_weights, bracket, reverse_ais_weights
-from vae_keras.evaluation import estimate_in_blocks
-from vae_keras.group_size import grouped_estimate
+from vae_keras.evidence.annealing import ais_weights, bracket, reverse_ais_weights
+from vae_keras.evidence.blocks import estimate_in_blocks
+from vae_keras.evidence.groups import grouped_estimate
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.objectives import IWAE
 from vae_keras.optimizers import FusedAdam

@@ -10,7 +10,7 @@ Every model starts from the same weights; those of several draws take 5. All are
 import argparse
 import time
 
-from rbm_tf.command_line import table
+from rbm_tf.command_line.program import table
 from rbm_tf.quiet import quiet_start
 
 quiet_start()
@@ -21,7 +21,6 @@ from rounds import write
 
 from rbm_tf.datasets import load_digits
 from vae_keras import evidence
-from vae_keras.cumulant_objectives import CumulantObjective, PerturbativeBound
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.objectives import (
     ELBO,
@@ -29,6 +28,7 @@ from vae_keras.objectives import (
     DoublyReparameterizedIWAE,
     ThermodynamicObjective,
 )
+from vae_keras.objectives.perturbative import CumulantObjective, PerturbativeBound
 from vae_keras.vae import VAE
 
 DRAWS, EPOCHS, BATCH = 5, 100, 50

@@ -60,9 +60,10 @@ import numpy as np
 import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
-from rbm_tf import datasets, enumeration, mean_field, plefka, plotting
-from rbm_tf import negative_phase as phases
+from rbm_tf import datasets, enumeration, mean_field, plotting
+from rbm_tf.mean_field import plefka
 from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.training import negative_phase as phases
 
 # %%
 seed = 0

@@ -60,8 +60,9 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rbm_tf import annealing, datasets, enumeration, ising, mean_field, plotting, spin_glass
+from rbm_tf import annealing, datasets, enumeration, ising, mean_field, plotting
 from rbm_tf.gibbs import Parameters
+from rbm_tf.ising import spin_glass
 from rbm_tf.rbm import BernoulliRBM
 from rbm_tf.thermodynamics import annealed_thermodynamics, effective_temperature, tap_thermodynamics
 

@@ -63,7 +63,8 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 
-from rbm_tf import ising, ising_trials
+from rbm_tf import ising
+from rbm_tf.ising import trials as ising_trials
 from rbm_tf.rbm import BernoulliRBM
 from vae_keras import evidence
 

@@ -61,7 +61,10 @@ import tensorflow_probability as tfp
 from scipy import integrate, special
 
 from rbm_tf.datasets import load_digits
-from vae_keras import bernoulli_gradients, gradient_estimators, networks, score_matching
+from vae_keras import networks
+from vae_keras.gradients import bernoulli as bernoulli_gradients
+from vae_keras.gradients import gaussian as gradient_estimators
+from vae_keras.gradients import score_matching
 from vae_keras.layers import GaussianKL
 from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
 

@@ -61,7 +61,8 @@ from keras import ops
 from scipy import optimize, special, stats
 
 from rbm_tf import datasets, plotting
-from vae_keras import annealing, layers, likelihoods, networks
+from vae_keras import layers, likelihoods, networks
+from vae_keras.evidence import annealing
 from vae_keras.vae import VAE
 
 # %%

@@ -60,7 +60,7 @@ from scipy import special, stats
 
 from rbm_tf import datasets, plotting
 from rbm_tf.rbm import BernoulliRBM
-from vae_keras import layers, likelihoods
+from vae_keras import WeightSchedule, layers, likelihoods
 
 # %%
 seed = 0
@@ -170,7 +170,7 @@ print(f"cross-entropy {-log_p.mean():.4f} + 0.1 x KL {kl.mean():.4f} = {reported
 def fitted(beta):
     model = classifier(beta)
     weight = model.get_layer("bottleneck").weight
-    warm_up = layers.WeightSchedule(weight, start=0.0, end=beta, num_epochs=10)
+    warm_up = WeightSchedule(weight, start=0.0, end=beta, num_epochs=10)
     model.fit(x_few, y_few, batch_size=50, epochs=60, verbose=0, callbacks=[warm_up])
     return model
 
@@ -263,7 +263,7 @@ def binary_autoencoder(temperature=1.0):
 (ink, _), (ink_test, _) = datasets.load_digits("bernoulli", seed=seed)
 model, encoder, decoder = binary_autoencoder()
 temperature = model.get_layer("bits").temperature
-annealing = layers.WeightSchedule(temperature, start=1.0, end=0.2, num_epochs=num_epochs)
+annealing = WeightSchedule(temperature, start=1.0, end=0.2, num_epochs=num_epochs)
 history = model.fit(ink, ink, 100, num_epochs, verbose=0, callbacks=[annealing])
 print(
     f"loss of the last epoch {history.history['loss'][-1]:.3f} nats, tau = {float(temperature):.2f}"

@@ -56,11 +56,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf import cumulants, enumeration, lambda_path, mean_field, rbm_path
-from rbm_tf.cumulant_errors import cumulant_standard_errors, series_standard_error
+from rbm_tf import cumulants, enumeration, mean_field
+from rbm_tf.cumulants import path as lambda_path
+from rbm_tf.cumulants.errors import cumulant_standard_errors, series_standard_error
+from rbm_tf.cumulants.streaming import StreamingCumulants
 from rbm_tf.diagnostics import effective_sample_size
+from rbm_tf.mean_field import path as rbm_path
 from rbm_tf.rbm import BernoulliRBM
-from rbm_tf.streaming_cumulants import StreamingCumulants
 
 # %%
 seed = 0

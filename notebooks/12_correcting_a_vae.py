@@ -57,10 +57,13 @@ import numpy as np
 import tensorflow as tf
 from scipy import stats
 
-from rbm_tf import cumulants, datasets, diagnostics, lambda_path
-from vae_keras import annealing, evidence, group_size, networks
-from vae_keras.cumulant_objectives import CumulantObjective, PerturbativeBound
+from rbm_tf import cumulants, datasets, diagnostics
+from rbm_tf.cumulants import path as lambda_path
+from vae_keras import evidence, networks
+from vae_keras.evidence import annealing
+from vae_keras.evidence import groups as group_size
 from vae_keras.objectives import ELBO, IWAE
+from vae_keras.objectives.perturbative import CumulantObjective, PerturbativeBound
 from vae_keras.vae import VAE
 
 # %%

@@ -55,11 +55,17 @@ import numpy as np
 import tensorflow as tf
 from scipy import optimize, special
 
-from rbm_tf import cumulants, datasets, enumeration, mean_field, plefka, rbm_path
-from rbm_tf import negative_phase as phases
-from rbm_tf.cumulant_gradient import cumulant_moments, response_step
-from rbm_tf.fourth_order import fourth_cumulant, plefka_fourth_term
+from rbm_tf import cumulants, datasets, enumeration, mean_field
+from rbm_tf.mean_field import path as rbm_path
+from rbm_tf.mean_field import plefka
+from rbm_tf.mean_field.expansion import (
+    cumulant_moments,
+    fourth_cumulant,
+    plefka_fourth_term,
+    response_step,
+)
 from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.training import negative_phase as phases
 
 # %%
 seed = 0

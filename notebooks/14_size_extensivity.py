@@ -60,7 +60,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy import optimize, special, stats
 
-from rbm_tf import cumulants, datasets, ising, ising_trials
+from rbm_tf import cumulants, datasets, ising
+from rbm_tf.ising import trials as ising_trials
 from vae_keras import evidence, networks
 from vae_keras.vae import VAE
 

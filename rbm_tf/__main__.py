@@ -1,7 +1,8 @@
 """The command line: python -m rbm_tf demo | train | evaluate | sample."""
 
-from rbm_tf import arguments, command_line
-from rbm_tf.memory import check_memory
+from rbm_tf.command_line import arguments
+from rbm_tf.command_line import program as command_line
+from rbm_tf.shared.memory import check_memory
 
 
 def demo(options):
@@ -15,9 +16,12 @@ def train(options):
     """Train an RBM and save it as rbm.keras."""
     import keras
 
-    from rbm_tf.negative_phase import ContrastiveDivergence, PersistentContrastiveDivergence
+    from rbm_tf.command_line.training import fit
     from rbm_tf.rbm import BernoulliRBM
-    from rbm_tf.training import fit
+    from rbm_tf.training.negative_phase import (
+        ContrastiveDivergence,
+        PersistentContrastiveDivergence,
+    )
 
     (x, _), _ = command_line.load_data(options)
     x = x.reshape(len(x), -1)
@@ -85,9 +89,9 @@ def sample(options):
     """Draw images by Gibbs sampling; write them as rbm_samples.npy and .png."""
     import numpy as np
 
-    from rbm_tf.files import written_whole
     from rbm_tf.plotting import save_images
     from rbm_tf.rbm import BernoulliRBM
+    from rbm_tf.shared.files import written_whole
 
     rbm = command_line.load_model(options.model, BernoulliRBM)
     _check_memory(rbm.num_hidden, options.num, rbm.num_visible, "--num")

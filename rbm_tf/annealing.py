@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.arrays import visible_states
-from rbm_tf.betas import checked_betas
-from rbm_tf.gibbs import as_seed
 from rbm_tf.reweighting import estimate_log_z
+from rbm_tf.shared.arrays import visible_states
+from rbm_tf.shared.betas import checked_betas
+from rbm_tf.shared.seeds import as_seed
 from rbm_tf.tempered_path import pair_path, tempered_path
 
 

@@ -7,14 +7,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from rbm_tf import command_line, plotting
+from rbm_tf import plotting
 from rbm_tf.annealing import ais, reverse_ais
+from rbm_tf.command_line import program as command_line
+from rbm_tf.command_line.training import fit
 from rbm_tf.datasets import load_digits
 from rbm_tf.enumeration import thermodynamics
 from rbm_tf.mean_field import cumulant_free_energy, tap
 from rbm_tf.rbm import BernoulliRBM
 from rbm_tf.reweighting import importance_sampling, monte_carlo
-from rbm_tf.training import fit
 
 EPOCHS = 300
 BATCH_SIZE = 50

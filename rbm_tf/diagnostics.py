@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rbm_tf.cumulants import sample_cumulants
-from rbm_tf.log_weights import as_log_weights
+from rbm_tf.shared.log_weights import as_log_weights
 
 _LARGEST_NEXT_TERM = 0.25  # of the series, relative to the term before
 _LARGEST_K = 0.7

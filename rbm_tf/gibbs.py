@@ -1,11 +1,8 @@
 """Block Gibbs sampling of binary units, as pure functions of tensors and a seed."""
 
-import random
 from typing import NamedTuple
 
 import tensorflow as tf
-
-from rbm_tf.seeds import LIMIT, integer_seed
 
 UNROLLED = 10  # steps that a graph holds one by one, which is faster than a loop
 
@@ -16,20 +13,6 @@ class Parameters(NamedTuple):
     kernel: tf.Tensor  # (num_visible, num_hidden)
     visible_bias: tf.Tensor  # (num_visible,)
     hidden_bias: tf.Tensor  # (num_hidden,)
-
-
-def as_seed(seed):
-    """Turn an integer, a (2,) int32 tensor or None into a (2,) int32 tensor.
-
-    None draws from Python's generator, which `keras.utils.set_random_seed` seeds. Integers give
-    different tensors up to 2^62.
-    """
-    if seed is None:
-        seed = random.randrange(LIMIT)
-    if not isinstance(seed, (list, tuple)) and len(getattr(seed, "shape", ())) == 0:
-        seed = integer_seed(seed)
-        seed = [seed % LIMIT, seed // LIMIT % LIMIT]
-    return tf.cast(seed, tf.int32)
 
 
 def product(x, kernel, transpose=False):

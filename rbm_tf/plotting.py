@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from rbm_tf.files import written_whole
+from rbm_tf.shared.files import written_whole
 
 
 def image_grid(ax, images, columns=10):

@@ -2,8 +2,9 @@
 
 import tensorflow as tf
 
-from rbm_tf.arrays import visible_states
-from rbm_tf.gibbs import as_seed, product
+from rbm_tf.gibbs import product
+from rbm_tf.shared.arrays import visible_states
+from rbm_tf.shared.seeds import as_seed
 
 
 def pseudo_log_likelihood(rbm, v):

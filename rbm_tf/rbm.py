@@ -4,15 +4,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.arrays import visible_states
-from rbm_tf.carriers import is_carrier
-from rbm_tf.checked_fit import CheckedFit
-from rbm_tf.checkpoints import WholeFiles
-from rbm_tf.free_energy_gap import clamped_free_energy, free_energy_gap
-from rbm_tf.gibbs import Parameters, as_seed, gibbs_chain, product, sample_bernoulli
-from rbm_tf.mean_over_batch import MeanOverBatch
-from rbm_tf.negative_phase import ModelStates, PersistentContrastiveDivergence
-from rbm_tf.seeds import LIMIT, integer_seed
+from rbm_tf.gibbs import Parameters, gibbs_chain, product, sample_bernoulli
+from rbm_tf.shared.arrays import visible_states
+from rbm_tf.shared.carriers import is_carrier
+from rbm_tf.shared.checked_fit import CheckedFit
+from rbm_tf.shared.checkpoints import WholeFiles
+from rbm_tf.shared.mean_over_batch import MeanOverBatch
+from rbm_tf.shared.seeds import LIMIT, as_seed, integer_seed
+from rbm_tf.training.free_energy_gap import clamped_free_energy, free_energy_gap
+from rbm_tf.training.negative_phase import ModelStates, PersistentContrastiveDivergence
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -41,7 +41,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
     Args:
         num_visible: number of visible units.
         num_hidden: number of hidden units.
-        negative_phase: a layer of `rbm_tf.negative_phase`; default: persistent contrastive
+        negative_phase: a layer of `rbm_tf.training.negative_phase`; default: persistent contrastive
             divergence with 100 chains.
         centered: subtract offsets from both layers in the gradient, which conditions it better and
             leaves its fixed points alone. It is a direction for SGD, with or without momentum;

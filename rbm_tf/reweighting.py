@@ -6,8 +6,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from rbm_tf.gibbs import as_seed, sample_bernoulli
-from rbm_tf.log_weights import as_log_weights
+from rbm_tf.gibbs import sample_bernoulli
+from rbm_tf.shared.log_weights import as_log_weights
+from rbm_tf.shared.seeds import as_seed
 
 _BLOCK = 10_000  # samples in memory at once
 

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.gibbs import Parameters, as_seed, product, sample_bernoulli
+from rbm_tf.gibbs import Parameters, product, sample_bernoulli
 from rbm_tf.mean_field import tap
+from rbm_tf.shared.seeds import as_seed
 
 BASES = ("data", "uniform", "mean_field")
 _SMALLEST_MEAN = 0.01  # a base must be able to draw every state

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.betas import checked_betas
-from rbm_tf.gibbs import as_seed
+from rbm_tf.shared.betas import checked_betas
+from rbm_tf.shared.seeds import as_seed
 from rbm_tf.tempered_path import tempered_path
 
 _NUM_BETAS = 20

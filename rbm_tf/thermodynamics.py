@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from rbm_tf import mean_field
 from rbm_tf.enumeration import Thermodynamics
-from rbm_tf.gibbs import as_seed
+from rbm_tf.shared.seeds import as_seed
 from rbm_tf.tempered_path import tempered_path
 
 

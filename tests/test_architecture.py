@@ -1,3 +1,5 @@
+"""The house: who may import whom, one row a folder, and what importing costs."""
+
 import ast
 import importlib
 import pathlib
@@ -7,66 +9,44 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
-FOLDERS = ("rbm_tf", "vae_keras", "vae_keras/layers")
-MODULES = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.py"))]
-LEAVES = {
-    "arguments",
-    "arrays",
-    "batches",
-    "betas",
-    "carriers",
-    "checked_fit",
-    "checkpoints",
-    "cumulant_errors",
-    "cumulants",
-    "data_files",
-    "datasets",
-    "diagnostics",
-    "exact_cumulants",
-    "files",
-    "fourth_order",
-    "gibbs",
-    "interruptions",
-    "ising",
-    "lambda_path",
-    "log_weights",
-    "mean_over_batch",
-    "memory",
-    "plefka",
-    "plotting",
-    "quiet",
-    "seeds",
-    "streaming_cumulants",
-    "training",
-    "streams",
+MODULES = [path for name in ("rbm_tf", "vae_keras") for path in sorted((ROOT / name).rglob("*.py"))]
+
+GROUND = {"rbm_tf/shared"}
+PHYSICS = GROUND | {"rbm_tf/cumulants", "rbm_tf/mean_field", "rbm_tf/gibbs", "rbm_tf/machine"}
+KERAS = {"rbm_tf/shared", "vae_keras/shared"}
+RULES = {  # a folder: what of ours it may import besides itself
+    "rbm_tf/shared": set(),
+    "rbm_tf/cumulants": GROUND,
+    "rbm_tf/datasets": GROUND,
+    "rbm_tf/ising": GROUND | {"rbm_tf/cumulants"},
+    "rbm_tf/mean_field": PHYSICS,
+    "rbm_tf/training": {"rbm_tf"},
+    "rbm_tf/command_line": GROUND | {"rbm_tf/datasets", "rbm_tf/quiet"},
+    "rbm_tf": {"rbm_tf"},
+    "vae_keras/shared": GROUND,
+    "vae_keras/layers": KERAS,
+    "vae_keras/likelihoods": KERAS,
+    "vae_keras/objectives": KERAS,
+    "vae_keras/gradients": PHYSICS,
+    "vae_keras/evidence": PHYSICS | KERAS,
+    "vae_keras": {"rbm_tf", "vae_keras"},
 }
-FOR_EVERY_BACKEND = (
-    "arrays",
-    "carriers",
-    "checked_fit",
-    "checkpoints",
-    "mean_over_batch",
-    "seeds",
+EVERY_BACKEND = (  # Keras alone when they are imported: no TensorFlow
+    "rbm_tf/shared",
+    "vae_keras/shared",
+    "vae_keras/layers",
+    "vae_keras/likelihoods",
+    "vae_keras/objectives",
+    "vae_keras",
 )
-KERAS_ONLY = {
-    "checks",
-    "conditional_vae",
-    "cross_entropy",
-    "cumulant_objectives",
-    "draws",
-    "lambda_vae",
-    "layers",
-    "likelihoods",
-    "networks",
-    "objectives",
-    "vae",
-}
+COMMANDS = ("__main__", "demo")  # which run on TensorFlow
+TENSORFLOW_ONLY = ("rbm_tf.shared.batches", "rbm_tf.shared.betas", "rbm_tf.shared.log_weights")
 
 
-def imported(path):
-    """All modules that a file imports anywhere, by their dotted names."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports(path, at_once=False):
+    """All modules that a file imports, anywhere or as it is imported itself, by dotted names."""
+    tree, names = ast.parse(path.read_text()), set()
+    for node in tree.body if at_once else ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -75,50 +55,101 @@ def imported(path):
 
 
 def dotted(path):
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def place(name):
+    """The file or folder that a dotted name of ours leads to, or None."""
+    parts = name.split(".")
+    while parts and parts[0] in ("rbm_tf", "vae_keras"):
+        path = ROOT.joinpath(*parts)
+        if path.is_dir() or path.with_suffix(".py").is_file():
+            return "/".join(parts)
+        parts.pop()
+    return None
+
+
+def folder_of(path):
+    return str(path.relative_to(ROOT).parent)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted)
-def test_import_rules(path):
-    (package, module, *_), names = dotted(path).split("."), imported(path)
-    shared = {name.split(".")[1] for name in names if name.startswith("rbm_tf.")}
-    if module == "__init__":
-        assert not names
-    if package == "rbm_tf":
-        assert not any(name.startswith("vae_keras") for name in names)
-        if module in LEAVES:
-            assert shared <= LEAVES
-        if module in FOR_EVERY_BACKEND:
-            statements = ast.parse(path.read_text()).body  # at once, not inside a function
-            assert not {getattr(s, "module", None) for s in statements} & {"rbm_tf.batches"}
-            assert "tensorflow" not in {a.name for s in statements for a in getattr(s, "names", ())}
-    else:
-        assert shared <= LEAVES | {"command_line", *(n for n in shared if not is_module(n))}
-        if module in ("compiled", "optimizers"):
-            assert {name.split(".")[0] for name in names} == {"keras", "tensorflow"}
-        if module in KERAS_ONLY:
-            packages = {name.split(".")[0] for name in names} - sys.stdlib_module_names
-            assert packages <= {"keras", "numpy", "rbm_tf", "vae_keras"}
-            assert shared <= {"checked_fit", "checkpoints", "mean_over_batch", "seeds"}
+def test_a_folder_imports_what_its_row_allows(path):
+    folder, faces = folder_of(path), {"rbm_tf", "vae_keras"}
+    for target in {place(name) for name in imports(path)} - {None} - faces:
+        allowed = RULES[folder] | {folder}
+        assert any(target == row or target.startswith(f"{row}/") for row in allowed), target
 
 
-def is_module(name):
-    return (ROOT / "rbm_tf" / f"{name}.py").exists()
+def test_every_folder_has_a_row_and_every_row_a_folder():
+    assert {folder_of(path) for path in MODULES} == set(RULES)
 
 
-def test_importing_the_packages_imports_nothing_heavy():
+def test_no_modules_import_each_other_in_a_circle():
+    modules = {dotted(path): path for path in MODULES if path.stem != "__init__"}
+    below = {name: imports(path, at_once=True) & set(modules) for name, path in modules.items()}
+    while free := {name for name, names in below.items() if not names}:
+        below = {name: names - free for name, names in below.items() if name not in free}
+    assert not below
+
+
+@pytest.mark.parametrize("folder", EVERY_BACKEND)
+def test_what_runs_on_every_backend_imports_no_tensorflow(folder):
+    for path in sorted((ROOT / folder).glob("*.py")):
+        if path.stem in COMMANDS or dotted(path) in TENSORFLOW_ONLY:
+            continue
+        names = imports(path, at_once=True)
+        packages = {name.split(".")[0] for name in names} - sys.stdlib_module_names
+        assert packages <= {"keras", "lazy_loader", "numpy", "rbm_tf", "vae_keras"}, path
+        assert not names & set(TENSORFLOW_ONLY), path
+        for target in {place(name) for name in names} - {None}:
+            ours = target.startswith(("rbm_tf/shared", "vae_keras")) or target == "rbm_tf"
+            assert ours and not target.startswith(("vae_keras/evidence", "vae_keras/gradients"))
+
+
+def test_the_physics_knows_nothing_of_autoencoders():
+    for path in sorted((ROOT / "rbm_tf").rglob("*.py")):
+        assert not any(name.startswith("vae_keras") for name in imports(path))
+
+
+@pytest.mark.parametrize("package", ["rbm_tf", "vae_keras"])
+def test_a_face_lists_what_there_is_and_loads_nothing_before_it_is_used(package):
     code = (
-        "import sys, rbm_tf, vae_keras; print({'tensorflow', 'keras', 'numpy'} & set(sys.modules))"
+        f"import sys, {package} as package; names = dir(package); version = package.__version__\n"
+        "assert not {'tensorflow', 'keras', 'numpy', 'scipy'} & set(sys.modules), sys.modules\n"
+        "print(version, *names)"
     )
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert output.stdout.strip() == "set()"
+    run = [sys.executable, "-c", code]
+    output = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    version, *names = output.split()
+    face = importlib.import_module(package)
+    assert version == face.__version__ and version[0].isdecimal()
+    stub = ast.parse((ROOT / package / "__init__.pyi").read_text())
+    listed = {alias.name for node in stub.body for alias in getattr(node, "names", [])}
+    assert set(names) == listed and len(names) > 10
+    for name in names:
+        assert getattr(face, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = face.nonsense
 
 
-PUBLIC = [
-    dotted(path)
-    for path in MODULES
-    if path.stem not in ("__init__", "__main__", "command_line", "demo")
-]
+@pytest.mark.parametrize("path", [p for p in MODULES if p.stem == "__init__"], ids=dotted)
+def test_the_face_of_a_folder_hands_on_every_public_name_in_it(path):
+    folder = folder_of(path)
+    if folder in ("rbm_tf", "vae_keras") or folder.endswith(("shared", "command_line")):
+        return
+    face = importlib.import_module(dotted(path))
+    assert sorted(face.__all__) == sorted(set(face.__all__))
+    for module in sorted(path.parent.glob("[a-z]*.py")):
+        for key, value in vars(importlib.import_module(dotted(module))).items():
+            own = getattr(value, "__module__", None) == dotted(module) and callable(value)
+            if own and not key.startswith("_") and module.stem not in INTERNAL_FILES:
+                assert key in face.__all__, f"{folder} does not hand on {key}"
+
+
+INTERNAL_FILES = ("files", "paths", "inputs", "kl_layer", "random_layer", "relaxed_layer")
+
+PUBLIC = [dotted(path) for path in MODULES if path.stem not in ("__init__", "program", *COMMANDS)]
 
 
 @pytest.mark.parametrize("name", PUBLIC)

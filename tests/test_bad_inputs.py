@@ -228,7 +228,7 @@ def no_work(monkeypatch):
         raise AssertionError("the work began")
 
     for name in (
-        "rbm_tf.training.fit",
+        "rbm_tf.command_line.training.fit",
         "rbm_tf.annealing.ais",
         "rbm_tf.enumeration.log_z",
         "rbm_tf.rbm.BernoulliRBM.sample",

@@ -9,8 +9,8 @@ import pytest
 import scipy.sparse
 import tensorflow as tf
 
-from rbm_tf.negative_phase import ContrastiveDivergence
 from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.training.negative_phase import ContrastiveDivergence
 from vae_keras.conditional_vae import ConditionalVAE
 from vae_keras.layers import AddKL
 from vae_keras.vae import VAE

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from rbm_tf.checkpoints import BackupAndRestore
-from rbm_tf.monitors import StopWhenNotFinite
-from rbm_tf.negative_phase import MeanFieldPhase
 from rbm_tf.plotting import save_images
 from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.shared.checkpoints import BackupAndRestore
+from rbm_tf.training.monitors import StopWhenNotFinite
+from rbm_tf.training.negative_phase import MeanFieldPhase
 
 
 @pytest.fixture

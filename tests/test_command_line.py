@@ -15,7 +15,8 @@ from bad_files import good_arrays
 
 import rbm_tf.__main__ as rbm_command
 import vae_keras.__main__ as vae_command
-from rbm_tf import arguments, command_line
+from rbm_tf.command_line import arguments
+from rbm_tf.command_line import program as command_line
 from rbm_tf.rbm import BernoulliRBM
 from vae_keras.likelihoods import ContinuousBernoulliNegativeLogLikelihood
 from vae_keras.networks import dense_decoder, dense_encoder
@@ -112,7 +113,7 @@ def test_the_largest_numbers_that_are_accepted_reach_training(
         assert epochs == 10**9
         model.fit(epochs=1, verbose=0, **kwargs)
 
-    monkeypatch.setattr("rbm_tf.training.fit", fit)
+    monkeypatch.setattr("rbm_tf.command_line.training.fit", fit)
     line = "train --dataset bars_and_stripes --epochs 1000000000 --batch-size 1000000000 --json"
     line += f" --learning-rate 1e-37 --seed {2**31 - 1} --output {tmp_path}"
     COMMANDS[package](line.split())
@@ -126,7 +127,7 @@ def test_the_path_of_data_is_an_option_or_a_variable(tmp_path, capsys, monkeypat
     def fit(model, path, epochs, x, batch_size):
         seen.append(x)
 
-    monkeypatch.setattr("rbm_tf.training.fit", fit)
+    monkeypatch.setattr("rbm_tf.command_line.training.fit", fit)
     line = ["train", "--output", str(tmp_path), "--dataset"]
     rbm_command.main([*line, "mnist", "--data-path", str(tmp_path / "images.npz")])
     monkeypatch.setenv("FASHION_MNIST_PATH", str(tmp_path / "images.npz"))
@@ -329,7 +330,7 @@ def test_results_are_printed_even_if_their_file_cannot_be_written(
     def full_disk(path, text):
         raise OSError(f"{path} could not be written")
 
-    monkeypatch.setattr("rbm_tf.files.write_text", full_disk)
+    monkeypatch.setattr("rbm_tf.shared.files.write_text", full_disk)
     with pytest.raises(SystemExit) as stop:
         rbm_command.main(["evaluate", str(models["rbm_tf"]), "--output", str(tmp_path)])
     assert stop.value.code == 2

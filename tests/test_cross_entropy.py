@@ -4,7 +4,7 @@ import pytest
 from autodiff import jacobian
 from keras import ops
 
-from vae_keras.cross_entropy import bernoulli_cross_entropy
+from vae_keras.likelihoods.cross_entropy import bernoulli_cross_entropy
 
 
 def reference(x, logits):

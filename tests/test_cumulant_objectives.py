@@ -5,7 +5,7 @@ from keras import ops
 from linear_gaussian import LinearGaussian
 
 from vae_keras import evidence
-from vae_keras.cumulant_objectives import CumulantObjective, PerturbativeBound
+from vae_keras.objectives.perturbative import CumulantObjective, PerturbativeBound
 
 SHIFT = np.array([0.3, -0.4])
 MODEL = LinearGaussian()

@@ -3,12 +3,12 @@ import itertools
 import numpy as np
 import pytest
 
-from rbm_tf.cumulant_errors import (
+from rbm_tf.cumulants import log_expectation, sample_cumulants
+from rbm_tf.cumulants.errors import (
     cumulant_standard_errors,
     leave_one_out_cumulants,
     series_standard_error,
 )
-from rbm_tf.cumulants import log_expectation, sample_cumulants
 
 
 def test_leave_one_out_cumulants_equal_those_of_the_samples_left():

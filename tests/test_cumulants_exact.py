@@ -5,7 +5,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from rbm_tf.cumulants import cumulants_from_moments
-from rbm_tf.exact_cumulants import exact_cumulants
+from rbm_tf.cumulants.exact import exact_cumulants
 
 tfd = tfp.distributions
 DISTRIBUTIONS = {

@@ -3,12 +3,16 @@ import pytest
 import scipy.optimize
 import tensorflow as tf
 
-from rbm_tf import enumeration, plefka
-from rbm_tf.cumulant_gradient import cumulant_moments, response_step
+from rbm_tf import enumeration
 from rbm_tf.cumulants import weighted_cumulants
-from rbm_tf.fourth_order import fourth_cumulant, plefka_fourth_term
-from rbm_tf.mean_field import cumulant_free_energy, tap
-from rbm_tf.rbm_path import all_log_weights
+from rbm_tf.mean_field import cumulant_free_energy, plefka, tap
+from rbm_tf.mean_field.expansion import (
+    cumulant_moments,
+    fourth_cumulant,
+    plefka_fourth_term,
+    response_step,
+)
+from rbm_tf.mean_field.path import all_log_weights
 
 
 def test_fourth_cumulant_equals_the_enumerated_one(random_rbm):  # B22, B26

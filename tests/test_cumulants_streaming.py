@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rbm_tf.cumulants import sample_cumulants
-from rbm_tf.streaming_cumulants import StreamingCumulants
+from rbm_tf.cumulants.streaming import StreamingCumulants
 
 
 def stream(batches, **kwargs):

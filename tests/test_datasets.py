@@ -123,7 +123,7 @@ def test_a_bomb_is_refused_before_its_bytes_are_there(tmp_path, arrays, kind, mo
         content = gzip.compress(idx_header(num_bytes // 100, 10, 10) + bytes(num_bytes))
         write_idx(path, arrays, x_train=content)
     assert sum(file.stat().st_size for file in tmp_path.glob("**/*")) < num_bytes / 100
-    monkeypatch.setattr("rbm_tf.memory.memory", lambda: 10**9)
+    monkeypatch.setattr("rbm_tf.shared.memory.memory", lambda: 10**9)
     tracemalloc.start()
     try:
         with pytest.raises(ValueError, match=r"memory.*take a part of the data"):

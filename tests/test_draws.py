@@ -8,7 +8,6 @@ import pytest
 from autodiff import jacobian
 from keras import ops
 
-from vae_keras.draws import PosteriorDraws
 from vae_keras.layers import GaussianKL, GaussianSampling
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.objectives import (
@@ -17,6 +16,7 @@ from vae_keras.objectives import (
     DoublyReparameterizedIWAE,
     ThermodynamicObjective,
 )
+from vae_keras.objectives.draws import PosteriorDraws
 from vae_keras.vae import VAE
 
 NARROW = [(3.0, -20.0), (30.0, -24.0), (300.0, -24.0), (30.0, -200.0)]  # mean and log_var

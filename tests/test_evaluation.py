@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from rbm_tf.diagnostics import effective_sample_size
-from vae_keras import evaluation, evidence
-from vae_keras.evaluation import estimate_in_blocks, streamed_iwae
+from vae_keras import evidence
+from vae_keras.evidence import blocks as evaluation
+from vae_keras.evidence.blocks import estimate_in_blocks, streamed_iwae
 from vae_keras.likelihoods import GaussianNegativeLogLikelihood
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.vae import VAE

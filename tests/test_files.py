@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from rbm_tf import files
+from rbm_tf.shared import files
 
 
 @pytest.fixture

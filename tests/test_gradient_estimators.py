@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_keras.bernoulli_gradients import (
+from vae_keras.gradients.bernoulli import (
     exact_gradient,
     relaxed_bernoulli,
     score_function_bernoulli,
 )
-from vae_keras.gradient_estimators import importance_weighted, pathwise, score_function
+from vae_keras.gradients.gaussian import importance_weighted, pathwise, score_function
 
 MEAN, LOG_VAR = np.array([0.3, -0.6, 1.1]), np.array([-0.4, 0.2, -1.0])
 CURVATURE, CENTRE = np.array([1.5, 0.7, 1.0]), np.array([1.0, 0.4, 0.2])

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from rbm_tf.cumulants import sample_cumulants
 from vae_keras.evidence import grouped_cumulant, iwae
-from vae_keras.group_size import (
+from vae_keras.evidence.groups import (
     gamma_closure,
     grouped_estimate,
     grouped_standard_error,

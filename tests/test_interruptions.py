@@ -11,7 +11,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 WORK = """
 import signal, sys, time
-from rbm_tf import files, interruptions
+from rbm_tf.shared import files
+from rbm_tf.command_line import interruptions
 with interruptions.watched():
     with interruptions.deferred() as signals, files.written_whole(sys.argv[1]) as partial:
         partial.write_text("whole")
@@ -60,7 +61,7 @@ def test_second_signal_leaves_at_once_and_nothing_half_written(tmp_path):
 
 BUSY = """
 import numpy as np
-from rbm_tf import interruptions
+from rbm_tf.command_line import interruptions
 with interruptions.watched():
     a = np.ones((9000, 9000))
     print("ready", flush=True)
@@ -79,7 +80,7 @@ def test_signal_is_heard_while_the_main_thread_computes():
 
 IGNORED = """
 import os, signal
-from rbm_tf import interruptions
+from rbm_tf.command_line import interruptions
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 before = signal.getsignal(signal.SIGTERM)
 with interruptions.watched():

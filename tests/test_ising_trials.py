@@ -4,7 +4,7 @@ import scipy.optimize
 
 from rbm_tf.cumulants import log_expectation, weighted_cumulants
 from rbm_tf.ising import Ising, all_spins, chain, magnetisation, square
-from rbm_tf.ising_trials import block_trial, trial_free_energies
+from rbm_tf.ising.trials import block_trial, trial_free_energies
 
 
 def random_trial(model, seed):

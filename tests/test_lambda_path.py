@@ -5,9 +5,9 @@ import tensorflow as tf
 
 from rbm_tf import enumeration
 from rbm_tf.cumulants import weighted_cumulants
-from rbm_tf.lambda_path import integrate_path, lambda_path, taylor_polynomials
+from rbm_tf.cumulants.path import integrate_path, lambda_path, taylor_polynomials
 from rbm_tf.mean_field import tap
-from rbm_tf.rbm_path import all_log_weights, gibbs_path, interpolated_rbm, perturbation
+from rbm_tf.mean_field.path import all_log_weights, gibbs_path, interpolated_rbm, perturbation
 
 LAMBDAS = np.linspace(0.0, 1.0, 6)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from vae_keras.callbacks import WeightSchedule
 from vae_keras.layers import (
     AddKL,
     BernoulliKL,
@@ -14,7 +15,6 @@ from vae_keras.layers import (
     FlowPosterior,
     GaussianKL,
     GaussianSampling,
-    WeightSchedule,
 )
 
 numpy = ops.convert_to_numpy

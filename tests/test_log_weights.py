@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rbm_tf.cumulant_errors import cumulant_standard_errors, series_standard_error
 from rbm_tf.cumulants import sample_cumulants
+from rbm_tf.cumulants.errors import cumulant_standard_errors, series_standard_error
+from rbm_tf.cumulants.path import lambda_path
+from rbm_tf.cumulants.streaming import StreamingCumulants
 from rbm_tf.diagnostics import effective_sample_size, pareto_k
-from rbm_tf.lambda_path import lambda_path
-from rbm_tf.log_weights import as_log_weights, float_tensor
 from rbm_tf.reweighting import estimate_log_z
-from rbm_tf.streaming_cumulants import StreamingCumulants
+from rbm_tf.shared.log_weights import as_log_weights, float_tensor
 from vae_keras.evidence import (
     cumulant,
     elbo,
@@ -20,13 +20,13 @@ from vae_keras.evidence import (
     jackknife,
     thermodynamic_sum,
 )
-from vae_keras.group_size import (
+from vae_keras.evidence.groups import (
     gamma_closure,
     grouped_estimate,
     grouped_standard_error,
     regrouped_cumulants,
 )
-from vae_keras.sumo import sumo
+from vae_keras.evidence.unbiased import sumo
 
 ZERO = -np.inf
 

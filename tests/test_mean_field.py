@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rbm_tf import enumeration, mean_field, plefka
+from rbm_tf import enumeration, mean_field
 from rbm_tf.cumulants import log_expectation, weighted_cumulants
-from rbm_tf.mean_field import cumulant_free_energy, tap
+from rbm_tf.mean_field import cumulant_free_energy, plefka, tap
 
 
 def trial_and_perturbation(rbm, point, all_states):
@@ -125,7 +125,7 @@ def test_lack_of_convergence_is_reported(random_rbm):
 def test_cumulants_at_an_unconverged_point_warn(random_rbm, monkeypatch):
     rbm = random_rbm(6, 4)
     short = tap(rbm, order=1, max_iterations=2)
-    monkeypatch.setattr(mean_field, "tap", lambda rbm, order: short)
+    monkeypatch.setattr("rbm_tf.mean_field.expansion.tap", lambda rbm, order: short)
     with pytest.warns(UserWarning, match="did not converge in 2 iterations"):
         cumulant_free_energy(rbm, 2)
 

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from rbm_tf import memory
+from rbm_tf.shared import memory
 
 
 def test_the_limit_of_a_container_counts_where_it_is_smaller(tmp_path, monkeypatch):

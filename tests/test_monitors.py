@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rbm_tf import monitors
 from rbm_tf.enumeration import log_z
-from rbm_tf.monitors import (
+from rbm_tf.pseudo_likelihood import pseudo_log_likelihood
+from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.training import monitors
+from rbm_tf.training.monitors import (
     FreeEnergyGap,
     LogLikelihood,
     PseudoLikelihood,
     StopWhenNotFinite,
 )
-from rbm_tf.pseudo_likelihood import pseudo_log_likelihood
-from rbm_tf.rbm import BernoulliRBM
 
 
 def binary_data(num, num_visible=6, seed=0):

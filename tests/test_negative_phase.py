@@ -4,13 +4,13 @@ import pytest
 import tensorflow as tf
 
 from rbm_tf import gibbs
-from rbm_tf.negative_phase import (
+from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.training.negative_phase import (
     ContrastiveDivergence,
     MeanFieldPhase,
     ParallelTempering,
     PersistentContrastiveDivergence,
 )
-from rbm_tf.rbm import BernoulliRBM
 
 PHASES = {
     "CD": lambda steps: ContrastiveDivergence(steps, seed=1),

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rbm_tf import enumeration, plefka
-from rbm_tf.batches import gathered_batches
+from rbm_tf import enumeration
 from rbm_tf.datasets import bars_and_stripes
-from rbm_tf.mean_field import tap
-from rbm_tf.negative_phase import (
+from rbm_tf.mean_field import plefka, tap
+from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.shared.batches import gathered_batches
+from rbm_tf.training.negative_phase import (
     ContrastiveDivergence,
     ExactPhase,
     MeanFieldPhase,
@@ -22,7 +23,6 @@ from rbm_tf.negative_phase import (
     ParallelTempering,
     PersistentContrastiveDivergence,
 )
-from rbm_tf.rbm import BernoulliRBM
 
 
 def energies(rbm, all_states):
@@ -471,7 +471,7 @@ import os, sys
 from rbm_tf.quiet import quiet_start
 quiet_start()
 import keras, numpy as np
-from rbm_tf.checkpoints import BackupAndRestore
+from rbm_tf.shared.checkpoints import BackupAndRestore
 from rbm_tf.rbm import BernoulliRBM
 
 class Kill(keras.callbacks.Callback):

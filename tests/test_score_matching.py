@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_keras.score_matching import (
+from vae_keras.gradients.score_matching import (
     denoise,
     denoising_score_matching,
     explicit_score_matching,

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rbm_tf.gibbs import as_seed
-from rbm_tf.negative_phase import ContrastiveDivergence
 from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.shared.seeds import as_seed
+from rbm_tf.training.negative_phase import ContrastiveDivergence
 from vae_keras.lambda_vae import build_lambda_vae
 from vae_keras.layers import AffineCoupling, GaussianSampling
 from vae_keras.likelihoods import BernoulliNegativeLogLikelihood

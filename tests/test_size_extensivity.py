@@ -12,7 +12,7 @@ from rbm_tf.cumulants import (
     weighted_cumulants,
 )
 from rbm_tf.ising import Ising, chain
-from rbm_tf.ising_trials import block_trial, trial_free_energies
+from rbm_tf.ising.trials import block_trial, trial_free_energies
 from vae_keras.evidence import cumulant, elbo, grouped_cumulant, iwae, jackknife
 
 COPIES = (1, 2, 4, 8, 16, 32, 64)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rbm_tf.ising import Ising, all_spins
-from rbm_tf.spin_glass import bond_energy, planted_couplings
+from rbm_tf.ising.spin_glass import bond_energy, planted_couplings
 
 
 def all_glasses(rows, columns):

@@ -8,8 +8,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 USE = """
 import sys
-from rbm_tf.arguments import fail
-from rbm_tf.streams import standard_output, usable_streams
+from rbm_tf.command_line.arguments import fail
+from rbm_tf.command_line.streams import standard_output, usable_streams
 with usable_streams():
     print("message " * 2000, file=sys.stderr)
     try:
@@ -67,7 +67,7 @@ def test_what_is_opened_later_does_not_get_the_place_of_a_closed_stream(tmp_path
 
 def test_characters_that_the_terminal_lacks_are_escaped():
     code = (
-        "from rbm_tf.streams import usable_streams\n"
+        "from rbm_tf.command_line.streams import usable_streams\n"
         "with usable_streams():\n    print(chr(233), chr(0xDC80))"
     )
     run = [sys.executable, "-c", code]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import digamma
 
-from vae_keras.sumo import sumo, sumo_lengths
+from vae_keras.evidence.unbiased import sumo, sumo_lengths
 
 
 def test_lengths_have_their_distribution():

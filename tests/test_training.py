@@ -6,9 +6,9 @@ import pytest
 
 import rbm_tf.__main__ as rbm_command
 import vae_keras.__main__ as vae_command
-from rbm_tf import interruptions
+from rbm_tf.command_line import interruptions
+from rbm_tf.command_line.training import fit
 from rbm_tf.rbm import BernoulliRBM
-from rbm_tf.training import fit
 
 COMMANDS = {"rbm_tf": rbm_command.main, "vae_keras": vae_command.main}
 

@@ -5,16 +5,15 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy.stats import multivariate_normal
 
-from vae_keras import annealing
-from vae_keras.annealing import (
+from vae_keras.evidence import annealing, iwae
+from vae_keras.evidence.annealing import (
     AnnealedWeights,
     ais_path,
     ais_weights,
     bracket,
     reverse_ais_weights,
 )
-from vae_keras.evidence import iwae
-from vae_keras.latent_path import latent_path, log_density
+from vae_keras.evidence.paths import latent_path, log_density
 from vae_keras.likelihoods import GaussianNegativeLogLikelihood
 from vae_keras.networks import conv_decoder, conv_encoder, dense_decoder, dense_encoder
 from vae_keras.vae import VAE

@@ -6,16 +6,17 @@ import pytest
 from keras import ops
 from linear_gaussian import LinearGaussian
 
-from rbm_tf.checkpoints import BackupAndRestore
 from rbm_tf.diagnostics import effective_sample_size, pareto_k
-from vae_keras import annealing, evidence
-from vae_keras.evaluation import estimate_in_blocks, streamed_iwae
-from vae_keras.group_size import grouped_estimate
-from vae_keras.layers import WeightSchedule
+from rbm_tf.shared.checkpoints import BackupAndRestore
+from vae_keras import evidence
+from vae_keras.callbacks import WeightSchedule
+from vae_keras.evidence import annealing
+from vae_keras.evidence.blocks import estimate_in_blocks, streamed_iwae
+from vae_keras.evidence.groups import grouped_estimate
+from vae_keras.evidence.unbiased import sumo
 from vae_keras.likelihoods import ContinuousBernoulliNegativeLogLikelihood
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.objectives import ELBO, IWAE, DoublyReparameterizedIWAE, ThermodynamicObjective
-from vae_keras.sumo import sumo
 from vae_keras.vae import VAE
 
 MODEL, CONDITIONAL = LinearGaussian(), LinearGaussian(num_conditions=3)

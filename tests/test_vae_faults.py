@@ -152,7 +152,7 @@ import os, sys
 from rbm_tf.quiet import quiet_start
 quiet_start()
 import keras, numpy as np
-from rbm_tf.checkpoints import BackupAndRestore
+from rbm_tf.shared.checkpoints import BackupAndRestore
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.vae import VAE
 

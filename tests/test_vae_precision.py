@@ -7,8 +7,8 @@ import tensorflow as tf
 from linear_gaussian import LinearGaussian
 
 from vae_keras import evidence
-from vae_keras.annealing import ais_weights, reverse_ais_weights
-from vae_keras.evaluation import estimate_in_blocks, streamed_iwae
+from vae_keras.evidence.annealing import ais_weights, reverse_ais_weights
+from vae_keras.evidence.blocks import estimate_in_blocks, streamed_iwae
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.objectives import (
     ELBO,

@@ -2,8 +2,9 @@
 
 import math
 
-from rbm_tf import arguments, command_line
-from rbm_tf.memory import check_memory
+from rbm_tf.command_line import arguments
+from rbm_tf.command_line import program as command_line
+from rbm_tf.shared.memory import check_memory
 
 
 def demo(options):
@@ -15,7 +16,7 @@ def demo(options):
 
 def train(options):
     """Train a VAE and save it as vae.keras."""
-    from rbm_tf.training import fit
+    from rbm_tf.command_line.training import fit
     from vae_keras import networks
     from vae_keras.optimizers import FusedAdam
     from vae_keras.vae import VAE
@@ -66,8 +67,8 @@ def sample(options):
     """Draw images from the prior; write them as vae_samples.npy and, if they are flat, .png."""
     import numpy as np
 
-    from rbm_tf.files import written_whole
     from rbm_tf.plotting import save_images
+    from rbm_tf.shared.files import written_whole
     from vae_keras.vae import VAE
 
     vae = command_line.load_model(options.model, VAE)

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from rbm_tf.seeds import integer_seed
-from vae_keras.checks import check_shape, checked_array, input_shapes
+from rbm_tf.shared.seeds import integer_seed
+from vae_keras.shared.checks import check_shape, checked_array, input_shapes
 from vae_keras.vae import VAE
 
 

@@ -6,11 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
-from rbm_tf import command_line, diagnostics, plotting
+from rbm_tf import diagnostics, plotting
+from rbm_tf.command_line import program as command_line
+from rbm_tf.command_line.training import fit
 from rbm_tf.datasets import load_digits
-from rbm_tf.training import fit
 from vae_keras import evidence
-from vae_keras.evaluation import estimate_in_blocks
+from vae_keras.evidence.blocks import estimate_in_blocks
 from vae_keras.lambda_vae import build_lambda_vae
 from vae_keras.vae import VAE
 

@@ -7,7 +7,7 @@ analytic KL. `vae_keras.vae.VAE` is the same model in reusable form.
 import keras
 from keras import layers, ops
 
-from rbm_tf.seeds import integer_seed
+from rbm_tf.shared.seeds import integer_seed
 from vae_keras.layers import AddKL, xla_draws_fast
 from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
 from vae_keras.networks import dense_decoder, dense_encoder

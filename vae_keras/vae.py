@@ -8,18 +8,18 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from rbm_tf.checked_fit import CheckedFit
-from rbm_tf.checkpoints import WholeFiles
-from rbm_tf.mean_over_batch import MeanOverBatch
-from rbm_tf.seeds import integer_seed
-from vae_keras.checks import check_networks, check_num_samples, check_shape, checked_array
-from vae_keras.compiled import compiled
-from vae_keras.draws import PosteriorDraws, repeated
+from rbm_tf.shared.checked_fit import CheckedFit
+from rbm_tf.shared.checkpoints import WholeFiles
+from rbm_tf.shared.mean_over_batch import MeanOverBatch
+from rbm_tf.shared.seeds import integer_seed
 from vae_keras.layers import GaussianKL, GaussianSampling
 from vae_keras.layers.inputs import at_least_float32, wide_dtype
 from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
 from vae_keras.objectives import ELBO
+from vae_keras.objectives.draws import PosteriorDraws, repeated
 from vae_keras.optimizers import FusedAdam
+from vae_keras.shared.checks import check_networks, check_num_samples, check_shape, checked_array
+from vae_keras.shared.compiled import compiled
 
 _BLOCK = 2**23  # pixels that log_weights decodes at once
 _PARTS = ("encoder", "decoder", "likelihood", "objective")

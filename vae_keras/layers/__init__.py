@@ -11,7 +11,6 @@ from vae_keras.layers.categorical import CategoricalKL, CategoricalSampling
 from vae_keras.layers.flow_posterior import FlowPosterior
 from vae_keras.layers.gaussian import GaussianKL, GaussianSampling
 from vae_keras.layers.random_layer import xla_draws_fast
-from vae_keras.layers.weight_schedule import WeightSchedule
 
 __all__ = [
     "AddKL",
@@ -23,6 +22,5 @@ __all__ = [
     "FlowPosterior",
     "GaussianKL",
     "GaussianSampling",
-    "WeightSchedule",
     "xla_draws_fast",
 ]

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from rbm_tf.seeds import integer_seed
+from rbm_tf.shared.seeds import integer_seed
 from vae_keras.layers.inputs import at_least_float32, is_one_shape, wide_dtype
 
 

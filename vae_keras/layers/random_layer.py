@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from rbm_tf.seeds import integer_seed
+from rbm_tf.shared.seeds import integer_seed
 
 _STATE = "random_state"
 

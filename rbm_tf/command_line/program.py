@@ -1,0 +1,228 @@
+"""What the two command lines share: one-line errors, data and models, tables.
+
+Nothing heavy is imported before it is needed, so that `--help` answers at once.
+"""
+
+import contextlib
+import json
+import math
+import os
+import re
+import tempfile
+import zipfile
+
+from rbm_tf.command_line import interruptions
+from rbm_tf.command_line.arguments import fail, shortened
+from rbm_tf.command_line.streams import standard_output, usable_streams
+from rbm_tf.shared import files
+from rbm_tf.shared.memory import check_memory
+
+IN_PICTURE = 1000  # images at most
+_WRITTEN = re.compile(r"(rbm|vae)(_[a-z_]+)?\.(keras|json|npy|npz|png)")
+_LONGEST_CONFIG = 2**26  # bytes of a model's description
+
+
+def run(parser, arguments=None, backends=("tensorflow",)):
+    """Parse, start Keras quietly and act.
+
+    What users cause ends in one line and exit code 2. Ctrl-C ends in one line and 130, SIGTERM in
+    143; for a caller that gives the arguments, a notebook for instance, signals stay what they are.
+
+    Args:
+        parser: of `arguments.build_parser`.
+        arguments: list of strings; default: those of the program.
+        backends: of Keras, that the actions run on.
+    """
+    signals = interruptions.watched() if arguments is None else contextlib.nullcontext()
+    with usable_streams(), signals:
+        try:
+            with standard_output("choose another place for it"):
+                options = parser.parse_args(arguments)
+            make_folder(options.output)
+            check_places(options.output)
+            _start_keras(backends)
+            _act(options)
+        except (ValueError, OSError) as error:
+            fail(parser.prog, error)
+
+
+def _start_keras(backends):
+    """Import Keras and TensorFlow quietly, and see that Keras runs on one of the backends."""
+    chosen = os.environ.get("KERAS_BACKEND", "named in keras.json")
+    remedy = f"set the environment variable KERAS_BACKEND to {' or '.join(backends)}"
+    try:
+        from rbm_tf.quiet import quiet_start
+
+        quiet_start()
+        import keras
+    except (ImportError, ValueError) as error:
+        raise ValueError(
+            f"Keras does not start on the backend {chosen} ({error}): install it, or {remedy}"
+        ) from error
+    if keras.backend.backend() not in backends:
+        raise ValueError(f"this command does not run on {keras.backend.backend()}: {remedy}")
+
+
+def _act(options):
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(options.seed)
+    try:
+        options.action(options)
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise ValueError(
+            "the memory does not suffice: choose a smaller model, batch or number "
+            f"({shortened(error, 200)})"
+        ) from error
+
+
+def make_folder(folder):
+    """Make the output folder, and see that it can be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryDirectory(prefix=".partial_", dir=folder).cleanup()
+    except OSError as error:
+        raise ValueError(
+            f"cannot write to the output folder {folder} ({error.strerror}): choose another with "
+            "--output"
+        ) from error
+
+
+def check_places(folder):
+    """See that nothing but files stands where the commands write files."""
+    for place in folder.iterdir():
+        if _WRITTEN.fullmatch(place.name) and place.exists() and not place.is_file():
+            raise ValueError(
+                f"{place} is no regular file, and files of this name are written: move it, or "
+                "choose another folder with --output"
+            )
+
+
+def load_data(options):
+    """The data set that the options name: (x_train, y_train), (x_test, y_test), images."""
+    from rbm_tf import datasets
+
+    loader = datasets.LOADERS[options.dataset]
+    if options.dataset in datasets.WITH_PATH:
+        return loader(options.binarization, options.seed, options.data_path)
+    if options.data_path:
+        names = " or ".join(datasets.WITH_PATH)
+        raise ValueError(
+            f"--data-path {options.data_path} goes with --dataset {names}, and the data set is "
+            f"{options.dataset}: name one of those, or leave the path out"
+        )
+    if options.dataset == "bars_and_stripes":
+        return loader()
+    return loader(options.binarization, options.seed)
+
+
+def check_data(options, x, shape, binary):
+    """See, before the work, that a model takes the data and that ln p of them means something.
+
+    Args:
+        options: parsed arguments.
+        x: data, (num, ..).
+        shape: of one example, as the model takes it.
+        binary: whether the model's likelihood is one of binary pixels.
+    """
+    if x.shape[1:] != tuple(shape):
+        raise ValueError(
+            f"{options.model} takes data of shape {tuple(shape)}, but {options.dataset} has "
+            f"{x.shape[1:]}: name the --dataset that the model was trained on"
+        )
+    if binary and not ((x == 0) | (x == 1)).all():
+        raise ValueError(
+            f"this model's likelihood is one of binary pixels, and --binarization "
+            f"{options.binarization} leaves grey levels: choose threshold or bernoulli"
+        )
+
+
+def load_model(path, kind):
+    """Load a .keras file in safe mode; a ValueError says what is wrong with it."""
+    import keras
+    import numpy as np
+
+    if not path.is_file():
+        found = "is no regular file" if path.exists() else "does not exist"
+        raise ValueError(f"there is no model file {path}: it {found}; make one with train")
+    remedy = f"give a {kind.__name__} that this command's train saved"
+    try:
+        name = _registered_name(path)
+        right = name == keras.saving.get_registered_name(kind)
+        model = keras.models.load_model(path) if right else None
+    except Exception as error:  # Keras raises many types for a file that is not a model
+        raise ValueError(
+            f"{path} is not a model that Keras can load ({shortened(error, 200)}): {remedy}"
+        ) from error
+    if not right:
+        raise ValueError(f"{path} holds a {name.split('>')[-1]}, not a {kind.__name__}: {remedy}")
+    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
+        raise ValueError(f"the weights in {path} are not all finite: train again, at a lower rate")
+    return model
+
+
+def _registered_name(path):
+    """The name of the model's class in a .keras file, of which nothing is built yet."""
+    with zipfile.ZipFile(path) as file:
+        size = sum(member.file_size for member in file.infolist())
+        check_memory(size, "what it holds", "choose a smaller model")
+        with file.open("config.json") as config:
+            return str(json.loads(config.read(_LONGEST_CONFIG))["registered_name"])
+
+
+def show(options, results, tables, name):
+    """Print results as tables or as JSON, and write the JSON to output/name.json.
+
+    Args:
+        options: parsed arguments.
+        results: what JSON can hold; numbers that are not finite become null.
+        tables: list of strings.
+        name: of the JSON file, without ending.
+    """
+    text = json.dumps(_finite(results), indent=2, allow_nan=False)
+    path = options.output / f"{name}.json"
+    try:
+        files.write_text(path, text + "\n")
+    finally:
+        with standard_output(f"the results are in {path}"):
+            print(text if options.json else "\n\n".join(tables))
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def table(rows, formats):
+    """Lay out rows as a text table.
+
+    Args:
+        rows: dicts; None prints as a blank.
+        formats: dict from column name to a format such as "+.3f", or "" for text.
+
+    Returns:
+        str.
+
+    Example:
+        >>> print(table([{"method": "exact", "ln Z": 44.76}], {"method": "", "ln Z": ".1f"}))
+        method  ln Z
+        exact   44.8
+    """
+    cells = [list(formats)]
+    for row in rows:
+        values = ((row.get(column), form) for column, form in formats.items())
+        cells.append(["" if value is None else format(value, form) for value, form in values])
+    widths = [max(len(row[i]) for row in cells) for i in range(len(formats))]
+    aligned = []
+    for row in cells:
+        columns = zip(row, widths, formats.values(), strict=True)
+        aligned.append(
+            "  ".join(
+                cell.rjust(width) if form else cell.ljust(width) for cell, width, form in columns
+            ).rstrip()
+        )
+    return "\n".join(aligned)

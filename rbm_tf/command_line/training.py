@@ -1,0 +1,95 @@
+"""Training for a command line: a progress bar, one file, and an end that can be asked for."""
+
+import contextlib
+import math
+
+import keras
+from tqdm import tqdm
+
+from rbm_tf.command_line import interruptions
+from rbm_tf.shared.checkpoints import is_finite
+
+
+def fit(model, path, epochs, saved_model=None, **kwargs):
+    """Train with a progress bar over epochs, and save the model whole or not at all.
+
+    Ctrl-C or SIGTERM ends training with the batch, or with the batches of one execution. What was
+    trained so far is saved if that is one epoch at least; what stood at path stays otherwise. A
+    second Ctrl-C leaves at once.
+
+    Args:
+        model: compiled Keras model.
+        path: the .keras file to write.
+        epochs: number of epochs.
+        saved_model: what to save, if not the model itself.
+        **kwargs: for `model.fit`.
+
+    Raises:
+        ValueError: if path is a folder, or the loss or a weight becomes NaN or infinite.
+
+    Example:
+        >>> rbm = BernoulliRBM(64, 16)
+        >>> fit(rbm, pathlib.Path("rbm.keras"), epochs=2, x=np.eye(64))
+        >>> keras.models.load_model("rbm.keras").num_hidden
+        16
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: move it away or choose another with --output")
+    with interruptions.deferred() as signals:
+        guard = _guard(signals)
+        with epoch_bar(epochs) as bar:
+            model.fit(epochs=epochs, verbose=0, callbacks=[bar, guard], **kwargs)
+        if guard.broken:
+            raise ValueError(
+                f"training broke down in epoch {guard.broken}: the loss or a weight became NaN or "
+                f"infinite, and {path} was not written; lower --learning-rate, or see that the "
+                "data lie in [0, 1]"
+            )
+        if guard.epochs:
+            (saved_model or model).save(path)
+    if signals and guard.epochs:
+        message = f"Stopped after {guard.epochs} epochs; the model so far is in {path}."
+        interruptions.leave(signals[0], message)
+    elif signals:
+        interruptions.leave(signals[0], f"Stopped in the first epoch; {path} was not written.")
+
+
+def _guard(signals):
+    """A callback that stops on a signal or a blow-up, and counts complete epochs in `epochs`."""
+
+    def see_signals(batch, logs):
+        guard.complete = batch + 1 >= guard.params["steps"]
+        guard.model.stop_training |= bool(signals)
+
+    def see_numbers(epoch, logs):
+        guard.epochs += guard.complete
+        if not (math.isfinite(logs["loss"]) and is_finite(guard.model)):
+            guard.broken, guard.model.stop_training = epoch + 1, True
+
+    guard = keras.callbacks.LambdaCallback(on_train_batch_end=see_signals, on_epoch_end=see_numbers)
+    guard.epochs, guard.broken = 0, None
+    return guard
+
+
+@contextlib.contextmanager
+def epoch_bar(epochs):
+    """A Keras callback that draws one progress bar over all epochs.
+
+    Args:
+        epochs: number of epochs.
+
+    Yields:
+        `keras.callbacks.Callback`.
+
+    Example:
+        >>> rbm = BernoulliRBM(64, 16)
+        >>> with epoch_bar(epochs=3) as bar:
+        ...     history = rbm.fit(np.eye(64), epochs=3, verbose=0, callbacks=[bar])
+    """
+    with tqdm(total=epochs, desc="training", unit="epoch") as bar:
+
+        def advance(epoch, logs):
+            bar.set_postfix({name: f"{value:.2f}" for name, value in logs.items()}, refresh=False)
+            bar.update()
+
+        yield keras.callbacks.LambdaCallback(on_epoch_end=advance)

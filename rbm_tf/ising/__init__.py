@@ -1,0 +1,29 @@
+"""Small Ising lattices with exact answers: cumulants, trial Hamiltonians, a planted spin glass."""
+
+from rbm_tf.ising.lattice import (
+    Ising,
+    PerSpin,
+    all_spins,
+    chain,
+    log_z_series,
+    magnetisation,
+    per_spin,
+    square,
+)
+from rbm_tf.ising.spin_glass import bond_energy, planted_couplings
+from rbm_tf.ising.trials import block_trial, trial_free_energies
+
+__all__ = [
+    "Ising",
+    "PerSpin",
+    "all_spins",
+    "block_trial",
+    "bond_energy",
+    "chain",
+    "log_z_series",
+    "magnetisation",
+    "per_spin",
+    "planted_couplings",
+    "square",
+    "trial_free_energies",
+]

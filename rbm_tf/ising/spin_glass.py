@@ -1,0 +1,68 @@
+"""Planted spin glasses: Ising models with random couplings, and their exact quenched energy.
+
+A hidden state s* is planted, and each bond is drawn with P(J) ~ exp(beta_p J s*_i s*_j), J = -1 or
++1. Flipping spins and bonds together (a gauge transformation) turns s* into all spins up, which is
+how the couplings are drawn here. To infer s* from the bonds, temperature beta = beta_p is the right
+one: the Nishimori line, on which the mean energy per bond is exactly -tanh(beta_p).
+"""
+
+import numpy as np
+
+from rbm_tf.ising.lattice import Ising, log_z_series
+
+
+def planted_couplings(num_samples, shape, beta, seed=None):
+    """Draw the bonds of planted +-J glasses, P(J) = exp(beta J) / (2 cosh beta), no fields.
+
+    Args:
+        num_samples: lattices to draw.
+        shape: (rows, columns) of the periodic lattice, each 2 or more.
+        beta: beta_p, the temperature of planting; 0 is the ordinary +-J glass.
+        seed: integer; the same seed gives the same couplings.
+
+    Returns:
+        `Ising` of shape (num_samples, rows, columns), couplings -1 or +1.
+
+    Raises:
+        ValueError: if the lattice has a side of 1.
+
+    Reference: Zdeborova and Krzakala (2016), Statistical physics of inference; B28.
+
+    Example:
+        >>> glass = planted_couplings(1000, (4, 4), beta=1.0, seed=0)
+        >>> glass.right.shape, round(float(glass.right.mean()), 2)  # the mean is tanh 1
+        ((1000, 4, 4), 0.77)
+    """
+    if min(shape) < 2:
+        raise ValueError(f"Both sides of the lattice must be 2 or more; got {tuple(shape)}.")
+    uniform = np.random.default_rng(seed).random((2, num_samples, *shape))
+    right, down = np.where(uniform < 1 / (1 + np.exp(-2 * beta)), 1.0, -1.0)
+    return Ising(right, down, np.zeros_like(right))
+
+
+def bond_energy(couplings, beta):
+    """The exact thermal mean of -J_ij s_i s_j per bond, for each sample of the disorder.
+
+    Its mean over the disorder is the quenched internal energy: -tanh(beta) for +-J couplings
+    planted at the same beta; -J0 for Gaussian couplings of mean J0 and variance D^2 at
+    beta = J0 / D^2.
+
+    Args:
+        couplings: `Ising` of shape (.., rows, columns), the J, without beta; each side 2 or more.
+        beta: inverse temperature.
+
+    Returns:
+        (..), in units of J.
+
+    Reference: Nishimori (1981), Internal energy, specific heat and correlation function of the
+    bond-random Ising model; B28.
+
+    Example:
+        >>> energies = bond_energy(planted_couplings(1000, (4, 4), beta=0.7, seed=0), beta=0.7)
+        >>> round(float(np.tanh(0.7)), 3), round(float(energies.mean()), 2)
+        (0.604, -0.61)
+    """
+    num_bonds = 2 * np.prod(np.shape(couplings.right)[-2:])
+    bonds = couplings._replace(field=np.zeros_like(couplings.field))
+    slope = log_z_series(Ising(*(beta * x for x in couplings)), bonds, max_order=1)[1]
+    return -slope / num_bonds

@@ -1,0 +1,121 @@
+"""Naive mean field and TAP: where Plefka's Gamma(m, n), up to an order, is stationary (B26).
+
+m = <v> and n = <h> are the magnetisations.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from rbm_tf.mean_field.plefka import check_order, damped_step, gamma
+
+_TOLERANCE = 1e-12  # largest change of a magnetisation in one undamped step
+
+
+class MeanField(NamedTuple):
+    """A stationary point of Gamma, float64."""
+
+    free_energy: float  # Gamma, nats; -ln Z up to the error of the approximation
+    visible: np.ndarray  # m, (num_visible,)
+    hidden: np.ndarray  # n, (num_hidden,)
+    converged: bool
+    num_iterations: int
+
+
+def tap(rbm, order=2, num_starts=10, max_iterations=10_000, damping=0.5, seed=0):
+    """Solve the TAP equations by damped iteration from several starts.
+
+    Only order 1 bounds: its free energy is never below -ln Z. Of the starts that converge, the one
+    of lowest free energy is returned. At strong coupling none may converge, and order 3 need not
+    be better than order 2.
+
+    Args:
+        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
+        order: 1 (naive mean field), 2 or 3.
+        num_starts: number of starts; the first is m = 1/2, the others are uniform random.
+        max_iterations: when to give up.
+        damping: share of the old value in each update, 0 to below 1.
+        seed: of the random starts.
+
+    Returns:
+        `MeanField`; its `converged` says whether the point is to be trusted as a fixed point.
+
+    Raises:
+        ValueError: if order is not 1, 2 or 3, or another argument is out of range.
+
+    Reference: Thouless, Anderson and Palmer (1977); Plefka (1982); Gabrie, Tramel and Krzakala
+    (2015), Training restricted Boltzmann machines via the Thouless-Anderson-Palmer free energy;
+    B26.
+
+    Example:
+        >>> solution = tap(BernoulliRBM(6, 4, seed=0), order=2)
+        >>> solution.converged
+        True
+    """
+    return tap_of(float64_parameters(rbm), order, num_starts, max_iterations, damping, seed)
+
+
+def tap_of(parameters, order, num_starts=10, max_iterations=10_000, damping=0.5, seed=0):
+    """`tap` for parameters given as float64 tensors, such as those of a scaled model.
+
+    Example:
+        >>> parameters = tuple(2.0 * x for x in float64_parameters(BernoulliRBM(6, 4, seed=0)))
+        >>> tap_of(parameters, order=2).converged
+        True
+    """
+    check_order(order)
+    if num_starts < 1 or max_iterations < 1 or not 0 <= damping < 1:
+        raise ValueError(
+            "tap needs num_starts and max_iterations of 1 or more and damping from 0 to below 1; "
+            f"got {num_starts}, {max_iterations}, {damping}."
+        )
+    kernel, _, hidden_bias = parameters
+    m = np.random.default_rng(seed).random((num_starts, kernel.shape[0]))
+    m[0] = 0.5
+    n = tf.sigmoid(hidden_bias + m @ kernel)
+    m, n, change, iterations = _iterate(
+        parameters, tf.constant(m), n, tf.constant(damping, tf.float64), max_iterations, order
+    )
+    free_energy = gamma(parameters, m, n, order).numpy()
+    converged = change.numpy() <= _TOLERANCE
+    best = np.argmin(np.where(converged | ~converged.any(), free_energy, np.inf))
+    return MeanField(
+        float(free_energy[best]),
+        m[best].numpy(),
+        n[best].numpy(),
+        bool(converged[best]),
+        int(iterations),
+    )
+
+
+def float64_parameters(rbm):
+    """kernel, visible_bias and hidden_bias as float64 tensors.
+
+    Example:
+        >>> [x.dtype.name for x in float64_parameters(BernoulliRBM(6, 4))]
+        ['float64', 'float64', 'float64']
+    """
+    return tuple(
+        tf.cast(tf.convert_to_tensor(x), tf.float64)
+        for x in (rbm.kernel, rbm.visible_bias, rbm.hidden_bias)
+    )
+
+
+@tf.function(reduce_retracing=True)
+def _iterate(parameters, m, n, damping, max_iterations, order):
+    """Update both layers in turn until every start has settled or the patience is at its end."""
+
+    def step(index, m, n, _):
+        new_m, new_n = damped_step(parameters, m, n, order, damping)
+        moved = tf.maximum(
+            tf.reduce_max(tf.abs(new_m - m), -1), tf.reduce_max(tf.abs(new_n - n), -1)
+        )
+        return index + 1, new_m, new_n, moved / (1 - damping)
+
+    def unsettled(index, _m, _n, change):
+        return (index < max_iterations) & tf.reduce_any(change > _TOLERANCE)
+
+    change = tf.fill(tf.shape(m)[:1], tf.constant(np.inf, tf.float64))
+    iterations, m, n, change = tf.while_loop(unsettled, step, (tf.constant(0), m, n, change))
+    return m, n, change, iterations

@@ -1,0 +1,1 @@
+"""What models, data and files need everywhere; free of TensorFlow at import."""

@@ -1,0 +1,248 @@
+"""The one door by which data and their weights come to a model: `fit`, `evaluate`, `predict`."""
+
+import collections
+import itertools
+
+import keras
+import numpy as np
+
+from rbm_tf.shared.arrays import (
+    as_array,
+    checked_batch_size,
+    checked_weights,
+    common_length,
+    epoch_rows,
+    held_back,
+)
+from rbm_tf.shared.carriers import ArrayBatches, Door, element, is_carrier
+
+
+class CheckedFit:
+    """Keras's `fit`, `evaluate` and `predict`, with data that are checked on every path.
+
+    Arrays, tensors, lists, tables of pandas and scipy's sparse matrices are checked at once;
+    batches of a `tf.data.Dataset`, a `keras.utils.PyDataset`, PyTorch's `DataLoader` or a generator
+    as they pass. Sample weights count on every path, and regularisers and `add_loss` in every loss.
+
+    Arrays are shuffled in an order that follows from what a checkpoint holds: with
+    `rbm_tf.BackupAndRestore` interrupted training resumes to the last bit. With
+    `steps_per_epoch` the passes over the data follow one another without end, and an epoch is that
+    many batches of them.
+
+    Put it before `keras.Model` among the bases. A subclass writes `_check(*inputs)`, which refuses
+    arrays, and `_order(num, index)`, the order of the rows in a pass of that number, or in this
+    epoch if it is None. One that takes several inputs writes `_inputs(x, y)`, and one that learns
+    from the data before its first step `_look_at(data)`.
+
+    Raises:
+        ValueError: if data, weights or options are not what the model takes.
+
+    Example:
+        >>> BernoulliRBM(3, 2).fit(np.full((10, 3), 2.0))
+        Traceback (most recent call last):
+        ...
+        ValueError: Data must lie in [0, 1], without NaN: divide 8-bit images by 255, ...
+    """
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_steps=None,
+        validation_batch_size=None,
+        validation_freq=1,
+    ):
+        """Train on data, as `keras.Model.fit` and with its arguments.
+
+        Raises:
+            ValueError: if data, weights or options are not what the model takes.
+        """
+        _refuse(class_weight)
+        door, size = self._door(), checked_batch_size(batch_size)
+        val_size = validation_batch_size or size
+        if validation_data is not None:
+            parts = keras.utils.unpack_x_y_sample_weight(validation_data)
+            validation_data = self._batched(door, *parts, val_size)
+        options = {}
+        if is_carrier(x):
+            if validation_split:
+                raise ValueError("validation_split takes arrays: give a data set validation_data.")
+            x = self._looked_at(x, steps_per_epoch)
+            options["shuffle"] = shuffle and isinstance(x, keras.utils.PyDataset)
+            options["steps_per_epoch"] = steps_per_epoch
+            x = _through(door, x, y, sample_weight)
+        else:
+            data = self._taken(self._inputs(x, y), sample_weight)
+            if validation_split and validation_data is None:
+                data, held = held_back(data, validation_split)
+                validation_data = _batches(*held, val_size)
+            self._look_at(data[0][0])
+            x, renewal = self._shuffled(*data, size, shuffle, steps_per_epoch)
+            callbacks, options["shuffle"] = self._with(renewal, callbacks), False
+        with door.own_errors():
+            return super().fit(
+                x,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_data=validation_data,
+                initial_epoch=initial_epoch,
+                validation_steps=validation_steps,
+                validation_freq=validation_freq,
+                **options,
+            )
+
+    def evaluate(
+        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs
+    ):
+        """The mean loss of data, as `keras.Model.evaluate` and with its arguments.
+
+        Raises:
+            ValueError: if data, weights or options are not what the model takes.
+        """
+        door = self._door()
+        if not kwargs.get("_use_cached_eval_dataset"):  # which `fit` made
+            x = self._batched(door, x, y, sample_weight, checked_batch_size(batch_size))
+        with door.own_errors():
+            return super().evaluate(x, verbose=verbose, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """What the model returns for data, as `keras.Model.predict` and with its arguments.
+
+        Raises:
+            ValueError: if the data are not what the model takes.
+        """
+        door = self._door()
+        x = door.through(x) if is_carrier(x) else self._batch(x)[0]
+        with door.own_errors():
+            return super().predict(x, *args, **kwargs)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, **kwargs):
+        """One step of training on arrays, as `keras.Model.train_on_batch`."""
+        _refuse(class_weight)
+        return super().train_on_batch(*self._batch(x, y, sample_weight), **kwargs)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        """The loss of arrays, as `keras.Model.test_on_batch`."""
+        return super().test_on_batch(*self._batch(x, y, sample_weight), **kwargs)
+
+    def predict_on_batch(self, x):
+        """What the model returns for arrays, as `keras.Model.predict_on_batch`."""
+        return super().predict_on_batch(self._batch(x)[0])
+
+    def _with_added_losses(self, loss):
+        """The loss with those of regularisers and `add_loss`, scaled as Keras scales them."""
+        return loss + super().compute_loss() if self.losses else loss
+
+    def _inputs(self, x, y):
+        if not isinstance(x, dict):
+            return (x,)
+        if len(x) != 1:
+            raise ValueError(f"x must hold one input; got a dict with the keys {', '.join(x)}.")
+        return tuple(x.values())
+
+    def _look_at(self, data):
+        """Learn from arrays, or from an iterable of batches."""
+
+    def _looked_at(self, carrier, num_batches):
+        if isinstance(carrier, collections.abc.Iterator):  # whose batches come once
+            first = list(itertools.islice(carrier, 1))
+            self._look_at(iter(first))
+            return itertools.chain(first, carrier)
+        self._look_at(itertools.islice(carrier, num_batches))
+        return carrier
+
+    def _taken(self, inputs, sample_weight=None):
+        """Inputs and weights as arrays, checked."""
+        inputs = tuple(as_array(x, self._wide_dtype) for x in inputs)
+        self._check(*inputs)
+        return inputs, checked_weights(sample_weight, common_length(inputs))
+
+    def _batch(self, x, y=None, sample_weight=None):
+        inputs, weight = self._taken(self._inputs(x, y), sample_weight)
+        return element([keras.ops.convert_to_tensor(a) for a in inputs], weight)
+
+    def _door(self):
+        if self.loss is not None or self._compile_metrics is not None:
+            raise ValueError(
+                f"{type(self).__name__} has a loss of its own and no targets to compare with: call "
+                "compile(optimizer) without a loss and metrics, and add to its loss by "
+                "regularisers or add_loss."
+            )
+        return Door(self._inputs, self._taken, self._wide_dtype)
+
+    @property
+    def _wide_dtype(self):
+        return keras.backend.result_type(self.variable_dtype, "float32")
+
+    def _batched(self, door, x, y, sample_weight, batch_size):
+        if is_carrier(x):
+            return _through(door, x, y, sample_weight)
+        return _batches(*self._taken(self._inputs(x, y), sample_weight), batch_size)
+
+    def _shuffled(self, inputs, weight, batch_size, shuffle, num_steps):
+        """Batches in an order that is new in every epoch, and the callback that renews it."""
+        num = len(inputs[0])
+
+        def order(index=None):
+            return self._order(num, index) if shuffle else np.arange(num)
+
+        def rows():
+            if num_steps is None:
+                return order()
+            num_done = int(self.optimizer.iterations)
+            return epoch_rows(num, batch_size, num_steps, num_done, order)
+
+        if keras.backend.backend() != "tensorflow":
+            return ArrayBatches(inputs, weight, batch_size, rows), keras.callbacks.Callback()
+        variable = keras.Variable(rows(), dtype="int64", trainable=False)
+        renewal = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: variable.assign(rows())
+        )
+        return _batches(inputs, weight, batch_size, variable), renewal
+
+    def _with(self, callback, callbacks):
+        """The callbacks with one more, which comes first."""
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            return [callback, *keras.tree.flatten(callbacks or [])]
+        callback.set_model(self)
+        callbacks.callbacks.insert(0, callback)
+        return callbacks
+
+
+def _batches(inputs, weight, batch_size, rows=None):
+    """Batches of arrays in memory, by default in their own order."""
+    rows = np.arange(len(inputs[0])) if rows is None else rows
+    if keras.backend.backend() != "tensorflow":
+        return ArrayBatches(inputs, weight, batch_size, lambda: rows)
+    from rbm_tf.shared.batches import gathered_batches  # the data stay in the graph, without Python
+
+    return gathered_batches(element(inputs, weight), batch_size, rows)
+
+
+def _through(door, carrier, y, sample_weight):
+    if y is not None or sample_weight is not None:
+        raise ValueError(
+            "A data set carries its own targets and weights, as (x, y, sample_weight): give y and "
+            "sample_weight beside arrays only."
+        )
+    return door.through(carrier)
+
+
+def _refuse(class_weight):
+    if class_weight is not None:
+        raise ValueError(
+            "class_weight needs labels, which these models do not take: give "
+            "sample_weight=[class_weight[label] for label in labels]."
+        )

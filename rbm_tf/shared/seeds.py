@@ -1,0 +1,63 @@
+"""Seeds as users give them: integers of Python, NumPy or a framework."""
+
+import operator
+import random
+
+LIMIT = 2**31  # of seeds that become the first of two int32 numbers
+
+
+def integer_seed(seed, limit=None):
+    """The seed as a Python integer; None, which stands for another one every time, stays None.
+
+    Args:
+        seed: integer of any kind, or None.
+        limit: the first integer that is too large; None: there is none.
+
+    Returns:
+        int or None.
+
+    Raises:
+        ValueError: if it is no integer, or outside 0 .. limit - 1 where there is a limit.
+
+    Example:
+        >>> integer_seed(np.int64(3))
+        3
+    """
+    if seed is None:
+        return None
+    try:
+        value = operator.index(seed)
+    except TypeError as error:
+        raise ValueError(f"seed must be an integer or None; got {seed!r}.") from error
+    if limit is not None and not 0 <= value < limit:
+        raise ValueError(f"seed must be from 0 to {limit - 1}; got {value}.")
+    return value
+
+
+def as_seed(seed):
+    """Turn an integer, a (2,) int32 tensor or None into a (2,) int32 tensor.
+
+    None draws from Python's generator, which `keras.utils.set_random_seed` seeds. Integers give
+    different tensors up to 2^62.
+
+    Args:
+        seed: integer of any kind, (2,) int32 tensor, or None.
+
+    Returns:
+        (2,) int32 tensor.
+
+    Raises:
+        ValueError: if it is none of these.
+
+    Example:
+        >>> as_seed(2**31 + 3).numpy()
+        array([3, 1], dtype=int32)
+    """
+    import tensorflow as tf  # layers that run on every backend need integer_seed alone
+
+    if seed is None:
+        seed = random.randrange(LIMIT)
+    if not isinstance(seed, (list, tuple)) and len(getattr(seed, "shape", ())) == 0:
+        seed = integer_seed(seed)
+        seed = [seed % LIMIT, seed // LIMIT % LIMIT]
+    return tf.cast(seed, tf.int32)

@@ -1,0 +1,34 @@
+"""Training an RBM: the model's side of the gradient, the loss, and what to watch."""
+
+from rbm_tf.training.free_energy_gap import clamped_free_energy, free_energy_gap
+from rbm_tf.training.monitors import (
+    FreeEnergyGap,
+    LogLikelihood,
+    PseudoLikelihood,
+    StopWhenNotFinite,
+)
+from rbm_tf.training.negative_phase import (
+    ContrastiveDivergence,
+    ExactPhase,
+    MeanFieldPhase,
+    ModelMoments,
+    ModelStates,
+    ParallelTempering,
+    PersistentContrastiveDivergence,
+)
+
+__all__ = [
+    "ContrastiveDivergence",
+    "ExactPhase",
+    "FreeEnergyGap",
+    "LogLikelihood",
+    "MeanFieldPhase",
+    "ModelMoments",
+    "ModelStates",
+    "ParallelTempering",
+    "PersistentContrastiveDivergence",
+    "PseudoLikelihood",
+    "StopWhenNotFinite",
+    "clamped_free_energy",
+    "free_energy_gap",
+]

@@ -1,0 +1,114 @@
+"""The loss of an RBM, F_c(data) - F_eq, with the centred gradient."""
+
+import tensorflow as tf
+
+from rbm_tf.gibbs import Parameters
+from rbm_tf.training.negative_phase import ModelStates
+
+
+def clamped_free_energy(v, hidden_input, visible_bias):
+    """F_c(v) = -a.v - sum_j softplus(b_j + (v W)_j) from the hidden inputs b + v W (B5).
+
+    Args:
+        v: visible states, (batch, num_visible).
+        hidden_input: b + v W, (batch, num_hidden).
+        visible_bias: a, (num_visible,).
+
+    Returns:
+        (batch,), nats.
+
+    Example:
+        >>> clamped_free_energy(tf.ones((1, 2)), tf.zeros((1, 1)), tf.ones(2)).numpy()  # -2 - ln 2
+        array([-2.6931472], dtype=float32)
+    """
+    softplus = tf.reduce_sum(tf.math.softplus(hidden_input), -1)
+    return -tf.linalg.matvec(v, visible_bias) - softplus
+
+
+def free_energy_gap(parameters, data, model, offsets, product_dtype):
+    """F_c(v) - F_eq for each example, differentiable in the parameters alone.
+
+    With `ModelStates` F_eq is replaced by <F_c> over the states, which has the same gradient but
+    not the same value (B9); with `ModelMoments` the result is -ln p(v).
+
+    With offsets mu and lambda the gradient for W is that of (v - mu)(h - lambda)^T averaged over
+    model and data, and each bias follows its mean less what the step of W already moves: the plain
+    gradient (B8, B9) of a model whose units are measured from the offsets, in its own coordinates.
+    Zero offsets give the plain gradient.
+
+    Args:
+        parameters: `Parameters` in the dtype of the variables.
+        data: `ModelStates` of the batch.
+        model: `ModelStates` or `ModelMoments`.
+        offsets: mu (num_visible,) and lambda (num_hidden,).
+        product_dtype: in which the product of the gradient is made.
+
+    Returns:
+        The gap and F_c(v), both (batch,), nats; the latter without a gradient.
+
+    Reference: Melchior, Fischer and Wiskott (2016), How to center deep Boltzmann machines.
+
+    Example:
+        >>> rbm = BernoulliRBM(2, 1)
+        >>> states = ModelStates.of(tf.ones((3, 2)), tf.zeros((3, 1)))
+        >>> offsets = tf.zeros(2), tf.zeros(1)
+        >>> free_energy_gap(rbm.parameters, states, states, offsets, "float32")[0].numpy()
+        array([0., 0., 0.], dtype=float32)
+    """
+    bias = tf.stop_gradient(parameters.visible_bias)
+    if isinstance(model, ModelStates):
+        free_energy = tf.reduce_mean(clamped_free_energy(*model[:2], bias))
+        descent = _against_states
+    else:
+        free_energy, descent = model.free_energy, _against_moments
+    clamped = clamped_free_energy(*data[:2], bias)
+
+    def gradient(*upstream):
+        return descent(upstream[0], data, model, offsets, product_dtype)
+
+    gap = tf.custom_gradient(lambda *_: (clamped - free_energy, gradient))
+    return gap(*parameters), clamped
+
+
+def _against_states(upstream, data, model, offsets, product_dtype):
+    """The centred gradient from one product of all data and model states.
+
+    The weights w of the rows add up to zero, so that sum w (v - mu)(h - lambda)^T is
+    sum w v (h - lambda)^T - mu (sum w h)^T: mu makes one more row.
+    """
+    mu, lam = offsets
+    num_chains = tf.shape(model.visible)[:1]
+    share = -tf.reduce_sum(upstream) / tf.cast(num_chains[0], upstream.dtype)
+    weights = -tf.concat([upstream, tf.fill(num_chains, share)], 0)
+    hidden = (tf.concat([data.hidden, model.hidden], 0) - lam) * weights[:, tf.newaxis]
+    by_hidden = tf.reduce_sum(hidden, 0)
+    left = tf.concat([data.visible, model.visible, mu[tf.newaxis]], 0)
+    right = tf.concat([hidden, -by_hidden[tf.newaxis]], 0)
+    by_row = tf.pad(weights, [[0, 1]]) - tf.linalg.matvec(right, lam)
+    return Parameters(
+        _product(left, right, product_dtype),
+        tf.linalg.matvec(left, by_row, transpose_a=True),  # sum w v - (dW) lambda
+        by_hidden - tf.linalg.matvec(right, tf.linalg.matvec(left, mu), transpose_a=True),
+    )
+
+
+def _against_moments(upstream, data, model, offsets, product_dtype):
+    """The same with averages <v>, <h>, <v h^T> in place of the model states."""
+    (mu, lam), total = offsets, tf.reduce_sum(upstream)
+    visible, hidden = data.visible - mu, data.hidden - lam
+    m, n = model.visible - mu, model.hidden - lam
+    covariance = model.correlation - tf.tensordot(model.visible, model.hidden, 0)
+    in_data = _product(visible * upstream[:, tf.newaxis], hidden, product_dtype)
+    by_kernel = total * (covariance + tf.tensordot(m, n, 0)) - in_data
+    by_visible = total * m - tf.linalg.matvec(visible, upstream, transpose_a=True)
+    by_hidden = total * n - tf.linalg.matvec(hidden, upstream, transpose_a=True)
+    return Parameters(
+        by_kernel,
+        by_visible - tf.linalg.matvec(by_kernel, lam),
+        by_hidden - tf.linalg.matvec(by_kernel, mu, transpose_a=True),
+    )
+
+
+def _product(left, right, dtype):
+    product = tf.matmul(tf.cast(left, dtype), tf.cast(right, dtype), transpose_a=True)
+    return tf.cast(product, left.dtype)

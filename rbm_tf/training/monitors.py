@@ -1,0 +1,257 @@
+"""What to watch while an RBM trains: pseudo-likelihood, overfitting, likelihood, divergence.
+
+The callbacks add their values to Keras's logs at the end of an epoch. The progress bar, the history
+and every callback that stands after them in the list (EarlyStopping, ModelCheckpoint, CSVLogger,
+TensorBoard) see those values as they see the loss. Keras cannot guess which way such a value
+improves: give `mode="max"` for likelihoods, `mode="min"` for the gap.
+"""
+
+import math
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rbm_tf import annealing, enumeration
+from rbm_tf.pseudo_likelihood import stochastic_pseudo_log_likelihood
+from rbm_tf.shared.arrays import visible_states
+from rbm_tf.shared.checkpoints import arrays_of, is_finite, variables_of
+from rbm_tf.shared.seeds import as_seed
+
+_BLOCK = 10_000  # examples in memory at once
+_MAX_EXACT_UNITS = 16  # of the smaller layer; enumeration takes time as 2 ** units
+
+
+class _Monitor(keras.callbacks.Callback):
+    """Adds `values()` to the logs after the first epoch and after every `every`-th.
+
+    In between it repeats the last values, so that all columns of a history are equally long.
+    """
+
+    def __init__(self, every, **arrays):
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every must be 1 or more epochs; got {every}.")
+        self.every = every
+        self._arrays = arrays
+        self._last = {}
+
+    def on_train_begin(self, logs=None):
+        self._last = {}
+        num_visible = getattr(self.model, "num_visible", None)
+        if num_visible is None:
+            raise ValueError(
+                f"{type(self).__name__} watches a BernoulliRBM; got a {type(self.model).__name__}."
+            )
+        for name, x in self._arrays.items():
+            visible_states(x, name, num_visible)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self._last or (epoch + 1) % self.every == 0:
+            self._last = self.values()
+        logs.update(self._last)
+
+    def values(self):
+        """What to log now, by name."""
+        raise NotImplementedError
+
+    def mean_free_energy(self, x):
+        return _mean([self.model.free_energy(block) for block in _blocks(x)])
+
+
+class PseudoLikelihood(_Monitor):
+    """Logs the stochastic pseudo-log-likelihood of an array, averaged over its examples.
+
+    The pixels are chosen once, the same ones at every epoch: epochs differ by the parameters alone.
+
+    Args:
+        x: visible states {0, 1}, (num, num_visible).
+        name: in the logs; nats.
+        every: epochs from one evaluation to the next; it evaluates after the first epoch and after
+            those that `every` divides, and repeats the last value in between.
+        seed: of the choice of pixels.
+
+    Raises:
+        ValueError: if x is not binary or every is below 1; when training begins, if x does not have
+            one column per visible unit.
+
+    Reference: `stochastic_pseudo_log_likelihood`.
+
+    Example:
+        >>> x = np.eye(64)
+        >>> monitor = PseudoLikelihood(x, name="val_pseudo_log_likelihood", seed=0)
+        >>> stop = keras.callbacks.EarlyStopping("val_pseudo_log_likelihood", mode="max")
+        >>> history = BernoulliRBM(64, 16).fit(x, epochs=2, verbose=0, callbacks=[monitor, stop])
+        >>> len(history.history["val_pseudo_log_likelihood"])
+        2
+    """
+
+    def __init__(self, x, name="pseudo_log_likelihood", every=1, seed=None):
+        self.x = visible_states(x, "x", binary=True)
+        super().__init__(every, x=self.x)
+        self.name = name
+        self.seed = as_seed(seed)
+
+    def values(self):
+        by_block = [
+            stochastic_pseudo_log_likelihood(self.model, block, tf.random.fold_in(self.seed, index))
+            for index, block in enumerate(_blocks(self.x))
+        ]
+        return {self.name: _mean(by_block)}
+
+
+class FreeEnergyGap(_Monitor):
+    """Logs `free_energy_gap`: mean F_c(validation data) - mean F_c(training data), in nats.
+
+    ln Z drops out of the difference: it is the mean ln p(v) of the training data less that of the
+    validation data. Around zero while the model generalises; its growth is overfitting. As many
+    training examples as there are in validation serve, drawn once and the same at every epoch.
+
+    Args:
+        x_train: training data in [0, 1], (num, num_visible).
+        x_validation: validation data in [0, 1], (num, num_visible).
+        every: epochs from one evaluation to the next; it evaluates after the first epoch and after
+            those that `every` divides, and repeats the last value in between.
+
+    Raises:
+        ValueError: if data leave [0, 1] or every is below 1; when training begins, if data do not
+            have one column per visible unit.
+
+    Reference: Hinton (2012), A practical guide to training restricted Boltzmann machines, section
+    6; B5.
+
+    Example:
+        >>> x = np.eye(64)
+        >>> gap = FreeEnergyGap(x[:48], x[48:], every=10)
+        >>> history = BernoulliRBM(64, 16).fit(x[:48], verbose=0, callbacks=[gap])
+        >>> len(history.history["free_energy_gap"])
+        1
+    """
+
+    def __init__(self, x_train, x_validation, every=1):
+        x_train = visible_states(x_train, "x_train")
+        self.x_validation = visible_states(x_validation, "x_validation")
+        order = np.random.default_rng(0).permutation(len(x_train))
+        self.x_train = x_train[order[: len(self.x_validation)]]
+        super().__init__(every, x_train=self.x_train, x_validation=self.x_validation)
+
+    def values(self):
+        validation, train = map(self.mean_free_energy, (self.x_validation, self.x_train))
+        return {"free_energy_gap": validation - train}
+
+
+class LogLikelihood(_Monitor):
+    """Logs `log_z` and `log_likelihood`, the mean of ln p(v) = -F_c(v) - ln Z, in nats.
+
+    ln Z is exact if the smaller layer has at most 16 units, 2 ** 16 terms. Otherwise it is
+    estimated by annealed importance sampling, and `log_z_standard_error` joins the logs, which is
+    that of log_likelihood as well. An estimate tends to put ln Z too low and the likelihood too
+    high: before a result is reported, `rbm_tf.annealing.reverse_ais` bounds it from the other side.
+
+    Args:
+        x: visible states {0, 1}, (num, num_visible).
+        every: epochs from one evaluation to the next; it evaluates after the first epoch and after
+            those that `every` divides, and repeats the last values in between.
+        num_chains: as in `rbm_tf.annealing.ais`.
+        betas: as in `rbm_tf.annealing.ais`.
+        seed: of the estimate, the same at every epoch.
+
+    Raises:
+        ValueError: if x is not binary or every is below 1; when training begins, if x does not have
+            one column per visible unit; at the first estimate, if `ais` refuses its arguments.
+
+    Reference: Salakhutdinov and Murray (2008), On the quantitative analysis of deep belief
+    networks; B5.
+
+    Example:
+        >>> x = np.eye(16)
+        >>> monitor = LogLikelihood(x, every=5)
+        >>> history = BernoulliRBM(16, 4).fit(x, epochs=10, verbose=0, callbacks=[monitor])
+        >>> len(set(history.history["log_likelihood"]))  # after epochs 1, 5 and 10
+        3
+    """
+
+    def __init__(self, x, every=1, num_chains=100, betas=None, seed=0):
+        self.x = visible_states(x, "x", binary=True)
+        super().__init__(every, x=self.x)
+        self.num_chains, self.betas, self.seed = num_chains, betas, seed
+
+    def values(self):
+        rbm, logs = self.model, {}
+        if min(rbm.num_visible, rbm.num_hidden) <= _MAX_EXACT_UNITS:
+            logs["log_z"] = enumeration.log_z(rbm)
+        else:
+            estimate = annealing.ais(rbm, self.num_chains, self.betas, self.seed)
+            logs["log_z"] = estimate.log_z
+            logs["log_z_standard_error"] = estimate.standard_error
+        return {**logs, "log_likelihood": -self.mean_free_energy(self.x) - logs["log_z"]}
+
+
+class StopWhenNotFinite(keras.callbacks.Callback):
+    """Stops the training of any Keras model whose loss or weights become NaN or infinite.
+
+    Training ends with the batch that shows such a loss, or with the epoch that leaves such weights.
+    A warning names the epoch, and weights and optimizer go back to where they were before it;
+    `keras.callbacks.TerminateOnNaN` would leave both broken. Put it first in the list, so that the
+    callbacks after it see the restored model.
+
+    Raises:
+        ValueError: when training begins, if the model is not built or, when its first epoch does,
+            not finite.
+
+    Example:
+        >>> rbm = BernoulliRBM(64, 16)
+        >>> history = rbm.fit(np.eye(64), verbose=0, callbacks=[StopWhenNotFinite()])
+    """
+
+    def on_train_begin(self, logs=None):
+        if not self.model.built:
+            raise ValueError(
+                "StopWhenNotFinite keeps the weights from the start, and this model has none yet: "
+                "begin it with keras.Input or call it once on data."
+            )
+        if not self.model.optimizer.built:  # Keras would only build it in the first step
+            self.model.optimizer.build(self.model.trainable_variables)
+        self._loss_is_finite = True
+        self._kept = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._kept is not None:
+            return
+        if not is_finite(self.model):
+            raise ValueError(
+                "The model has weights that are NaN or infinite before training starts: build it "
+                "again or load a checkpoint."
+            )
+        self._kept = arrays_of(
+            self.model
+        )  # not earlier: a callback after this one may restore a backup
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs.get("loss", 0)):  # Keras makes logs Python floats at every step
+            self._loss_is_finite = False
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._loss_is_finite and is_finite(self.model):
+            self._kept = arrays_of(self.model)
+            return
+        for variable, value in zip(variables_of(self.model), self._kept, strict=True):
+            variable.assign(value)
+        self.model.stop_training = True
+        warnings.warn(
+            f"Training stopped in epoch {epoch + 1}: the loss or a weight became NaN or infinite. "
+            "The model is back to where it was before that epoch; lower the learning rate, or "
+            "scale the data, if they lie far outside the range that the model expects.",
+            stacklevel=2,
+        )
+
+
+def _blocks(x):
+    return [x[start : start + _BLOCK] for start in range(0, len(x), _BLOCK)]
+
+
+def _mean(blocks):
+    """The mean over all examples of float32 blocks, added up in float64."""
+    return float(np.concatenate(blocks).mean(dtype=float))

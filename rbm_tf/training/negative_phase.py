@@ -1,0 +1,297 @@
+"""The model's side of the RBM gradient: -ln p(v) = F_c(v) - F_eq, and here is F_eq's share (B9).
+
+A negative phase is a Keras layer, called with the RBM's parameters and the hidden inputs of the
+data batch. It returns `ModelStates`, equally weighted samples of p(v), or `ModelMoments`, averages
+over p(v, h) that were computed. What it remembers from one update to the next, chains,
+magnetisations and the random state, are non-trainable weights, so that a checkpoint holds it.
+"""
+
+import random
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from rbm_tf import enumeration
+from rbm_tf.gibbs import gibbs_sweep, repeated, sample_bernoulli
+from rbm_tf.mean_field import plefka
+from rbm_tf.shared.seeds import LIMIT, integer_seed
+from rbm_tf.tempered_path import TemperedPath
+from rbm_tf.tempering import advance
+
+
+class ModelStates(NamedTuple):
+    """Equally weighted states of the model."""
+
+    visible: tf.Tensor  # (num_chains, num_visible)
+    hidden_input: tf.Tensor  # b + v W, (num_chains, num_hidden)
+    hidden: tf.Tensor  # <h> given v, (num_chains, num_hidden)
+
+    @classmethod
+    def of(cls, visible, hidden_input):
+        """States from their hidden inputs."""
+        return cls(visible, hidden_input, tf.sigmoid(hidden_input))
+
+
+class ModelMoments(NamedTuple):
+    """Averages over the model, exact or approximate, and its free energy."""
+
+    free_energy: tf.Tensor  # F_eq = -ln Z, scalar, nats
+    visible: tf.Tensor  # <v>, (num_visible,)
+    hidden: tf.Tensor  # <h>, (num_hidden,)
+    correlation: tf.Tensor  # <v h^T>, (num_visible, num_hidden)
+
+
+class _NegativePhase(keras.layers.Layer):
+    """What the phases share: the number of steps and a random state that checkpoints hold."""
+
+    def __init__(self, num_steps=1, seed=None, **kwargs):
+        super().__init__(autocast=False, **kwargs)  # dtypes are the model's
+        if num_steps < 1:
+            raise ValueError(f"num_steps must be 1 or more; got {num_steps}.")
+        self.num_steps = num_steps
+        self.seed = random.randrange(LIMIT) if seed is None else integer_seed(seed, LIMIT)
+
+    def build(self, units):
+        """Make the weights, for units = (num_visible, num_hidden)."""
+        self.random_state = self.add_weight(
+            name="random_state",
+            shape=(2,),
+            dtype="int32",
+            initializer=lambda shape, dtype: tf.constant([self.seed, 0], dtype),
+            trainable=False,
+        )
+        self.built = True
+
+    def next_seed(self, training):
+        """The random state, (2,) int32; training moves it on, evaluation leaves it alone."""
+        seed = tf.identity(self.random_state.value)
+        if training:
+            self.random_state.assign_add([0, 1])
+        return seed
+
+    def walk(self, parameters, hidden, seed):
+        """The states after num_steps Gibbs sweeps, and the hidden states to go on from."""
+
+        def sweep(index, hidden):
+            return gibbs_sweep(parameters, hidden, tf.random.fold_in(seed, index))
+
+        last = self.num_steps - 1
+        (hidden,) = repeated(lambda index, hidden: sweep(index, hidden)[2:], (hidden,), last)
+        visible, hidden_input, hidden = sweep(last, hidden)  # in the graph once with its sigmoid
+        return ModelStates.of(visible, hidden_input), hidden
+
+    def add_chains(self, name, num_units, *windows):
+        """A weight (*windows, num_chains, num_units) of fair coins."""
+        return self.add_weight(
+            name=name,
+            shape=(*windows, self.num_chains, num_units),
+            initializer=lambda shape, dtype: sample_bernoulli(
+                tf.zeros(shape, dtype), tf.constant([self.seed, 2**30])
+            ),
+            trainable=False,
+            autocast=False,
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "num_steps": self.num_steps, "seed": self.seed}
+
+
+class _PersistentPhase(_NegativePhase):
+    """What the phases with chains of their own share: the number of chains."""
+
+    def __init__(self, num_chains=100, num_steps=1, seed=None, **kwargs):
+        super().__init__(num_steps, seed, **kwargs)
+        if num_chains < 1:
+            raise ValueError(f"num_chains must be 1 or more; got {num_chains}.")
+        self.num_chains = num_chains
+
+    def get_config(self):
+        return {**super().get_config(), "num_chains": self.num_chains}
+
+
+@keras.saving.register_keras_serializable(package="rbm_tf")
+class ContrastiveDivergence(_NegativePhase):
+    """Chains that start from the data batch at every step (CD-k).
+
+    Args:
+        num_steps: Gibbs sweeps per update, k.
+        seed: of the chains; the same seed gives the same chains.
+
+    Reference: Hinton (2002), Training products of experts by minimizing contrastive divergence;
+    B10.
+
+    Example:
+        >>> rbm = BernoulliRBM(64, 16, negative_phase=ContrastiveDivergence(num_steps=3))
+    """
+
+    def call(self, parameters, data_hidden_input, training):
+        chain_seed, start_seed = tf.unstack(tf.random.split(self.next_seed(training)))
+        hidden = sample_bernoulli(data_hidden_input, start_seed)
+        return self.walk(parameters, hidden, chain_seed)[0]
+
+
+@keras.saving.register_keras_serializable(package="rbm_tf")
+class PersistentContrastiveDivergence(_PersistentPhase):
+    """Chains that go on from one update to the next (PCD-k).
+
+    The chains keep their hidden states, which saves one product in six.
+
+    Args:
+        num_chains: number of chains, independent of the batch size.
+        num_steps: Gibbs sweeps per update, k.
+        seed: of the chains; the same seed gives the same chains.
+
+    Reference: Tieleman (2008), Training restricted Boltzmann machines using approximations to the
+    likelihood gradient; B10.
+
+    Example:
+        >>> phase = PersistentContrastiveDivergence(num_chains=500)
+        >>> rbm = BernoulliRBM(784, 500, negative_phase=phase)
+    """
+
+    def build(self, units):
+        super().build(units)
+        self.chains = self.add_chains("chains", units[1])
+
+    def call(self, parameters, data_hidden_input, training):
+        hidden = tf.cast(tf.convert_to_tensor(self.chains), data_hidden_input.dtype)
+        seed = self.next_seed(training)
+        states, hidden = self.walk(parameters, hidden, seed)
+        if training:
+            self.chains.assign(tf.cast(hidden, self.chains.dtype))
+        return states
+
+
+@keras.saving.register_keras_serializable(package="rbm_tf")
+class ParallelTempering(_PersistentPhase):
+    """Persistent chains at several temperatures that swap states with their neighbours.
+
+    The chains at beta = 1 give the samples; those at smaller beta move between modes. The path
+    starts from independent fair coins. An update costs num_betas times that of
+    `PersistentContrastiveDivergence`.
+
+    Args:
+        num_betas: temperatures, equally spaced from 0 to 1, 2 or more.
+        num_chains: number of independent ladders.
+        num_steps: sweeps per update, each followed by a swap attempt.
+        seed: of the chains; the same seed gives the same chains.
+
+    Raises:
+        ValueError: if num_betas is below 2.
+
+    Reference: Desjardins, Courville, Bengio, Vincent and Delalleau (2010), Tempered Markov chain
+    Monte Carlo for training of restricted Boltzmann machines.
+
+    Example:
+        >>> phase = ParallelTempering(num_betas=5, num_chains=20)
+        >>> rbm = BernoulliRBM(64, 16, negative_phase=phase)
+    """
+
+    def __init__(self, num_betas=10, num_chains=100, num_steps=1, seed=None, **kwargs):
+        super().__init__(num_chains, num_steps, seed, **kwargs)
+        if num_betas < 2:
+            raise ValueError(f"num_betas must be 2 or more; got {num_betas}.")
+        self.num_betas = num_betas
+
+    def build(self, units):
+        super().build(units)
+        self.chains = self.add_chains("chains", units[0], self.num_betas)
+
+    def call(self, parameters, data_hidden_input, training):
+        dtype = data_hidden_input.dtype
+        fair_coins = tf.zeros_like(parameters.visible_bias)
+        path = TemperedPath(parameters, fair_coins, tf.constant(0.0, tf.float64))
+        betas = tf.linspace(tf.constant(0.0, dtype), 1.0, self.num_betas)
+        seed = self.next_seed(training)
+        v = tf.cast(tf.convert_to_tensor(self.chains), dtype)
+        state = v, path.hidden_input(v)
+        start = seed[1] * self.num_steps
+        state = repeated(
+            lambda index, *state: advance(path, betas, state, start + index, seed, True),
+            state,
+            self.num_steps,
+        )
+        if training:
+            self.chains.assign(tf.cast(state[0], self.chains.dtype))
+        return ModelStates.of(state[0][-1], state[1][-1])
+
+    def get_config(self):
+        return {**super().get_config(), "num_betas": self.num_betas}
+
+
+@keras.saving.register_keras_serializable(package="rbm_tf")
+class MeanFieldPhase(_PersistentPhase):
+    """The deterministic gradient of the extended mean-field theory: TAP in place of sampling.
+
+    Persistent magnetisations m, n move num_steps damped TAP iterations in each update; F_eq is
+    Gamma(m, n), and its gradient follows from the formulas, with no samples:
+    <v h^T> = m n^T + W c d^T + 2 W^2 c (1/2 - m) (d (1/2 - n))^T up to the order. Order 1 is naive
+    mean field, Gamma >= F_eq: it raises an upper bound on the likelihood, which may leave the
+    likelihood behind.
+
+    Args:
+        order: 1, 2 (Onsager term) or 3.
+        num_chains: number of magnetisations, which may settle in different places.
+        num_steps: TAP iterations per update.
+        seed: of the magnetisations at the start.
+
+    Raises:
+        ValueError: if order is not 1, 2 or 3.
+
+    Reference: Gabrie, Tramel and Krzakala (2015), Training restricted Boltzmann machines via the
+    Thouless-Anderson-Palmer free energy; B26.
+
+    Example:
+        >>> rbm = BernoulliRBM(64, 16, negative_phase=MeanFieldPhase(order=2))
+    """
+
+    def __init__(self, order=2, num_chains=100, num_steps=3, seed=None, **kwargs):
+        super().__init__(num_chains, num_steps, seed, **kwargs)
+        plefka.check_order(order)
+        self.order = order
+
+    def build(self, units):
+        super().build(units)
+        self.magnetisations = [self.add_chains("visible", units[0])]
+        self.magnetisations += [self.add_chains("hidden", units[1])]
+
+    def call(self, parameters, data_hidden_input, training):
+        dtype = data_hidden_input.dtype
+        parameters = tuple(tf.cast(x, dtype) for x in parameters)
+        m, n = (tf.cast(tf.convert_to_tensor(x), dtype) for x in self.magnetisations)
+        m, n = repeated(
+            lambda index, m, n: plefka.damped_step(parameters, m, n, self.order),
+            (m, n),
+            self.num_steps,
+        )
+        if training:
+            for weight, value in zip(self.magnetisations, (m, n), strict=True):
+                weight.assign(tf.cast(value, weight.dtype))
+        gamma = tf.reduce_mean(plefka.gamma(parameters, m, n, self.order))
+        correlation = plefka.correlation(parameters[0], m, n, self.order)
+        return ModelMoments(gamma, tf.reduce_mean(m, 0), tf.reduce_mean(n, 0), correlation)
+
+    def get_config(self):
+        return {**super().get_config(), "order": self.order}
+
+
+@keras.saving.register_keras_serializable(package="rbm_tf")
+class ExactPhase(_NegativePhase):
+    """The exact averages, summed over all states: for models with a layer of up to 20 units or so.
+
+    The loss is then -ln p(v) itself.
+
+    Raises:
+        ValueError: if both layers have more than 25 units.
+
+    Reference: B9.
+
+    Example:
+        >>> rbm = BernoulliRBM(16, 8, negative_phase=ExactPhase())
+    """
+
+    def call(self, parameters, data_hidden_input, training):
+        log_z, moments = enumeration.moments_in_graph(parameters)
+        values = (tf.cast(x, data_hidden_input.dtype) for x in (-log_z, *moments))
+        return ModelMoments(*values)

@@ -1,0 +1,17 @@
+from . import evidence as evidence
+from . import gradients as gradients
+from . import layers as layers
+from . import likelihoods as likelihoods
+from . import networks as networks
+from . import objectives as objectives
+from .callbacks import WeightSchedule as WeightSchedule
+from .conditional_vae import ConditionalVAE as ConditionalVAE
+from .lambda_vae import build_lambda_vae as build_lambda_vae
+from .networks import conv_decoder as conv_decoder
+from .networks import conv_encoder as conv_encoder
+from .networks import dense_decoder as dense_decoder
+from .networks import dense_encoder as dense_encoder
+from .optimizers import FusedAdam as FusedAdam
+from .vae import VAE as VAE
+
+__version__: str

@@ -1,0 +1,57 @@
+"""Estimates of ln p(x), in nats: from log-weights, by groups, by annealing."""
+
+from vae_keras.evidence.annealing import (
+    AnnealedWeights,
+    Bracket,
+    ais_path,
+    ais_weights,
+    bracket,
+    reverse_ais_weights,
+)
+from vae_keras.evidence.blocks import estimate_in_blocks, streamed_iwae
+from vae_keras.evidence.estimators import (
+    cumulant,
+    elbo,
+    grouped_cumulant,
+    iwae,
+    jackknife,
+    log_means_of_groups,
+    num_groups,
+    thermodynamic_sum,
+)
+from vae_keras.evidence.groups import (
+    NUM_GROUPS,
+    GroupedEstimate,
+    gamma_closure,
+    grouped_estimate,
+    grouped_standard_error,
+    regrouped_cumulants,
+)
+from vae_keras.evidence.unbiased import sumo, sumo_lengths
+
+__all__ = [
+    "NUM_GROUPS",
+    "AnnealedWeights",
+    "Bracket",
+    "GroupedEstimate",
+    "ais_path",
+    "ais_weights",
+    "bracket",
+    "cumulant",
+    "elbo",
+    "estimate_in_blocks",
+    "gamma_closure",
+    "grouped_cumulant",
+    "grouped_estimate",
+    "grouped_standard_error",
+    "iwae",
+    "jackknife",
+    "log_means_of_groups",
+    "num_groups",
+    "regrouped_cumulants",
+    "reverse_ais_weights",
+    "streamed_iwae",
+    "sumo",
+    "sumo_lengths",
+    "thermodynamic_sum",
+]

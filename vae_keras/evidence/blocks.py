@@ -1,0 +1,147 @@
+"""Estimates of ln p(x) for many images: block by block, with a progress bar, in bounded memory."""
+
+import hashlib
+import pathlib
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from rbm_tf.shared.files import written_whole
+from vae_keras.evidence.estimators import iwae
+
+_BLOCK = 2**20  # log-weights in memory at once
+_IMAGES = 100  # in a block at most
+
+
+def estimate_in_blocks(vae, x, estimators, num_samples, seed=None, path=None):
+    """Apply functions of log-weights to many images, whose log-weights need not fit into memory.
+
+    All functions see the same log-weights of an image. Blocks of images and their noise follow
+    from the seed and the number of samples alone.
+
+    Args:
+        vae: `VAE`.
+        x: data, (num, ..).
+        estimators: dict from name to a function (num_samples, block) -> (block,).
+        num_samples: log-weights for each image; they are held for one image at least.
+        seed: integer; the same seed gives the same numbers.
+        path: a .npz file for the results so far; None keeps nothing. After an interruption the
+            same call goes on from it; a complete call removes it. Another call is known by other
+            data, weights, settings, or values of the first image.
+
+    Returns:
+        dict from name to (num,) float64.
+
+    Raises:
+        ValueError: if x is empty or has a wrong shape, num_samples is below 1, path is given
+            without a seed, or the file at path belongs to another call or cannot be read.
+
+    Example:
+        >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
+        >>> estimators = {"ELBO": elbo, "IWAE-5": lambda log_weights: iwae(log_weights[:5])}
+        >>> values = estimate_in_blocks(vae, np.zeros((3, 64)), estimators, num_samples=10, seed=0)
+        >>> values["ELBO"].shape
+        (3,)
+    """
+    if path is not None and seed is None:
+        raise ValueError("A call that is to be resumed needs a seed: pass an integer.")
+    key = None if path is None else _fingerprint(vae, x, estimators, num_samples, seed)
+    kept = None if path is None else _load(path, key)
+    done = np.empty((0, len(estimators))) if kept is None else kept
+    for block, block_seed in _blocks(x, num_samples, seed, first=len(done)):
+        log_weights = vae.log_weights(block, num_samples, block_seed)
+        values = [np.asarray(estimate(log_weights), float) for estimate in estimators.values()]
+        done = np.concatenate([done, np.stack(values, -1)])
+        if path is not None:
+            _save(path, key, done)
+    if path is not None:
+        pathlib.Path(path).unlink(missing_ok=True)
+    return dict(zip(estimators, done.T, strict=True))
+
+
+def streamed_iwae(vae, x, num_samples, seed=None):
+    """`evidence.iwae` with any number of samples, as a running log-mean-exp over blocks of them.
+
+    Args:
+        vae: `VAE`.
+        x: data, (num, ..).
+        num_samples: log-weights for each image; about a million are in memory at once.
+        seed: integer; the same seed gives the same numbers.
+
+    Returns:
+        (num,) float64, nats.
+
+    Raises:
+        ValueError: if x is empty or has a wrong shape, or num_samples is below 1.
+
+    Example:
+        >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
+        >>> streamed_iwae(vae, np.zeros((3, 64)), num_samples=100, seed=0).shape
+        (3,)
+    """
+    parts = []
+    for block, block_seed in _blocks(x, _BLOCK // _IMAGES, seed):
+        log_sum, size = -np.inf, _BLOCK // len(block)
+        for start in range(0, max(num_samples, 1), size):
+            draw_seed = _seeds(block_seed, 1 + start // size)[-1]
+            count = min(size, num_samples - start)
+            estimate = iwae(vae.log_weights(block, count, draw_seed)).numpy().astype(float)
+            log_sum = np.logaddexp(log_sum, estimate + np.log(count))
+        parts.append(log_sum - np.log(num_samples))
+    return np.concatenate(parts)
+
+
+def _blocks(x, num_samples, seed, first=0):
+    """Blocks of images from number `first` on with their seeds, behind a progress bar."""
+    if not len(x):
+        raise ValueError("x must hold at least one image.")
+    size = min(_IMAGES, max(1, _BLOCK // max(1, num_samples)))
+    seeds = _seeds(seed, -(-len(x) // size))
+    with tqdm(total=len(x), initial=first, desc="log-weights", unit="image") as bar:
+        for start in range(first, len(x), size):
+            block = x[start : start + size]
+            yield block, seeds[start // size]
+            bar.update(len(block))
+
+
+def _seeds(seed, num):
+    """Seeds below 2^32, and below 2^31 on PyTorch, which takes no more."""
+    limit = 2**31 if keras.backend.backend() == "torch" else 2**32
+    return [int(state) % limit for state in np.random.SeedSequence(seed).generate_state(num)]
+
+
+def _fingerprint(vae, x, estimators, num_samples, seed):
+    """What tells calls apart; values of one image stand for functions and the model's options."""
+    block_seed = _seeds(seed, 1)[0]
+    log_weights = vae.log_weights(x[:1], num_samples, block_seed)
+    values = [np.asarray(estimate(log_weights), float) for estimate in estimators.values()]
+    digest = hashlib.sha256(repr([*estimators, num_samples, block_seed]).encode())
+    for array in (*vae.get_weights(), x, *values):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _load(path, key):
+    """The results kept at path, (images, estimators), or None if there are none."""
+    try:
+        with open(path, "rb") as file, np.load(file) as kept:
+            found, values = str(kept["key"]), kept["values"]
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # NumPy raises many types for a file that is not whole or not .npz
+        raise ValueError(
+            f"{path} holds no results of an evaluation: delete it or choose another path. {error}"
+        ) from error
+    if found != key:
+        raise ValueError(
+            f"{path} holds results of another model, data or call: delete it or choose another "
+            "path."
+        )
+    return values
+
+
+def _save(path, key, values):
+    _load(path, key)  # raises if another process keeps its results there
+    with written_whole(path) as partial, open(partial, "wb") as file:
+        np.savez(file, key=key, values=values)

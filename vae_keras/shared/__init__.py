@@ -1,0 +1,1 @@
+"""Checks of networks and data, and compiled functions."""
