@@ -60,10 +60,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
-from rbm_tf import datasets, enumeration, mean_field, plotting
-from rbm_tf.mean_field import plefka
-from rbm_tf.rbm import BernoulliRBM
-from rbm_tf.training import negative_phase as phases
+from rbm_tf import BernoulliRBM, datasets, enumeration, mean_field, plotting, training
 
 # %%
 seed = 0
@@ -327,7 +324,7 @@ def features(rbm):
 
 
 # %%
-phase = phases.ContrastiveDivergence(num_steps=2, seed=seed)
+phase = training.ContrastiveDivergence(num_steps=2, seed=seed)
 sampled = BernoulliRBM(num_visible, num_hidden, negative_phase=phase, dtype="float64")
 set_parameters(sampled, *random_rbm(strong).trainable_variables)
 copies = np.repeat(data, num_copies, axis=0)
@@ -456,7 +453,7 @@ assert agree(lags[-1] * numbers[-1], lags[-2] * numbers[-2], 0.02)  # proportion
 # nearly all states are within a pixel of one of the modes; at $\beta = 0$ hardly any.
 
 # %%
-phase = phases.ParallelTempering(num_betas=8, num_chains=1000, seed=seed)
+phase = training.ParallelTempering(num_betas=8, num_chains=1000, seed=seed)
 cold = two_modes(couplings[1], negative_phase=phase)
 phase.chains.assign(np.broadcast_to(letter, phase.chains.shape))
 unused, tempered, plain = tf.zeros((1, num_hidden)), [], []
@@ -546,7 +543,7 @@ for scale in scales:
         point = mean_field.tap(base, order)
         assert point.converged != (order == 3 and scale == scales[-1])
         m, n = point.visible[np.newaxis], point.hidden[np.newaxis]
-        correlation = plefka.correlation(base.kernel.numpy(), m, n, order).numpy()  # (6.3)
+        correlation = mean_field.correlation(base.kernel.numpy(), m, n, order).numpy()  # (6.3)
         values = point.visible - moments.visible, correlation - moments.correlation
         for name, value in zip(("<v>", "<v h>"), values, strict=True):
             errors.setdefault((order, name), []).append(np.linalg.norm(value))
@@ -574,7 +571,7 @@ set_parameters(base, 0.5 * direction, *biases)
 for order in (1, 2, 3):
     point = mean_field.tap(base, order)
     m, n = point.visible[np.newaxis], point.hidden[np.newaxis]
-    analytic = plefka.correlation(base.kernel.numpy(), m, n, order).numpy()[0, 0]
+    analytic = mean_field.correlation(base.kernel.numpy(), m, n, order).numpy()[0, 0]
     shift = 1e-4 * np.outer(np.eye(num_visible)[0], np.eye(num_hidden)[0])
     ends = []
     for sign in (1, -1):
@@ -585,11 +582,11 @@ for order in (1, 2, 3):
 # %%
 for order in (1, 2, 3):
     point = mean_field.tap(base, order)
-    phase = phases.MeanFieldPhase(order, num_chains=3, num_steps=200, seed=seed)
+    phase = training.MeanFieldPhase(order, num_chains=3, num_steps=200, seed=seed)
     phase.build((num_visible, num_hidden))
     result = phase(base.parameters, tf.zeros((1, num_hidden), tf.float64), training=False)
     m, n = point.visible[np.newaxis], point.hidden[np.newaxis]
-    correlation = plefka.correlation(base.kernel.numpy(), m, n, order)
+    correlation = mean_field.correlation(base.kernel.numpy(), m, n, order)
     expected = point.free_energy, point.visible, point.hidden, correlation
     assert all(agree(x, y, 1e-6) for x, y in zip(result, expected, strict=True))
     print(f"order {order}: Gamma = {point.free_energy:.6f}", end=", ")
@@ -639,7 +636,7 @@ def averages(hidden_input, v, q):
 
 
 # %%
-class InfiniteChains(phases.ExactPhase):
+class InfiniteChains(training.ExactPhase):
     """Contrastive divergence without noise: averages over p_D T^k, k = num_steps (3.1)."""
 
     def call(self, parameters, data_hidden_input, training):
@@ -653,7 +650,7 @@ class InfiniteChains(phases.ExactPhase):
             q = tf.linalg.matvec(tf.nn.softmax(terms, 1), q, transpose_a=True)  # to h
             q = tf.linalg.matvec(tf.nn.softmax(terms, 0), q)  # and back to v
         moments = averages(hidden_input, v, q)
-        return phases.ModelMoments(-tf.reduce_logsumexp(terms), *moments)
+        return training.ModelMoments(-tf.reduce_logsumexp(terms), *moments)
 
 
 # %%
@@ -673,14 +670,14 @@ def train(phase):
 # %%
 trained = {}
 for name, phase in {
-    "exact": phases.ExactPhase(),
-    "CD-1": phases.ContrastiveDivergence(num_steps=1, seed=seed),
+    "exact": training.ExactPhase(),
+    "CD-1": training.ContrastiveDivergence(num_steps=1, seed=seed),
     "CD-1, no noise": InfiniteChains(num_steps=1),
-    "CD-10": phases.ContrastiveDivergence(num_steps=10, seed=seed),
-    "persistent": phases.PersistentContrastiveDivergence(num_chains=100, seed=seed),
-    "tempering": phases.ParallelTempering(num_betas=8, num_chains=100, seed=seed),
-    "TAP, order 2": phases.MeanFieldPhase(order=2, seed=seed),
-    "TAP, order 3": phases.MeanFieldPhase(order=3, seed=seed),
+    "CD-10": training.ContrastiveDivergence(num_steps=10, seed=seed),
+    "persistent": training.PersistentContrastiveDivergence(num_chains=100, seed=seed),
+    "tempering": training.ParallelTempering(num_betas=8, num_chains=100, seed=seed),
+    "TAP, order 2": training.MeanFieldPhase(order=2, seed=seed),
+    "TAP, order 3": training.MeanFieldPhase(order=3, seed=seed),
 }.items():
     trained[name] = train(phase)
 
@@ -703,9 +700,9 @@ assert curve.max() > final["CD-1"] - 0.2 and curve[curve.argmax() :].min() < cur
 def tap_point(model, order, m, n):
     """Gamma - F_eq in nats, norm of TAP's gradient of the kernel, largest |m - 1/2| or |n - 1/2|."""
     m, n = tf.cast(m, tf.float32), tf.cast(n, tf.float32)  # (points, 9), (points, 6)
-    gap = np.mean(plefka.gamma(model.parameters, m, n, order)) + enumeration.log_z(model)
+    gap = np.mean(mean_field.gamma(model.parameters, m, n, order)) + enumeration.log_z(model)
     positive = data.T @ model.hidden_mean(data).numpy() / 14
-    gradient = positive - plefka.correlation(model.parameters[0], m, n, order).numpy()
+    gradient = positive - mean_field.correlation(model.parameters[0], m, n, order).numpy()
     return gap, np.linalg.norm(gradient), max(np.abs(x - 0.5).max() for x in (m, n))
 
 
@@ -811,17 +808,17 @@ def far_side_curve(phase, chains=None):
 
 # %%
 far_shares = {
-    "exact": far_side_curve(phases.ExactPhase()),
-    "CD-1": far_side_curve(phases.ContrastiveDivergence(num_steps=1, seed=seed)),
-    "CD-20": far_side_curve(phases.ContrastiveDivergence(num_steps=20, seed=seed)),
-    "persistent": far_side_curve(phases.PersistentContrastiveDivergence(seed=seed)),
-    "tempering": far_side_curve(phases.ParallelTempering(num_betas=8, seed=seed)),
+    "exact": far_side_curve(training.ExactPhase()),
+    "CD-1": far_side_curve(training.ContrastiveDivergence(num_steps=1, seed=seed)),
+    "CD-20": far_side_curve(training.ContrastiveDivergence(num_steps=20, seed=seed)),
+    "persistent": far_side_curve(training.PersistentContrastiveDivergence(seed=seed)),
+    "tempering": far_side_curve(training.ParallelTempering(num_betas=8, seed=seed)),
 }
 
 # %%
 near_start = {  # all hidden units on: the letter is what they cause
-    "persistent, near": (phases.PersistentContrastiveDivergence(seed=seed), 1.0),
-    "tempering, near": (phases.ParallelTempering(num_betas=8, seed=seed), letter),
+    "persistent, near": (training.PersistentContrastiveDivergence(seed=seed), 1.0),
+    "tempering, near": (training.ParallelTempering(num_betas=8, seed=seed), letter),
 }
 far_shares |= {name: far_side_curve(*arguments) for name, arguments in near_start.items()}
 for name, shares in far_shares.items():
@@ -915,7 +912,7 @@ def mirrored(kernel, visible_bias, hidden_bias):  # (9.1)
 
 
 def machine(values, images, centered):
-    rbm = BernoulliRBM(num_visible, num_hidden, phases.ExactPhase(), centered, dtype="float64")
+    rbm = BernoulliRBM(num_visible, num_hidden, training.ExactPhase(), centered, dtype="float64")
     set_parameters(rbm, *values).adapt(images)  # mu becomes the images' mean
     return rbm
 
@@ -1003,7 +1000,7 @@ plt.show()
 # %%
 (x_train, y_train), (x_test, y_test) = datasets.load_digits("bernoulli", seed=seed)
 x_train, x_test = x_train.reshape(-1, 64), x_test.reshape(-1, 64)
-phase = phases.PersistentContrastiveDivergence(num_chains=100, seed=seed)
+phase = training.PersistentContrastiveDivergence(num_chains=100, seed=seed)
 digits = BernoulliRBM(64, digit_hidden, negative_phase=phase, seed=seed)
 digits.compile(keras.optimizers.SGD(0.05), steps_per_execution=45)
 representations = {"pixels": (x_train, x_test)}
@@ -1162,7 +1159,7 @@ print(f"1. lambda_2 = {lambda_2:.6f}; the bias shrinks by this factor with each 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 2. The error looks at one sweep from the data. It cannot know about states that are not reached.
 before = machines[f"two modes, w = {couplings[1]}"]
-after = two_modes(couplings[1], negative_phase=phases.ExactPhase())
+after = two_modes(couplings[1], negative_phase=training.ExactPhase())
 after.compile(keras.optimizers.SGD(0.02), steps_per_execution=10)
 after.fit(one_sided, batch_size=100, epochs=20, verbose=0)
 distances = np.abs(visible_states[:, np.newaxis] - visible_states).sum(axis=2)  # |v - v'|^2

@@ -60,10 +60,8 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rbm_tf import annealing, datasets, enumeration, ising, mean_field, plotting
+from rbm_tf import BernoulliRBM, annealing, datasets, enumeration, ising, mean_field, plotting
 from rbm_tf.gibbs import Parameters
-from rbm_tf.ising import spin_glass
-from rbm_tf.rbm import BernoulliRBM
 from rbm_tf.thermodynamics import annealed_thermodynamics, effective_temperature, tap_thermodynamics
 
 # %%
@@ -1059,7 +1057,7 @@ right, down = bonds.reshape(-1, 2, 3, 2).transpose(1, 0, 2, 3)
 glasses = ising.Ising(right, down, np.zeros_like(right))  # every one, planted with all spins up
 for planted in (0.3, 0.7, 2.0):
     probability = np.exp(planted * bonds.sum(axis=1)) / (2 * math.cosh(planted)) ** 12  # (11.1)
-    on, off = (probability @ spin_glass.bond_energy(glasses, s * planted) for s in (1, 1 / 2))
+    on, off = (probability @ ising.bond_energy(glasses, s * planted) for s in (1, 1 / 2))
     print(f"beta_p = {planted}: {on:.12f}, -tanh {-math.tanh(planted):.12f}", end="; ")
     print(f"at half of this beta {off:.4f}")
     assert agree(on, -math.tanh(planted)) and abs(on - off) > 1e-3  # (B28)
@@ -1079,15 +1077,15 @@ for planted in (0.3, 0.7, 2.0):
 # the right has its maximum.
 
 # %%
-glass = spin_glass.planted_couplings(400, (4, 4), glass_beta, seed=seed)
+glass = ising.planted_couplings(400, (4, 4), glass_beta, seed=seed)
 planted_energy = -(glass.right + glass.down).sum(axis=(1, 2)) / 32  # per bond; s* is all up
 energies, predictions = [], []
 for beta in glass_betas:
-    energies.append(spin_glass.bond_energy(glass, beta))
+    energies.append(ising.bond_energy(glass, beta))
     log_z = ising.Ising(*(beta * x for x in glass)).log_z()
     predictions.append((-beta * 32 * planted_energy - log_z) / 16)  # (11.3), per spin
 energies, predictions = np.array(energies), np.array(predictions)
-gap = spin_glass.bond_energy(glass, glass_beta) - planted_energy
+gap = ising.bond_energy(glass, glass_beta) - planted_energy
 assert abs(gap.mean()) < 5 * gap.std() / math.sqrt(len(gap))
 best = glass_betas[np.argmax(predictions.mean(axis=1))]
 print(f"planted at beta = {glass_beta}; the best prediction is at {best:.2f}")

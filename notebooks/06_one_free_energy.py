@@ -63,9 +63,7 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 
-from rbm_tf import ising
-from rbm_tf.ising import trials as ising_trials
-from rbm_tf.rbm import BernoulliRBM
+from rbm_tf import BernoulliRBM, ising
 from vae_keras import evidence
 
 # %%
@@ -773,7 +771,7 @@ print(f"all above F_c(x) = -ln p(x) =        {free_energy[index]:.12f} nats")
 #   \langle s_j \rangle_t\, d\langle s_i \rangle_t + \langle s_i \rangle_t\, d\langle s_j \rangle_t \big) . \tag{7.8}$$
 #
 # It vanishes if every bond inside a block keeps its true coupling, and every spin next to a cut gets
-# $h$ plus $K \langle s_j \rangle_t$ for each neighbour $j$ that it has lost. `ising_trials.block_trial` iterates
+# $h$ plus $K \langle s_j \rangle_t$ for each neighbour $j$ that it has lost. `ising.block_trial` iterates
 # these equations. Blocks of 1 are (7.6); one block of all $N$ spins has no cut, and is exact.
 #
 # **Check against the exact result**: the library's $\ln Z$, by transfer matrix, against (7.3) and
@@ -806,10 +804,10 @@ b = np.linspace(-1, 3.5, 181)
 m = np.tanh(b)
 by_hand = -np.log(2 * np.cosh(b)) - coupling * m**2 - (field - b) * m  # (7.5)
 product_trials = ising.chain(num_spins, 0.0, b)  # one chain for each b
-curve = ising_trials.trial_free_energies(ring, product_trials, max_order=1)[0] / num_spins
+curve = ising.trial_free_energies(ring, product_trials, max_order=1)[0] / num_spins
 assert agree(curve, by_hand)
 assert np.all(curve >= exact_ring / num_spins)  # (B16)
-optimal = ising_trials.block_trial(ring, (1, 1))
+optimal = ising.block_trial(ring, (1, 1))
 b_best = optimal.field[0, 0]
 assert agree(b_best, field + 2 * coupling * np.tanh(b_best))  # (7.6)
 exact_m = ising.per_spin(ring).magnetisation
@@ -829,9 +827,9 @@ for size in block_sizes:
     lost = (down[0] == 0) + 0.0 + np.roll(down[0] == 0, 1)  # cut bonds at each spin
     fields = field + coupling * mu[:, np.newaxis] * lost
     trial = ising.Ising(0 * down[..., np.newaxis], down[..., np.newaxis], fields[..., np.newaxis])
-    curves[size] = ising_trials.trial_free_energies(ring, trial, max_order=1)[0] / num_spins
-    best_trial = ising_trials.block_trial(ring, (size, 1))
-    best_bounds[size] = ising_trials.trial_free_energies(ring, best_trial, 1)[0] / num_spins
+    curves[size] = ising.trial_free_energies(ring, trial, max_order=1)[0] / num_spins
+    best_trial = ising.block_trial(ring, (size, 1))
+    best_bounds[size] = ising.trial_free_energies(ring, best_trial, 1)[0] / num_spins
     assert np.all(curves[size] >= best_bounds[size] - 1e-12)
     print(f"blocks of {size:2d}: best bound {best_bounds[size]:.6f} nats a spin", end=", ")
     print(f"gap {best_bounds[size] - exact_ring / num_spins:.6f}")
@@ -872,8 +870,8 @@ weak = ising.chain(num_spins, couplings, 0.001)  # 59 chains at once
 exact_weak = ising.per_spin(weak)
 magnets, weak_gaps = {}, {}
 for size in (1, 2, 4):
-    trial = ising_trials.block_trial(weak, (size, 1), max_iterations=20_000)
-    bound = ising_trials.trial_free_energies(weak, trial, max_order=1)[0] / num_spins
+    trial = ising.block_trial(weak, (size, 1), max_iterations=20_000)
+    bound = ising.trial_free_energies(weak, trial, max_order=1)[0] / num_spins
     magnets[size] = ising.magnetisation(trial).mean(axis=(1, 2))
     weak_gaps[size] = bound - exact_weak.free_energy
     assert np.all(weak_gaps[size] > -1e-12)  # (B16) holds all the same
@@ -1240,8 +1238,8 @@ print("3. F[q] at steps 0, 1, 10, 100:", np.round([history[k] for k in (0, 1, 10
 lattice = ising.square(4, 0.35, 0.05)
 bounds_2d = {}
 for block in ((1, 1), (2, 1), (4, 1), (2, 2), (4, 2)):
-    trial = ising_trials.block_trial(lattice, block)
-    bounds_2d[block] = ising_trials.trial_free_energies(lattice, trial, max_order=1)[0] / 16
+    trial = ising.block_trial(lattice, block)
+    bounds_2d[block] = ising.trial_free_energies(lattice, trial, max_order=1)[0] / 16
     print(f"4. blocks {block[0]} x {block[1]}: {bounds_2d[block]:.6f} nats a spin")
 print(f"   exact {-lattice.log_z() / 16:.6f}")
 assert bounds_2d[1, 1] > bounds_2d[2, 1] > bounds_2d[2, 2] > bounds_2d[4, 2] > -lattice.log_z() / 16

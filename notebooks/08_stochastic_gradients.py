@@ -61,10 +61,7 @@ import tensorflow_probability as tfp
 from scipy import integrate, special
 
 from rbm_tf.datasets import load_digits
-from vae_keras import networks
-from vae_keras.gradients import bernoulli as bernoulli_gradients
-from vae_keras.gradients import gaussian as gradient_estimators
-from vae_keras.gradients import score_matching
+from vae_keras import gradients, networks
 from vae_keras.layers import GaussianKL
 from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
 
@@ -223,7 +220,7 @@ def many_springs(z):
 def score_rows(dim, baseline="none"):
     """Gradients in the mean and the log-variance, (num_samples, 2, dim)."""
     q = np.full(dim, q_mean), np.full(dim, q_log_var)
-    rows = gradient_estimators.score_function(
+    rows = gradients.score_function(
         many_springs, *q, num_samples=num_samples, seed=seed, baseline=baseline
     )
     return np.stack(rows, axis=1)
@@ -281,7 +278,7 @@ print("pathwise, by hand:", path_by_hand.mean(axis=0).round(4), "exact:", exact_
 # %%
 def path_rows(dim):
     q = np.full(dim, q_mean), np.full(dim, q_log_var)
-    return np.stack(gradient_estimators.pathwise(many_springs, *q, num_samples, seed), axis=1)
+    return np.stack(gradients.pathwise(many_springs, *q, num_samples, seed), axis=1)
 
 
 assert within(path_rows(1)[..., 0], exact_gradient)
@@ -500,13 +497,13 @@ def step_function(z):
 
 q = np.array([q_mean]), np.array([q_log_var])
 exact_step = np.exp(-((q_mean / sigma) ** 2) / 2) / np.sqrt(2 * np.pi) / sigma  # (7.1)
-by_score = gradient_estimators.score_function(step_function, *q, num_samples, seed=seed).mean
-by_path = gradient_estimators.pathwise(step_function, *q, num_samples, seed=seed).mean
+by_score = gradients.score_function(step_function, *q, num_samples, seed=seed).mean
+by_path = gradients.pathwise(step_function, *q, num_samples, seed=seed).mean
 print(f"exact {exact_step:.4f}, score function {np.mean(by_score):.4f},", end=" ")
 print(f"pathwise {np.mean(by_path):.4f} +- {np.std(by_path):.4f}")
 assert within(by_score[:, 0], exact_step) and not np.any(by_path)
 try:
-    gradient_estimators.pathwise(lambda z: tf.cast(z[:, 0] > 0, z.dtype), *q, num_samples, seed)
+    gradients.pathwise(lambda z: tf.cast(z[:, 0] > 0, z.dtype), *q, num_samples, seed)
 except ValueError as error:
     print("A comparison has no derivative at all:", error)
 
@@ -774,7 +771,7 @@ print(f"doubly reparameterised {abs(signal) / noise_double:.3f} * sqrt(K)")
 
 # %%
 def gradients(num_weights, double):
-    rows = gradient_estimators.importance_weighted(
+    rows = gradients.importance_weighted(
         log_joint, [guess[0]], [guess[1]], (num_estimates, num_weights), seed=seed, double=double
     )
     return rows.mean[:, 0].numpy()
@@ -798,7 +795,7 @@ for num_weights in group_sizes:
 large = np.sqrt(group_sizes[4:8])
 assert agree(snr["double"][4:8] / large, abs(signal) / noise_double, tolerance=0.15)  # (9.6)
 
-posterior = gradient_estimators.importance_weighted(
+posterior = gradients.importance_weighted(
     log_joint, [0.5], [np.log(0.5)], (1000, 8), seed=seed, double=True
 )
 assert agree(posterior.mean, 0.0, tolerance=1e-5)  # no noise where q is the posterior
@@ -869,7 +866,7 @@ states = np.array(list(np.ndindex(*[2] * 6)), float)  # (64, 6)
 p = special.expit(logits)
 q_states = np.prod(np.where(states == 1, p, 1 - p), axis=1)
 exact_bits = (q_states * energy(states).numpy()) @ (states - p)  # (10.1)
-assert agree(exact_bits, bernoulli_gradients.exact_gradient(energy, logits))
+assert agree(exact_bits, gradients.exact_gradient(energy, logits))
 bits = np.random.default_rng(seed).random((num_samples, 6)) < p
 assert within(energy(bits.astype(float)).numpy()[:, np.newaxis] * (bits - p), exact_bits)
 print("exact gradient (nats):", exact_bits.round(4))
@@ -877,8 +874,8 @@ print("exact gradient (nats):", exact_bits.round(4))
 # %%
 print("estimator                 |bias|   standard deviation")
 spread = {}
-for baseline in gradient_estimators.BASELINES:
-    rows = bernoulli_gradients.score_function_bernoulli(
+for baseline in gradients.BASELINES:
+    rows = gradients.score_function_bernoulli(
         energy, logits, num_samples, seed=seed, baseline=baseline
     ).numpy()
     assert within(rows, exact_bits)
@@ -888,7 +885,7 @@ for baseline in gradient_estimators.BASELINES:
 # %%
 relaxed = []
 for t in temperatures:
-    rows = bernoulli_gradients.relaxed_bernoulli(energy, logits, t, num_samples, seed=seed).numpy()
+    rows = gradients.relaxed_bernoulli(energy, logits, t, num_samples, seed=seed).numpy()
     relaxed.append((np.linalg.norm(rows.mean(0) - exact_bits), np.linalg.norm(rows.std(0))))
 bias, deviation = np.transpose(relaxed)
 for i in (0, 6, 12):
@@ -990,7 +987,7 @@ covariance = np.cov(cloud.numpy().T, bias=True)
 fitted = tf.constant(cloud.numpy().mean(axis=0)), tf.constant(np.linalg.inv(covariance))
 with tf.GradientTape() as tape:
     tape.watch(fitted)
-    losses = score_matching.explicit_score_matching(
+    losses = gradients.explicit_score_matching(
         lambda x: 42 - tf.reduce_sum((x - fitted[0]) * ((x - fitted[0]) @ fitted[1]), -1) / 2, cloud
     )
     loss = tf.reduce_mean(losses)  # (B11b); 42 stands for an unknown -ln Z
@@ -1110,7 +1107,7 @@ def minus_clamped(x):
 
 noisy = tf.constant(rng.normal(size=(20, 5)))
 autoencoder = offset + special.expit(bias_h + noisy @ kernel) @ kernel.T
-assert agree(score_matching.denoise(minus_clamped, noisy, noise_scale=1.0), autoencoder)
+assert agree(gradients.denoise(minus_clamped, noisy, noise_scale=1.0), autoencoder)
 
 # %% [markdown]
 # Now train: the energy is a small network, the loss is (B11c), the data are 5000 points in the
@@ -1132,7 +1129,7 @@ def log_q(x):
 @tf.function
 def denoising_step(step):
     with tf.GradientTape() as tape:
-        loss = score_matching.denoising_score_matching(log_q, x_well, noise_scale, [seed, step])
+        loss = gradients.denoising_score_matching(log_q, x_well, noise_scale, [seed, step])
     slopes = tape.gradient(loss, network.trainable_variables[:-1])  # the last bias is part of ln Z
     optimizer.apply(slopes, network.trainable_variables[:-1])
 
@@ -1148,7 +1145,7 @@ blurred = blurred / integrate.simpson(blurred, x=grid)
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.3))
 axes[0].plot(grid[middle], exact_score[middle], color="black", lw=1, label="exact, blurred data")
-axes[0].plot(grid[middle], score_matching.score(log_q, x_grid)[:, 0], color=blue, label="network")
+axes[0].plot(grid[middle], gradients.score(log_q, x_grid)[:, 0], color=blue, label="network")
 label(axes[0], "The score", "$x$", r"$\nabla_x \ln q$ (nats per unit of $x$)")
 axes[1].hist(draws[0], 60, density=True, color=grey, alpha=0.4, label="data")
 axes[1].plot(grid, blurred, color="black", lw=1, label="blurred data, exact")

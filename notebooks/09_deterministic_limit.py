@@ -61,9 +61,7 @@ from keras import ops
 from scipy import optimize, special, stats
 
 from rbm_tf import datasets, plotting
-from vae_keras import layers, likelihoods, networks
-from vae_keras.evidence import annealing
-from vae_keras.vae import VAE
+from vae_keras import VAE, evidence, layers, likelihoods, networks
 
 # %%
 seed = 0
@@ -881,7 +879,7 @@ for T, model in crowded.items():
     rescale(model, np.sqrt(T))  # to the units of section 4, where the prior is N(0, I)
     rescaled = VAE(model.encoder, model.decoder, seed=seed)
     for number in (101, 201):
-        run = annealing.ais_weights(rescaled, x_test[:100], 5, np.linspace(0, 1, number), seed=seed)
+        run = evidence.ais_weights(rescaled, x_test[:100], 5, np.linspace(0, 1, number), seed=seed)
         annealed[T, number] = special.logsumexp(run.log_weights, axis=0) - np.log(5)
         print(f"T = {T:4.2f}, {number} betas: ln p(x) {annealed[T, number].mean():.3f} nats")
 difference = annealed[0.03, 201] - annealed[1.0, 201]

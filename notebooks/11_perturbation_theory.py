@@ -56,13 +56,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf import cumulants, enumeration, mean_field
-from rbm_tf.cumulants import path as lambda_path
-from rbm_tf.cumulants.errors import cumulant_standard_errors, series_standard_error
-from rbm_tf.cumulants.streaming import StreamingCumulants
+from rbm_tf import BernoulliRBM, cumulants, enumeration, mean_field
 from rbm_tf.diagnostics import effective_sample_size
-from rbm_tf.mean_field import path as rbm_path
-from rbm_tf.rbm import BernoulliRBM
 
 # %%
 seed = 0
@@ -138,7 +133,7 @@ def random_rbm(size, scale, bias_scale=0.5):
 # *differences* of $V$ between states, its spread under $q$.
 #
 # We list all $2^{11}$ states of a small machine, write (1.1) and (B18) by hand, and compare with
-# the library, which does the same in `rbm_path.all_log_weights`.
+# the library, which does the same in `mean_field.all_log_weights`.
 
 # %%
 rbm = random_rbm((num_visible, num_hidden), coupling)
@@ -157,10 +152,10 @@ print(f"sum of q = {q.sum():.12f}, so F_q = 0")
 print("mean, least and greatest V:", q @ perturbation, perturbation.min(), perturbation.max())
 
 # %%
-log_weights, log_q = rbm_path.all_log_weights(rbm, point)  # -V and ln q
+log_weights, log_q = mean_field.all_log_weights(rbm, point)  # -V and ln q
 assert agree(q.sum(), 1.0)
 assert agree(log_weights, -perturbation) and agree(log_q, -model_energy)
-assert agree(rbm_path.perturbation(rbm, point, v, h), perturbation)
+assert agree(mean_field.perturbation(rbm, point, v, h), perturbation)
 
 # %% [markdown]
 # ## 2. The free energy as an average over the model
@@ -198,7 +193,7 @@ assert agree(rbm_path.perturbation(rbm, point, v, h), perturbation)
 #   b \to (1 - \lambda)\, \ell_n + \lambda b .
 #   \tag{2.1}$$
 #
-# `rbm_path.interpolated_rbm` returns it. Everything that works for one RBM, Gibbs sampling and
+# `mean_field.interpolated_rbm` returns it. Everything that works for one RBM, Gibbs sampling and
 # exact enumeration, works at every $\lambda$.
 #
 # **Check against the exact result**: both ends of (B20), and the points between by enumerating
@@ -214,7 +209,7 @@ def free_energy(lam):
 assert agree(free_energy(0.0), 0.0)
 assert agree(free_energy(1.0), exact)  # F(1) = -ln Z
 for lam in (0.25, 0.5, 0.75):
-    parameters, log_scale = rbm_path.interpolated_rbm(rbm, point, lam)
+    parameters, log_scale = mean_field.interpolated_rbm(rbm, point, lam)
     by_enumeration = -enumeration.log_z(parameters) - log_scale
     assert agree(free_energy(lam), by_enumeration)  # (B19) = (B20)
     print(f"lambda = {lam}: F = {free_energy(lam):.6f} nats")
@@ -261,7 +256,7 @@ print(f"lambda = 1:    F = {free_energy(1.0):.6f} nats = -ln Z")
 # library's `lambda_path`, and (3.4) against the definition of the divergences.
 
 # %%
-path = lambda_path.lambda_path(log_weights, lambdas, log_q)
+path = cumulants.lambda_path(log_weights, lambdas, log_q)
 for index in (0, 50, 100):
     at = tf.constant(lambdas[index], tf.float64)
     first, second = cumulants.derivatives(free_energy, max_order=2, at=at)
@@ -346,7 +341,7 @@ assert agree(by_hand, kappa[:4])
 signs = np.array([1, -1, 1, -1])
 zero = tf.zeros((), tf.float64)
 assert agree(cumulants.derivatives(free_energy, max_order=4, at=zero), signs * by_hand)  # (B23)
-polynomials = lambda_path.taylor_polynomials(kappa, lambdas).numpy()  # (max_order, num_lambdas)
+polynomials = cumulants.taylor_polynomials(kappa, lambdas).numpy()  # (max_order, num_lambdas)
 order_3 = lambdas * by_hand[0] - lambdas**2 / 2 * by_hand[1] + lambdas**3 / 6 * by_hand[2]
 assert agree(polynomials[2], order_3)
 for order in (1, 2, 3, 4):
@@ -361,10 +356,10 @@ for order in (1, 2, 3, 4):
 
 # %%
 coins = point._replace(visible=np.full_like(m, 0.5), hidden=np.full_like(n, 0.5))
-coin_weights, coin_log_q = rbm_path.all_log_weights(rbm, coins)
-coin_path = lambda_path.lambda_path(coin_weights, lambdas, coin_log_q)
+coin_weights, coin_log_q = mean_field.all_log_weights(rbm, coins)
+coin_path = cumulants.lambda_path(coin_weights, lambdas, coin_log_q)
 coin_kappa = cumulants.weighted_cumulants(-coin_weights, coin_log_q, max_order)
-coin_polynomials = lambda_path.taylor_polynomials(coin_kappa, lambdas).numpy()
+coin_polynomials = cumulants.taylor_polynomials(coin_kappa, lambdas).numpy()
 assert agree(coin_path.free_energy[100], exact)  # (B20) is exact for every q
 print(f"standard deviation of V: {kappa[1] ** 0.5:.3f} and {coin_kappa[1] ** 0.5:.3f} nats")
 print("error of orders 1, 2, .. at lambda = 1, nats")
@@ -637,9 +632,11 @@ print(f"rho = {rho}: errors of orders 1 to 6", np.round(sums, 4), "nats")
 # %%
 rng = np.random.default_rng(seed)
 drawn = (rng.random((num_samples, len(means))) < means).astype(float)
-samples = -rbm_path.perturbation(rbm, point, drawn[:, :num_visible], drawn[:, num_visible:])  # ln w
+samples = -mean_field.perturbation(
+    rbm, point, drawn[:, :num_visible], drawn[:, num_visible:]
+)  # ln w
 kappa_samples = cumulants.sample_cumulants(samples, 4).numpy()
-errors = cumulant_standard_errors(samples, 4).numpy()
+errors = cumulants.cumulant_standard_errors(samples, 4).numpy()
 exact_kappa = kappa[:4].numpy() * signs * -1  # of ln w = -V
 
 # %%
@@ -650,7 +647,13 @@ assert np.all(np.abs(kappa_samples - exact_kappa) < 5 * errors)
 print("order   kappa of ln w   estimate   s.e.   |  series  s.e.  exact -F (nats)")
 for k in range(4):
     series = float(cumulants.log_expectation(kappa_samples[: k + 1]))
-    row = exact_kappa[k], kappa_samples[k], errors[k], series, series_standard_error(samples, k + 1)
+    row = (
+        exact_kappa[k],
+        kappa_samples[k],
+        errors[k],
+        series,
+        cumulants.series_standard_error(samples, k + 1),
+    )
     print("{:5d} {:15.4f} {:10.4f} {:6.4f} |{:8.4f} {:6.4f}".format(k + 1, *row), f"{-exact:8.4f}")
 
 # %% [markdown]
@@ -664,7 +667,7 @@ for k in range(4):
 # may be cut into batches and spread over workers. `StreamingCumulants` keeps these few numbers.
 
 # %%
-workers = [StreamingCumulants.empty(max_order=4) for _ in range(3)]
+workers = [cumulants.StreamingCumulants.empty(max_order=4) for _ in range(3)]
 for index, batch in enumerate(np.split(samples.numpy(), 10)):
     workers[index % 3] = workers[index % 3].update(batch)
 merged = workers[0].merge(workers[1]).merge(workers[2])
@@ -708,10 +711,10 @@ print("three workers, ten batches:", merged.cumulants().round(6))
 plain_errors, corrected_errors = [], []
 step_counts = np.array([1, 2, 4, 8, 16, 32])
 for steps in step_counts:
-    grid = lambda_path.lambda_path(coin_weights, np.linspace(0, 1, steps + 1), coin_log_q)
-    plain = lambda_path.integrate_path(grid.lambdas, grid.mean)
+    grid = cumulants.lambda_path(coin_weights, np.linspace(0, 1, steps + 1), coin_log_q)
+    plain = cumulants.integrate_path(grid.lambdas, grid.mean)
     ends = (grid.variance[-1] - grid.variance[0]) / 12 / steps**2  # (8.3), the rest cancels
-    corrected = lambda_path.integrate_path(grid.lambdas, grid.mean, grid.variance)
+    corrected = cumulants.integrate_path(grid.lambdas, grid.mean, grid.variance)
     assert agree(corrected, plain + ends)
     plain_errors.append(float(plain) - exact)
     corrected_errors.append(float(corrected) - exact)
@@ -731,20 +734,20 @@ assert abs(np.log2(corrected_errors[-2] / corrected_errors[-1]) - 4) < 0.5
 large = random_rbm((large_visible, large_hidden), large_scale)
 large_point = mean_field.tap(large, order=1)
 grid = np.linspace(0, 1, 11)
-moving = rbm_path.gibbs_path(large, large_point, grid, num_chains, num_sweeps, seed=seed).numpy()
+moving = mean_field.gibbs_path(large, large_point, grid, num_chains, num_sweeps, seed=seed).numpy()
 v_mean, v_variance = moving.mean(1), moving.var(1, ddof=1)
-integral = float(lambda_path.integrate_path(grid, v_mean, v_variance))
+integral = float(cumulants.integrate_path(grid, v_mean, v_variance))
 
 
 def large_free_energy(lam):
-    machine, scale = rbm_path.interpolated_rbm(large, large_point, lam)  # (2.1)
+    machine, scale = mean_field.interpolated_rbm(large, large_point, lam)  # (2.1)
     return -enumeration.log_z(machine) - scale
 
 
 large_exact = np.array([large_free_energy(lam) for lam in grid])
 
 # %%
-fixed = lambda_path.lambda_path(-moving[0], grid)  # the samples at lambda = 0 are draws of q
+fixed = cumulants.lambda_path(-moving[0], grid)  # the samples at lambda = 0 are draws of q
 sizes = [float(effective_sample_size(-g * moving[0])) for g in grid]
 print(f"F_eq: exact {large_exact[-1]:.3f}, Gibbs path {integral:.3f}", end=", ")
 print(f"order 1 {v_mean[0]:.3f}, order 2 {v_mean[0] - v_variance[0] / 2:.3f} nats")
@@ -776,7 +779,7 @@ plt.show()
 
 # %%
 spread = 0.1 * np.sum(errors)  # s.e. of the integral, at most
-missed = float(lambda_path.integrate_path(grid, slope)) - large_exact[-1]  # of a plain rule
+missed = float(cumulants.integrate_path(grid, slope)) - large_exact[-1]  # of a plain rule
 print(f"error of the integral {integral - large_exact[-1]:+.4f} nats, s.e. below {spread:.4f}")
 assert abs(integral - large_exact[-1]) < 5 * spread + abs(missed)
 assert abs(integral - large_exact[-1]) < abs(v_mean[0] - v_variance[0] / 2 - large_exact[-1])
@@ -882,7 +885,7 @@ for name, (values, target) in cases.items():
 # 1. -ln <exp(-lambda (V + c))> = lambda c - ln <exp(-lambda V)>; by (B21) a shift is the term n = 1.
 moved = cumulants.weighted_cumulants(-log_weights + 3.0, log_q, 5)
 assert agree(moved - kappa[:5], [3.0, 0, 0, 0, 0], 1e-8)
-shifted_path = lambda_path.lambda_path(log_weights - 3.0, lambdas, log_q)
+shifted_path = cumulants.lambda_path(log_weights - 3.0, lambdas, log_q)
 assert agree(shifted_path.free_energy - path.free_energy, 3.0 * lambdas)
 print("1. cumulants move by", (moved - kappa[:5]).numpy().round(9))
 
@@ -905,9 +908,9 @@ assert abs(best - probabilities @ two_values) <= 0.005 + 1e-9
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 4. From the left <V>_0 - <<V^2>>_0 / 2, from the right <V>_1 + <<V^2>>_1 / 2. Their mean has the weights
 # -1/4 and +1/4. Both leave out +F'''/6, about -(<<V^2>>_1 - <<V^2>>_0)/6: (8.3) has 1/4 - 1/6 = 1/12.
-ends = lambda_path.lambda_path(log_weights, [0.0, 1.0], log_q)
+ends = cumulants.lambda_path(log_weights, [0.0, 1.0], log_q)
 half_way = np.mean(ends.mean) + (ends.variance[1] - ends.variance[0]) / 4
-one_step = lambda_path.integrate_path([0.0, 1.0], ends.mean, ends.variance)
+one_step = cumulants.integrate_path([0.0, 1.0], ends.mean, ends.variance)
 assert agree(one_step, np.mean(ends.mean) + (ends.variance[1] - ends.variance[0]) / 12)
 print(
     f"4. errors: mean of both ends {half_way - exact:+.5f}, one step {one_step - exact:+.5f} nats"

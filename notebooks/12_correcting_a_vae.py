@@ -58,13 +58,8 @@ import tensorflow as tf
 from scipy import stats
 
 from rbm_tf import cumulants, datasets, diagnostics
-from rbm_tf.cumulants import path as lambda_path
-from vae_keras import evidence, networks
-from vae_keras.evidence import annealing
-from vae_keras.evidence import groups as group_size
-from vae_keras.objectives import ELBO, IWAE
-from vae_keras.objectives.perturbative import CumulantObjective, PerturbativeBound
-from vae_keras.vae import VAE
+from vae_keras import VAE, evidence, networks
+from vae_keras.objectives import ELBO, IWAE, CumulantObjective, PerturbativeBound
 
 # %%
 seed = 0
@@ -255,7 +250,7 @@ for name in ("0.8", "0.4"):
     a, constant = 1 - 1 / gallery[name], -np.log(gallery[name]) / 2
     kappa = np.array([[a / 2 + constant], [a**2 / 2], [a**3]])  # (n - 1)! a^n / 2
     by_hand = kappa[0] - (np.log1p(-a) + a) / a**2 * kappa[1]  # (4.1)
-    assert agree(by_hand, 0.0) and agree(group_size.gamma_closure(tf.constant(kappa)), by_hand)
+    assert agree(by_hand, 0.0) and agree(evidence.gamma_closure(tf.constant(kappa)), by_hand)
     print(f"s² = {name}: order 2 {kappa[0, 0] + kappa[1, 0] / 2:+.4f}, closure {by_hand[0]:+.4f}")
 
 # %% [markdown]
@@ -328,7 +323,7 @@ plt.show()
 # this. It also averages over five random ways to form the groups from the same weights, which costs
 # little compared with a large decoder, and it sums the series of the $L_K$ by (4.1); with fewer than
 # twenty weights, only $K = 1$ leaves ten groups, and (4.1) is all that differs from order 2.
-# `group_size.grouped_estimate` does all this and tells what it chose. The numbers ten, one half and
+# `evidence.grouped_estimate` does all this and tells what it chose. The numbers ten, one half and
 # $\frac13$ were settled on VAEs trained with another seed than
 # those of the benchmark `benchmarks/evidence.py`.
 #
@@ -427,9 +422,9 @@ assert widths["IWAE-5"][1] < 0.45 < 0.55 < widths["ELBO"][1]
 # %%
 for name, vae in vaes.items():
     x_model, z_model = vae.sample(num_simulated, seed=3)
-    forward = annealing.ais_weights(vae, x_model, 10, annealing_betas, seed=4)
-    reverse = annealing.reverse_ais_weights(vae, x_model, z_model, annealing_betas, seed=5)
-    bracket = annealing.bracket(forward, reverse)
+    forward = evidence.ais_weights(vae, x_model, 10, annealing_betas, seed=4)
+    reverse = evidence.reverse_ais_weights(vae, x_model, z_model, annealing_betas, seed=5)
+    bracket = evidence.bracket(forward, reverse)
     estimate = evidence.iwae(vae.log_weights(x_model, num_reference, seed=6)).numpy()
     print(f"{name}: {bracket.message}")
     print(
@@ -447,20 +442,20 @@ for name, vae in vaes.items():
 #
 # The area under a curve is to be found from its start. Order 1 takes the curve for a constant, order 2
 # for its tangent, order 3 for a parabola. Two ways to the averages: samples of $q$, weighted with
-# $w^\lambda$; and chains that follow $\lambda$, `annealing.ais_path`. **Check**: the area under the
+# $w^\lambda$; and chains that follow $\lambda$, `evidence.ais_path`. **Check**: the area under the
 # first, by trapezoids with their end correction, is IWAE; that under the second agrees with it.
 
 # %%
 paths = {}
 for name, vae in vaes.items():
     few = weights[name].numpy()[:, :num_simulated].astype(float)
-    weighted = lambda_path.lambda_path(few, np.linspace(0, 1, 21))
-    annealed = annealing.ais_path(vae, x_test[:num_simulated], 10, annealing_betas, seed=7)
+    weighted = cumulants.lambda_path(few, np.linspace(0, 1, 21))
+    annealed = evidence.ais_path(vae, x_test[:num_simulated], 10, annealing_betas, seed=7)
     kappa, area = cumulants.sample_cumulants(few, 3).numpy().mean(axis=1), evidence.iwae(few)
     paths[name] = weighted, annealed, kappa
-    sums = -lambda_path.integrate_path(weighted.lambdas, weighted.mean, weighted.variance).numpy()
+    sums = -cumulants.integrate_path(weighted.lambdas, weighted.mean, weighted.variance).numpy()
     assert agree(-weighted.free_energy[-1].numpy(), area) and abs(np.mean(sums - area)) < 1e-3
-    difference = -lambda_path.integrate_path(annealed.lambdas, annealed.mean).numpy() - area
+    difference = -cumulants.integrate_path(annealed.lambdas, annealed.mean).numpy() - area
     error = np.std(difference, ddof=1) / np.sqrt(num_simulated)
     assert abs(np.mean(difference)) < 5 * error  # (6.1)
     print(f"{name}: kappa_1 to kappa_3 {kappa.round(2)}, order 2 {kappa[0] + kappa[1] / 2:.2f},")
@@ -498,7 +493,7 @@ estimators = {
     "jackknife": evidence.jackknife,
     "order 2": evidence.cumulant,
     "order 3": lambda w: evidence.cumulant(w, 3),
-    "grouped": lambda w: group_size.grouped_estimate(w, seed).log_p,
+    "grouped": lambda w: evidence.grouped_estimate(w, seed).log_p,
 }
 
 # %%

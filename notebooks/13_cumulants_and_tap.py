@@ -55,17 +55,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import optimize, special
 
-from rbm_tf import cumulants, datasets, enumeration, mean_field
-from rbm_tf.mean_field import path as rbm_path
-from rbm_tf.mean_field import plefka
-from rbm_tf.mean_field.expansion import (
-    cumulant_moments,
-    fourth_cumulant,
-    plefka_fourth_term,
-    response_step,
-)
-from rbm_tf.rbm import BernoulliRBM
-from rbm_tf.training import negative_phase as phases
+from rbm_tf import BernoulliRBM, cumulants, datasets, enumeration, mean_field, training
 
 # %%
 seed = 0
@@ -143,8 +133,8 @@ states = (np.arange(2**11)[:, np.newaxis] >> np.arange(11)) & 1
 v, h = states[:, :num_visible], states[:, num_visible:]
 
 bonds = np.sum((v - m) @ kernel * (h - n), axis=1)  # Q
-assert agree(rbm_path.perturbation(rbm, point, v, h), point.free_energy - bonds)  # (1.2)
-log_weights, log_q = rbm_path.all_log_weights(rbm, point)
+assert agree(mean_field.perturbation(rbm, point, v, h), point.free_energy - bonds)  # (1.2)
+log_weights, log_q = mean_field.all_log_weights(rbm, point)
 kappa = cumulants.weighted_cumulants(log_weights, log_q, 5).numpy()  # of -V = Q - F_1
 assert agree(kappa[0], -point.free_energy)
 print(f"F_1 = {point.free_energy:.6f}, F_eq = {exact:.6f} nats")
@@ -205,7 +195,7 @@ fourth = 6 * d @ gram**2 @ d + 3 * gamma @ visible_fields**2  # (2.4)
 fourth += 3 * delta @ hidden_fields**2 + gamma @ kernel**4 @ delta
 
 assert agree([second, third, fourth], kappa[1:4])
-assert agree(fourth, fourth_cumulant(kernel, m, n))
+assert agree(fourth, mean_field.fourth_cumulant(kernel, m, n))
 orders = point.free_energy - np.cumsum([0, second / 2, third / 6, fourth / 24])  # (1.3)
 assert agree(orders, [mean_field.cumulant_free_energy(rbm, k) for k in (1, 2, 3, 4)])
 for order, value in enumerate(orders, start=1):
@@ -305,7 +295,9 @@ def relaxation(kernel, m, n):
 
 
 # %%
-assert agree(plefka_fourth_term(kernel, m, n), -fourth / 24 + relaxation(kernel, m, n))  # (3.7)
+assert agree(
+    mean_field.plefka_fourth_term(kernel, m, n), -fourth / 24 + relaxation(kernel, m, n)
+)  # (3.7)
 no_bias = tf.zeros(num_visible, tf.float64), tf.zeros(num_hidden, tf.float64)
 errors = np.zeros((3, 2))  # without order 4, with the cumulant's, with Plefka's; two scales
 for machine in range(num_machines):
@@ -313,8 +305,12 @@ for machine in range(num_machines):
     base, mv, mh = rng.normal(size=kernel.shape), rng.uniform(size=6), rng.uniform(size=5)
     for index, scale in enumerate((0.2, 0.1)):
         w = scale * base
-        gamma_3 = float(plefka.gamma((tf.constant(w), *no_bias), mv[None], mh[None], 3)[0])
-        tries = 0.0, -float(fourth_cumulant(w, mv, mh)) / 24, float(plefka_fourth_term(w, mv, mh))
+        gamma_3 = float(mean_field.gamma((tf.constant(w), *no_bias), mv[None], mh[None], 3)[0])
+        tries = (
+            0.0,
+            -float(mean_field.fourth_cumulant(w, mv, mh)) / 24,
+            float(mean_field.plefka_fourth_term(w, mv, mh)),
+        )
         errors[:, index] += np.abs(gamma_3 + np.array(tries) - exact_gamma(w, mv, mh))
 
 # %%
@@ -403,15 +399,15 @@ def cumulant_means(rbm, order):
     pair = tf.constant(naive.visible[np.newaxis]), tf.constant(naive.hidden[np.newaxis])
     response = tuple(tf.zeros_like(x) for x in pair)
     for _ in range(100):
-        response = response_step(rbm.kernel.value, pair, response, order)
-    return [x.numpy() for x in cumulant_moments(rbm.kernel.value, pair, response, order)]
+        response = mean_field.response_step(rbm.kernel.value, pair, response, order)
+    return [x.numpy() for x in mean_field.cumulant_moments(rbm.kernel.value, pair, response, order)]
 
 
 # %%
 visible, hidden, correlation = cumulant_means(rbm, 3)
 hessian = np.block([[np.diag(1 / c), -kernel], [-kernel.T, np.diag(1 / d)]])  # (4.1)
-reaction_m = plefka.reaction_field(kernel, m[np.newaxis], n[np.newaxis], 3)
-reaction_n = plefka.reaction_field(kernel.T, n[np.newaxis], m[np.newaxis], 3)
+reaction_m = mean_field.reaction_field(kernel, m[np.newaxis], n[np.newaxis], 3)
+reaction_n = mean_field.reaction_field(kernel.T, n[np.newaxis], m[np.newaxis], 3)
 response = np.linalg.solve(hessian, np.concatenate([reaction_m, reaction_n], 1)[0])  # H s = r
 assert agree(np.concatenate([visible - m, hidden - n]), response)
 
@@ -499,21 +495,21 @@ plt.show()
 
 
 # %%
-class CumulantPhase(phases.MeanFieldPhase):
+class CumulantPhase(training.MeanFieldPhase):
     num_response = 0  # iterations of (5.2); none for s = 0
 
     def call(self, parameters, data_hidden_input, training):
         m, n = (tf.convert_to_tensor(x) for x in self.magnetisations)
         for _ in range(self.num_steps):
-            m, n = plefka.damped_step(parameters, m, n, order=1)
+            m, n = mean_field.damped_step(parameters, m, n, order=1)
         for weight, value in zip(self.magnetisations, (m, n), strict=True):
             weight.assign(value)
         response = 0 * m, 0 * n
         for _ in range(self.num_response):
-            response = response_step(parameters.kernel, (m, n), response, self.order)
-        gamma = tf.reduce_mean(plefka.gamma(parameters, m, n, self.order))
-        moments = cumulant_moments(parameters.kernel, (m, n), response, self.order)
-        return phases.ModelMoments(gamma, *moments)
+            response = mean_field.response_step(parameters.kernel, (m, n), response, self.order)
+        gamma = tf.reduce_mean(mean_field.gamma(parameters, m, n, self.order))
+        moments = mean_field.cumulant_moments(parameters.kernel, (m, n), response, self.order)
+        return training.ModelMoments(gamma, *moments)
 
 
 # %%
@@ -542,10 +538,10 @@ def train(phase, data, size, rate, epochs, measure=log_likelihood):
 # %%
 def negative_phases():
     return {
-        "exact": phases.ExactPhase(),
-        "TAP 2": phases.MeanFieldPhase(2, seed=seed),
-        "TAP 3": phases.MeanFieldPhase(3, seed=seed),
-        "naive": phases.MeanFieldPhase(1, seed=seed),
+        "exact": training.ExactPhase(),
+        "TAP 2": training.MeanFieldPhase(2, seed=seed),
+        "TAP 3": training.MeanFieldPhase(3, seed=seed),
+        "naive": training.MeanFieldPhase(1, seed=seed),
         "cumulants 2, s = 0": CumulantPhase(2, seed=seed),
         "cumulants 3, s = 0": CumulantPhase(3, seed=seed),
         "cumulants 2": RespondingPhase(2, seed=seed),
@@ -636,7 +632,10 @@ def instability(rbm, data):
     diagonal = 1 / np.concatenate([m * (1 - m), n * (1 - n)], 1)[0]
     hessian = np.diag(diagonal)
     hessian[: m.size, m.size :], hessian[m.size :, : m.size] = -kernel, -kernel.T
-    fields = plefka.reaction_field(kernel, m, n, 2), plefka.reaction_field(kernel.T, n, m, 2)
+    fields = (
+        mean_field.reaction_field(kernel, m, n, 2),
+        mean_field.reaction_field(kernel.T, n, m, 2),
+    )
     response = np.linalg.solve(hessian, np.concatenate(fields, 1)[0])
     return [*result, np.linalg.eigvalsh(hessian)[0], np.abs(response).max()]
 
@@ -744,7 +743,7 @@ for w in (0.4, 0.2):
     assert agree(
         half**2 @ one**2 @ half**2 / 2, (w / 4) ** 2 / 2
     )  # (B26a), c = d = 1/4; (B26b) is 0
-    assert agree(plefka_fourth_term(one, half, half), (w / 4) ** 4 / 12)  # (3.7)
+    assert agree(mean_field.plefka_fourth_term(one, half, half), (w / 4) ** 4 / 12)  # (3.7)
 print("1. -ln cosh(W / 4): orders 2 and 4 agree, order 3 vanishes")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
@@ -755,7 +754,10 @@ single = np.array([[0.7], [0.0]]), np.array([[0.0], [0.9]])
 means = np.array([0.3, 0.8])
 for n_1 in (0.5, 0.2):
     hidden_mean = np.array([n_1])
-    for name, function in (("cumulant", fourth_cumulant), ("Plefka", plefka_fourth_term)):
+    for name, function in (
+        ("cumulant", mean_field.fourth_cumulant),
+        ("Plefka", mean_field.plefka_fourth_term),
+    ):
         mixed = function(two, means, hidden_mean)
         mixed = float(mixed - sum(function(x, means, hidden_mean) for x in single))
         print(f"2. n = {n_1}, {name:8s}: mixed term {mixed:+.2e}")
@@ -770,7 +772,7 @@ for machine in range(num_machines):
         small = random_rbm(scale, machine)
         solution = mean_field.tap(small, order=3)
         arguments = small.kernel.value, solution.visible, solution.hidden
-        total = solution.free_energy + float(plefka_fourth_term(*arguments))
+        total = solution.free_energy + float(mean_field.plefka_fourth_term(*arguments))
         mean_error[index] += abs(total + enumeration.log_z(small))
 power = np.log2(mean_error[0] / mean_error[1])
 print(f"3. power of the error: {power:.2f}")
@@ -801,7 +803,7 @@ for number in counts:
     walks = 6 / 256 * np.sum((W.T @ W) ** 2)
     turning = np.sum(square.sum(0) ** 2) + np.sum(square.sum(1) ** 2) - np.sum(square**2)
     turned.append(6 / 256 * turning / 24)
-    totals.append(fourth_cumulant(W, coins, coins) / 24)
+    totals.append(mean_field.fourth_cumulant(W, coins, coins) / 24)
     assert agree(24 * totals[-1], walks - 6 / 256 * turning - 2 / 256 * np.sum(square**2))
 
 # %% jupyter={"source_hidden": true} tags=["solution"]

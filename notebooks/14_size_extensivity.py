@@ -61,9 +61,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from rbm_tf import cumulants, datasets, ising
-from rbm_tf.ising import trials as ising_trials
-from vae_keras import evidence, networks
-from vae_keras.vae import VAE
+from vae_keras import VAE, evidence, networks
 
 # %%
 seed = 0
@@ -240,7 +238,7 @@ for size, share in zip(sizes, recovered, strict=True):
 # %%
 def ring_orders(length):
     model, trial = ising.chain(length, coupling=0.4), ising.chain(length, 0.0, field=0.3)
-    return ising_trials.trial_free_energies(model, trial, max_order=7) / length
+    return ising.trial_free_energies(model, trial, max_order=7) / length
 
 
 infinite = ring_orders(60)
@@ -817,7 +815,7 @@ def ring_trials(length):
     every_second = np.arange(length)[:, np.newaxis] % 2 == 0
     pairs = ising.chain(length, J, J * pair_m)
     pairs = pairs._replace(down=pairs.down * every_second)
-    orders = [ising_trials.trial_free_energies(model, x, max_order=4) for x in (spins, pairs)]
+    orders = [ising.trial_free_energies(model, x, max_order=4) for x in (spins, pairs)]
     return -model.log_z() / length, *(x / length for x in orders)
 
 
@@ -836,14 +834,14 @@ assert np.any(about_spins[1] < exact_ring)  # no bound from order 2 on, B24
 chosen = (4, 14, 34, 54)  # couplings to look at
 model = ising.chain(chain_length, J[list(chosen)])
 for block, orders in (((1, 1), about_spins), ((2, 1), about_pairs)):
-    trial = ising_trials.block_trial(model, block)
-    library = ising_trials.trial_free_energies(model, trial, max_order=4) / chain_length
+    trial = ising.block_trial(model, block)
+    library = ising.trial_free_energies(model, trial, max_order=4) / chain_length
     assert agree(library, orders[:, list(chosen)], tolerance=1e-8)
 fields = np.linspace(0, 3, 301)
 for index in chosen:
     trials = ising.chain(chain_length, 0.0, fields)
     model = ising.chain(chain_length, J[index])
-    bound = ising_trials.trial_free_energies(model, trials, max_order=1)[0] / chain_length
+    bound = ising.trial_free_energies(model, trials, max_order=1)[0] / chain_length
     assert bound.min() > about_spins[0, index] - 1e-12  # no field does better than (9.2)
     print(f"J = {J[index]:.2f}: m = {spin_m[index]:.4f}, errors of F_1 .. F_4 per spin", end=" ")
     print((about_spins - exact_ring)[:, index].round(5))
@@ -900,8 +898,7 @@ columns = ising.square(lattice_size, J, 2 * J * column_m)
 columns = columns._replace(right=0 * columns.right)
 exact_square = -model.log_z() / num_spins
 square_spins, square_columns = (
-    ising_trials.trial_free_energies(model, trial, max_order=3) / num_spins
-    for trial in (spins, columns)
+    ising.trial_free_energies(model, trial, max_order=3) / num_spins for trial in (spins, columns)
 )
 
 # %%
@@ -910,7 +907,7 @@ assert np.all(square_columns[0] < square_spins[0] + 1e-12)
 shorter = None
 for size in (4, 6, 8):  # B27: no cluster of three bonds can go round
     lattice, free = ising.square(size, 0.2), ising.square(size, 0.0)
-    orders = ising_trials.trial_free_energies(lattice, free, max_order=4) / size**2
+    orders = ising.trial_free_energies(lattice, free, max_order=4) / size**2
     print(f"{size} x {size}, J = 0.2: orders 1 to 4", orders.round(7), end=" ")
     print(f"exact {-lattice.log_z() / size**2:.7f} nats per spin")
     shorter = orders if shorter is None else shorter
@@ -1019,7 +1016,7 @@ assert -mean / size < abs(np.cumsum(terms)[1])  # IWAE wins, even at N = 64
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 1. Under free spins the bonds b_i = s_i s_i+1 of an open chain are independent fair coins, symmetric
 # under b -> -b, so odd cumulants vanish. On a ring their product is 1: order 12 knows, and no odd one.
-orders = ising_trials.trial_free_energies(ising.chain(12, 0.4), ising.chain(12, 0.0), max_order=7)
+orders = ising.trial_free_energies(ising.chain(12, 0.4), ising.chain(12, 0.0), max_order=7)
 assert agree(np.diff(orders)[[1, 3, 5]], 0.0)  # terms of orders 3, 5, 7
 print("1. F_1 .. F_7:", orders.round(5))
 

@@ -6,6 +6,7 @@ from vae_keras.gradients.bernoulli import (
     score_function_bernoulli,
 )
 from vae_keras.gradients.gaussian import (
+    BASELINES,
     Gradients,
     importance_weighted,
     pathwise,
@@ -21,6 +22,7 @@ from vae_keras.gradients.score_matching import (
 )
 
 __all__ = [
+    "BASELINES",
     "Gradients",
     "denoise",
     "denoising_score_matching",
