@@ -328,7 +328,7 @@ phase = training.ContrastiveDivergence(num_steps=2, seed=seed)
 sampled = BernoulliRBM(num_visible, num_hidden, negative_phase=phase, dtype="float64")
 set_parameters(sampled, *random_rbm(strong).trainable_variables)
 copies = np.repeat(data, num_copies, axis=0)
-chains = phase(sampled.parameters, sampled.hidden_bias + copies @ sampled.kernel, training=False)
+chains = phase(sampled.machine, sampled.hidden_bias + copies @ sampled.kernel, training=False)
 p_2 = is_data / 14 @ np.linalg.matrix_power(sweep_matrix(sampled), 2)
 expected = p_2 @ visible_states
 deviation = chains.visible.numpy().mean(axis=0) - expected
@@ -459,7 +459,7 @@ phase.chains.assign(np.broadcast_to(letter, phase.chains.shape))
 unused, tempered, plain = tf.zeros((1, num_hidden)), [], []
 p_k, T = (visible_states == letter).all(axis=1).astype(float), sweep_matrix(cold)
 for _ in range(150):
-    states = phase(cold.parameters, unused, training=True).visible.numpy()  # at beta = 1
+    states = phase(cold.machine, unused, training=True).visible.numpy()  # at beta = 1
     tempered.append(np.mean(np.abs(states - letter).sum(axis=1) > 4.5))
     p_k = p_k @ T
     plain.append(p_k[is_far].sum())
@@ -584,7 +584,7 @@ for order in (1, 2, 3):
     point = mean_field.tap(base, order)
     phase = training.MeanFieldPhase(order, num_chains=3, num_steps=200, seed=seed)
     phase.build((num_visible, num_hidden))
-    result = phase(base.parameters, tf.zeros((1, num_hidden), tf.float64), training=False)
+    result = phase(base.machine, tf.zeros((1, num_hidden), tf.float64), training=False)
     m, n = point.visible[np.newaxis], point.hidden[np.newaxis]
     correlation = mean_field.correlation(base.kernel.numpy(), m, n, order)
     expected = point.free_energy, point.visible, point.hidden, correlation
@@ -700,9 +700,9 @@ assert curve.max() > final["CD-1"] - 0.2 and curve[curve.argmax() :].min() < cur
 def tap_point(model, order, m, n):
     """Gamma - F_eq in nats, norm of TAP's gradient of the kernel, largest |m - 1/2| or |n - 1/2|."""
     m, n = tf.cast(m, tf.float32), tf.cast(n, tf.float32)  # (points, 9), (points, 6)
-    gap = np.mean(mean_field.gamma(model.parameters, m, n, order)) + enumeration.log_z(model)
+    gap = np.mean(mean_field.gamma(model.machine, m, n, order)) + enumeration.log_z(model)
     positive = data.T @ model.hidden_mean(data).numpy() / 14
-    gradient = positive - mean_field.correlation(model.parameters[0], m, n, order).numpy()
+    gradient = positive - mean_field.correlation(model.machine[0], m, n, order).numpy()
     return gap, np.linalg.norm(gradient), max(np.abs(x - 0.5).max() for x in (m, n))
 
 
@@ -712,7 +712,7 @@ for order in (2, 3):
     model = trained[f"TAP, order {order}"][0]
     sets = [x.numpy() for x in model.negative_phase.magnetisations]  # (100, 9) and (100, 6)
     assert max(np.ptp(x, axis=0).max() for x in sets) < 1e-3  # the 100 sets are one point
-    phase = model.negative_phase(model.parameters, tf.zeros((1, num_hidden)), training=False)
+    phase = model.negative_phase(model.machine, tf.zeros((1, num_hidden)), training=False)
     own[order] = tap_point(model, order, *(x[tf.newaxis] for x in phase[1:3]))
     point = mean_field.tap(model, order)  # the solution of lowest Gamma among ten starts
     lowest[order] = tap_point(model, order, point.visible[np.newaxis], point.hidden[np.newaxis])
@@ -733,7 +733,7 @@ assert own[2][0] > lowest[2][0] + 0.5 > 1 and own[2][2] < 0.01 < 0.3 < lowest[2]
 # %%
 model = trained["CD-1, no noise"][0]
 of_tables = is_data / 14 @ sweep_matrix(model) @ features(model)  # over p_D T (3.1)
-own = model.negative_phase(model.parameters, tf.zeros((1, num_hidden)), training=False)
+own = model.negative_phase(model.machine, tf.zeros((1, num_hidden)), training=False)
 assert agree(np.concatenate([np.ravel(x) for x in (own.correlation, *own[1:3])]), of_tables, 1e-5)
 size = np.sqrt(np.mean(trained["exact"][0].kernel.numpy() ** 2))
 print(f"root mean square weight of the exactly trained machine: {size:.2f} nats")

@@ -60,8 +60,16 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rbm_tf import BernoulliRBM, annealing, datasets, enumeration, ising, mean_field, plotting
-from rbm_tf.gibbs import Parameters
+from rbm_tf import (
+    BernoulliRBM,
+    Machine,
+    annealing,
+    datasets,
+    enumeration,
+    ising,
+    mean_field,
+    plotting,
+)
 from rbm_tf.thermodynamics import annealed_thermodynamics, effective_temperature, tap_thermodynamics
 
 # %%
@@ -138,10 +146,10 @@ rbm = BernoulliRBM(num_visible, num_hidden, seed=seed)
 num_batches = math.ceil(len(x_train) / batch_size)
 rbm.compile(keras.optimizers.SGD(learning_rate), steps_per_execution=num_batches)
 
-snapshots = {0: rbm.parameters}
+snapshots = {0: rbm.machine}
 for done, epoch in itertools.pairwise(epochs):
     rbm.fit(x_train, batch_size=batch_size, epochs=epoch - done, verbose=0)
-    snapshots[epoch] = rbm.parameters
+    snapshots[epoch] = rbm.machine
 log_z = enumeration.log_z(rbm)
 for name, x in (("training", x_train), ("test", x_test)):
     likelihood = -np.mean(rbm.free_energy(x), dtype=float) - log_z  # (B5)
@@ -152,7 +160,7 @@ exact = enumeration.thermodynamics(rbm, beta_curve)
 step = 1e-3
 below, at_one, above = (enumeration.thermodynamics(rbm, [1 + d]) for d in (-step, 0, step))
 slope, bend = above.log_z - below.log_z, above.log_z - 2 * at_one.log_z + below.log_z
-W, a, b = (np.asarray(x, float) for x in rbm.parameters)
+W, a, b = (np.asarray(x, float) for x in rbm.machine)
 assert agree(exact.entropy[0], 80 * math.log(2)) and exact.heat_capacity[0] == 0
 assert agree(exact.energy[0], -(a.sum() + b.sum()) / 2 - W.sum() / 4, tolerance=1e-6)
 assert np.all(np.diff(exact.energy) < 0) and np.all(np.diff(exact.entropy) < 0)
@@ -230,7 +238,7 @@ plt.show()
 # **Check against the exact result**: (2.2) to (2.6) in a few lines of NumPy, against the library.
 
 # %%
-kernel, visible_bias, hidden_bias = (np.asarray(x, float) for x in rbm.parameters)
+kernel, visible_bias, hidden_bias = (np.asarray(x, float) for x in rbm.machine)
 hidden_states = binary_states(num_hidden)  # (65536, 16)
 hidden_energy = -hidden_states @ hidden_bias  # -b.h
 visible_input = visible_bias + hidden_states @ kernel.T  # x, (2.1), (65536, 64)
@@ -389,7 +397,7 @@ plt.show()
 
 # %%
 tiny_rng = np.random.default_rng(seed)
-tiny = Parameters(*(tiny_rng.normal(0, 1.5, shape) for shape in ((3, 2), 3, 2)))
+tiny = Machine(*(tiny_rng.normal(0, 1.5, shape) for shape in ((3, 2), 3, 2)))
 tiny_v, tiny_h = binary_states(3), binary_states(2)
 linear = (tiny_v @ tiny.visible_bias)[:, np.newaxis] + tiny_h @ tiny.hidden_bias
 tiny_energy = -linear - tiny_v @ tiny.kernel @ tiny_h.T  # E(v, h), (8, 4)
@@ -660,7 +668,7 @@ for order, beta in itertools.product((1, 2, 3), (0.3, 1.0)):
     curves = tap_thermodynamics(rbm, around, order)
     (f0, f1, _, f3, f4), U = curves.log_z, curves.energy[2]
     assert agree(U, -(8 * (f3 - f1) - (f4 - f0)) / 0.12, tolerance=1e-5)  # (6.4), (6.5)
-    scaled = Parameters(beta * kernel, beta * visible_bias, beta * hidden_bias)
+    scaled = Machine(beta * kernel, beta * visible_bias, beta * hidden_bias)
     point = mean_field.tap(scaled, order)
     m, n = point.visible, point.hidden
     c, d, p = m * (1 - m), n * (1 - n), np.append(m, n)
@@ -771,7 +779,7 @@ plt.show()
 
 # %%
 s = 2.0
-scaled = Parameters(s * kernel, s * visible_bias, s * hidden_bias)
+scaled = Machine(s * kernel, s * visible_bias, s * hidden_bias)
 doubled, colder = (enumeration.thermodynamics(*x) for x in ((scaled, [1.0]), (rbm, [s])))
 assert agree(doubled.log_z, colder.log_z)  # (B7)
 assert agree(doubled.entropy, colder.entropy, tolerance=1e-9)
@@ -834,7 +842,7 @@ print(f"trained model: largest singular value {norm:.3f} nats, T_eff = {1 / norm
 
 # %%
 def without_fields(kernel):
-    return Parameters(kernel, -kernel.sum(axis=1) / 2, -kernel.sum(axis=0) / 2)  # (8.1)
+    return Machine(kernel, -kernel.sum(axis=1) / 2, -kernel.sum(axis=0) / 2)  # (8.1)
 
 
 def order_parameter(kernel):
@@ -854,7 +862,7 @@ for W in directions.values():
     assert agree(enumeration.moments(without_fields(4.2 * W)).visible, 0.5)  # exact, by symmetry
 stability, solutions = [], []
 for beta in tap_betas:
-    point = mean_field.tap(Parameters(beta * kernel, beta * visible_bias, beta * hidden_bias), 1)
+    point = mean_field.tap(Machine(beta * kernel, beta * visible_bias, beta * hidden_bias), 1)
     solutions.append(np.append(point.visible, point.hidden))
     c, d = (x * (1 - x) for x in (point.visible, point.hidden))
     stability.append(np.linalg.norm(np.sqrt(c)[:, np.newaxis] * beta * kernel * np.sqrt(d), 2))

@@ -22,6 +22,8 @@ from .cumulants import log_expectation as log_expectation
 from .cumulants import sample_cumulants as sample_cumulants
 from .enumeration import log_z as log_z
 from .enumeration import moments as moments
+from .machine import Machine as Machine
+from .machine import machine_of as machine_of
 from .mean_field import cumulant_free_energy as cumulant_free_energy
 from .mean_field import tap as tap
 from .pseudo_likelihood import pseudo_log_likelihood as pseudo_log_likelihood

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.machine import machine_of
 from rbm_tf.reweighting import estimate_log_z
 from rbm_tf.shared.arrays import visible_states
 from rbm_tf.shared.betas import checked_betas
@@ -44,7 +45,7 @@ def ais(rbm, num_chains=100, betas=None, seed=None, base="data"):
     """
     if num_chains < 1:
         raise ValueError(f"num_chains must be 1 or more; got {num_chains}.")
-    betas = checked_betas(betas, rbm.variable_dtype)
+    betas = checked_betas(betas, machine_of(rbm).dtype)
     path = tempered_path(rbm, base)
     start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
     v = path.sample_base(num_chains, start_seed)
@@ -78,7 +79,7 @@ def reverse_ais(rbm, samples, betas=None, seed=None, base="data"):
         >>> rbm = BernoulliRBM(6, 4, seed=0)
         >>> estimate = reverse_ais(rbm, rbm.sample(50, seed=0), seed=1)
     """
-    betas = checked_betas(betas, rbm.variable_dtype)
+    betas = checked_betas(betas, machine_of(rbm).dtype)
     path = tempered_path(rbm, base)
     v = _checked_samples(rbm, samples)
     log_weights = path.base_log_z - _anneal(path, betas[::-1], v, as_seed(seed))
@@ -111,7 +112,7 @@ def log_z_ratio(rbm, samples, other, betas=None, seed=None):
         >>> abs(log_z_ratio(rbm, rbm.sample(50, seed=0), rbm, seed=1).log_z) < 1e-5
         True
     """
-    betas = checked_betas(betas, rbm.variable_dtype)
+    betas = checked_betas(betas, machine_of(rbm).dtype)
     v = _checked_samples(rbm, samples)
     path = pair_path(rbm, other)
     return estimate_log_z(path.constant + _anneal(path, betas, v, as_seed(seed)))
@@ -221,7 +222,7 @@ def choose_betas(rbm, num_betas=1001, num_chains=50, seed=None, base="data"):
     path = tempered_path(rbm, base)
     start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
     v = path.sample_base(num_chains, start_seed)
-    deviation = _pilot(path, tf.constant(pilot, rbm.variable_dtype), v, chain_seed).numpy()
+    deviation = _pilot(path, tf.constant(pilot, machine_of(rbm).dtype), v, chain_seed).numpy()
     speed = np.maximum(deviation, 0.01 * deviation.max() + 1e-12)  # every stretch gets some steps
     length = np.append(0, np.cumsum((speed[1:] + speed[:-1]) / 2))
     betas = np.interp(np.linspace(0, length[-1], num_betas), length, pilot)
@@ -244,8 +245,8 @@ def _pilot(path, betas, v, seed):
 
 
 def _checked_samples(rbm, samples):
-    states = visible_states(samples, "samples", rbm.num_visible, binary=True)
-    return tf.cast(states, rbm.variable_dtype)
+    states = visible_states(samples, "samples", machine_of(rbm).num_visible, binary=True)
+    return tf.cast(states, machine_of(rbm).dtype)
 
 
 @tf.function(reduce_retracing=True)

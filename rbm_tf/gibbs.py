@@ -1,23 +1,10 @@
 """Block Gibbs sampling of binary units, as pure functions of tensors and a seed."""
 
-from typing import NamedTuple
-
 import tensorflow as tf
 
+from rbm_tf.machine import hidden_input, visible_input
+
 UNROLLED = 10  # steps that a graph holds one by one, which is faster than a loop
-
-
-class Parameters(NamedTuple):
-    """The parameters of an RBM as tensors; the kernel in the dtype that products are made in."""
-
-    kernel: tf.Tensor  # (num_visible, num_hidden)
-    visible_bias: tf.Tensor  # (num_visible,)
-    hidden_bias: tf.Tensor  # (num_hidden,)
-
-
-def product(x, kernel, transpose=False):
-    """The product x W, or x W^T, made in the kernel's dtype and returned in that of x."""
-    return tf.cast(tf.matmul(tf.cast(x, kernel.dtype), kernel, transpose_b=transpose), x.dtype)
 
 
 def sample_bernoulli(logits, seed):
@@ -26,11 +13,11 @@ def sample_bernoulli(logits, seed):
     return tf.math.ceil(tf.sigmoid(logits) - uniform)  # 1 where uniform < p; faster than a cast
 
 
-def gibbs_sweep(parameters, hidden, seed):
+def gibbs_sweep(machine, hidden, seed):
     """One sweep h -> v -> h' of block Gibbs sampling.
 
     Args:
-        parameters: `Parameters`.
+        machine: `Machine`.
         hidden: binary hidden states, (num_chains, num_hidden).
         seed: (2,) int32.
 
@@ -38,12 +25,10 @@ def gibbs_sweep(parameters, hidden, seed):
         visible states (num_chains, num_visible), their inputs b + v W to the hidden units, and the
         new hidden states, both (num_chains, num_hidden).
     """
-    kernel, visible_bias, hidden_bias = parameters
     seeds = tf.unstack(tf.random.split(seed))
-    visible_input = visible_bias + product(hidden, kernel, transpose=True)
-    visible = sample_bernoulli(visible_input, seeds[0])
-    hidden_input = hidden_bias + product(visible, kernel)
-    return visible, hidden_input, sample_bernoulli(hidden_input, seeds[1])
+    visible = sample_bernoulli(visible_input(machine, hidden), seeds[0])
+    inputs = hidden_input(machine, visible)
+    return visible, inputs, sample_bernoulli(inputs, seeds[1])
 
 
 def repeated(step, state, num_steps):
@@ -70,11 +55,11 @@ def repeated(step, state, num_steps):
 
 
 @tf.function(reduce_retracing=True)
-def gibbs_chain(parameters, hidden, num_steps, seed):
+def gibbs_chain(machine, hidden, num_steps, seed):
     """Run num_steps sweeps, a scalar int32 tensor of 1 or more; otherwise as `gibbs_sweep`."""
 
     def sweep(index, hidden):
-        return gibbs_sweep(parameters, hidden, tf.random.fold_in(seed, index))
+        return gibbs_sweep(machine, hidden, tf.random.fold_in(seed, index))
 
     def step(index, hidden):
         return index + 1, tf.ensure_shape(sweep(index, hidden)[2], hidden.shape)

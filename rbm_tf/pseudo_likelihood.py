@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from rbm_tf.gibbs import product
+from rbm_tf.machine import hidden_input, machine_of
 from rbm_tf.shared.arrays import visible_states
 from rbm_tf.shared.seeds import as_seed
 
@@ -33,9 +33,9 @@ def pseudo_log_likelihood(rbm, v):
         array([[-0.7, -0.7]], dtype=float32)
     """
     v = _states(rbm, v)
-    kernel, visible_bias, hidden_bias = rbm.parameters
-    hidden_input = hidden_bias + product(v, kernel)
-    return _all_pixels(tf.cast(kernel, v.dtype), visible_bias, v, hidden_input)
+    machine = machine_of(rbm)
+    kernel = tf.cast(machine.kernel, v.dtype)
+    return _all_pixels(kernel, machine.visible_bias, v, hidden_input(machine, v))
 
 
 def stochastic_pseudo_log_likelihood(rbm, v, seed=None):
@@ -61,19 +61,19 @@ def stochastic_pseudo_log_likelihood(rbm, v, seed=None):
         TensorShape([64])
     """
     v = _states(rbm, v)
-    kernel, visible_bias, hidden_bias = rbm.parameters
+    machine = machine_of(rbm)
     pixel = tf.random.stateless_uniform(
-        (len(v),), as_seed(seed), maxval=rbm.num_visible, dtype=tf.int32
+        (len(v),), as_seed(seed), maxval=machine.num_visible, dtype=tf.int32
     )
-    hidden_input = hidden_bias + product(v, kernel)
+    inputs = hidden_input(machine, v)
     log_p = _log_conditional(
         tf.gather(v, pixel, batch_dims=1),
-        tf.gather(visible_bias, pixel),
-        tf.cast(tf.gather(kernel, pixel), v.dtype),
-        hidden_input,
-        tf.math.softplus(hidden_input),
+        tf.gather(machine.visible_bias, pixel),
+        tf.cast(tf.gather(machine.kernel, pixel), v.dtype),
+        inputs,
+        tf.math.softplus(inputs),
     )
-    return rbm.num_visible * log_p
+    return machine.num_visible * log_p
 
 
 @tf.function(reduce_retracing=True)
@@ -97,4 +97,5 @@ def _log_conditional(pixel, bias, row, hidden_input, softplus):
 
 def _states(rbm, v):
     """The checked visible states as a tensor in the dtype of the variables."""
-    return tf.cast(visible_states(v, "v", rbm.num_visible, binary=True), rbm.variable_dtype)
+    machine = machine_of(rbm)
+    return tf.cast(visible_states(v, "v", machine.num_visible, binary=True), machine.dtype)

@@ -4,14 +4,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.gibbs import Parameters, gibbs_chain, product, sample_bernoulli
+from rbm_tf.gibbs import gibbs_chain, sample_bernoulli
+from rbm_tf.machine import (
+    Machine,
+    clamped_free_energy,
+    energy,
+    hidden_input,
+    machine_of,
+    visible_input,
+)
 from rbm_tf.shared.arrays import visible_states
 from rbm_tf.shared.carriers import is_carrier
 from rbm_tf.shared.checked_fit import CheckedFit
 from rbm_tf.shared.checkpoints import WholeFiles
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
 from rbm_tf.shared.seeds import LIMIT, as_seed, integer_seed
-from rbm_tf.training.free_energy_gap import clamped_free_energy, free_energy_gap
+from rbm_tf.training.free_energy_gap import free_energy_gap
 from rbm_tf.training.negative_phase import ModelStates, PersistentContrastiveDivergence
 
 if keras.backend.backend() != "tensorflow":
@@ -115,14 +123,43 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         if not self.negative_phase.built:  # loading a model builds it first
             self.negative_phase.build((self.num_visible, self.num_hidden))
 
+    @classmethod
+    def from_parameters(cls, kernel, visible_bias, hidden_bias, **kwargs):
+        """A model with given parameters.
+
+        Args:
+            kernel: W, (num_visible, num_hidden).
+            visible_bias: a, (num_visible,).
+            hidden_bias: b, (num_hidden,).
+            **kwargs: as for the class, without the sizes.
+
+        Returns:
+            `BernoulliRBM`.
+
+        Raises:
+            ValueError: if the shapes do not fit.
+
+        Example:
+            >>> rbm = BernoulliRBM.from_parameters(np.ones((3, 2)), np.zeros(3), np.zeros(2))
+            >>> rbm.num_visible, rbm.num_hidden
+            (3, 2)
+        """
+        machine = machine_of(Machine(kernel, visible_bias, hidden_bias))
+        rbm = cls(machine.num_visible, machine.num_hidden, **kwargs)
+        for variable, value in zip(
+            (rbm.kernel, rbm.visible_bias, rbm.hidden_bias), machine, strict=True
+        ):
+            variable.assign(value)
+        return rbm
+
     @property
-    def parameters(self):
-        """The parameters as tensors: the kernel in the compute dtype, the biases in their own."""
+    def machine(self):
+        """The value: the kernel in the compute dtype, the biases in their own."""
         kernel, *biases = (
             tf.convert_to_tensor(x.value)
             for x in (self.kernel, self.visible_bias, self.hidden_bias)
         )
-        return Parameters(tf.cast(kernel, self.compute_dtype), *biases)
+        return Machine(tf.cast(kernel, self.compute_dtype), *biases)
 
     def energy(self, v, h):
         """E(v, h) = -a.v - b.h - v^T W h (B1).
@@ -140,8 +177,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         """
         v = self._states(v, self.num_visible, "v")
         h = self._states(h, self.num_hidden, "h")
-        _, visible_bias, _ = self.parameters
-        return -tf.linalg.matvec(v, visible_bias) - tf.reduce_sum(self._hidden_input(v) * h, -1)
+        return energy(self.machine, v, h)
 
     def free_energy(self, v):
         """The clamped free energy F_c(v) = -a.v - sum_j softplus(b_j + (v W)_j) (B5).
@@ -157,15 +193,15 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
             -0.6931471824645996
         """
         v = self._states(v, self.num_visible, "v")
-        return clamped_free_energy(v, self._hidden_input(v), self.visible_bias.value)
+        return clamped_free_energy(self.machine, v)
 
     def hidden_mean(self, v):
         """p(h_j = 1 | v) = sigmoid(b_j + (v W)_j), (batch, num_hidden)."""
-        return tf.sigmoid(self._hidden_input(self._states(v, self.num_visible, "v")))
+        return tf.sigmoid(hidden_input(self.machine, self._states(v, self.num_visible, "v")))
 
     def visible_mean(self, h):
         """p(v_i = 1 | h) = sigmoid(a_i + (W h)_i), (batch, num_visible)."""
-        return tf.sigmoid(self._visible_input(self._states(h, self.num_hidden, "h")))
+        return tf.sigmoid(visible_input(self.machine, self._states(h, self.num_hidden, "h")))
 
     def gibbs_step(self, v, seed=None):
         """One sweep v -> h -> v' of block Gibbs sampling, which leaves p(v) as it is.
@@ -179,8 +215,8 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         """
         hidden_seed, visible_seed = tf.unstack(tf.random.split(as_seed(seed)))
         v = self._states(v, self.num_visible, "v")
-        h = sample_bernoulli(self._hidden_input(v), hidden_seed)
-        return sample_bernoulli(self._visible_input(h), visible_seed)
+        h = sample_bernoulli(hidden_input(self.machine, v), hidden_seed)
+        return sample_bernoulli(visible_input(self.machine, h), visible_seed)
 
     def sample(self, num_samples, num_steps=1000, seed=None):
         """Draw from the model by independent Gibbs chains that start from fair coins.
@@ -207,7 +243,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
         start = tf.zeros((num_samples, self.num_hidden), self.variable_dtype)
         hidden = sample_bernoulli(start, start_seed)
-        return gibbs_chain(self.parameters, hidden, tf.constant(num_steps), chain_seed)[0]
+        return gibbs_chain(self.machine, hidden, tf.constant(num_steps), chain_seed)[0]
 
     def build(self, input_shape):
         """Record the input shape; the parameters exist from construction."""
@@ -275,8 +311,8 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         if self.resample:
             seed = tf.random.fold_in(self.negative_phase.random_state.value, _RESAMPLING)
             v = tf.cast(tf.random.stateless_uniform(tf.shape(v), seed, dtype=v.dtype) < v, v.dtype)
-        data = ModelStates.of(v, self._hidden_input(v))
-        model = self.negative_phase(self.parameters, data.hidden_input, training=training)
+        data = ModelStates.of(v, hidden_input(self.machine, v))
+        model = self.negative_phase(self.machine, data.hidden_input, training=training)
         gap, free_energy = self._free_energy_gap(data, model)
         self._free_energy_tracker.update_state(free_energy, sample_weight)
         if training:
@@ -287,17 +323,11 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         return self._with_added_losses(self._gap_to_loss(gap, gap, sample_weight))
 
     def _free_energy_gap(self, data, model):
-        parameters = Parameters(self.kernel.value, self.visible_bias.value, self.hidden_bias.value)
+        machine = Machine(self.kernel.value, self.visible_bias.value, self.hidden_bias.value)
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)  # of mixed_float16
         centered = float(self.centered and isinstance(optimizer, keras.optimizers.SGD))
         offsets = self.visible_offset * centered, self.hidden_offset * centered
-        return free_energy_gap(parameters, data, model, offsets, self.compute_dtype)
-
-    def _hidden_input(self, v):
-        return self.hidden_bias.value + product(v, self.parameters.kernel)
-
-    def _visible_input(self, h):
-        return self.visible_bias.value + product(h, self.parameters.kernel, transpose=True)
+        return free_energy_gap(machine, data, model, offsets, self.compute_dtype)
 
     def _states(self, states, size, name):
         states = tf.cast(states, self.variable_dtype)

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from rbm_tf.gibbs import sample_bernoulli
+from rbm_tf.machine import clamped_free_energy, machine_of
 from rbm_tf.shared.log_weights import as_log_weights
 from rbm_tf.shared.seeds import as_seed
 
@@ -89,22 +90,22 @@ def importance_sampling(rbm, visible_mean, num_samples=10_000, seed=None):
         >>> rbm = BernoulliRBM(6, 4, seed=0)
         >>> estimate = importance_sampling(rbm, tap(rbm, order=1).visible, seed=0)
     """
-    mean = np.asarray(visible_mean, float)
-    if mean.shape != (rbm.num_visible,) or not np.all((mean > 0) & (mean < 1)):
+    machine, mean = machine_of(rbm), np.asarray(visible_mean, float)
+    if mean.shape != (machine.num_visible,) or not np.all((mean > 0) & (mean < 1)):
         raise ValueError(
-            f"visible_mean must hold {rbm.num_visible} values strictly between 0 and 1; got shape "
-            f"{mean.shape}, from {mean.min(initial=1)} to {mean.max(initial=0)}. Clip it."
+            f"visible_mean must hold {machine.num_visible} values strictly between 0 and 1; got "
+            f"shape {mean.shape}, from {mean.min(initial=1)} to {mean.max(initial=0)}. Clip it."
         )
     if num_samples < 1:
         raise ValueError(f"num_samples must be 1 or more; got {num_samples}.")
-    logits = tf.constant(np.log(mean) - np.log1p(-mean), rbm.variable_dtype)
+    logits = tf.constant(np.log(mean) - np.log1p(-mean), machine.dtype)
     seeds = tf.random.split(as_seed(seed), -(-num_samples // _BLOCK))
     log_weights = []
     for index, block_seed in enumerate(tf.unstack(seeds)):
         size = min(_BLOCK, num_samples - index * _BLOCK)
-        v = sample_bernoulli(tf.broadcast_to(logits, (size, rbm.num_visible)), block_seed)
+        v = sample_bernoulli(tf.broadcast_to(logits, (size, machine.num_visible)), block_seed)
         log_proposal = -tf.nn.sigmoid_cross_entropy_with_logits(v, tf.broadcast_to(logits, v.shape))
-        log_weights.append(-rbm.free_energy(v) - tf.reduce_sum(log_proposal, -1))
+        log_weights.append(-clamped_free_energy(machine, v) - tf.reduce_sum(log_proposal, -1))
     return estimate_log_z(tf.concat(log_weights, 0))
 
 
@@ -125,4 +126,4 @@ def monte_carlo(rbm, num_samples=10_000, seed=None):
     Example:
         >>> estimate = monte_carlo(BernoulliRBM(6, 4, seed=0), num_samples=1000, seed=0)
     """
-    return importance_sampling(rbm, np.full(rbm.num_visible, 0.5), num_samples, seed)
+    return importance_sampling(rbm, np.full(machine_of(rbm).num_visible, 0.5), num_samples, seed)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.gibbs import Parameters, product, sample_bernoulli
+from rbm_tf.gibbs import sample_bernoulli
+from rbm_tf.machine import Machine, hidden_input, machine_of, product, visible_input
 from rbm_tf.mean_field import tap
 from rbm_tf.shared.seeds import as_seed
 
@@ -21,32 +22,32 @@ _SMALLEST_MEAN = 0.01  # a base must be able to draw every state
 class TemperedPath(NamedTuple):
     """The path, as tensors that a `tf.function` takes; see `tempered_path`."""
 
-    parameters: Parameters
+    machine: Machine
     base_bias: tf.Tensor  # a0, (num_visible,)
     base_log_z: tf.Tensor  # ln Z at beta = 0, scalar float64, nats
 
     def hidden_input(self, v):
         """b + v W, (num_chains, num_hidden), which every method below takes."""
-        return self.parameters.hidden_bias + product(v, self.parameters.kernel)
+        return hidden_input(self.machine, v)
 
     def log_ratio(self, v, hidden_input, old, new):
         """F_old(v) - F_new(v) between two inverse temperatures, float64, (num_chains,)."""
         by_unit = _softplus_difference(new * hidden_input, old * hidden_input)
-        slope = tf.linalg.matvec(v, self.parameters.visible_bias - self.base_bias)
+        slope = tf.linalg.matvec(v, self.machine.visible_bias - self.base_bias)
         return tf.cast((new - old) * slope + tf.reduce_sum(by_unit, -1), tf.float64)
 
     def energy(self, v, hidden_input, beta):
         """dF_beta/dbeta, whose average at beta is -d ln Z/dbeta; float64, (num_chains,)."""
         hidden = tf.reduce_sum(hidden_input * tf.sigmoid(beta * hidden_input), -1)
-        slope = tf.linalg.matvec(v, self.parameters.visible_bias - self.base_bias)
+        slope = tf.linalg.matvec(v, self.machine.visible_bias - self.base_bias)
         return -tf.cast(slope + hidden, tf.float64)
 
     def sweep(self, hidden_input, beta, seed):
         """One Gibbs sweep v -> h -> v' at beta, from the hidden input of v; returns v'."""
         seeds = tf.unstack(tf.random.split(seed))
         h = sample_bernoulli(beta * hidden_input, seeds[0])
-        bias = (1 - beta) * self.base_bias + beta * self.parameters.visible_bias
-        kernel = self.parameters.kernel
+        bias = (1 - beta) * self.base_bias + beta * self.machine.visible_bias
+        kernel = self.machine.kernel
         return sample_bernoulli(bias + beta * product(h, kernel, transpose=True), seeds[1])
 
     def sample_base(self, num_chains, seed):
@@ -61,14 +62,14 @@ class PairPath(NamedTuple):
     The parameters move on straight lines: at beta they are (1 - beta) first + beta second.
     """
 
-    first: Parameters
-    second: Parameters
+    first: Machine
+    second: Machine
     constant: tf.Tensor  # the log-weights' part that padding makes, scalar float64, nats
 
     def hidden_input(self, v):
         """The hidden inputs under both models."""
         pair = self.first, self.second
-        return tuple(p.hidden_bias + product(v, p.kernel) for p in pair)
+        return tuple(hidden_input(machine, v) for machine in pair)
 
     def log_ratio(self, v, hidden_input, old, new):
         """F_old(v) - F_new(v), float64, (num_chains,)."""
@@ -82,7 +83,7 @@ class PairPath(NamedTuple):
         seeds = tf.unstack(tf.random.split(seed))
         h = sample_bernoulli(_between(*hidden_input, beta), seeds[0])
         pair = self.first, self.second
-        inputs = (p.visible_bias + product(h, p.kernel, transpose=True) for p in pair)
+        inputs = (visible_input(machine, h) for machine in pair)
         return sample_bernoulli(_between(*inputs, beta), seeds[1])
 
 
@@ -116,24 +117,25 @@ def pair_path(rbm, other):
         >>> tuple(path.second.kernel.shape)
         (6, 4)
     """
-    if other.num_visible != rbm.num_visible:
+    first, second = machine_of(rbm), machine_of(other)
+    if first.num_visible != second.num_visible:
         raise ValueError(
-            f"Both RBMs need the same visible units; got {rbm.num_visible} and {other.num_visible}."
+            "Both RBMs need the same visible units; got "
+            f"{first.num_visible} and {second.num_visible}."
         )
-    num_hidden = max(rbm.num_hidden, other.num_hidden)
+    num_hidden = max(first.num_hidden, second.num_hidden)
 
-    def padded(parameters):
-        kernel, visible_bias, hidden_bias = parameters
+    def padded(machine):
+        kernel, visible_bias, hidden_bias = machine
         missing = num_hidden - kernel.shape[1]
-        return Parameters(
+        return Machine(
             tf.pad(kernel, [[0, 0], [0, missing]]),
             visible_bias,
             tf.pad(hidden_bias, [[0, missing]]),
         )
 
-    constant = (other.num_hidden - rbm.num_hidden) * np.log(2)
-    pair = padded(rbm.parameters), padded(other.parameters)
-    return PairPath(*pair, tf.constant(constant, tf.float64))
+    constant = (second.num_hidden - first.num_hidden) * np.log(2)
+    return PairPath(padded(first), padded(second), tf.constant(constant, tf.float64))
 
 
 def tempered_path(rbm, base="data"):
@@ -156,21 +158,28 @@ def tempered_path(rbm, base="data"):
         >>> round(float(path.base_log_z), 4)  # 10 ln 2
         6.9315
     """
-    if isinstance(base, str):
-        if base not in BASES:
-            raise ValueError(
-                f"base must be one of {', '.join(BASES)}, or an array of means; got {base!r}."
-            )
-        if base == "mean_field":
-            mean = tap(rbm, order=1).visible
-        else:
-            mean = rbm.visible_offset if base == "data" else np.full(rbm.num_visible, 0.5)
-    else:
-        mean = base
-    mean = np.asarray(mean, float)
-    if mean.shape != (rbm.num_visible,):
-        raise ValueError(f"base must hold {rbm.num_visible} means; got shape {mean.shape}.")
+    machine = machine_of(rbm)
+    mean = np.asarray(_base_mean(rbm, machine, base) if isinstance(base, str) else base, float)
+    if mean.shape != (machine.num_visible,):
+        raise ValueError(f"base must hold {machine.num_visible} means; got shape {mean.shape}.")
     mean = np.clip(mean, _SMALLEST_MEAN, 1 - _SMALLEST_MEAN)
-    base_bias = tf.constant(np.log(mean) - np.log1p(-mean), rbm.variable_dtype)
-    base_log_z = rbm.num_hidden * np.log(2) - np.log1p(-mean).sum()
-    return TemperedPath(rbm.parameters, base_bias, tf.constant(base_log_z, tf.float64))
+    base_bias = tf.constant(np.log(mean) - np.log1p(-mean), machine.dtype)
+    base_log_z = machine.num_hidden * np.log(2) - np.log1p(-mean).sum()
+    return TemperedPath(machine, base_bias, tf.constant(base_log_z, tf.float64))
+
+
+def _base_mean(rbm, machine, base):
+    if base not in BASES:
+        raise ValueError(
+            f"base must be one of {', '.join(BASES)}, or an array of means; got {base!r}."
+        )
+    if base == "mean_field":
+        return tap(rbm, order=1).visible
+    if base == "uniform":
+        return np.full(machine.num_visible, 0.5)
+    if not hasattr(rbm, "visible_offset"):
+        raise ValueError(
+            "base='data' needs a BernoulliRBM, which knows the mean of its data: give a "
+            f"{type(rbm).__name__} base='uniform', base='mean_field' or the means themselves."
+        )
+    return rbm.visible_offset

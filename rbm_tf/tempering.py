@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.machine import machine_of
 from rbm_tf.shared.betas import checked_betas
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.tempered_path import tempered_path
@@ -134,7 +135,7 @@ def tempered_sample(rbm, num_samples, betas=None, num_sweeps=1000, seed=None):
 
 def _windows(betas, rbm):
     return checked_betas(
-        np.linspace(0, 1, _NUM_BETAS) if betas is None else betas, rbm.variable_dtype
+        np.linspace(0, 1, _NUM_BETAS) if betas is None else betas, machine_of(rbm).dtype
     )
 
 
@@ -165,7 +166,7 @@ def work(energies):
 
 def _potential(path, beta, v, hidden_input):
     """F_beta(v), shape of v without its last axis; beta broadcasts with v."""
-    bias = (1 - beta) * path.base_bias + beta * path.parameters.visible_bias
+    bias = (1 - beta) * path.base_bias + beta * path.machine.visible_bias
     return -tf.reduce_sum(v * bias, -1) - tf.reduce_sum(tf.math.softplus(beta * hidden_input), -1)
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from rbm_tf import mean_field
 from rbm_tf.enumeration import Thermodynamics
+from rbm_tf.machine import machine_of
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.tempered_path import tempered_path
 
@@ -114,7 +115,7 @@ def tap_thermodynamics(rbm, betas, order=2):
 
 def _tap_row(rbm, beta, order):
     """ln Z, U and S at one temperature."""
-    kernel, visible_bias, hidden_bias = mean_field.float64_parameters(rbm)
+    kernel, visible_bias, hidden_bias = machine_of(rbm, tf.float64)
     scaled = tuple(beta * x for x in (kernel, visible_bias, hidden_bias))
     point = mean_field.tap_of(scaled, order=order)
     if not point.converged:
@@ -137,7 +138,7 @@ def effective_temperature(rbm):
     E = -(v - 1/2)^T W (h - 1/2), naive mean field orders where it falls below 1/4.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with a kernel.
+        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
 
     Returns:
         float, in units of 1 / nats; infinite for a kernel of zeros.
@@ -147,5 +148,5 @@ def effective_temperature(rbm):
         >>> effective_temperature(rbm) > 0
         True
     """
-    norm = float(tf.linalg.norm(tf.convert_to_tensor(rbm.kernel), 2, axis=(0, 1)))
+    norm = float(tf.linalg.norm(machine_of(rbm).kernel, 2, axis=(0, 1)))
     return 1 / norm if norm else float("inf")

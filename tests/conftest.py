@@ -14,13 +14,12 @@ def random_rbm():
     from rbm_tf.rbm import BernoulliRBM
 
     def make(num_visible, num_hidden, scale=1.0, seed=0, bias_scale=None, **kwargs):
-        rbm = BernoulliRBM(num_visible, num_hidden, seed=seed, **{"dtype": "float64", **kwargs})
         rng = np.random.default_rng(seed)
         bias_scale = scale if bias_scale is None else bias_scale
-        rbm.kernel.assign(scale * rng.normal(size=(num_visible, num_hidden)))
-        rbm.visible_bias.assign(bias_scale * rng.normal(size=num_visible))
-        rbm.hidden_bias.assign(bias_scale * rng.normal(size=num_hidden))
-        return rbm
+        kernel = scale * rng.normal(size=(num_visible, num_hidden))
+        biases = bias_scale * rng.normal(size=num_visible), bias_scale * rng.normal(size=num_hidden)
+        options = {"seed": seed, "dtype": "float64", **kwargs}
+        return BernoulliRBM.from_parameters(kernel, *biases, **options)
 
     return make
 

@@ -157,7 +157,7 @@ def test_every_public_function_and_class_has_an_example(name):
     module = importlib.import_module(name)
     for key, value in vars(module).items():
         own = getattr(value, "__module__", None) == name and callable(value)
-        if own and not key.startswith("_") and key not in ("Parameters", "MeanField", "Moments"):
+        if own and not key.startswith("_") and key not in ("MeanField", "Moments"):
             internal = value.__doc__ and ("Example" in value.__doc__ or name in INTERNAL)
             assert internal or is_record(value), f"{name}.{key} has no example"
 

@@ -27,7 +27,7 @@ def test_pseudo_log_likelihood_is_the_log_likelihood_without_coupling(random_rbm
 
 def test_mixed_precision_makes_the_product_alone_in_bfloat16(random_rbm, all_states):
     mixed, wide = random_rbm(5, 3, dtype="mixed_bfloat16"), random_rbm(5, 3)
-    wide.kernel.assign(mixed.parameters.kernel)  # rounded to bfloat16
+    wide.kernel.assign(mixed.machine.kernel)  # rounded to bfloat16
     for function in (pseudo_log_likelihood, stochastic_pseudo_log_likelihood):
         arguments = {} if function is pseudo_log_likelihood else {"seed": 0}
         value = function(mixed, all_states(5), **arguments)

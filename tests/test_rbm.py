@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from rbm_tf import enumeration
 from rbm_tf.datasets import bars_and_stripes
+from rbm_tf.machine import hidden_input
 from rbm_tf.mean_field import plefka, tap
 from rbm_tf.rbm import BernoulliRBM
 from rbm_tf.shared.batches import gathered_batches
@@ -114,7 +115,7 @@ def gap_gradients(rbm, data, model_states):
     data, model_states = (tf.constant(x, rbm.variable_dtype) for x in (data, model_states))
     variables = [rbm.kernel, rbm.visible_bias, rbm.hidden_bias]
     with tf.GradientTape() as tape:
-        states = (ModelStates.of(v, rbm._hidden_input(v)) for v in (data, model_states))
+        states = (ModelStates.of(v, hidden_input(rbm.machine, v)) for v in (data, model_states))
         gap, _ = rbm._free_energy_gap(*states)
         loss = tf.reduce_mean(gap)
     gradients = tape.gradient(loss, [variable.value for variable in variables])
@@ -218,13 +219,13 @@ def test_negative_phase_does_not_drift_from_exact_samples(random_rbm, all_states
     if phase is PersistentContrastiveDivergence:
         layer = phase(num_chains=num, num_steps=2, seed=0)
     layer.build((4, 3))
-    data_input = rbm._hidden_input(tf.constant(v))
+    data_input = hidden_input(rbm.machine, tf.constant(v))
     if phase is PersistentContrastiveDivergence:
         h = tf.random.stateless_uniform(data_input.shape, (0, 1), dtype="float64")
         layer.chains.assign(tf.cast(h < tf.sigmoid(data_input), "float32"))
     for _ in range(3):
-        sampled, hidden_input, _ = layer(rbm.parameters, data_input, training=True)
-    np.testing.assert_allclose(hidden_input, rbm._hidden_input(sampled), atol=1e-12)
+        sampled, inputs, _ = layer(rbm.machine, data_input, training=True)
+    np.testing.assert_allclose(inputs, hidden_input(rbm.machine, sampled), atol=1e-12)
     exact = enumeration.moments(rbm).visible
     error = np.abs(sampled.numpy().mean(0) - exact)
     assert np.all(error < 5 * np.sqrt(exact * (1 - exact) / num))
@@ -243,8 +244,8 @@ def test_tempering_phase_does_not_drift_from_exact_samples(random_rbm, all_state
     phase.chains.assign(np.array(chains))
     data_input = tf.zeros((1, 3), "float64")
     for _ in range(4):
-        visible, hidden_input, _ = phase(rbm.parameters, data_input, training=True)
-    np.testing.assert_allclose(hidden_input, rbm._hidden_input(visible), atol=1e-12)
+        visible, inputs, _ = phase(rbm.machine, data_input, training=True)
+    np.testing.assert_allclose(inputs, hidden_input(rbm.machine, visible), atol=1e-12)
     exact = enumeration.moments(rbm).visible
     error = np.abs(visible.numpy().mean(0) - exact)
     assert np.all(error < 5 * np.sqrt(exact * (1 - exact) / num))
@@ -279,12 +280,12 @@ def test_mean_field_phase_gives_gamma_and_its_gradient(random_rbm, order):  # B2
     rbm = random_rbm(6, 4, scale=0.5)
     phase = MeanFieldPhase(order, num_chains=7, num_steps=100, seed=0)
     phase.build((6, 4))
-    moments = phase(rbm.parameters, tf.zeros((1, 4), "float64"), training=True)
+    moments = phase(rbm.machine, tf.zeros((1, 4), "float64"), training=True)
     solution = tap(rbm, order=order)
     assert float(moments.free_energy) == pytest.approx(solution.free_energy, abs=1e-10)
     np.testing.assert_allclose(moments.visible, solution.visible, atol=1e-8)
     m, n = tf.constant(solution.visible[None]), tf.constant(solution.hidden[None])
-    kernel, *biases = rbm.parameters
+    kernel, *biases = rbm.machine
     with tf.GradientTape() as tape:
         tape.watch(kernel)
         gamma = plefka.gamma((kernel, *biases), m, n, order)

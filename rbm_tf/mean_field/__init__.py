@@ -9,7 +9,7 @@ from rbm_tf.mean_field.expansion import (
 )
 from rbm_tf.mean_field.path import all_log_weights, gibbs_path, interpolated_rbm, perturbation
 from rbm_tf.mean_field.plefka import check_order, correlation, damped_step, gamma, reaction_field
-from rbm_tf.mean_field.stationary import MeanField, float64_parameters, tap, tap_of
+from rbm_tf.mean_field.stationary import MeanField, tap, tap_of
 
 __all__ = [
     "MeanField",
@@ -19,7 +19,6 @@ __all__ = [
     "cumulant_free_energy",
     "cumulant_moments",
     "damped_step",
-    "float64_parameters",
     "fourth_cumulant",
     "gamma",
     "gibbs_path",

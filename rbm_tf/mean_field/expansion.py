@@ -19,8 +19,9 @@ import warnings
 
 import tensorflow as tf
 
+from rbm_tf.machine import machine_of
 from rbm_tf.mean_field.plefka import check_order, correlation, gamma, reaction_field
-from rbm_tf.mean_field.stationary import float64_parameters, tap
+from rbm_tf.mean_field.stationary import tap
 
 
 def cumulant_free_energy(rbm, order):
@@ -55,7 +56,7 @@ def cumulant_free_energy(rbm, order):
             " are taken at its last point. See tap(rbm, order=1).",
             stacklevel=2,
         )
-    parameters = float64_parameters(rbm)
+    parameters = machine_of(rbm, tf.float64)
     free_energy = gamma(parameters, point.visible[None], point.hidden[None], order)[0]
     if order == 4:
         free_energy -= fourth_cumulant(parameters[0], point.visible, point.hidden) / 24

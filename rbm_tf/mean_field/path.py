@@ -7,8 +7,8 @@ between those of q and the model's: Gibbs sampling and exact enumeration work at
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.gibbs import Parameters, gibbs_chain, sample_bernoulli
-from rbm_tf.mean_field.stationary import float64_parameters
+from rbm_tf.gibbs import gibbs_chain, sample_bernoulli
+from rbm_tf.machine import Machine, binary_states, machine_of
 from rbm_tf.shared.seeds import as_seed
 
 MAX_STATE_UNITS = 20
@@ -25,7 +25,7 @@ def interpolated_rbm(rbm, point, lam):
         lam: lambda; 0 is q, 1 is the RBM.
 
     Returns:
-        `rbm_tf.gibbs.Parameters`, float64, and log_scale, float, nats.
+        `Machine`, float64, and log_scale, float, nats.
 
     Raises:
         ValueError: if a magnetisation is 0 or 1.
@@ -38,7 +38,7 @@ def interpolated_rbm(rbm, point, lam):
         >>> abs(log_z(parameters) + log_scale) < 1e-9  # Z_q = 1
         True
     """
-    kernel, visible_bias, hidden_bias = float64_parameters(rbm)
+    kernel, visible_bias, hidden_bias = machine_of(rbm, tf.float64)
     means = np.concatenate([point.visible, point.hidden])
     if not np.all((means > 0) & (means < 1)):
         raise ValueError(
@@ -46,7 +46,7 @@ def interpolated_rbm(rbm, point, lam):
             "reduce the biases or the kernel, or clip the magnetisations."
         )
     fields = [np.log(p) - np.log1p(-p) for p in (point.visible, point.hidden)]
-    parameters = Parameters(
+    parameters = Machine(
         lam * kernel,
         (1 - lam) * fields[0] + lam * visible_bias,
         (1 - lam) * fields[1] + lam * hidden_bias,
@@ -77,7 +77,7 @@ def perturbation(rbm, point, v, h):
         TensorShape([3])
     """
     trial, log_scale = interpolated_rbm(rbm, point, 0.0)
-    kernel, visible_bias, hidden_bias = float64_parameters(rbm)
+    kernel, visible_bias, hidden_bias = machine_of(rbm, tf.float64)
     v, h = tf.cast(v, tf.float64), tf.cast(h, tf.float64)
     linear = tf.linalg.matvec(v, visible_bias - trial.visible_bias)
     linear += tf.linalg.matvec(h, hidden_bias - trial.hidden_bias)
@@ -105,15 +105,15 @@ def all_log_weights(rbm, point):
         >>> abs(float(tf.reduce_logsumexp(log_q + log_weights)) - log_z(rbm)) < 1e-9
         True
     """
-    num_visible, num_hidden = rbm.kernel.shape
-    num_units = num_visible + num_hidden
+    machine = machine_of(rbm)
+    num_visible = machine.num_visible
+    num_units = num_visible + machine.num_hidden
     if num_units > MAX_STATE_UNITS:
         raise ValueError(
             f"All states of both layers are listed for up to {MAX_STATE_UNITS} units; this RBM has "
             f"{num_units}. Use interpolated_rbm with enumeration.log_z, or gibbs_path."
         )
-    bits = np.arange(2**num_units)[:, np.newaxis] >> np.arange(num_units) & 1
-    states = bits.astype(float)
+    states = binary_states(num_units).numpy()
     means = np.concatenate([point.visible, point.hidden])
     log_weights = -perturbation(rbm, point, states[:, :num_visible], states[:, num_visible:])
     log_q = states @ np.log(means) + (1 - states) @ np.log1p(-means)
@@ -154,7 +154,7 @@ def gibbs_path(rbm, point, lambdas, num_chains=1000, num_steps=20, seed=None):
         )
     trial, _ = interpolated_rbm(rbm, point, 0.0)
     seeds = tf.random.split(as_seed(seed), len(lambdas) + 1)
-    logits = tf.broadcast_to(trial.hidden_bias, (num_chains, rbm.kernel.shape[1]))
+    logits = tf.broadcast_to(trial.hidden_bias, (num_chains, trial.num_hidden))
     hidden, rows = sample_bernoulli(logits, seeds[-1]), []
     for index, lam in enumerate(lambdas):
         parameters, _ = interpolated_rbm(rbm, point, lam)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.machine import machine_of
 from rbm_tf.mean_field.plefka import check_order, damped_step, gamma
 
 _TOLERANCE = 1e-12  # largest change of a magnetisation in one undamped step
@@ -53,14 +54,14 @@ def tap(rbm, order=2, num_starts=10, max_iterations=10_000, damping=0.5, seed=0)
         >>> solution.converged
         True
     """
-    return tap_of(float64_parameters(rbm), order, num_starts, max_iterations, damping, seed)
+    return tap_of(machine_of(rbm, tf.float64), order, num_starts, max_iterations, damping, seed)
 
 
 def tap_of(parameters, order, num_starts=10, max_iterations=10_000, damping=0.5, seed=0):
     """`tap` for parameters given as float64 tensors, such as those of a scaled model.
 
     Example:
-        >>> parameters = tuple(2.0 * x for x in float64_parameters(BernoulliRBM(6, 4, seed=0)))
+        >>> parameters = tuple(2.0 * x for x in machine_of(BernoulliRBM(6, 4, seed=0), tf.float64))
         >>> tap_of(parameters, order=2).converged
         True
     """
@@ -86,19 +87,6 @@ def tap_of(parameters, order, num_starts=10, max_iterations=10_000, damping=0.5,
         n[best].numpy(),
         bool(converged[best]),
         int(iterations),
-    )
-
-
-def float64_parameters(rbm):
-    """kernel, visible_bias and hidden_bias as float64 tensors.
-
-    Example:
-        >>> [x.dtype.name for x in float64_parameters(BernoulliRBM(6, 4))]
-        ['float64', 'float64', 'float64']
-    """
-    return tuple(
-        tf.cast(tf.convert_to_tensor(x), tf.float64)
-        for x in (rbm.kernel, rbm.visible_bias, rbm.hidden_bias)
     )
 
 

@@ -38,6 +38,8 @@ def as_array(data, dtype, name="x"):
         else:
             array = np.asarray(data)
         if array.dtype == object:
+            if array.ndim == 0:
+                raise TypeError(f"it is of type {type(data).__name__}")
             array = array.astype(dtype or float)
         if array.dtype.kind in "USMmc":  # text, dates and complex numbers
             raise TypeError(f"its values are of type {array.dtype}")

@@ -1,6 +1,6 @@
 """Training an RBM: the model's side of the gradient, the loss, and what to watch."""
 
-from rbm_tf.training.free_energy_gap import clamped_free_energy, free_energy_gap
+from rbm_tf.training.free_energy_gap import free_energy_gap
 from rbm_tf.training.monitors import (
     FreeEnergyGap,
     LogLikelihood,
@@ -29,6 +29,5 @@ __all__ = [
     "PersistentContrastiveDivergence",
     "PseudoLikelihood",
     "StopWhenNotFinite",
-    "clamped_free_energy",
     "free_energy_gap",
 ]

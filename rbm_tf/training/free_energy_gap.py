@@ -2,30 +2,11 @@
 
 import tensorflow as tf
 
-from rbm_tf.gibbs import Parameters
+from rbm_tf.machine import Machine, clamped_free_energy
 from rbm_tf.training.negative_phase import ModelStates
 
 
-def clamped_free_energy(v, hidden_input, visible_bias):
-    """F_c(v) = -a.v - sum_j softplus(b_j + (v W)_j) from the hidden inputs b + v W (B5).
-
-    Args:
-        v: visible states, (batch, num_visible).
-        hidden_input: b + v W, (batch, num_hidden).
-        visible_bias: a, (num_visible,).
-
-    Returns:
-        (batch,), nats.
-
-    Example:
-        >>> clamped_free_energy(tf.ones((1, 2)), tf.zeros((1, 1)), tf.ones(2)).numpy()  # -2 - ln 2
-        array([-2.6931472], dtype=float32)
-    """
-    softplus = tf.reduce_sum(tf.math.softplus(hidden_input), -1)
-    return -tf.linalg.matvec(v, visible_bias) - softplus
-
-
-def free_energy_gap(parameters, data, model, offsets, product_dtype):
+def free_energy_gap(machine, data, model, offsets, product_dtype):
     """F_c(v) - F_eq for each example, differentiable in the parameters alone.
 
     With `ModelStates` F_eq is replaced by <F_c> over the states, which has the same gradient but
@@ -37,7 +18,7 @@ def free_energy_gap(parameters, data, model, offsets, product_dtype):
     Zero offsets give the plain gradient.
 
     Args:
-        parameters: `Parameters` in the dtype of the variables.
+        machine: `Machine` in the dtype of the variables.
         data: `ModelStates` of the batch.
         model: `ModelStates` or `ModelMoments`.
         offsets: mu (num_visible,) and lambda (num_hidden,).
@@ -52,22 +33,22 @@ def free_energy_gap(parameters, data, model, offsets, product_dtype):
         >>> rbm = BernoulliRBM(2, 1)
         >>> states = ModelStates.of(tf.ones((3, 2)), tf.zeros((3, 1)))
         >>> offsets = tf.zeros(2), tf.zeros(1)
-        >>> free_energy_gap(rbm.parameters, states, states, offsets, "float32")[0].numpy()
+        >>> free_energy_gap(rbm.machine, states, states, offsets, "float32")[0].numpy()
         array([0., 0., 0.], dtype=float32)
     """
-    bias = tf.stop_gradient(parameters.visible_bias)
+    held = Machine(*(tf.stop_gradient(x) for x in machine))
     if isinstance(model, ModelStates):
-        free_energy = tf.reduce_mean(clamped_free_energy(*model[:2], bias))
+        free_energy = tf.reduce_mean(clamped_free_energy(held, *model[:2]))
         descent = _against_states
     else:
         free_energy, descent = model.free_energy, _against_moments
-    clamped = clamped_free_energy(*data[:2], bias)
+    clamped = clamped_free_energy(held, *data[:2])
 
     def gradient(*upstream):
         return descent(upstream[0], data, model, offsets, product_dtype)
 
     gap = tf.custom_gradient(lambda *_: (clamped - free_energy, gradient))
-    return gap(*parameters), clamped
+    return gap(*machine), clamped
 
 
 def _against_states(upstream, data, model, offsets, product_dtype):
@@ -85,7 +66,7 @@ def _against_states(upstream, data, model, offsets, product_dtype):
     left = tf.concat([data.visible, model.visible, mu[tf.newaxis]], 0)
     right = tf.concat([hidden, -by_hidden[tf.newaxis]], 0)
     by_row = tf.pad(weights, [[0, 1]]) - tf.linalg.matvec(right, lam)
-    return Parameters(
+    return Machine(
         _product(left, right, product_dtype),
         tf.linalg.matvec(left, by_row, transpose_a=True),  # sum w v - (dW) lambda
         by_hidden - tf.linalg.matvec(right, tf.linalg.matvec(left, mu), transpose_a=True),
@@ -102,7 +83,7 @@ def _against_moments(upstream, data, model, offsets, product_dtype):
     by_kernel = total * (covariance + tf.tensordot(m, n, 0)) - in_data
     by_visible = total * m - tf.linalg.matvec(visible, upstream, transpose_a=True)
     by_hidden = total * n - tf.linalg.matvec(hidden, upstream, transpose_a=True)
-    return Parameters(
+    return Machine(
         by_kernel,
         by_visible - tf.linalg.matvec(by_kernel, lam),
         by_hidden - tf.linalg.matvec(by_kernel, mu, transpose_a=True),

@@ -1,0 +1,160 @@
+"""What a restricted Boltzmann machine is: a value, and pure functions of it.
+
+E(v, h) = -a.v - b.h - v^T W h with units {0, 1} (B1). Given one layer, the units of the other are
+independent; everything that is summed or drawn in this package goes through their inputs,
+b + v W and a + W h.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Machine(NamedTuple):
+    """The parameters of an RBM as tensors; the kernel in the dtype that products are made in.
+
+    Every function that takes an RBM takes a `BernoulliRBM` or this value.
+
+    Example:
+        >>> machine = Machine(tf.zeros((3, 2)), tf.zeros(3), tf.zeros(2))
+        >>> machine.num_visible, machine.num_hidden
+        (3, 2)
+    """
+
+    kernel: tf.Tensor  # W, (num_visible, num_hidden)
+    visible_bias: tf.Tensor  # a, (num_visible,)
+    hidden_bias: tf.Tensor  # b, (num_hidden,)
+
+    @property
+    def num_visible(self):
+        """Number of visible units."""
+        return self.kernel.shape[0]
+
+    @property
+    def num_hidden(self):
+        """Number of hidden units."""
+        return self.kernel.shape[1]
+
+    @property
+    def dtype(self):
+        """Of the biases, and of states and free energies."""
+        return self.visible_bias.dtype
+
+
+def machine_of(rbm, dtype=None):
+    """The value of an RBM, from the model or from the value itself.
+
+    Args:
+        rbm: `BernoulliRBM`, `Machine`, or anything with kernel, visible_bias and hidden_bias.
+        dtype: of all three tensors; None leaves their own.
+
+    Returns:
+        `Machine`.
+
+    Raises:
+        ValueError: if it has no such parts, or their shapes do not fit.
+
+    Example:
+        >>> machine_of(BernoulliRBM(6, 4)).num_hidden
+        4
+    """
+    if hasattr(rbm, "machine"):
+        rbm = rbm.machine
+    try:
+        parts = rbm.kernel, rbm.visible_bias, rbm.hidden_bias
+    except AttributeError as error:
+        raise ValueError(
+            "An RBM is a BernoulliRBM, a Machine, or anything with kernel, visible_bias and "
+            f"hidden_bias; got a {type(rbm).__name__}."
+        ) from error
+    tensors = [tf.convert_to_tensor(part) for part in parts]
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    if len(shapes[0]) != 2 or shapes[1:] != [shapes[0][:1], shapes[0][1:]]:
+        raise ValueError(
+            "kernel, visible_bias and hidden_bias must have shapes (num_visible, num_hidden), "
+            f"(num_visible,) and (num_hidden,); got {', '.join(map(str, shapes))}."
+        )
+    return Machine(*(tensor if dtype is None else tf.cast(tensor, dtype) for tensor in tensors))
+
+
+def product(x, kernel, transpose=False):
+    """The product x W, or x W^T, made in the kernel's dtype and returned in that of x.
+
+    Example:
+        >>> product(tf.ones((1, 2)), tf.ones((2, 3))).numpy()
+        array([[2., 2., 2.]], dtype=float32)
+    """
+    return tf.cast(tf.matmul(tf.cast(x, kernel.dtype), kernel, transpose_b=transpose), x.dtype)
+
+
+def hidden_input(machine, v):
+    """b + v W, what the hidden units feel, (batch, num_hidden), from v (batch, num_visible).
+
+    Example:
+        >>> hidden_input(machine_of(BernoulliRBM(6, 4)), tf.zeros((3, 6))).shape
+        TensorShape([3, 4])
+    """
+    return machine.hidden_bias + product(v, machine.kernel)
+
+
+def visible_input(machine, h):
+    """a + W h, what the visible units feel, (batch, num_visible), from h (batch, num_hidden).
+
+    Example:
+        >>> visible_input(machine_of(BernoulliRBM(6, 4)), tf.zeros((3, 4))).shape
+        TensorShape([3, 6])
+    """
+    return machine.visible_bias + product(h, machine.kernel, transpose=True)
+
+
+def energy(machine, v, h):
+    """E(v, h) = -a.v - b.h - v^T W h (B1), (batch,), nats.
+
+    Example:
+        >>> machine = machine_of(BernoulliRBM(2, 1))
+        >>> float(energy(machine, tf.zeros((1, 2)), tf.zeros((1, 1)))[0])
+        -0.0
+    """
+    visible = tf.linalg.matvec(v, machine.visible_bias)
+    return -visible - tf.reduce_sum(hidden_input(machine, v) * h, -1)
+
+
+def clamped_free_energy(machine, v, inputs=None):
+    """F_c(v) = -a.v - sum_j softplus(b_j + (v W)_j), the hidden units summed out (B5).
+
+    Args:
+        machine: `Machine`.
+        v: visible states, (batch, num_visible).
+        inputs: `hidden_input(machine, v)` where it is at hand, (batch, num_hidden).
+
+    Returns:
+        (batch,), nats; ln p(v) = -F_c(v) - ln Z.
+
+    Example:
+        >>> machine = machine_of(BernoulliRBM(2, 1))
+        >>> float(clamped_free_energy(machine, tf.zeros((1, 2)))[0])  # -ln 2
+        -0.6931471824645996
+    """
+    inputs = hidden_input(machine, v) if inputs is None else inputs
+    visible = tf.linalg.matvec(v, machine.visible_bias)
+    return -visible - tf.reduce_sum(tf.math.softplus(inputs), -1)
+
+
+def binary_states(num_units, first=0, num_states=None):
+    """All states of binary units, or some of them, as rows: the bits of their numbers.
+
+    Args:
+        num_units: of a layer; the first column is the lowest bit.
+        first: number of the first state.
+        num_states: how many, 2 ** num_units by default.
+
+    Returns:
+        (num_states, num_units), float64.
+
+    Example:
+        >>> binary_states(2).numpy().tolist()
+        [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+    """
+    num_states = tf.bitwise.left_shift(1, num_units) if num_states is None else num_states
+    numbers = (first + tf.range(num_states))[:, tf.newaxis]
+    return tf.cast(tf.bitwise.right_shift(numbers, tf.range(num_units)) & 1, "float64")
