@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from batches import Batches
 from keras import ops
 
 from vae_keras.networks import dense_decoder, dense_encoder
@@ -10,18 +11,6 @@ from vae_keras.vae import VAE
 
 NUM, BATCH, RATE, L2 = 8, 4, 0.1, 0.5
 X = (np.random.default_rng(0).random((NUM, 6)) < 0.4).astype("float32")
-
-
-class Batches(keras.utils.PyDataset):
-    def __init__(self, elements):
-        super().__init__()
-        self.elements = elements
-
-    def __len__(self):
-        return len(self.elements)
-
-    def __getitem__(self, index):
-        return self.elements[index]
 
 
 def elements(x, weight):

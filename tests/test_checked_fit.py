@@ -8,6 +8,7 @@ import pandas
 import pytest
 import scipy.sparse
 import tensorflow as tf
+from batches import Batches
 
 from rbm_tf.rbm import BernoulliRBM
 from rbm_tf.training.negative_phase import ContrastiveDivergence
@@ -60,18 +61,6 @@ def made(name, l2=0.0):
     model.compile(keras.optimizers.SGD(RATE), run_eagerly=True)
     kernel = model.kernel if name == "rbm" else model.encoder.get_layer("last").kernel
     return model, kernel
-
-
-class Batches(keras.utils.PyDataset):
-    def __init__(self, elements):
-        super().__init__()
-        self.elements = elements
-
-    def __len__(self):
-        return len(self.elements)
-
-    def __getitem__(self, index):
-        return self.elements[index]
 
 
 def cut(parts):
