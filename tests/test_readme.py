@@ -20,6 +20,16 @@ def test_python_examples_run_one_after_another(capsys):
     assert names["classifier"](names["x_test"].reshape(-1, 64)).shape == (360, 10)
 
 
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def test_contributing_names_places_that_exist():
+    places = re.findall(r"`((?:rbm_tf|vae_keras|tests|notebooks)/[\w./]*)`", CONTRIBUTING)
+    assert len(places) > 15
+    for place in places:
+        assert (ROOT / place).exists() or "NN" in place, place
+
+
 def test_links_lead_to_files():
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert (ROOT / target).exists(), target
