@@ -60,7 +60,8 @@ import numpy as np
 import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
-from rbm_tf import BernoulliRBM, datasets, enumeration, mean_field, plotting, training
+from rbm_tf import BernoulliRBM, datasets, enumeration, mean_field, plotting
+from rbm_tf import training as phases
 
 # %%
 seed = 0
@@ -324,7 +325,7 @@ def features(rbm):
 
 
 # %%
-phase = training.ContrastiveDivergence(num_steps=2, seed=seed)
+phase = phases.ContrastiveDivergence(num_steps=2, seed=seed)
 sampled = BernoulliRBM(num_visible, num_hidden, negative_phase=phase, dtype="float64")
 set_parameters(sampled, *random_rbm(strong).trainable_variables)
 copies = np.repeat(data, num_copies, axis=0)
@@ -453,7 +454,7 @@ assert agree(lags[-1] * numbers[-1], lags[-2] * numbers[-2], 0.02)  # proportion
 # nearly all states are within a pixel of one of the modes; at $\beta = 0$ hardly any.
 
 # %%
-phase = training.ParallelTempering(num_betas=8, num_chains=1000, seed=seed)
+phase = phases.ParallelTempering(num_betas=8, num_chains=1000, seed=seed)
 cold = two_modes(couplings[1], negative_phase=phase)
 phase.chains.assign(np.broadcast_to(letter, phase.chains.shape))
 unused, tempered, plain = tf.zeros((1, num_hidden)), [], []
@@ -582,7 +583,7 @@ for order in (1, 2, 3):
 # %%
 for order in (1, 2, 3):
     point = mean_field.tap(base, order)
-    phase = training.MeanFieldPhase(order, num_chains=3, num_steps=200, seed=seed)
+    phase = phases.MeanFieldPhase(order, num_chains=3, num_steps=200, seed=seed)
     phase.build((num_visible, num_hidden))
     result = phase(base.machine, tf.zeros((1, num_hidden), tf.float64), training=False)
     m, n = point.visible[np.newaxis], point.hidden[np.newaxis]
@@ -636,7 +637,7 @@ def averages(hidden_input, v, q):
 
 
 # %%
-class InfiniteChains(training.ExactPhase):
+class InfiniteChains(phases.ExactPhase):
     """Contrastive divergence without noise: averages over p_D T^k, k = num_steps (3.1)."""
 
     def call(self, parameters, data_hidden_input, training):
@@ -650,7 +651,7 @@ class InfiniteChains(training.ExactPhase):
             q = tf.linalg.matvec(tf.nn.softmax(terms, 1), q, transpose_a=True)  # to h
             q = tf.linalg.matvec(tf.nn.softmax(terms, 0), q)  # and back to v
         moments = averages(hidden_input, v, q)
-        return training.ModelMoments(-tf.reduce_logsumexp(terms), *moments)
+        return phases.ModelMoments(-tf.reduce_logsumexp(terms), *moments)
 
 
 # %%
@@ -670,14 +671,14 @@ def train(phase):
 # %%
 trained = {}
 for name, phase in {
-    "exact": training.ExactPhase(),
-    "CD-1": training.ContrastiveDivergence(num_steps=1, seed=seed),
+    "exact": phases.ExactPhase(),
+    "CD-1": phases.ContrastiveDivergence(num_steps=1, seed=seed),
     "CD-1, no noise": InfiniteChains(num_steps=1),
-    "CD-10": training.ContrastiveDivergence(num_steps=10, seed=seed),
-    "persistent": training.PersistentContrastiveDivergence(num_chains=100, seed=seed),
-    "tempering": training.ParallelTempering(num_betas=8, num_chains=100, seed=seed),
-    "TAP, order 2": training.MeanFieldPhase(order=2, seed=seed),
-    "TAP, order 3": training.MeanFieldPhase(order=3, seed=seed),
+    "CD-10": phases.ContrastiveDivergence(num_steps=10, seed=seed),
+    "persistent": phases.PersistentContrastiveDivergence(num_chains=100, seed=seed),
+    "tempering": phases.ParallelTempering(num_betas=8, num_chains=100, seed=seed),
+    "TAP, order 2": phases.MeanFieldPhase(order=2, seed=seed),
+    "TAP, order 3": phases.MeanFieldPhase(order=3, seed=seed),
 }.items():
     trained[name] = train(phase)
 
@@ -808,17 +809,17 @@ def far_side_curve(phase, chains=None):
 
 # %%
 far_shares = {
-    "exact": far_side_curve(training.ExactPhase()),
-    "CD-1": far_side_curve(training.ContrastiveDivergence(num_steps=1, seed=seed)),
-    "CD-20": far_side_curve(training.ContrastiveDivergence(num_steps=20, seed=seed)),
-    "persistent": far_side_curve(training.PersistentContrastiveDivergence(seed=seed)),
-    "tempering": far_side_curve(training.ParallelTempering(num_betas=8, seed=seed)),
+    "exact": far_side_curve(phases.ExactPhase()),
+    "CD-1": far_side_curve(phases.ContrastiveDivergence(num_steps=1, seed=seed)),
+    "CD-20": far_side_curve(phases.ContrastiveDivergence(num_steps=20, seed=seed)),
+    "persistent": far_side_curve(phases.PersistentContrastiveDivergence(seed=seed)),
+    "tempering": far_side_curve(phases.ParallelTempering(num_betas=8, seed=seed)),
 }
 
 # %%
 near_start = {  # all hidden units on: the letter is what they cause
-    "persistent, near": (training.PersistentContrastiveDivergence(seed=seed), 1.0),
-    "tempering, near": (training.ParallelTempering(num_betas=8, seed=seed), letter),
+    "persistent, near": (phases.PersistentContrastiveDivergence(seed=seed), 1.0),
+    "tempering, near": (phases.ParallelTempering(num_betas=8, seed=seed), letter),
 }
 far_shares |= {name: far_side_curve(*arguments) for name, arguments in near_start.items()}
 for name, shares in far_shares.items():
@@ -912,7 +913,7 @@ def mirrored(kernel, visible_bias, hidden_bias):  # (9.1)
 
 
 def machine(values, images, centered):
-    rbm = BernoulliRBM(num_visible, num_hidden, training.ExactPhase(), centered, dtype="float64")
+    rbm = BernoulliRBM(num_visible, num_hidden, phases.ExactPhase(), centered, dtype="float64")
     set_parameters(rbm, *values).adapt(images)  # mu becomes the images' mean
     return rbm
 
@@ -1000,7 +1001,7 @@ plt.show()
 # %%
 (x_train, y_train), (x_test, y_test) = datasets.load_digits("bernoulli", seed=seed)
 x_train, x_test = x_train.reshape(-1, 64), x_test.reshape(-1, 64)
-phase = training.PersistentContrastiveDivergence(num_chains=100, seed=seed)
+phase = phases.PersistentContrastiveDivergence(num_chains=100, seed=seed)
 digits = BernoulliRBM(64, digit_hidden, negative_phase=phase, seed=seed)
 digits.compile(keras.optimizers.SGD(0.05), steps_per_execution=45)
 representations = {"pixels": (x_train, x_test)}
@@ -1159,7 +1160,7 @@ print(f"1. lambda_2 = {lambda_2:.6f}; the bias shrinks by this factor with each 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 2. The error looks at one sweep from the data. It cannot know about states that are not reached.
 before = machines[f"two modes, w = {couplings[1]}"]
-after = two_modes(couplings[1], negative_phase=training.ExactPhase())
+after = two_modes(couplings[1], negative_phase=phases.ExactPhase())
 after.compile(keras.optimizers.SGD(0.02), steps_per_execution=10)
 after.fit(one_sided, batch_size=100, epochs=20, verbose=0)
 distances = np.abs(visible_states[:, np.newaxis] - visible_states).sum(axis=2)  # |v - v'|^2

@@ -770,7 +770,7 @@ print(f"doubly reparameterised {abs(signal) / noise_double:.3f} * sqrt(K)")
 
 
 # %%
-def gradients(num_weights, double):
+def many_gradients(num_weights, double):
     rows = gradients.importance_weighted(
         log_joint, [guess[0]], [guess[1]], (num_estimates, num_weights), seed=seed, double=double
     )
@@ -788,7 +788,7 @@ def model_gradients(num_weights):
 # %%
 snr = {"plain": [], "double": [], "model": []}
 for num_weights in group_sizes:
-    plain, double = gradients(num_weights, double=False), gradients(num_weights, double=True)
+    plain, double = (many_gradients(num_weights, double) for double in (False, True))
     for name, rows in zip(snr, (plain, double, model_gradients(num_weights)), strict=True):
         snr[name].append(abs(rows.mean()) / rows.std())
     assert within(plain - double, 0.0)  # one mean

@@ -55,7 +55,8 @@ import numpy as np
 import tensorflow as tf
 from scipy import optimize, special
 
-from rbm_tf import BernoulliRBM, cumulants, datasets, enumeration, mean_field, training
+from rbm_tf import BernoulliRBM, Machine, cumulants, datasets, enumeration, mean_field
+from rbm_tf import training as phases
 
 # %%
 seed = 0
@@ -277,7 +278,7 @@ def exact_gamma(kernel, m, n):
 
     def minus(fields):
         parameters = kernel, fields[: len(m)], fields[len(m) :]
-        log_z, moments = enumeration.moments_in_graph([tf.constant(x) for x in parameters])
+        log_z, moments = enumeration.moments_in_graph(Machine(*parameters))
         gap = np.concatenate([moments.visible - m, moments.hidden - n])
         return float(log_z) - fields @ np.concatenate([m, n]), gap
 
@@ -495,7 +496,7 @@ plt.show()
 
 
 # %%
-class CumulantPhase(training.MeanFieldPhase):
+class CumulantPhase(phases.MeanFieldPhase):
     num_response = 0  # iterations of (5.2); none for s = 0
 
     def call(self, parameters, data_hidden_input, training):
@@ -509,7 +510,7 @@ class CumulantPhase(training.MeanFieldPhase):
             response = mean_field.response_step(parameters.kernel, (m, n), response, self.order)
         gamma = tf.reduce_mean(mean_field.gamma(parameters, m, n, self.order))
         moments = mean_field.cumulant_moments(parameters.kernel, (m, n), response, self.order)
-        return training.ModelMoments(gamma, *moments)
+        return phases.ModelMoments(gamma, *moments)
 
 
 # %%
@@ -538,10 +539,10 @@ def train(phase, data, size, rate, epochs, measure=log_likelihood):
 # %%
 def negative_phases():
     return {
-        "exact": training.ExactPhase(),
-        "TAP 2": training.MeanFieldPhase(2, seed=seed),
-        "TAP 3": training.MeanFieldPhase(3, seed=seed),
-        "naive": training.MeanFieldPhase(1, seed=seed),
+        "exact": phases.ExactPhase(),
+        "TAP 2": phases.MeanFieldPhase(2, seed=seed),
+        "TAP 3": phases.MeanFieldPhase(3, seed=seed),
+        "naive": phases.MeanFieldPhase(1, seed=seed),
         "cumulants 2, s = 0": CumulantPhase(2, seed=seed),
         "cumulants 3, s = 0": CumulantPhase(3, seed=seed),
         "cumulants 2": RespondingPhase(2, seed=seed),

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from rbm_tf import enumeration
 from rbm_tf.cumulants import weighted_cumulants
+from rbm_tf.machine import Machine
 from rbm_tf.mean_field import cumulant_free_energy, plefka, tap
 from rbm_tf.mean_field.expansion import (
     cumulant_moments,
@@ -31,7 +32,7 @@ def legendre(kernel, m, n):
 
     def minus(biases):
         parameters = kernel, biases[: len(m)], biases[len(m) :]
-        log_z, moments = enumeration.moments_in_graph([tf.constant(x) for x in parameters])
+        log_z, moments = enumeration.moments_in_graph(Machine(*parameters))
         gap = np.concatenate([moments.visible - m, moments.hidden - n])
         return float(log_z) - biases @ np.concatenate([m, n]), gap
 
