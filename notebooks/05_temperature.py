@@ -60,16 +60,8 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rbm_tf import (
-    BernoulliRBM,
-    Machine,
-    annealing,
-    datasets,
-    enumeration,
-    ising,
-    mean_field,
-    plotting,
-)
+from rbm_tf import BernoulliRBM, annealing, datasets, enumeration, ising, mean_field, plotting
+from rbm_tf.machine import Machine
 from rbm_tf.thermodynamics import annealed_thermodynamics, effective_temperature, tap_thermodynamics
 
 # %%
