@@ -57,6 +57,7 @@ from scipy import optimize, special
 
 from rbm_tf import BernoulliRBM, Machine, cumulants, datasets, enumeration, mean_field
 from rbm_tf import training as phases
+from rbm_tf.mean_field import cumulant_moments, fourth_cumulant, plefka_fourth_term, response_step
 
 # %%
 seed = 0
@@ -196,7 +197,7 @@ fourth = 6 * d @ gram**2 @ d + 3 * gamma @ visible_fields**2  # (2.4)
 fourth += 3 * delta @ hidden_fields**2 + gamma @ kernel**4 @ delta
 
 assert agree([second, third, fourth], kappa[1:4])
-assert agree(fourth, mean_field.fourth_cumulant(kernel, m, n))
+assert agree(fourth, fourth_cumulant(kernel, m, n))
 orders = point.free_energy - np.cumsum([0, second / 2, third / 6, fourth / 24])  # (1.3)
 assert agree(orders, [mean_field.cumulant_free_energy(rbm, k) for k in (1, 2, 3, 4)])
 for order, value in enumerate(orders, start=1):
@@ -296,9 +297,7 @@ def relaxation(kernel, m, n):
 
 
 # %%
-assert agree(
-    mean_field.plefka_fourth_term(kernel, m, n), -fourth / 24 + relaxation(kernel, m, n)
-)  # (3.7)
+assert agree(plefka_fourth_term(kernel, m, n), -fourth / 24 + relaxation(kernel, m, n))  # (3.7)
 no_bias = tf.zeros(num_visible, tf.float64), tf.zeros(num_hidden, tf.float64)
 errors = np.zeros((3, 2))  # without order 4, with the cumulant's, with Plefka's; two scales
 for machine in range(num_machines):
@@ -307,11 +306,7 @@ for machine in range(num_machines):
     for index, scale in enumerate((0.2, 0.1)):
         w = scale * base
         gamma_3 = float(mean_field.gamma((tf.constant(w), *no_bias), mv[None], mh[None], 3)[0])
-        tries = (
-            0.0,
-            -float(mean_field.fourth_cumulant(w, mv, mh)) / 24,
-            float(mean_field.plefka_fourth_term(w, mv, mh)),
-        )
+        tries = 0.0, -float(fourth_cumulant(w, mv, mh)) / 24, float(plefka_fourth_term(w, mv, mh))
         errors[:, index] += np.abs(gamma_3 + np.array(tries) - exact_gamma(w, mv, mh))
 
 # %%
@@ -400,8 +395,8 @@ def cumulant_means(rbm, order):
     pair = tf.constant(naive.visible[np.newaxis]), tf.constant(naive.hidden[np.newaxis])
     response = tuple(tf.zeros_like(x) for x in pair)
     for _ in range(100):
-        response = mean_field.response_step(rbm.kernel.value, pair, response, order)
-    return [x.numpy() for x in mean_field.cumulant_moments(rbm.kernel.value, pair, response, order)]
+        response = response_step(rbm.kernel.value, pair, response, order)
+    return [x.numpy() for x in cumulant_moments(rbm.kernel.value, pair, response, order)]
 
 
 # %%
@@ -507,9 +502,9 @@ class CumulantPhase(phases.MeanFieldPhase):
             weight.assign(value)
         response = 0 * m, 0 * n
         for _ in range(self.num_response):
-            response = mean_field.response_step(parameters.kernel, (m, n), response, self.order)
+            response = response_step(parameters.kernel, (m, n), response, self.order)
         gamma = tf.reduce_mean(mean_field.gamma(parameters, m, n, self.order))
-        moments = mean_field.cumulant_moments(parameters.kernel, (m, n), response, self.order)
+        moments = cumulant_moments(parameters.kernel, (m, n), response, self.order)
         return phases.ModelMoments(gamma, *moments)
 
 
@@ -744,7 +739,7 @@ for w in (0.4, 0.2):
     assert agree(
         half**2 @ one**2 @ half**2 / 2, (w / 4) ** 2 / 2
     )  # (B26a), c = d = 1/4; (B26b) is 0
-    assert agree(mean_field.plefka_fourth_term(one, half, half), (w / 4) ** 4 / 12)  # (3.7)
+    assert agree(plefka_fourth_term(one, half, half), (w / 4) ** 4 / 12)  # (3.7)
 print("1. -ln cosh(W / 4): orders 2 and 4 agree, order 3 vanishes")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
@@ -755,10 +750,7 @@ single = np.array([[0.7], [0.0]]), np.array([[0.0], [0.9]])
 means = np.array([0.3, 0.8])
 for n_1 in (0.5, 0.2):
     hidden_mean = np.array([n_1])
-    for name, function in (
-        ("cumulant", mean_field.fourth_cumulant),
-        ("Plefka", mean_field.plefka_fourth_term),
-    ):
+    for name, function in (("cumulant", fourth_cumulant), ("Plefka", plefka_fourth_term)):
         mixed = function(two, means, hidden_mean)
         mixed = float(mixed - sum(function(x, means, hidden_mean) for x in single))
         print(f"2. n = {n_1}, {name:8s}: mixed term {mixed:+.2e}")
@@ -773,7 +765,7 @@ for machine in range(num_machines):
         small = random_rbm(scale, machine)
         solution = mean_field.tap(small, order=3)
         arguments = small.kernel.value, solution.visible, solution.hidden
-        total = solution.free_energy + float(mean_field.plefka_fourth_term(*arguments))
+        total = solution.free_energy + float(plefka_fourth_term(*arguments))
         mean_error[index] += abs(total + enumeration.log_z(small))
 power = np.log2(mean_error[0] / mean_error[1])
 print(f"3. power of the error: {power:.2f}")
@@ -804,7 +796,7 @@ for number in counts:
     walks = 6 / 256 * np.sum((W.T @ W) ** 2)
     turning = np.sum(square.sum(0) ** 2) + np.sum(square.sum(1) ** 2) - np.sum(square**2)
     turned.append(6 / 256 * turning / 24)
-    totals.append(mean_field.fourth_cumulant(W, coins, coins) / 24)
+    totals.append(fourth_cumulant(W, coins, coins) / 24)
     assert agree(24 * totals[-1], walks - 6 / 256 * turning - 2 / 256 * np.sum(square**2))
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
