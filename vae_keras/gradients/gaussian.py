@@ -1,7 +1,7 @@
 """Stochastic gradients of an average E_q[f(z)] in q's parameters, one row for each sample (B17).
 
 The mean over axis 0 is the estimate; its variance is there to be looked at. q is a diagonal
-Gaussian N(mean, diag(exp(log_var))); `bernoulli_gradients` has the discrete case.
+Gaussian N(mean, diag(exp(log_var))); `vae_keras.gradients.bernoulli` has the discrete case.
 """
 
 from typing import NamedTuple
