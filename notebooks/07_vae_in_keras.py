@@ -960,7 +960,8 @@ plt.show()
 
 # %% [markdown]
 # Most points lie close to the line: for these images half the variance *is* the gap, and on average
-# order 2 leaves 0.07 of 0.49 nats. The few images with a large gap lie far from it, on either side.
+# order 2 leaves less than a tenth of a nat, of about half a nat.
+# The few images with a large gap lie far from it, on either side.
 # There $\ln w$ is spread so widely that an expansion in its spread is of no use, and order 3 does
 # not mend it: its mean error is a little smaller, but image by image it is worse than order 2.
 # IWAE, from the same 100 samples, is nearer to the exact value, above all for the single image.
@@ -1050,7 +1051,7 @@ print(f"8 latent variables: ELBO {wide[0]:.3f}, IWAE-1000 {wide[1]:.3f} nats")
 # So the honest answer has two parts.
 #
 # *For this decoder*, no posterior however structured can gain more than the first line (for these
-# 60 images; it is 0.49 nats for all), and four fifths of that are not the family's fault: one
+# 60 images; it is about half a nat for all), and about four fifths of that are not the family's fault: one
 # encoder for all images, here for images that it was not trained on, misses what a mean field
 # fitted to each image would reach. A correlation adds 0.03 nats, all other shapes 0.04. (Cremer, Li
 # and Duvenaud 2018 report of larger models, too, that the encoder is often more to blame than the
