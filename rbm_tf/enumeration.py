@@ -59,7 +59,7 @@ def log_z(rbm, beta=1.0):
         >>> round(log_z(rbm, beta=0.0), 4)  # 5 fair coins: ln 32
         3.4657
     """
-    machine, _ = _orient(machine_of(rbm))
+    machine, _ = _orient(rbm)
     return float(_sum_states(machine, tf.constant(beta, tf.float64)))
 
 
@@ -84,7 +84,7 @@ def thermodynamics(rbm, betas):
         >>> exact.entropy.shape
         (2,)
     """
-    machine, _ = _orient(machine_of(rbm))
+    machine, _ = _orient(rbm)
     beta = np.atleast_1d(np.asarray(betas, float))
     rows = np.array([_sum_energy(machine, tf.constant(value)).numpy() for value in beta])
     ln_z, energy, variance = rows.T
@@ -107,14 +107,14 @@ def moments(rbm):
         >>> moments(BernoulliRBM(4, 3, seed=0)).correlation.shape
         (4, 3)
     """
-    return Moments(*(x.numpy() for x in moments_in_graph(machine_of(rbm))[1]))
+    return Moments(*(x.numpy() for x in moments_in_graph(rbm)[1]))
 
 
-def moments_in_graph(machine):
+def moments_in_graph(rbm):
     """ln Z and the exact averages as tensors, for use inside a `tf.function`.
 
     Args:
-        machine: `Machine`.
+        rbm: `BernoulliRBM`, `Machine`, or anything with kernel, visible_bias and hidden_bias.
 
     Returns:
         ln Z, scalar float64, and `Moments` of float64 tensors.
@@ -127,16 +127,16 @@ def moments_in_graph(machine):
         >>> round(float(moments_in_graph(machine)[0]), 4)  # 5 fair coins: ln 32
         3.4657
     """
-    oriented, swapped = _orient(machine)
+    oriented, swapped = _orient(rbm)
     ln_z, (small, large, correlation) = _sum_moments(oriented)
     if swapped:
         return ln_z, Moments(small, large, correlation)
     return ln_z, Moments(large, small, tf.transpose(correlation))
 
 
-def _orient(machine):
+def _orient(rbm):
     """The machine in float64 with the smaller layer as its visible one; True if that is v."""
-    machine = machine_of(machine, tf.float64)
+    machine = machine_of(rbm, tf.float64)
     kernel, visible_bias, hidden_bias = machine
     num_visible, num_hidden = kernel.shape
     if min(num_visible, num_hidden) > MAX_UNITS:

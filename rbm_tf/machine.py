@@ -46,7 +46,8 @@ def machine_of(rbm, dtype=None):
 
     Args:
         rbm: `BernoulliRBM`, `Machine`, or anything with kernel, visible_bias and hidden_bias.
-        dtype: of all three tensors; None leaves their own.
+        dtype: of all three tensors, converted from the variables themselves; None leaves each in
+            its own, a model's kernel in the dtype that it makes products in.
 
     Returns:
         `Machine`.
@@ -58,8 +59,8 @@ def machine_of(rbm, dtype=None):
         >>> machine_of(BernoulliRBM(6, 4)).num_hidden
         4
     """
-    if hasattr(rbm, "machine"):
-        rbm = rbm.machine
+    if dtype is None and hasattr(rbm, "machine"):
+        return rbm.machine
     try:
         parts = rbm.kernel, rbm.visible_bias, rbm.hidden_bias
     except AttributeError as error:

@@ -311,8 +311,9 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         if self.resample:
             seed = tf.random.fold_in(self.negative_phase.random_state.value, _RESAMPLING)
             v = tf.cast(tf.random.stateless_uniform(tf.shape(v), seed, dtype=v.dtype) < v, v.dtype)
-        data = ModelStates.of(v, hidden_input(self.machine, v))
-        model = self.negative_phase(self.machine, data.hidden_input, training=training)
+        machine = self.machine
+        data = ModelStates.of(v, hidden_input(machine, v))
+        model = self.negative_phase(machine, data.hidden_input, training=training)
         gap, free_energy = self._free_energy_gap(data, model)
         self._free_energy_tracker.update_state(free_energy, sample_weight)
         if training:

@@ -138,7 +138,7 @@ def effective_temperature(rbm):
     E = -(v - 1/2)^T W (h - 1/2), naive mean field orders where it falls below 1/4.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
+        rbm: `BernoulliRBM`, or anything with a kernel.
 
     Returns:
         float, in units of 1 / nats; infinite for a kernel of zeros.
@@ -148,5 +148,5 @@ def effective_temperature(rbm):
         >>> effective_temperature(rbm) > 0
         True
     """
-    norm = float(tf.linalg.norm(machine_of(rbm).kernel, 2, axis=(0, 1)))
+    norm = float(tf.linalg.norm(tf.convert_to_tensor(rbm.kernel), 2, axis=(0, 1)))
     return 1 / norm if norm else float("inf")

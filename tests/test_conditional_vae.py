@@ -119,3 +119,12 @@ def test_networks_and_data_that_do_not_fit_are_refused(vae):
         vae.fit(MODEL.x, MODEL.y[:20], verbose=0)
     with pytest.raises(ValueError, match="finite"):
         vae.fit(MODEL.x * np.nan, MODEL.y, verbose=0)
+    for call in (
+        lambda y: vae.fit(MODEL.x, y, verbose=0),
+        lambda y: vae.log_weights(MODEL.x, y, 5),
+        lambda y: vae.elbo(MODEL.x, y),
+        lambda y: vae.generate(y),
+        lambda y: vae.sample(y),
+    ):
+        with pytest.raises(ValueError, match="y must be finite"):
+            call(MODEL.y * np.nan)

@@ -78,6 +78,18 @@ def test_whatever_takes_an_rbm_takes_its_value(name, random_rbm):
     np.testing.assert_array_equal(FUNCTIONS[name](rbm), FUNCTIONS[name](rbm.machine))
 
 
+def test_exact_and_mean_field_answers_are_those_of_the_parameters_not_of_rounded_products(
+    random_rbm,
+):
+    mixed = random_rbm(5, 3, dtype="mixed_bfloat16")
+    variables = Machine(*(x.numpy() for x in (mixed.kernel, mixed.visible_bias, mixed.hidden_bias)))
+    assert enumeration.log_z(mixed) == enumeration.log_z(variables)
+    assert enumeration.log_z(mixed) != enumeration.log_z(mixed.machine)  # rounded to bfloat16
+    assert mean_field.tap(mixed).free_energy == mean_field.tap(variables).free_energy
+    temperature = thermodynamics.effective_temperature
+    assert temperature(mixed) == temperature(variables)
+
+
 def test_a_value_has_no_data_to_start_from(random_rbm):
     with pytest.raises(ValueError, match="give a Machine base='uniform'"):
         annealing.ais(random_rbm(5, 3).machine, seed=0)

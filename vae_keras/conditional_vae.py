@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from keras import ops
 
 from rbm_tf.shared.seeds import integer_seed
 from vae_keras.shared.checks import check_shape, checked_array, input_shapes
@@ -60,7 +61,15 @@ class ConditionalVAE(VAE):
         return x, y
 
     def _checked_condition(self, y):
-        return checked_array(y, self._condition_shape, "y")
+        values = checked_array(y, self._condition_shape, "y")
+        if not ops.is_tensor(y):  # a tensor may be symbolic
+            self._check_condition(ops.convert_to_numpy(values))
+        return values
+
+    def _check_condition(self, y):
+        check_shape(y, self._condition_shape, "y")
+        if not np.all(np.isfinite(y)):
+            raise ValueError("y must be finite: remove or replace NaN and infinite values.")
 
     @property
     def _condition_shape(self):
@@ -81,9 +90,7 @@ class ConditionalVAE(VAE):
 
     def _check(self, x, y):
         super()._check(x)
-        check_shape(y, self._condition_shape, "y")
-        if not np.all(np.isfinite(y)):
-            raise ValueError("y must be finite: remove or replace NaN and infinite values.")
+        self._check_condition(y)
 
     def encode(self, x, y):
         """mean and log_var of q(z|x, y), both (batch, latent_dim)."""

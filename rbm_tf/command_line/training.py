@@ -7,7 +7,7 @@ import keras
 from tqdm import tqdm
 
 from rbm_tf.command_line import interruptions
-from rbm_tf.shared.checkpoints import is_finite
+from rbm_tf.shared.checkpoints import are_finite, arrays_of
 
 
 def fit(model, path, epochs, saved_model=None, **kwargs):
@@ -63,7 +63,7 @@ def _guard(signals):
 
     def see_numbers(epoch, logs):
         guard.epochs += guard.complete
-        if not (math.isfinite(logs["loss"]) and is_finite(guard.model)):
+        if not (math.isfinite(logs["loss"]) and are_finite(arrays_of(guard.model))):
             guard.broken, guard.model.stop_training = epoch + 1, True
 
     guard = keras.callbacks.LambdaCallback(on_train_batch_end=see_signals, on_epoch_end=see_numbers)

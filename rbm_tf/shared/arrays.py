@@ -9,8 +9,8 @@ from keras import ops, tree
 def as_array(data, dtype, name="x"):
     """The data as a NumPy array of floats, whatever holds them in memory.
 
-    Lists, NumPy arrays, tensors of any backend, pandas and polars frames, scipy's sparse matrices.
-    A missing value of pandas becomes NaN.
+    Lists, NumPy arrays, tensors of any backend, pandas frames, whose missing values
+    become NaN, and scipy's sparse matrices.
 
     Args:
         data: array-like.

@@ -107,15 +107,15 @@ def arrays_of(model):
     return [keras.ops.convert_to_numpy(variable) for variable in variables_of(model)]
 
 
-def is_finite(model):
-    """Whether no variable of a model and its optimizer holds a NaN or an infinite value.
+def are_finite(arrays):
+    """Whether no array holds a NaN or an infinite value.
 
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-        >>> is_finite(model)
+        >>> are_finite(arrays_of(model))
         True
     """
-    return all(bool(np.all(np.isfinite(array))) for array in arrays_of(model))
+    return all(bool(np.all(np.isfinite(array))) for array in arrays)
 
 
 class BackupAndRestore(keras.callbacks.Callback):
@@ -184,13 +184,13 @@ class BackupAndRestore(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         steps = self._count_steps()
         cut = self.model.stop_training and steps - self._steps < (self.params["steps"] or 1)
-        self._complete, self._steps = not cut and is_finite(self.model), steps
+        arrays = arrays_of(self.model)
+        self._complete, self._steps = not cut and are_finite(arrays), steps
         if self._complete:
             self._refuse_another_training()
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            arrays = [_as_plain(array) for array in arrays_of(self.model)]
             with written_whole(self.path) as partial:
-                np.savez(partial, *arrays, epoch=epoch + 1)
+                np.savez(partial, *map(_as_plain, arrays), epoch=epoch + 1)
             self._stamp = self._stamp_of_file()
 
     def on_train_end(self, logs=None):

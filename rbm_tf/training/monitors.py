@@ -16,7 +16,7 @@ import tensorflow as tf
 from rbm_tf import annealing, enumeration
 from rbm_tf.pseudo_likelihood import stochastic_pseudo_log_likelihood
 from rbm_tf.shared.arrays import visible_states
-from rbm_tf.shared.checkpoints import arrays_of, is_finite, variables_of
+from rbm_tf.shared.checkpoints import are_finite, arrays_of, variables_of
 from rbm_tf.shared.seeds import as_seed
 
 _BLOCK = 10_000  # examples in memory at once
@@ -219,14 +219,12 @@ class StopWhenNotFinite(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if self._kept is not None:
             return
-        if not is_finite(self.model):
+        self._kept = arrays_of(self.model)  # not earlier: another callback may restore a backup
+        if not are_finite(self._kept):
             raise ValueError(
                 "The model has weights that are NaN or infinite before training starts: build it "
                 "again or load a checkpoint."
             )
-        self._kept = arrays_of(
-            self.model
-        )  # not earlier: a callback after this one may restore a backup
 
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs.get("loss", 0)):  # Keras makes logs Python floats at every step
@@ -234,8 +232,9 @@ class StopWhenNotFinite(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        if self._loss_is_finite and is_finite(self.model):
-            self._kept = arrays_of(self.model)
+        arrays = arrays_of(self.model)
+        if self._loss_is_finite and are_finite(arrays):
+            self._kept = arrays
             return
         for variable, value in zip(variables_of(self.model), self._kept, strict=True):
             variable.assign(value)
