@@ -659,10 +659,9 @@ epochs = np.arange(1, len(watched) + 1)
 axes[1].plot(epochs, watched[:, 1], color=blue, label="smallest eigenvalue of $H$")
 axes[1].plot(epochs, watched[:, 2], color=purple, label="largest $|s_i|$")
 axes[1].axvline(falls + 1, color=grey, ls="--", lw=1, label=r"$\ln p(v)$ begins to fall")
-label(
-    axes[0], "One bond: splits at $W = 4$", "coupling $W$ (nats)", "eigenvalue, shift of the mean"
-)
+label(axes[0], "One bond: splits at $W = 4$", "coupling $W$ (nats)", "eigenvalue, shift of mean")
 label(axes[1], "Bars, full gradient of $F_2$", "epoch", "eigenvalue, response")
+axes[1].set_ylim(-0.3, 5.8)  # the legend stands above the curves
 for axis in axes:
     axis.axhline(0, color="black", lw=0.8)
     axis.legend()
