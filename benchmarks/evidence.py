@@ -45,14 +45,17 @@ def models(shape):
     yield "dense, 2-D", *dense(2), None
     yield "dense, 50-D", *dense(50), None
     yield "dense, 50-D, IWAE-5", *dense(50), IWAE(5)
-    conv = networks.conv_encoder(shape, 10, (16, 32)), networks.conv_decoder(shape, 10, (32, 16))
+    conv = (
+        networks.conv_encoder(shape, 10, filters=(16, 32)),
+        networks.conv_decoder(shape, 10, filters=(32, 16)),
+    )
     yield "convolutional, 10-D", *conv, None
 
 
 def bank(vae, x, num_samples, seed):
     """Log-weights of all images, (num_samples, num)."""
     parts = [
-        np.asarray(vae.log_weights(x[start : start + BLOCK], num_samples, seed + start))
+        np.asarray(vae.log_weights(x[start : start + BLOCK], num_samples, seed=seed + start))
         for start in range(0, len(x), BLOCK)
     ]
     return np.concatenate(parts, 1)
@@ -64,7 +67,7 @@ def reference(vae, x, seed):
     log_p, hard = np.array(evidence.iwae(many)), pareto_k(many) > 0.7
     if hard.any():
         betas = np.linspace(0, 1, TEMPERATURES)
-        annealed = ais_weights(vae, x[hard], CHAINS, betas, seed=seed).log_weights
+        annealed = ais_weights(vae, x[hard], num_chains=CHAINS, betas=betas, seed=seed).log_weights
         log_p[hard] = evidence.iwae(annealed)
     return log_p, hard
 
@@ -79,7 +82,7 @@ def exact_case(num, seed):
 def averaged_sumo(log_weights, seed):
     """The mean of independent SUMO estimates that together use the budget or less."""
     estimates, start = [], 0
-    for length in sumo_lengths(len(log_weights), seed):
+    for length in sumo_lengths(len(log_weights), seed=seed):
         if start + length + 1 > len(log_weights):
             break
         part = log_weights[start : start + length + 1]
@@ -92,10 +95,10 @@ ESTIMATORS = {
     "ELBO": lambda w, seed: evidence.elbo(w),
     "IWAE": lambda w, seed: evidence.iwae(w),
     "jackknife 1": lambda w, seed: evidence.jackknife(w),
-    "jackknife 2": lambda w, seed: evidence.jackknife(w, 2),
-    "cumulants 2": lambda w, seed: evidence.cumulant(w, 2),
-    "cumulants 3": lambda w, seed: evidence.cumulant(w, 3),
-    "grouped, chosen": lambda w, seed: grouped_estimate(w, seed).log_p,
+    "jackknife 2": lambda w, seed: evidence.jackknife(w, order=2),
+    "cumulants 2": lambda w, seed: evidence.cumulant(w, order=2),
+    "cumulants 3": lambda w, seed: evidence.cumulant(w, order=3),
+    "grouped, chosen": lambda w, seed: grouped_estimate(w, seed=seed).log_p,
     "SUMO": averaged_sumo,
 }
 

@@ -51,7 +51,11 @@ def rbm():
 
 def vae():
     keras.utils.set_random_seed(0)
-    return VAE(dense_encoder((PIXELS,), 2, (4,)), dense_decoder((PIXELS,), 2, (4,)), seed=1)
+    return VAE(
+        dense_encoder((PIXELS,), 2, hidden_units=(4,)),
+        dense_decoder((PIXELS,), 2, hidden_units=(4,)),
+        seed=1,
+    )
 
 
 MODELS = {"BernoulliRBM": rbm, "VAE": vae}

@@ -44,10 +44,12 @@ RUNS = {
 PHASES = {
     "CD-1": lambda seed: negative_phase.ContrastiveDivergence(1, seed),
     "PCD-1": lambda seed: PCD(100, 1, seed),
-    "tempering": lambda seed: negative_phase.ParallelTempering(10, 100, 1, seed),
-    "TAP-1": lambda seed: negative_phase.MeanFieldPhase(1, 100, 3, seed),
-    "TAP-2": lambda seed: negative_phase.MeanFieldPhase(2, 100, 3, seed),
-    "TAP-3": lambda seed: negative_phase.MeanFieldPhase(3, 100, 3, seed),
+    "tempering": lambda seed: negative_phase.ParallelTempering(
+        10, num_chains=100, num_steps=1, seed=seed
+    ),
+    "TAP-1": lambda seed: negative_phase.MeanFieldPhase(1, num_chains=100, num_steps=3, seed=seed),
+    "TAP-2": lambda seed: negative_phase.MeanFieldPhase(2, num_chains=100, num_steps=3, seed=seed),
+    "TAP-3": lambda seed: negative_phase.MeanFieldPhase(3, num_chains=100, num_steps=3, seed=seed),
 }
 PHASE_SECONDS = 120  # of training for each
 PHASE_RATE = 0.05
@@ -57,7 +59,7 @@ WORST_DRAWN = -200  # nats
 def build(x, hidden, epochs, phase, rate, seed, resample):
     """A model whose learning rate falls linearly to 0 over its epochs."""
     keras.utils.set_random_seed(seed)
-    rbm = BernoulliRBM(784, hidden, phase(seed), resample=resample, seed=seed)
+    rbm = BernoulliRBM(784, hidden, negative_phase=phase(seed), resample=resample, seed=seed)
     steps = len(x) // 100
     schedule = keras.optimizers.schedules.PolynomialDecay(rate, epochs * steps, 0.0)
     rbm.compile(keras.optimizers.SGD(schedule), steps_per_execution=steps)
@@ -85,14 +87,14 @@ def evaluate(rbm, x_train, x_test, seed, num_betas=30_001, num_chains=500, num_r
         estimates = {"exact": (log_z(rbm), 0.0)}
         message = "exact"
     else:
-        betas = choose_betas(rbm, num_betas, num_chains=100, seed=seed)
+        betas = choose_betas(rbm, num_betas=num_betas, num_chains=100, seed=seed)
         samples = tempered_sample(
-            rbm, num_reverse, np.linspace(0, 1, 41), num_sweeps=2000, seed=seed
+            rbm, num_reverse, betas=np.linspace(0, 1, 41), num_sweeps=2000, seed=seed
         )
-        forward = ais(rbm, num_chains, betas, seed)
-        reverse = reverse_ais(rbm, samples, betas, seed)
-        betas = choose_betas(rbm, num_betas, num_chains=100, seed=seed, base="uniform")
-        other = ais(rbm, num_chains, betas, seed + 1, base="uniform")
+        forward = ais(rbm, num_chains=num_chains, betas=betas, seed=seed)
+        reverse = reverse_ais(rbm, samples, betas=betas, seed=seed)
+        betas = choose_betas(rbm, num_betas=num_betas, num_chains=100, seed=seed, base="uniform")
+        other = ais(rbm, num_chains=num_chains, betas=betas, seed=seed + 1, base="uniform")
         names = "AIS forward", "AIS reverse", "AIS forward, uniform base"
         estimates = {
             name: (estimate.log_z, estimate.standard_error)
@@ -189,9 +191,9 @@ def load(binarization):
     """What to train on, and binary training and test sets for the evaluation."""
     (grey, _), (grey_test, _) = load_mnist()
     grey, grey_test = (x.reshape(-1, 784) for x in (grey, grey_test))
-    x_train = binarize(grey, binarization, seed=1)
+    x_train = binarize(grey, binarization=binarization, seed=1)
     x = grey if binarization == "bernoulli" else x_train
-    return x, x_train, binarize(grey_test, binarization, seed=0)
+    return x, x_train, binarize(grey_test, binarization=binarization, seed=0)
 
 
 def main():

@@ -53,7 +53,7 @@ def training_bfloat16(rounds):
     models = {policy: model(x, 500, dtype=policy) for policy in ("mixed_bfloat16", "float32")}
     rows = measure({f"fit, {policy}": fit(m, x, 500) for policy, m in models.items()}, rounds)
     for row, trained in zip(rows, models.values(), strict=True):
-        estimate = ais(trained, 500, np.linspace(0, 1, 2001), seed=0)
+        estimate = ais(trained, num_chains=500, betas=np.linspace(0, 1, 2001), seed=0)
         log_likelihood = -float(np.mean(trained.free_energy(x[:10_000]))) - estimate.log_z
         row |= {"ln p(v)": log_likelihood, "ln Z": estimate.log_z, "s.e.": estimate.standard_error}
     return rows
@@ -137,7 +137,7 @@ EPOCHS = 3  # in each call of a fit, so that handing over the data is spread ove
 
 def model(x, batch=BATCH, hidden=HIDDEN, chains=None, dtype="float32"):
     phase = PersistentContrastiveDivergence(chains or batch, seed=0)
-    rbm = BernoulliRBM(VISIBLE, hidden, phase, seed=0, dtype=dtype)
+    rbm = BernoulliRBM(VISIBLE, hidden, negative_phase=phase, seed=0, dtype=dtype)
     rbm.compile(keras.optimizers.SGD(0.05), steps_per_execution=len(x) // batch)
     return rbm
 
@@ -256,7 +256,7 @@ def random_rbm(deviation=0.05, dtype="float32"):
 
 def anneal(rbm, chains, steps):
     def run():
-        estimate = ais(rbm, chains, np.linspace(0, 1, steps + 1), seed=0)
+        estimate = ais(rbm, num_chains=chains, betas=np.linspace(0, 1, steps + 1), seed=0)
         return {"ln Z": estimate.log_z, "s.e.": estimate.standard_error}
 
     return run

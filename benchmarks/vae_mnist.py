@@ -51,8 +51,8 @@ SIMULATED, MORE_TEMPERATURES = 50, 2001  # both ways, from exact samples
 
 def build(pixel_means, objective, seed):
     keras.utils.set_random_seed(seed)
-    encoder = dense_encoder((784,), 50, (200, 200), "tanh")
-    decoder = dense_decoder((784,), 50, (200, 200), "tanh")
+    encoder = dense_encoder((784,), 50, hidden_units=(200, 200), activation="tanh")
+    decoder = dense_decoder((784,), 50, hidden_units=(200, 200), activation="tanh")
     output = next(layer for layer in decoder.layers[::-1] if layer.weights)
     mean = np.clip(pixel_means, 0.001, 0.999)
     output.bias.assign(np.log(mean) - np.log1p(-mean))
@@ -101,7 +101,9 @@ ESTIMATORS = {
     "jackknife, order 1": evidence.jackknife,
     "jackknife, order 2": lambda weights: evidence.jackknife(weights, order=2),
     **{
-        f"cumulants, order {order}": lambda weights, order=order: evidence.cumulant(weights, order)
+        f"cumulants, order {order}": lambda weights, order=order: evidence.cumulant(
+            weights, order=order
+        )
         for order in (2, 3, 4)
     },
     "grouped cumulants, 5 each": lambda weights: evidence.grouped_cumulant(weights, 5),
@@ -109,7 +111,7 @@ ESTIMATORS = {
     "grouped, chosen": lambda weights: grouped_estimate(weights, seed=0).log_p,
     **{
         f"thermodynamic sum, {rule}": lambda weights, rule=rule: evidence.thermodynamic_sum(
-            weights, np.linspace(0, 1, 11), rule
+            weights, np.linspace(0, 1, 11), rule=rule
         )
         for rule in ("left", "trapezoid", "right")
     },
@@ -126,7 +128,7 @@ def evaluate(vae, x, num_samples, seed, path):
         for name, estimate in ESTIMATORS.items()
     }
     rows = []
-    estimates = estimate_in_blocks(vae, x, estimators, num_samples, seed, path)
+    estimates = estimate_in_blocks(vae, x, estimators, num_samples, seed=seed, path=path)
     for (name, samples), each in estimates.items():
         error = float(each.std(ddof=1) / np.sqrt(len(each)))
         rows.append(
@@ -138,14 +140,14 @@ def evaluate(vae, x, num_samples, seed, path):
 def anneal(vae, x, seed):
     """ln p(x) of the first 200 test images by AIS beside IWAE; the bracket of simulated images."""
     start, betas = time.perf_counter(), np.linspace(0, 1, TEMPERATURES)
-    walks = ais_weights(vae, x[:200], CHAINS, betas, seed=seed)
+    walks = ais_weights(vae, x[:200], num_chains=CHAINS, betas=betas, seed=seed)
     annealed = evidence.iwae(walks.log_weights).numpy()
     importance = evidence.iwae(vae.log_weights(x[:200], 5000, seed=seed)).numpy()
     error = float((annealed - importance).std(ddof=1) / np.sqrt(len(annealed)))
     simulated, z = (np.asarray(a) for a in vae.sample(SIMULATED, seed=seed))
     betas = np.linspace(0, 1, MORE_TEMPERATURES)
-    forward = ais_weights(vae, simulated, CHAINS, betas, seed=seed)
-    verdict = bracket(forward, reverse_ais_weights(vae, simulated, z, betas, seed=seed))
+    forward = ais_weights(vae, simulated, num_chains=CHAINS, betas=betas, seed=seed)
+    verdict = bracket(forward, reverse_ais_weights(vae, simulated, z, betas=betas, seed=seed))
     return {
         "chains": CHAINS,
         "temperatures": TEMPERATURES,
@@ -206,7 +208,7 @@ def main():
     options = parser.parse_args()
     name, file = f"vae_mnist_{options.run}", OUTPUTS / f"vae_mnist_{options.run}.keras"
     grey_test = load_mnist()[1][0].reshape(-1, 784)
-    x_test = binarize(grey_test, "bernoulli", seed=0)[: options.num_images]
+    x_test = binarize(grey_test, binarization="bernoulli", seed=0)[: options.num_images]
     if "training" in options.stages:
         vae, result = train(options.run, options.minutes, options.seed, x_test)
         OUTPUTS.mkdir(exist_ok=True)

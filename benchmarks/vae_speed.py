@@ -258,7 +258,7 @@ def pythae(network, x, batch):
     config = pythae.models.VAEConfig(
         input_dim=(PIXELS,), latent_dim=network["latent"], reconstruction_loss="bce"
     )
-    peer = pythae.models.VAE(config, Encoder(), Decoder())
+    peer = pythae.models.VAE(config, Encoder(), likelihood=Decoder())
 
     def run():
         with tempfile.TemporaryDirectory() as folder:

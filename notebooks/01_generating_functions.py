@@ -394,7 +394,9 @@ fourth = m4 - 4 * m1 * m3 - 3 * m2**2 + 12 * m1**2 * m2 - 6 * m1**4
 by_hand = np.array([m1, m2 - m1**2, third, fourth])  # (B22)
 by_states = cumulants.weighted_cumulants(faces, log_weights, max_order=4)
 by_derivatives = cumulants.derivatives(  # (B21)
-    lambda t: cumulants.generating_function(t, faces, log_weights), 4, at=tf.zeros((), tf.float64)
+    lambda t: cumulants.generating_function(t, faces, log_weights=log_weights),
+    4,
+    at=tf.zeros((), tf.float64),
 )
 assert agree(by_hand, cumulants.cumulants_from_moments([m1, m2, m3, m4]))
 assert agree(by_hand, by_states)
@@ -445,7 +447,7 @@ for beta in (0.2, 1.0, 2.5):
     print(f"{beta:4.1f}" + "".join(f"{value:10.4f}" for value in kappa.numpy()))
 
 for t in (-0.4, 0.3, 1.7):
-    right = cumulants.generating_function(t, -energies, -beta_0 * energies)
+    right = cumulants.generating_function(t, -energies, log_weights=-beta_0 * energies)
     assert agree(log_z(beta_0 + t) - log_z(beta_0), right)  # (5.2)
 
 # %%
@@ -748,7 +750,9 @@ for s in (3.0, 4.0):
     two_values = tf.constant([0.0, s], tf.float64)
     kappa = cumulants.weighted_cumulants(two_values, np.log(two_weights), max_order)
     sums[s] = partial_sums(kappa)
-    exact_value[s] = cumulants.generating_function(1.0, two_values, np.log(two_weights)).numpy()
+    exact_value[s] = cumulants.generating_function(
+        1.0, two_values, log_weights=np.log(two_weights)
+    ).numpy()
 print("order        s = 3            s = 4")
 for order in (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 40, 60):
     print(f"{order:5d} {sums[3.0][order - 1]:12.3f} {sums[4.0][order - 1]:16.3f}")

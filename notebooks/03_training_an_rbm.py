@@ -541,7 +541,7 @@ errors = {}  # (order, quantity): one number per scale
 for scale in scales:
     moments = enumeration.moments(set_parameters(base, scale * direction, *biases))
     for order in (1, 2, 3):
-        point = mean_field.tap(base, order)
+        point = mean_field.tap(base, order=order)
         assert point.converged != (order == 3 and scale == scales[-1])
         m, n = point.visible[np.newaxis], point.hidden[np.newaxis]
         correlation = mean_field.correlation(base.kernel.numpy(), m, n, order).numpy()  # (6.3)
@@ -570,7 +570,7 @@ plt.show()
 # %%
 set_parameters(base, 0.5 * direction, *biases)
 for order in (1, 2, 3):
-    point = mean_field.tap(base, order)
+    point = mean_field.tap(base, order=order)
     m, n = point.visible[np.newaxis], point.hidden[np.newaxis]
     analytic = mean_field.correlation(base.kernel.numpy(), m, n, order).numpy()[0, 0]
     shift = 1e-4 * np.outer(np.eye(num_visible)[0], np.eye(num_hidden)[0])
@@ -582,7 +582,7 @@ for order in (1, 2, 3):
 
 # %%
 for order in (1, 2, 3):
-    point = mean_field.tap(base, order)
+    point = mean_field.tap(base, order=order)
     phase = phases.MeanFieldPhase(order, num_chains=3, num_steps=200, seed=seed)
     phase.build((num_visible, num_hidden))
     result = phase(base.machine, tf.zeros((1, num_hidden), tf.float64), training=False)
@@ -715,7 +715,7 @@ for order in (2, 3):
     assert max(np.ptp(x, axis=0).max() for x in sets) < 1e-3  # the 100 sets are one point
     phase = model.negative_phase(model.machine, tf.zeros((1, num_hidden)), training=False)
     own[order] = tap_point(model, order, *(x[tf.newaxis] for x in phase[1:3]))
-    point = mean_field.tap(model, order)  # the solution of lowest Gamma among ten starts
+    point = mean_field.tap(model, order=order)  # the solution of lowest Gamma among ten starts
     lowest[order] = tap_point(model, order, point.visible[np.newaxis], point.hidden[np.newaxis])
     for name, values in (("the 100 sets, at one point", own[order]), ("tap()", lowest[order])):
         text = "Gamma - F_eq = {:.3f} nats, gradient {:.5f}, largest |m - 1/2| {:.3f}"
@@ -913,7 +913,13 @@ def mirrored(kernel, visible_bias, hidden_bias):  # (9.1)
 
 
 def machine(values, images, centered):
-    rbm = BernoulliRBM(num_visible, num_hidden, phases.ExactPhase(), centered, dtype="float64")
+    rbm = BernoulliRBM(
+        num_visible,
+        num_hidden,
+        negative_phase=phases.ExactPhase(),
+        centered=centered,
+        dtype="float64",
+    )
     set_parameters(rbm, *values).adapt(images)  # mu becomes the images' mean
     return rbm
 

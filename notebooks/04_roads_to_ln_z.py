@@ -221,7 +221,7 @@ renyi_one = np.log(16 * np.sum(p_one**2))  # (2.2) with q = 1/16
 copies, shares = np.arange(1, 11), []
 for number in copies:
     many = rbm_with(np.kron(np.eye(number), one[0]), *(np.tile(x, number) for x in one[1:]))
-    estimate = reweighting.monte_carlo(many, num_samples, seed=seed)
+    estimate = reweighting.monte_carlo(many, num_samples=num_samples, seed=seed)
     shares.append(estimate.effective_sample_size / num_samples)
     if number <= 2:  # the weights' second moment is measured well
         assert agree(enumeration.log_z(many), number * enumeration.log_z(rbm_with(*one)))
@@ -229,7 +229,7 @@ for number in copies:
 print(f"D_2 of one copy: {renyi_one:.3f} nats, of ten: {10 * renyi_one:.2f} nats")
 
 # %%
-plain = reweighting.monte_carlo(rbm, num_samples, seed=seed + 1)
+plain = reweighting.monte_carlo(rbm, num_samples=num_samples, seed=seed + 1)
 print(f"digits: ln Z = {plain.log_z:.3f} +- {plain.standard_error:.3f}, exact {exact:.3f}")
 print(f"effective sample size {plain.effective_sample_size:.2f} of {num_samples}")
 tenths = [reweighting.estimate_log_z(x).log_z - exact for x in plain.log_weights.reshape(10, -1)]
@@ -302,7 +302,9 @@ from_model = exact_samples(20_000)
 minus_free_energy = -rbm.free_energy(from_model).numpy()
 results, needed = {}, {}
 for name, mean in proposals.items():
-    results[name] = reweighting.importance_sampling(rbm, mean, num_samples, seed=seed + 1)
+    results[name] = reweighting.importance_sampling(
+        rbm, mean, num_samples=num_samples, seed=seed + 1
+    )
     log_q = from_model @ np.log(mean) + (1 - from_model) @ np.log1p(-mean)
     needed[name] = minus_free_energy - log_q  # ln w of states typical of p
 
@@ -447,8 +449,8 @@ model_samples = exact_samples(num_chains)
 annealed = {}
 for steps in path_lengths:
     betas = np.linspace(0, 1, steps + 1)
-    forward = annealing.ais(rbm, num_chains, betas, seed=seed)
-    reverse = annealing.reverse_ais(rbm, model_samples, betas, seed=seed + 1)
+    forward = annealing.ais(rbm, num_chains=num_chains, betas=betas, seed=seed)
+    reverse = annealing.reverse_ais(rbm, model_samples, betas=betas, seed=seed + 1)
     annealed[steps] = forward, reverse
     print(
         f"{steps:5d} steps: forward {forward.log_z - exact:+.4f} +- {forward.standard_error:.4f}, "
@@ -498,10 +500,13 @@ plt.show()
 print("base     steps   variance of ln w: equal steps, chosen steps")
 for base in ("data", "uniform"):
     for steps in (10, 100):
-        chosen = annealing.choose_betas(rbm, steps + 1, seed=seed, base=base)
+        chosen = annealing.choose_betas(rbm, num_betas=steps + 1, seed=seed, base=base)
         assert np.all(np.diff(chosen) > 0)
         spread = [
-            np.var(annealing.ais(rbm, 2000, betas, seed=seed, base=base).log_weights, ddof=1)
+            np.var(
+                annealing.ais(rbm, num_chains=2000, betas=betas, seed=seed, base=base).log_weights,
+                ddof=1,
+            )
             for betas in (np.linspace(0, 1, steps + 1), chosen)
         ]
         print(f"{base:8s} {steps:5d} {spread[0]:26.4f} {spread[1]:14.4f}")
@@ -563,7 +568,9 @@ for s, actual, expected in zip(strides, bias, predicted, strict=True):
     print(f"{64 // s:2d} intervals: bias {actual:+.5f}, predicted {expected:+.5f} nats")
 assert np.all(np.abs(bias[1:3] / bias[:2] - 4) < 0.5)  # half the step, a quarter of the bias
 
-windows = tempering.tempered_windows(rbm, np.linspace(0, 1, 9), num_ladders, seed=seed)
+windows = tempering.tempered_windows(
+    rbm, betas=np.linspace(0, 1, 9), num_chains=num_ladders, seed=seed
+)
 estimate = umbrella.thermodynamic_integration(windows)
 print(f"sampled, 8 intervals: {estimate.log_z - exact:+.4f} +- {estimate.standard_error:.4f} nats")
 assert abs(estimate.log_z - exact - bias[3]) < 5 * estimate.standard_error
@@ -765,8 +772,10 @@ later = rbm_with(*later.trainable_variables)
 later.visible_offset.assign(trained.visible_offset)
 true_ratio = enumeration.log_z(later) - exact
 short = np.linspace(0, 1, 31)
-ratio = annealing.log_z_ratio(rbm, model_samples, later, short, seed=seed)
-two = [annealing.ais(x, num_chains, short, seed=i) for i, x in enumerate((rbm, later))]
+ratio = annealing.log_z_ratio(rbm, model_samples, later, betas=short, seed=seed)
+two = [
+    annealing.ais(x, num_chains=num_chains, betas=short, seed=i) for i, x in enumerate((rbm, later))
+]
 difference, se = two[1].log_z - two[0].log_z, np.hypot(*(x.standard_error for x in two))
 print(f"exact difference {true_ratio:+.5f} nats")
 print(f"log_z_ratio      {ratio.log_z:+.5f} +- {ratio.standard_error:.5f} nats")
@@ -803,18 +812,22 @@ for name, mean in proposals.items():
         survey(
             "plain Monte Carlo" if name == "fair coins" else f"importance, {name}",
             number + (name == "mean field") * 2 * 10 * point.num_iterations,
-            lambda s, m=mean, n=number: reweighting.importance_sampling(rbm, m, n, s),
+            lambda s, m=mean, n=number: reweighting.importance_sampling(
+                rbm, m, num_samples=n, seed=s
+            ),
         )
 
 # %%
 for steps in path_lengths:
     betas, cost = np.linspace(0, 1, steps + 1), 2 * steps * 100  # chains
-    survey("AIS forward", cost, lambda s, b=betas: annealing.ais(rbm, 100, b, s))
+    survey(
+        "AIS forward", cost, lambda s, b=betas: annealing.ais(rbm, num_chains=100, betas=b, seed=s)
+    )
     backward = exact_samples(100 * num_repeats).reshape(num_repeats, 100, -1)
     survey(
         "AIS reverse",
         cost,
-        lambda s, b=betas, v=backward: annealing.reverse_ais(rbm, v[s - 100], b, s),
+        lambda s, b=betas, v=backward: annealing.reverse_ais(rbm, v[s - 100], betas=b, seed=s),
     )
 
 # %%
@@ -822,7 +835,14 @@ ladder = np.linspace(0, 1, 9)
 for sweeps in (10, 30, 100, 300):
     cost = 2 * len(ladder) * num_ladders * 2 * sweeps  # as many sweeps of burn-in
     runs = [
-        tempering.tempered_windows(rbm, ladder, num_ladders, sweeps, sweeps, 100 + repeat)
+        tempering.tempered_windows(
+            rbm,
+            betas=ladder,
+            num_chains=num_ladders,
+            num_sweeps=sweeps,
+            num_burn_in=sweeps,
+            seed=100 + repeat,
+        )
         for repeat in range(num_repeats)
     ]
     survey("integration", cost, lambda s, r=runs: umbrella.thermodynamic_integration(r[s - 100]))
@@ -919,13 +939,13 @@ for name, sample in (("Gibbs", stuck), ("parallel tempering", tempered)):
 
 # %%
 betas = np.linspace(0, 1, 1001)
-forward = annealing.ais(bimodal, 500, betas, seed=seed)
-wrong = annealing.reverse_ais(bimodal, stuck, betas, seed=seed + 1)
-right = annealing.reverse_ais(bimodal, tempered, betas, seed=seed + 1)
+forward = annealing.ais(bimodal, num_chains=500, betas=betas, seed=seed)
+wrong = annealing.reverse_ais(bimodal, stuck, betas=betas, seed=seed + 1)
+right = annealing.reverse_ais(bimodal, tempered, betas=betas, seed=seed + 1)
 for name, x in (("forward", forward), ("reverse, Gibbs", wrong), ("reverse, tempering", right)):
     print(f"{name:18s}: error {x.log_z - bimodal_log_z:+.3f} +- {x.standard_error:.3f}, ", end="")
     print(f"ESS {x.effective_sample_size:.0f} of 500")
-other = annealing.ais(bimodal, 500, betas, seed=seed + 2, base="uniform")
+other = annealing.ais(bimodal, num_chains=500, betas=betas, seed=seed + 2, base="uniform")
 judged = [annealing.verdict(forward, reverse, other) for reverse in (wrong, right)]
 print("Gibbs:    ", judged[0].message)
 print("tempering:", judged[1].message)
@@ -947,8 +967,8 @@ assert abs(right.log_z - bimodal_log_z) < 5 * right.standard_error
 
 # %%
 both_black = [
-    annealing.ais(bimodal, 500, betas, seed=seed, base=np.full(8, 0.99)),
-    annealing.reverse_ais(bimodal, stuck, betas, seed=seed + 1, base=np.full(8, 0.99)),
+    annealing.ais(bimodal, num_chains=500, betas=betas, seed=seed, base=np.full(8, 0.99)),
+    annealing.reverse_ais(bimodal, stuck, betas=betas, seed=seed + 1, base=np.full(8, 0.99)),
 ]
 for name, x in zip(("forward", "reverse"), both_black, strict=True):
     print(f"{name}: error {x.log_z - bimodal_log_z:+.3f} +- {x.standard_error:.3f} nats")

@@ -415,7 +415,7 @@ runs, names = {}, ("log_z", "energy", "heat_capacity")
 target = enumeration.thermodynamics(rbm, annealing_betas[[50, 100, 150, 200]])
 for num_chains in chain_numbers:
     curves = [
-        annealed_thermodynamics(rbm, annealing_betas, num_chains, seed=run)
+        annealed_thermodynamics(rbm, annealing_betas, num_chains=num_chains, seed=run)
         for run in range(num_runs)
     ]
     runs[num_chains] = {name: np.array([getattr(c, name) for c in curves]) for name in names}
@@ -474,7 +474,8 @@ for num_chains, row in zip(runs, error_bars, strict=True):
 # %%
 up_to_one = annealing_betas[:101]  # the last one is 1
 estimates = [
-    annealing.ais(rbm, 800, up_to_one, seed=run, base="uniform") for run in range(num_runs)
+    annealing.ais(rbm, num_chains=800, betas=up_to_one, seed=run, base="uniform")
+    for run in range(num_runs)
 ]
 same = [estimate.log_z for estimate in estimates]
 assert agree(same, runs[800]["log_z"][:, 100])  # one and the same run
@@ -524,8 +525,13 @@ print("temperatures    (5.1)   n_eff   (5.2)   error of ln Z, U, C    error clai
 coarse = {}
 for num_betas in (5, 17, 65, 257):
     ladder = np.linspace(0, 1, num_betas)
-    curves = [annealed_thermodynamics(rbm, ladder, 100, seed=run) for run in range(num_runs)]
-    same = [annealing.ais(rbm, 100, ladder, seed=run, base="uniform") for run in range(num_runs)]
+    curves = [
+        annealed_thermodynamics(rbm, ladder, num_chains=100, seed=run) for run in range(num_runs)
+    ]
+    same = [
+        annealing.ais(rbm, num_chains=100, betas=ladder, seed=run, base="uniform")
+        for run in range(num_runs)
+    ]
     last = np.array([[getattr(c, name)[-1] for name in names] for c in curves])
     assert agree(last[:, 0], [e.log_z for e in same])
     n_eff = np.mean([e.effective_sample_size for e in same])
@@ -551,7 +557,9 @@ plt.show()
 
 # %%
 five = np.linspace(0, 1, 5)
-many = [annealing.ais(rbm, 100_000, five, seed=run, base="uniform") for run in range(4)]
+many = [
+    annealing.ais(rbm, num_chains=100_000, betas=five, seed=run, base="uniform") for run in range(4)
+]
 log_weights = np.concatenate([x.log_weights for x in many])
 print(f"5 temperatures: Var(ln w) = {log_weights.var():.1f}; (5.1) says {fall / 4:.1f}")
 biases, numbers = [], (100, 1000, 10_000, 100_000)
@@ -657,11 +665,11 @@ assert abs(np.mean(coarse[17] - truth, axis=0)[0]) < -biases[2]  # 17 temperatur
 # %%
 for order, beta in itertools.product((1, 2, 3), (0.3, 1.0)):
     around = beta + 0.01 * np.arange(-2, 3)
-    curves = tap_thermodynamics(rbm, around, order)
+    curves = tap_thermodynamics(rbm, around, order=order)
     (f0, f1, _, f3, f4), U = curves.log_z, curves.energy[2]
     assert agree(U, -(8 * (f3 - f1) - (f4 - f0)) / 0.12, tolerance=1e-5)  # (6.4), (6.5)
     scaled = Machine(beta * kernel, beta * visible_bias, beta * hidden_bias)
-    point = mean_field.tap(scaled, order)
+    point = mean_field.tap(scaled, order=order)
     m, n = point.visible, point.hidden
     c, d, p = m * (1 - m), n * (1 - n), np.append(m, n)
     S = -np.sum(p * np.log(p) + (1 - p) * np.log1p(-p))  # S_mf, (6.2)
@@ -674,13 +682,13 @@ for order, beta in itertools.product((1, 2, 3), (0.3, 1.0)):
 small = np.array([0.01, 0.02, 0.04])
 known = enumeration.thermodynamics(rbm, small)
 for order in (1, 2, 3):
-    error = np.abs(tap_thermodynamics(rbm, small, order).log_z - known.log_z)
+    error = np.abs(tap_thermodynamics(rbm, small, order=order).log_z - known.log_z)
     power = math.log2(error[2] / error[1])
     print(f"order {order}: error of ln Z {error[1]:.1e} nats at beta = 0.02, power {power:.2f}")
 
 # %%
 known = enumeration.thermodynamics(rbm, tap_betas)
-tap = {order: tap_thermodynamics(rbm, tap_betas, order) for order in (1, 2, 3)}
+tap = {order: tap_thermodynamics(rbm, tap_betas, order=order) for order in (1, 2, 3)}
 assert np.all(tap[1].log_z <= known.log_z)  # order 1 is a lower bound on ln Z
 for order, curves in tap.items():
     converged = ~np.isnan(curves.log_z)
@@ -854,7 +862,7 @@ for W in directions.values():
     assert agree(enumeration.moments(without_fields(4.2 * W)).visible, 0.5)  # exact, by symmetry
 stability, solutions = [], []
 for beta in tap_betas:
-    point = mean_field.tap(Machine(beta * kernel, beta * visible_bias, beta * hidden_bias), 1)
+    point = mean_field.tap(Machine(beta * kernel, beta * visible_bias, beta * hidden_bias), order=1)
     solutions.append(np.append(point.visible, point.hidden))
     c, d = (x * (1 - x) for x in (point.visible, point.hidden))
     stability.append(np.linalg.norm(np.sqrt(c)[:, np.newaxis] * beta * kernel * np.sqrt(d), 2))

@@ -786,13 +786,13 @@ def eigenvalues(coupling, field):
 
 
 # %%
-ring = ising.chain(num_spins, coupling, field)
+ring = ising.chain(num_spins, coupling, field=field)
 exact_ring = -ring.log_z()
 spins = ising.all_spins(num_spins, 1)  # (4096, 12, 1)
 ring_energy = ring.energy(spins)
 assert agree(exact_ring, -np.log(sum(x**num_spins for x in eigenvalues(coupling, field))))
 assert agree(exact_ring, -log_sum_exp(-ring_energy))  # all states
-long = ising.per_spin(ising.chain(200, coupling, field))
+long = ising.per_spin(ising.chain(200, coupling, field=field))
 magnet = np.sinh(field) / np.sqrt(np.sinh(field) ** 2 + np.exp(-4 * coupling))  # (7.4)
 assert agree(long.magnetisation, magnet)
 print(f"exact F / N = {exact_ring / num_spins:.6f} nats, N = {num_spins}; ", end="")
@@ -803,7 +803,7 @@ print(f"-ln lambda_+ = {-np.log(eigenvalues(coupling, field)[0]):.6f}")
 b = np.linspace(-1, 3.5, 181)
 m = np.tanh(b)
 by_hand = -np.log(2 * np.cosh(b)) - coupling * m**2 - (field - b) * m  # (7.5)
-product_trials = ising.chain(num_spins, 0.0, b)  # one chain for each b
+product_trials = ising.chain(num_spins, 0.0, field=b)  # one chain for each b
 curve = ising.trial_free_energies(ring, product_trials, max_order=1)[0] / num_spins
 assert agree(curve, by_hand)
 assert np.all(curve >= exact_ring / num_spins)  # (B16)
@@ -829,7 +829,7 @@ for size in block_sizes:
     trial = ising.Ising(0 * down[..., np.newaxis], down[..., np.newaxis], fields[..., np.newaxis])
     curves[size] = ising.trial_free_energies(ring, trial, max_order=1)[0] / num_spins
     best_trial = ising.block_trial(ring, (size, 1))
-    best_bounds[size] = ising.trial_free_energies(ring, best_trial, 1)[0] / num_spins
+    best_bounds[size] = ising.trial_free_energies(ring, best_trial, max_order=1)[0] / num_spins
     assert np.all(curves[size] >= best_bounds[size] - 1e-12)
     print(f"blocks of {size:2d}: best bound {best_bounds[size]:.6f} nats a spin", end=", ")
     print(f"gap {best_bounds[size] - exact_ring / num_spins:.6f}")
@@ -866,7 +866,7 @@ plt.show()
 
 # %%
 couplings = np.linspace(0.05, 1.5, 59)
-weak = ising.chain(num_spins, couplings, 0.001)  # 59 chains at once
+weak = ising.chain(num_spins, couplings, field=0.001)  # 59 chains at once
 exact_weak = ising.per_spin(weak)
 magnets, weak_gaps = {}, {}
 for size in (1, 2, 4):
@@ -1235,7 +1235,7 @@ print("3. F[q] at steps 0, 1, 10, 100:", np.round([history[k] for k in (0, 1, 10
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 4. Coarser tilings contain the finer ones. The closed column and the square are both *rings* of four spins, and
 # in both each spin has lost two neighbours: the same trial, the same bound.
-lattice = ising.square(4, 0.35, 0.05)
+lattice = ising.square(4, 0.35, field=0.05)
 bounds_2d = {}
 for block in ((1, 1), (2, 1), (4, 1), (2, 2), (4, 2)):
     trial = ising.block_trial(lattice, block)

@@ -576,8 +576,8 @@ def cross_entropy(x, logits):
 def assemble(loss=cross_entropy, reduce=ops.sum, draw=sample, latent_dim=latent_dim):
     """The post's model, compiled: encoder (B29), KL (B30), Lambda (B31), decoder and loss (B32)."""
     keras.utils.set_random_seed(seed)  # every model starts from the same weights
-    encoder = networks.dense_encoder(image_shape, latent_dim, (hidden_units,))
-    decoder = networks.dense_decoder(image_shape, latent_dim, (hidden_units,))
+    encoder = networks.dense_encoder(image_shape, latent_dim, hidden_units=(hidden_units,))
+    decoder = networks.dense_decoder(image_shape, latent_dim, hidden_units=(hidden_units,))
     x = keras.Input(image_shape)
     z = sampling_layer(draw, latent_dim)(AddGaussianKL(reduce)(encoder(x)))
     model = keras.Model(x, decoder(z))
@@ -629,7 +629,9 @@ def loss_and_gradient(function, weights):
 
 # %%
 hand = assemble()
-library = lambda_vae.build_lambda_vae(image_shape, latent_dim, hidden_units, seed=seed)
+library = lambda_vae.build_lambda_vae(
+    image_shape, latent_dim=latent_dim, intermediate_dim=hidden_units, seed=seed
+)
 encoder, decoder = (library.get_layer(name) for name in ("encoder", "decoder"))
 for part in (encoder, decoder):
     part.set_weights(hand.get_layer(part.name).get_weights())
@@ -702,7 +704,10 @@ def linear_vae(loadings):
     """The model (2.2) as a `VAE` whose encoder is the best mean field, (2.4) and (2.6)."""
     precision, _ = posterior(loadings, x_linear)
     slope = loadings @ np.linalg.inv(precision) / noise_scale**2  # (5, 2)
-    encoder, decoder = networks.dense_encoder((5,), 2, ()), networks.dense_decoder((5,), 2, ())
+    encoder, decoder = (
+        networks.dense_encoder((5,), 2, hidden_units=()),
+        networks.dense_decoder((5,), 2, hidden_units=()),
+    )
     encoder.get_layer("mean").set_weights([slope, -offset @ slope])
     encoder.get_layer("log_var").set_weights([0 * slope, -np.log(np.diag(precision))])
     decoder.layers[1].set_weights([loadings.T, offset])
@@ -742,7 +747,9 @@ encoder, decoder = (model.get_layer(name) for name in ("encoder", "decoder"))
 vae = VAE(encoder, decoder, seed=seed)
 test_mean, test_log_var = (np.asarray(output, float) for output in vae.encode(x_test))
 print(f"loss of the first epoch {history[0]:.3f}, of the last {history[-1]:.3f} nats")
-print(f"-ELBO of the test images, 100 draws: {-np.mean(vae.elbo(x_test, 100, seed)):.3f} nats")
+print(
+    f"-ELBO of the test images, 100 draws: {-np.mean(vae.elbo(x_test, num_samples=100, seed=seed)):.3f} nats"
+)
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), width_ratios=[1, 1.2])
@@ -764,7 +771,7 @@ corners = np.stack(np.meshgrid(quantile, quantile[::-1]), axis=-1).reshape(-1, 2
 manifold = vae.decode(corners.astype("float32"))
 plotting.image_grid(axes[0], manifold, columns=12).set_title("The latent plane, decoded")
 means_drawn = vae.generate(50, seed=seed)
-pixels_drawn = datasets.binarize(means_drawn, "bernoulli", seed=seed)
+pixels_drawn = datasets.binarize(means_drawn, binarization="bernoulli", seed=seed)
 shown = np.concatenate(  # in rows of ten: means, and pixels drawn from the same means
     [rows[i : i + 10] for i in range(0, 50, 10) for rows in (means_drawn, pixels_drawn)]
 )
@@ -863,7 +870,7 @@ assert agree(np.sum(q * (log_q - stats.norm.logpdf(grid).sum(axis=1)), axis=1), 
 print(f"ln p(x) {log_p.mean():.3f} = ELBO {exact_elbo.mean():.3f} + gap {gaps.mean():.3f} nats")
 print(f"-ELBO   {-exact_elbo.mean():.3f} = pixels {-(exact_elbo + kl).mean():.3f}", end=" ")
 print(f"+ KL {kl.mean():.3f} nats")
-one_draw = np.asarray(vae.elbo(x_test, 1, seed), float)
+one_draw = np.asarray(vae.elbo(x_test, num_samples=1, seed=seed), float)
 difference, error = mean_and_error(one_draw - exact_elbo)
 print(f"one draw for each image: off by {difference:+.3f} nats, standard error {error:.3f}")
 assert abs(difference) < 5 * error
@@ -912,13 +919,13 @@ z = test_mean + np.exp(test_log_var / 2) * eps  # (B31)
 logits = np.reshape(decoder(z.reshape(-1, latent_dim)), (num_samples, *x_test.shape))
 log_likelihood = -np.sum(np.logaddexp(0, logits) - x_test * logits, axis=(2, 3))  # (6.2)
 by_hand = log_likelihood + 0.5 * np.sum(eps**2 + test_log_var - z**2, axis=-1)  # (7.1)
-log_weights = np.asarray(vae.log_weights(x_test, num_samples, seed), float)  # (100, num_test)
+log_weights = np.asarray(vae.log_weights(x_test, num_samples, seed=seed), float)  # (100, num_test)
 for name, values in (("by hand", by_hand), ("library", log_weights)):
     difference, error = mean_and_error((values - exact_elbo).mean(axis=1))
     print(f"{name}: <ln w> - ELBO = {difference:+.4f} nats, standard error {error:.4f}")
     assert abs(difference) < 5 * error
 index = picked[1]  # the image with the median gap
-many = np.asarray(vae.log_weights(x_test[index : index + 1], 20_000, seed), float)[:, 0]
+many = np.asarray(vae.log_weights(x_test[index : index + 1], 20_000, seed=seed), float)[:, 0]
 ratio, error = mean_and_error(np.exp(many - log_p[index]))
 print(f"one image: <w> / p(x) = {ratio:.4f}, standard error {error:.4f}")
 assert abs(ratio - 1) < 5 * error  # (B18)
@@ -1042,7 +1049,7 @@ print(f"- Gaussian shape            {gaussian_gap.mean():.3f}")
 wider = assemble(latent_dim=8)
 wider.fit(x_train, x_train, batch_size, num_epochs, verbose=0)
 wide_vae = VAE(wider.get_layer("encoder"), wider.get_layer("decoder"))
-wide_weights = wide_vae.log_weights(x_test, 1000, seed)
+wide_weights = wide_vae.log_weights(x_test, 1000, seed=seed)
 wide = [float(np.mean(f(wide_weights))) for f in (evidence.elbo, evidence.iwae)]
 print(f"2 latent variables: ELBO {exact_elbo.mean():.3f}, ln p(x) {log_p.mean():.3f} nats")
 print(f"8 latent variables: ELBO {wide[0]:.3f}, IWAE-1000 {wide[1]:.3f} nats")
@@ -1295,7 +1302,7 @@ pixels = keras.Input(image_shape)
 hidden = keras.layers.Dense(hidden_units, "relu")(keras.layers.Flatten()(pixels))
 half_square = keras.regularizers.L2(0.5)  # adds |z|^2 / 2, averaged over the batch
 code = keras.layers.Dense(latent_dim, activity_regularizer=half_square)(hidden)
-plain_decoder = networks.dense_decoder(image_shape, latent_dim, (hidden_units,))
+plain_decoder = networks.dense_decoder(image_shape, latent_dim, hidden_units=(hidden_units,))
 autoencoder, coder = keras.Model(pixels, plain_decoder(code)), keras.Model(pixels, code)
 autoencoder.compile("adam", cross_entropy, jit_compile=False)
 codes = coder(batch).numpy()
@@ -1409,7 +1416,7 @@ for rho in (0.1, 1.0, 10.0, 100.0):
 # y it is smallest at y = g: the entropy of the drawn pixels, which no model can get below.
 (_, _), (grey_levels, _) = datasets.LOADERS[dataset]("none")
 grey_levels = grey_levels[:num_test].astype(float)
-draws = [datasets.binarize(grey_levels, "bernoulli", seed=k) for k in range(200)]
+draws = [datasets.binarize(grey_levels, binarization="bernoulli", seed=k) for k in range(200)]
 logits = np.array(test_logits, float)
 cost = [cross_entropy(draw, logits).numpy().mean() for draw in draws]
 average, error = mean_and_error(cost)

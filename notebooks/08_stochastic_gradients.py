@@ -278,7 +278,7 @@ print("pathwise, by hand:", path_by_hand.mean(axis=0).round(4), "exact:", exact_
 # %%
 def path_rows(dim):
     q = np.full(dim, q_mean), np.full(dim, q_log_var)
-    return np.stack(gradients.pathwise(many_springs, *q, num_samples, seed), axis=1)
+    return np.stack(gradients.pathwise(many_springs, *q, num_samples, seed=seed), axis=1)
 
 
 assert within(path_rows(1)[..., 0], exact_gradient)
@@ -503,7 +503,7 @@ print(f"exact {exact_step:.4f}, score function {np.mean(by_score):.4f},", end=" 
 print(f"pathwise {np.mean(by_path):.4f} +- {np.std(by_path):.4f}")
 assert within(by_score[:, 0], exact_step) and not np.any(by_path)
 try:
-    gradients.pathwise(lambda z: tf.cast(z[:, 0] > 0, z.dtype), *q, num_samples, seed)
+    gradients.pathwise(lambda z: tf.cast(z[:, 0] > 0, z.dtype), *q, num_samples, seed=seed)
 except ValueError as error:
     print("A comparison has no derivative at all:", error)
 
@@ -1129,7 +1129,7 @@ def log_q(x):
 @tf.function
 def denoising_step(step):
     with tf.GradientTape() as tape:
-        loss = gradients.denoising_score_matching(log_q, x_well, noise_scale, [seed, step])
+        loss = gradients.denoising_score_matching(log_q, x_well, noise_scale, seed=[seed, step])
     slopes = tape.gradient(loss, network.trainable_variables[:-1])  # the last bias is part of ln Z
     optimizer.apply(slopes, network.trainable_variables[:-1])
 

@@ -268,8 +268,8 @@ image_shape = x_train.shape[1:]
 
 def build(temperature, num_latents=latent_dim):
     keras.utils.set_random_seed(seed)
-    encoder = networks.conv_encoder(image_shape, num_latents, filters)
-    decoder = networks.conv_decoder(image_shape, num_latents, filters[::-1])
+    encoder = networks.conv_encoder(image_shape, num_latents, filters=filters)
+    decoder = networks.conv_decoder(image_shape, num_latents, filters=filters[::-1])
     return VAE(encoder, decoder, temperature=temperature, seed=seed)
 
 
@@ -468,7 +468,10 @@ print(f"T = {T}: reconstruction = PCA; standard deviation of the codes {codes.st
 def fit_linear(temperature):
     """The library's model after a short training."""
     keras.utils.set_random_seed(seed)
-    parts = networks.dense_encoder((5,), 3, ()), networks.dense_decoder((5,), 3, ())
+    parts = (
+        networks.dense_encoder((5,), 3, hidden_units=()),
+        networks.dense_decoder((5,), 3, hidden_units=()),
+    )
     gaussian = likelihoods.GaussianNegativeLogLikelihood(noise_scale)
     model = VAE(*parts, gaussian, temperature=temperature, seed=seed)
     model.compile(keras.optimizers.Adam(0.02), jit_compile=False, steps_per_execution=12)
@@ -879,7 +882,9 @@ for T, model in crowded.items():
     rescale(model, np.sqrt(T))  # to the units of section 4, where the prior is N(0, I)
     rescaled = VAE(model.encoder, model.decoder, seed=seed)
     for number in (101, 201):
-        run = evidence.ais_weights(rescaled, x_test[:100], 5, np.linspace(0, 1, number), seed=seed)
+        run = evidence.ais_weights(
+            rescaled, x_test[:100], num_chains=5, betas=np.linspace(0, 1, number), seed=seed
+        )
         annealed[T, number] = special.logsumexp(run.log_weights, axis=0) - np.log(5)
         print(f"T = {T:4.2f}, {number} betas: ln p(x) {annealed[T, number].mean():.3f} nats")
 difference = annealed[0.03, 201] - annealed[1.0, 201]

@@ -256,7 +256,7 @@ print(f"lambda = 1:    F = {free_energy(1.0):.6f} nats = -ln Z")
 # library's `lambda_path`, and (3.4) against the definition of the divergences.
 
 # %%
-path = cumulants.lambda_path(log_weights, lambdas, log_q)
+path = cumulants.lambda_path(log_weights, lambdas, log_q=log_q)
 for index in (0, 50, 100):
     at = tf.constant(lambdas[index], tf.float64)
     first, second = cumulants.derivatives(free_energy, max_order=2, at=at)
@@ -357,7 +357,7 @@ for order in (1, 2, 3, 4):
 # %%
 coins = point._replace(visible=np.full_like(m, 0.5), hidden=np.full_like(n, 0.5))
 coin_weights, coin_log_q = mean_field.all_log_weights(rbm, coins)
-coin_path = cumulants.lambda_path(coin_weights, lambdas, coin_log_q)
+coin_path = cumulants.lambda_path(coin_weights, lambdas, log_q=coin_log_q)
 coin_kappa = cumulants.weighted_cumulants(-coin_weights, coin_log_q, max_order)
 coin_polynomials = cumulants.taylor_polynomials(coin_kappa, lambdas).numpy()
 assert agree(coin_path.free_energy[100], exact)  # (B20) is exact for every q
@@ -711,10 +711,10 @@ print("three workers, ten batches:", merged.cumulants().round(6))
 plain_errors, corrected_errors = [], []
 step_counts = np.array([1, 2, 4, 8, 16, 32])
 for steps in step_counts:
-    grid = cumulants.lambda_path(coin_weights, np.linspace(0, 1, steps + 1), coin_log_q)
+    grid = cumulants.lambda_path(coin_weights, np.linspace(0, 1, steps + 1), log_q=coin_log_q)
     plain = cumulants.integrate_path(grid.lambdas, grid.mean)
     ends = (grid.variance[-1] - grid.variance[0]) / 12 / steps**2  # (8.3), the rest cancels
-    corrected = cumulants.integrate_path(grid.lambdas, grid.mean, grid.variance)
+    corrected = cumulants.integrate_path(grid.lambdas, grid.mean, variance=grid.variance)
     assert agree(corrected, plain + ends)
     plain_errors.append(float(plain) - exact)
     corrected_errors.append(float(corrected) - exact)
@@ -734,9 +734,11 @@ assert abs(np.log2(corrected_errors[-2] / corrected_errors[-1]) - 4) < 0.5
 large = random_rbm((large_visible, large_hidden), large_scale)
 large_point = mean_field.tap(large, order=1)
 grid = np.linspace(0, 1, 11)
-moving = mean_field.gibbs_path(large, large_point, grid, num_chains, num_sweeps, seed=seed).numpy()
+moving = mean_field.gibbs_path(
+    large, large_point, grid, num_chains=num_chains, num_steps=num_sweeps, seed=seed
+).numpy()
 v_mean, v_variance = moving.mean(1), moving.var(1, ddof=1)
-integral = float(cumulants.integrate_path(grid, v_mean, v_variance))
+integral = float(cumulants.integrate_path(grid, v_mean, variance=v_variance))
 
 
 def large_free_energy(lam):
@@ -885,7 +887,7 @@ for name, (values, target) in cases.items():
 # 1. -ln <exp(-lambda (V + c))> = lambda c - ln <exp(-lambda V)>; by (B21) a shift is the term n = 1.
 moved = cumulants.weighted_cumulants(-log_weights + 3.0, log_q, 5)
 assert agree(moved - kappa[:5], [3.0, 0, 0, 0, 0], 1e-8)
-shifted_path = cumulants.lambda_path(log_weights - 3.0, lambdas, log_q)
+shifted_path = cumulants.lambda_path(log_weights - 3.0, lambdas, log_q=log_q)
 assert agree(shifted_path.free_energy - path.free_energy, 3.0 * lambdas)
 print("1. cumulants move by", (moved - kappa[:5]).numpy().round(9))
 
@@ -908,9 +910,9 @@ assert abs(best - probabilities @ two_values) <= 0.005 + 1e-9
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 4. From the left <V>_0 - <<V^2>>_0 / 2, from the right <V>_1 + <<V^2>>_1 / 2. Their mean has the weights
 # -1/4 and +1/4. Both leave out +F'''/6, about -(<<V^2>>_1 - <<V^2>>_0)/6: (8.3) has 1/4 - 1/6 = 1/12.
-ends = cumulants.lambda_path(log_weights, [0.0, 1.0], log_q)
+ends = cumulants.lambda_path(log_weights, [0.0, 1.0], log_q=log_q)
 half_way = np.mean(ends.mean) + (ends.variance[1] - ends.variance[0]) / 4
-one_step = cumulants.integrate_path([0.0, 1.0], ends.mean, ends.variance)
+one_step = cumulants.integrate_path([0.0, 1.0], ends.mean, variance=ends.variance)
 assert agree(one_step, np.mean(ends.mean) + (ends.variance[1] - ends.variance[0]) / 12)
 print(
     f"4. errors: mean of both ends {half_way - exact:+.5f}, one step {one_step - exact:+.5f} nats"

@@ -121,7 +121,7 @@ def label(axis, title, xlabel, ylabel):
 log_shares = np.log([1 - share, share])
 kappa = cumulants.weighted_cumulants(values, log_shares, max_order=6).numpy()
 orders = np.cumsum(kappa / [1, 2, 6, 24, 120, 720])  # by hand (B25)
-exact = float(cumulants.generating_function(1.0, values, log_shares))
+exact = float(cumulants.generating_function(1.0, values, log_weights=log_shares))
 assert agree(orders, [cumulants.log_expectation(kappa[:n]) for n in range(1, 7)])
 assert agree(exact, np.log(0.7 + 0.3 * np.exp(3)))
 assert orders[0] < exact < orders[2]  # odd, yet above
@@ -338,8 +338,8 @@ plt.show()
 def train(objective, epochs=num_epochs):
     """A VAE on the binary digits, trained with the objective."""
     keras.utils.set_random_seed(seed)
-    encoder = networks.dense_encoder((8, 8), 50, (200,), "tanh")
-    decoder = networks.dense_decoder((8, 8), 50, (200,), "tanh")
+    encoder = networks.dense_encoder((8, 8), 50, hidden_units=(200,), activation="tanh")
+    decoder = networks.dense_decoder((8, 8), 50, hidden_units=(200,), activation="tanh")
     vae = VAE(encoder, decoder, objective=objective, seed=seed)
     vae.compile(keras.optimizers.Adam(1e-3), steps_per_execution=29)
     if epochs:
@@ -422,8 +422,8 @@ assert widths["IWAE-5"][1] < 0.45 < 0.55 < widths["ELBO"][1]
 # %%
 for name, vae in vaes.items():
     x_model, z_model = vae.sample(num_simulated, seed=3)
-    forward = evidence.ais_weights(vae, x_model, 10, annealing_betas, seed=4)
-    reverse = evidence.reverse_ais_weights(vae, x_model, z_model, annealing_betas, seed=5)
+    forward = evidence.ais_weights(vae, x_model, num_chains=10, betas=annealing_betas, seed=4)
+    reverse = evidence.reverse_ais_weights(vae, x_model, z_model, betas=annealing_betas, seed=5)
     bracket = evidence.bracket(forward, reverse)
     estimate = evidence.iwae(vae.log_weights(x_model, num_reference, seed=6)).numpy()
     print(f"{name}: {bracket.message}")
@@ -450,10 +450,14 @@ paths = {}
 for name, vae in vaes.items():
     few = weights[name].numpy()[:, :num_simulated].astype(float)
     weighted = cumulants.lambda_path(few, np.linspace(0, 1, 21))
-    annealed = evidence.ais_path(vae, x_test[:num_simulated], 10, annealing_betas, seed=7)
+    annealed = evidence.ais_path(
+        vae, x_test[:num_simulated], num_chains=10, lambdas=annealing_betas, seed=7
+    )
     kappa, area = cumulants.sample_cumulants(few, 3).numpy().mean(axis=1), evidence.iwae(few)
     paths[name] = weighted, annealed, kappa
-    sums = -cumulants.integrate_path(weighted.lambdas, weighted.mean, weighted.variance).numpy()
+    sums = -cumulants.integrate_path(
+        weighted.lambdas, weighted.mean, variance=weighted.variance
+    ).numpy()
     assert agree(-weighted.free_energy[-1].numpy(), area) and abs(np.mean(sums - area)) < 1e-3
     difference = -cumulants.integrate_path(annealed.lambdas, annealed.mean).numpy() - area
     error = np.std(difference, ddof=1) / np.sqrt(num_simulated)
@@ -492,8 +496,8 @@ estimators = {
     "IWAE": evidence.iwae,
     "jackknife": evidence.jackknife,
     "order 2": evidence.cumulant,
-    "order 3": lambda w: evidence.cumulant(w, 3),
-    "grouped": lambda w: evidence.grouped_estimate(w, seed).log_p,
+    "order 3": lambda w: evidence.cumulant(w, order=3),
+    "grouped": lambda w: evidence.grouped_estimate(w, seed=seed).log_p,
 }
 
 # %%
@@ -615,7 +619,7 @@ for name, objective in more.items():
     vaes[name], claims[name] = train(objective, epochs=0), []
     for _ in range(num_epochs):
         history = vaes[name].fit(x_train, batch_size=batch_size, verbose=0).history
-        test = float(np.mean(vaes[name].elbo(x_test, 20, seed=1)))
+        test = float(np.mean(vaes[name].elbo(x_test, num_samples=20, seed=1)))
         claims[name].append([-history["loss"][0], test])
         if not test > -1000:
             break

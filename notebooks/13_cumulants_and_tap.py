@@ -347,7 +347,8 @@ for scale in scales[:5]:
     machine = random_rbm(scale)
     naive = mean_field.tap(machine, order=1)
     gain = (
-        float(mean_field.cumulant_free_energy(machine, 2)) - mean_field.tap(machine, 2).free_energy
+        float(mean_field.cumulant_free_energy(machine, 2))
+        - mean_field.tap(machine, order=2).free_energy
     )
     ratios.append(gain / relaxation(machine.kernel.numpy(), naive.visible, naive.hidden))
     print(f"scale {scale:.2f}: gain {gain:.2e} nats, gain / R_4 = {ratios[-1]:.3f}")
@@ -430,7 +431,7 @@ def all_errors(rbm):
     """Errors of the free energy, by method, and of the visible means; keys (method, order)."""
     truth, moments, table = -enumeration.log_z(rbm), enumeration.moments(rbm), {}
     for order in (1, 2, 3):
-        tap = mean_field.tap(rbm, order)
+        tap = mean_field.tap(rbm, order=order)
         values = {"TAP": (tap.free_energy, tap.visible)}
         series = float(mean_field.cumulant_free_energy(rbm, order))
         values["cumulants"] = series, cumulant_means(rbm, order)[0]

@@ -811,9 +811,9 @@ pair_m = fixed_point(
 def ring_trials(length):
     """F and F_1 .. F_4 per spin about single spins and about pairs, (4, num_couplings) each."""
     model = ising.chain(length, J)
-    spins = ising.chain(length, 0.0, 2 * J * spin_m)
+    spins = ising.chain(length, 0.0, field=2 * J * spin_m)
     every_second = np.arange(length)[:, np.newaxis] % 2 == 0
-    pairs = ising.chain(length, J, J * pair_m)
+    pairs = ising.chain(length, J, field=J * pair_m)
     pairs = pairs._replace(down=pairs.down * every_second)
     orders = [ising.trial_free_energies(model, x, max_order=4) for x in (spins, pairs)]
     return -model.log_z() / length, *(x / length for x in orders)
@@ -839,7 +839,7 @@ for block, orders in (((1, 1), about_spins), ((2, 1), about_pairs)):
     assert agree(library, orders[:, list(chosen)], tolerance=1e-8)
 fields = np.linspace(0, 3, 301)
 for index in chosen:
-    trials = ising.chain(chain_length, 0.0, fields)
+    trials = ising.chain(chain_length, 0.0, field=fields)
     model = ising.chain(chain_length, J[index])
     bound = ising.trial_free_energies(model, trials, max_order=1)[0] / chain_length
     assert bound.min() > about_spins[0, index] - 1e-12  # no field does better than (9.2)
@@ -890,11 +890,13 @@ plt.show()
 J = np.linspace(0.02, 0.7, 69)
 spin_m = fixed_point(lambda m: np.tanh(4 * J * m), len(J))
 column_m = fixed_point(
-    lambda m: ising.per_spin(ising.chain(lattice_size, J, 2 * J * m)).magnetisation, len(J), 500
+    lambda m: ising.per_spin(ising.chain(lattice_size, J, field=2 * J * m)).magnetisation,
+    len(J),
+    500,
 )
 model, num_spins = ising.square(lattice_size, J), lattice_size**2
-spins = ising.square(lattice_size, 0 * J, 4 * J * spin_m)
-columns = ising.square(lattice_size, J, 2 * J * column_m)
+spins = ising.square(lattice_size, 0 * J, field=4 * J * spin_m)
+columns = ising.square(lattice_size, J, field=2 * J * column_m)
 columns = columns._replace(right=0 * columns.right)
 exact_square = -model.log_z() / num_spins
 square_spins, square_columns = (

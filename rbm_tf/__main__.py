@@ -31,7 +31,7 @@ def train(options):
         phase = PersistentContrastiveDivergence(options.chains, options.gibbs_steps, options.seed)
     else:
         phase = ContrastiveDivergence(options.gibbs_steps, options.seed)
-    rbm = BernoulliRBM(x.shape[1], options.hidden, phase, seed=options.seed)
+    rbm = BernoulliRBM(x.shape[1], options.hidden, negative_phase=phase, seed=options.seed)
     num_batches = -(-len(x) // options.batch_size)
     schedule = keras.optimizers.schedules.PolynomialDecay(
         options.learning_rate, options.epochs * num_batches, 0.0

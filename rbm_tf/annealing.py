@@ -18,7 +18,7 @@ from rbm_tf.shared.seeds import as_seed
 from rbm_tf.tempered_path import pair_path, tempered_path
 
 
-def ais(rbm, num_chains=100, betas=None, seed=None, base="data"):
+def ais(rbm, *, num_chains=100, betas=None, base="data", seed=None):
     """Estimate ln Z by annealed importance sampling from the base to the RBM.
 
     Z is estimated without bias; log_z therefore lies below ln Z on average.
@@ -27,8 +27,8 @@ def ais(rbm, num_chains=100, betas=None, seed=None, base="data"):
         rbm: `BernoulliRBM`.
         num_chains: number of independent chains.
         betas: the path, increasing from 0 to 1; default: 1,001 equal steps.
-        seed: integer; the same seed gives the same estimate.
         base: see `tempered_path`.
+        seed: integer; the same seed gives the same estimate.
 
     Returns:
         `LogZEstimate`: each log-weight is one chain's estimate of ln Z, and log_z their
@@ -46,13 +46,13 @@ def ais(rbm, num_chains=100, betas=None, seed=None, base="data"):
     if num_chains < 1:
         raise ValueError(f"num_chains must be 1 or more; got {num_chains}.")
     betas = checked_betas(betas, machine_of(rbm).dtype)
-    path = tempered_path(rbm, base)
+    path = tempered_path(rbm, base=base)
     start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
     v = path.sample_base(num_chains, start_seed)
     return estimate_log_z(path.base_log_z + _anneal(path, betas, v, chain_seed))
 
 
-def reverse_ais(rbm, samples, betas=None, seed=None, base="data"):
+def reverse_ais(rbm, samples, *, betas=None, base="data", seed=None):
     """Estimate ln Z by annealing samples of the RBM back to the base.
 
     1/Z is estimated without bias; log_z therefore lies above ln Z on average, if the samples really
@@ -62,8 +62,8 @@ def reverse_ais(rbm, samples, betas=None, seed=None, base="data"):
         rbm: `BernoulliRBM`.
         samples: visible states drawn from the model, one per chain, (num_chains, num_visible).
         betas: the path, increasing from 0 to 1, walked backwards; default: 1,001 equal steps.
-        seed: integer; the same seed gives the same estimate.
         base: see `tempered_path`.
+        seed: integer; the same seed gives the same estimate.
 
     Returns:
         `LogZEstimate`: each log-weight is one chain's estimate of ln Z, and log_z is
@@ -80,13 +80,13 @@ def reverse_ais(rbm, samples, betas=None, seed=None, base="data"):
         >>> estimate = reverse_ais(rbm, rbm.sample(50, seed=0), seed=1)
     """
     betas = checked_betas(betas, machine_of(rbm).dtype)
-    path = tempered_path(rbm, base)
+    path = tempered_path(rbm, base=base)
     v = _checked_samples(rbm, samples)
     log_weights = path.base_log_z - _anneal(path, betas[::-1], v, as_seed(seed))
     return estimate_log_z(log_weights, reverse=True)
 
 
-def log_z_ratio(rbm, samples, other, betas=None, seed=None):
+def log_z_ratio(rbm, samples, other, *, betas=None, seed=None):
     """Estimate ln Z of another RBM less that of this one, by annealing between the two.
 
     The difference of their mean log-likelihoods follows without either ln Z. For models that are
@@ -191,7 +191,7 @@ def _agree(first, second):
     return bool(abs(gap) <= min(3 * error + 1e-9, 1))  # false for NaN
 
 
-def choose_betas(rbm, num_betas=1001, num_chains=50, seed=None, base="data"):
+def choose_betas(rbm, *, num_betas=1001, num_chains=50, base="data", seed=None):
     """Choose a path from a pilot run: steps of equal length in the model's own metric.
 
     A step costs variance in proportion to its squared length, dbeta times the standard deviation of
@@ -201,8 +201,8 @@ def choose_betas(rbm, num_betas=1001, num_chains=50, seed=None, base="data"):
         rbm: `BernoulliRBM`.
         num_betas: number of temperatures to choose, 2 or more.
         num_chains: chains of the pilot run.
-        seed: integer; the same seed gives the same path.
         base: see `tempered_path`.
+        seed: integer; the same seed gives the same path.
 
     Returns:
         betas, (num_betas,), increasing from 0 to 1.
@@ -219,7 +219,7 @@ def choose_betas(rbm, num_betas=1001, num_chains=50, seed=None, base="data"):
     if num_betas < 2:
         raise ValueError(f"num_betas must be 2 or more; got {num_betas}.")
     pilot = np.linspace(0, 1, 101)
-    path = tempered_path(rbm, base)
+    path = tempered_path(rbm, base=base)
     start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
     v = path.sample_base(num_chains, start_seed)
     deviation = _pilot(path, tf.constant(pilot, machine_of(rbm).dtype), v, chain_seed).numpy()

@@ -68,13 +68,24 @@ def compare(rbm, seed):
         "cumulants, order 3": ("no", lambda: cumulant_free_energy(rbm, 3)),
         "TAP, order 2": ("no", lambda: tap(rbm, order=2)),
         "TAP, order 3": ("no", lambda: tap(rbm, order=3)),
-        "plain Monte Carlo": ("on average lower", lambda: monte_carlo(rbm, NUM_SAMPLES, seed)),
+        "plain Monte Carlo": (
+            "on average lower",
+            lambda: monte_carlo(rbm, num_samples=NUM_SAMPLES, seed=seed),
+        ),
         "importance sampling from mean field": (
             "on average lower",
-            lambda: importance_sampling(rbm, np.clip(mean, 0.01, 0.99), NUM_SAMPLES, seed),
+            lambda: importance_sampling(
+                rbm, np.clip(mean, 0.01, 0.99), num_samples=NUM_SAMPLES, seed=seed
+            ),
         ),
-        "AIS forward": ("on average lower", lambda: ais(rbm, NUM_CHAINS, BETAS, seed)),
-        "AIS reverse": ("on average upper", lambda: reverse_ais(rbm, samples, BETAS, seed)),
+        "AIS forward": (
+            "on average lower",
+            lambda: ais(rbm, num_chains=NUM_CHAINS, betas=BETAS, seed=seed),
+        ),
+        "AIS reverse": (
+            "on average upper",
+            lambda: reverse_ais(rbm, samples, betas=BETAS, seed=seed),
+        ),
     }
     for name, (bound, estimate) in tqdm(roads.items(), desc="ln Z", unit="method"):
         estimate()  # the first call also builds the TensorFlow graph
@@ -157,10 +168,13 @@ def _draw(folder, rbm, x_train, rows, exact, seed):
 
     filters = rbm.kernel.numpy().T.reshape(-1, 8, 8)
     plotting.save_images(
-        folder / "rbm_filters.png", filters, "Filters: a column of W for each hidden unit", 8
+        folder / "rbm_filters.png",
+        filters,
+        "Filters: a column of W for each hidden unit",
+        columns=8,
     )
     samples = rbm.sample(50, 10_000, seed=seed + 2).numpy()
     both = np.concatenate([x_train[:50], samples]).reshape(-1, 8, 8)
     plotting.save_images(
-        folder / "rbm_samples.png", both, "Above: training digits. Below: samples", 10
+        folder / "rbm_samples.png", both, "Above: training digits. Below: samples", columns=10
     )

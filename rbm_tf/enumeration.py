@@ -39,7 +39,7 @@ class Thermodynamics(NamedTuple):
     heat_capacity: np.ndarray  # C = beta^2 <<E^2>>, nats
 
 
-def log_z(rbm, beta=1.0):
+def log_z(rbm, *, beta=1.0):
     """The exact ln Z = ln sum_{v,h} exp(-beta E(v, h)).
 
     Args:
@@ -136,7 +136,7 @@ def moments_in_graph(rbm):
 
 def _orient(rbm):
     """The machine in float64 with the smaller layer as its visible one; True if that is v."""
-    machine = machine_of(rbm, tf.float64)
+    machine = machine_of(rbm, dtype=tf.float64)
     kernel, visible_bias, hidden_bias = machine
     num_visible, num_hidden = kernel.shape
     if min(num_visible, num_hidden) > MAX_UNITS:
@@ -153,7 +153,7 @@ def _orient(rbm):
 def _block(index, num_units):
     """Block number index of all states of num_units binary units, (block_size, num_units)."""
     size = tf.bitwise.left_shift(1, tf.minimum(num_units, _BLOCK_BITS))
-    return binary_states(num_units, index * size, size)
+    return binary_states(num_units, first=index * size, num_states=size)
 
 
 def _sum_over_blocks(machine, add_block, averages):
@@ -206,7 +206,7 @@ def _sum_moments(machine):
         states = _block(index, tf.shape(kernel)[0])
         inputs = hidden_input(machine, states)
         mean = tf.sigmoid(inputs)
-        log_weight = -clamped_free_energy(machine, states, inputs)
+        log_weight = -clamped_free_energy(machine, states, inputs=inputs)
         return _merge(total, log_weight, (states, mean, (states, mean)))
 
     zeros = tf.zeros_like(small_bias), tf.zeros_like(large_bias), tf.zeros_like(kernel)

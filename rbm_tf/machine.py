@@ -41,7 +41,7 @@ class Machine(NamedTuple):
         return self.visible_bias.dtype
 
 
-def machine_of(rbm, dtype=None):
+def machine_of(rbm, *, dtype=None):
     """The value of an RBM, from the model or from the value itself.
 
     Args:
@@ -78,7 +78,7 @@ def machine_of(rbm, dtype=None):
     return Machine(*(tensor if dtype is None else tf.cast(tensor, dtype) for tensor in tensors))
 
 
-def product(x, kernel, transpose=False):
+def product(x, kernel, *, transpose=False):
     """The product x W, or x W^T, made in the kernel's dtype and returned in that of x.
 
     Example:
@@ -120,7 +120,7 @@ def energy(machine, v, h):
     return -visible - tf.reduce_sum(hidden_input(machine, v) * h, -1)
 
 
-def clamped_free_energy(machine, v, inputs=None):
+def clamped_free_energy(machine, v, *, inputs=None):
     """F_c(v) = -a.v - sum_j softplus(b_j + (v W)_j), the hidden units summed out (B5).
 
     Args:
@@ -141,7 +141,7 @@ def clamped_free_energy(machine, v, inputs=None):
     return -visible - tf.reduce_sum(tf.math.softplus(inputs), -1)
 
 
-def binary_states(num_units, first=0, num_states=None):
+def binary_states(num_units, *, first=0, num_states=None):
     """All states of binary units, or some of them, as rows: the bits of their numbers.
 
     Args:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from rbm_tf.shared.files import written_whole
 
 
-def image_grid(ax, images, columns=10):
+def image_grid(ax, images, *, columns=10):
     """Draw images side by side, dark ink on white.
 
     Args:
@@ -138,7 +138,7 @@ def histogram_with_gaussian(ax, samples):
     return ax
 
 
-def save_images(path, images, title, columns=10):
+def save_images(path, images, title, *, columns=10):
     """Write a PNG of a grid of images.
 
     Args:
@@ -152,7 +152,7 @@ def save_images(path, images, title, columns=10):
     """
     rows = -(-len(images) // columns)
     figure = Figure((0.6 * columns, 0.6 * rows + 0.4), layout="constrained")
-    image_grid(figure.subplots(), images, columns).set_title(title, fontsize=10)
+    image_grid(figure.subplots(), images, columns=columns).set_title(title, fontsize=10)
     save_figure(figure, path)
 
 

@@ -38,7 +38,7 @@ def pseudo_log_likelihood(rbm, v):
     return _all_pixels(kernel, machine.visible_bias, v, hidden_input(machine, v))
 
 
-def stochastic_pseudo_log_likelihood(rbm, v, seed=None):
+def stochastic_pseudo_log_likelihood(rbm, v, *, seed=None):
     """num_visible * ln p(v_i | all other pixels) for one random pixel i of each example.
 
     Over i its mean is the sum over the pixels of `pseudo_log_likelihood`, at 1 / num_visible of the

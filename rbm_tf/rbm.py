@@ -75,6 +75,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         self,
         num_visible,
         num_hidden,
+        *,
         negative_phase=None,
         centered=True,
         resample=False,
@@ -88,7 +89,11 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
                 f"num_visible={num_visible}, num_hidden={num_hidden}."
             )
         self.num_visible, self.num_hidden = num_visible, num_hidden
-        self.centered, self.resample, self.seed = centered, resample, integer_seed(seed, LIMIT)
+        self.centered, self.resample, self.seed = (
+            centered,
+            resample,
+            integer_seed(seed, limit=LIMIT),
+        )
         self.negative_phase = negative_phase or PersistentContrastiveDivergence(seed=self.seed)
         self._gap_to_loss = MeanOverBatch(name="mean", dtype=self.variable_dtype)
         self._free_energy_tracker = keras.metrics.Mean(name="free_energy")
@@ -203,7 +208,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         """p(v_i = 1 | h) = sigmoid(a_i + (W h)_i), (batch, num_visible)."""
         return tf.sigmoid(visible_input(self.machine, self._states(h, self.num_hidden, "h")))
 
-    def gibbs_step(self, v, seed=None):
+    def gibbs_step(self, v, *, seed=None):
         """One sweep v -> h -> v' of block Gibbs sampling, which leaves p(v) as it is.
 
         Args:
@@ -218,7 +223,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         h = sample_bernoulli(hidden_input(self.machine, v), hidden_seed)
         return sample_bernoulli(visible_input(self.machine, h), visible_seed)
 
-    def sample(self, num_samples, num_steps=1000, seed=None):
+    def sample(self, num_samples, num_steps=1000, *, seed=None):
         """Draw from the model by independent Gibbs chains that start from fair coins.
 
         The chains need to forget their start: compare two values of num_steps.

@@ -36,7 +36,7 @@ class LogZEstimate(NamedTuple):
         return num_samples / (1 + (num_samples - 1) * self.standard_error**2)
 
 
-def estimate_log_z(log_weights, reverse=False):
+def estimate_log_z(log_weights, *, reverse=False):
     """Average importance weights: forward ln <w>, reverse -ln <1/w>, in float64.
 
     Args:
@@ -67,7 +67,7 @@ def estimate_log_z(log_weights, reverse=False):
     )
 
 
-def importance_sampling(rbm, visible_mean, num_samples=10_000, seed=None):
+def importance_sampling(rbm, visible_mean, *, num_samples=10_000, seed=None):
     """Estimate ln Z by importance sampling from independent visible units.
 
     v ~ q(v) = prod_i Bernoulli(visible_mean_i), w = exp(-F_c(v)) / q(v), <w>_q = Z; the hidden
@@ -109,7 +109,7 @@ def importance_sampling(rbm, visible_mean, num_samples=10_000, seed=None):
     return estimate_log_z(tf.concat(log_weights, 0))
 
 
-def monte_carlo(rbm, num_samples=10_000, seed=None):
+def monte_carlo(rbm, *, num_samples=10_000, seed=None):
     """Estimate ln Z by plain Monte Carlo: ln of 2^num_visible times <exp(-F_c(v))> over fair coins.
 
     Unbiased for Z and useless for ln Z once the model has structure: its relative variance grows
@@ -126,4 +126,6 @@ def monte_carlo(rbm, num_samples=10_000, seed=None):
     Example:
         >>> estimate = monte_carlo(BernoulliRBM(6, 4, seed=0), num_samples=1000, seed=0)
     """
-    return importance_sampling(rbm, np.full(machine_of(rbm).num_visible, 0.5), num_samples, seed)
+    return importance_sampling(
+        rbm, np.full(machine_of(rbm).num_visible, 0.5), num_samples=num_samples, seed=seed
+    )

@@ -138,7 +138,7 @@ def pair_path(rbm, other):
     return PairPath(padded(first), padded(second), tf.constant(constant, tf.float64))
 
 
-def tempered_path(rbm, base="data"):
+def tempered_path(rbm, *, base="data"):
     """The path from a base to an RBM.
 
     Args:

@@ -36,13 +36,14 @@ class Windows(NamedTuple):
 
 def tempered_windows(
     rbm,
+    *,
     betas=None,
     num_chains=20,
     num_sweeps=200,
     num_burn_in=100,
-    seed=None,
     base="data",
     swap=True,
+    seed=None,
 ):
     """Sample every window of the path at equilibrium, by parallel tempering.
 
@@ -57,9 +58,9 @@ def tempered_windows(
         num_chains: number of independent ladders, 2 or more; a standard error needs 10.
         num_sweeps: sweeps that are recorded.
         num_burn_in: sweeps before, which start from the base in every window.
-        seed: integer; the same seed gives the same samples.
         base: see `tempered_path`.
         swap: False leaves out the swaps: separate umbrella sampling of each window.
+        seed: integer; the same seed gives the same samples.
 
     Returns:
         `Windows`. A `swap_acceptance` below 0.2 asks for more betas there; `samples` are draws from
@@ -84,7 +85,7 @@ def tempered_windows(
             f"num_sweeps of 1 or more and num_burn_in of 0 or more; got {num_chains}, "
             f"{num_sweeps}, {num_burn_in}."
         )
-    path, betas = tempered_path(rbm, base), _windows(betas, rbm)
+    path, betas = tempered_path(rbm, base=base), _windows(betas, rbm)
     start_seed, burn_in_seed, seed = tf.unstack(tf.random.split(as_seed(seed), 3))
     v = _base_states(path, betas, num_chains, start_seed)
     v = _equilibrate(path, betas, v, tf.constant(num_burn_in), burn_in_seed, swap)
@@ -98,7 +99,7 @@ def tempered_windows(
     )
 
 
-def tempered_sample(rbm, num_samples, betas=None, num_sweeps=1000, seed=None):
+def tempered_sample(rbm, num_samples, *, betas=None, num_sweeps=1000, seed=None):
     """Draw from the model by parallel tempering, one ladder per sample.
 
     For models whose modes `rbm.sample` does not leave: states travel to small beta, where they
@@ -155,7 +156,7 @@ def work(energies):
         Two arrays (num_betas - 1, num_chains, num_sweeps), nats.
 
     Example:
-        >>> windows = tempered_windows(BernoulliRBM(6, 4), [0, 0.5, 1], seed=0)
+        >>> windows = tempered_windows(BernoulliRBM(6, 4), betas=[0, 0.5, 1], seed=0)
         >>> [values.shape for values in work(windows.energies)]
         [(2, 20, 200), (2, 20, 200)]
     """

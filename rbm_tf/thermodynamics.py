@@ -13,7 +13,7 @@ from rbm_tf.shared.seeds import as_seed
 from rbm_tf.tempered_path import tempered_path
 
 
-def annealed_thermodynamics(rbm, betas, num_chains=100, seed=None):
+def annealed_thermodynamics(rbm, betas, *, num_chains=100, seed=None):
     """ln Z, U, S and C along one annealing run from beta = 0, by its importance weights.
 
     All parameters are scaled by beta, so the base is uniform. ln Z(beta) and the averages at beta
@@ -41,7 +41,7 @@ def annealed_thermodynamics(rbm, betas, num_chains=100, seed=None):
     betas = np.asarray(betas, float)
     if betas.ndim != 1 or len(betas) < 2 or betas[0] != 0 or not np.all(np.diff(betas) > 0):
         raise ValueError("betas must be a list that starts at 0 and increases.")
-    path = tempered_path(rbm, "uniform")
+    path = tempered_path(rbm, base="uniform")
     start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
     v = path.sample_base(num_chains, start_seed)
     log_z, energy, variance = _walk(path, tf.constant(betas, v.dtype), v, chain_seed).numpy().T
@@ -78,7 +78,7 @@ def _walk(path, betas, v, seed):
     return tf.while_loop(lambda index, *_: index < num_betas, step, start)[-1].stack()
 
 
-def tap_thermodynamics(rbm, betas, order=2):
+def tap_thermodynamics(rbm, betas, *, order=2):
     """ln Z, U, S and C by naive mean field (order 1) or TAP of order 2 or 3.
 
     With A2 = sum W^2 c d and A3 = sum W^3 c (1/2 - m) d (1/2 - n) at the solution for beta,
@@ -115,7 +115,7 @@ def tap_thermodynamics(rbm, betas, order=2):
 
 def _tap_row(rbm, beta, order):
     """ln Z, U and S at one temperature."""
-    kernel, visible_bias, hidden_bias = machine_of(rbm, tf.float64)
+    kernel, visible_bias, hidden_bias = machine_of(rbm, dtype=tf.float64)
     scaled = tuple(beta * x for x in (kernel, visible_bias, hidden_bias))
     point = mean_field.tap_of(scaled, order=order)
     if not point.converged:

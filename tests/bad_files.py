@@ -143,9 +143,13 @@ def write_models(folder):
     """Model files, good ones and with one fault each."""
     rbm = BernoulliRBM(64, 4, seed=0)
     rbm.save(folder / "rbm.keras")
-    vae = VAE(dense_encoder((8, 8), 2, (8,)), dense_decoder((8, 8), 2, (8,)), seed=0)
+    vae = VAE(
+        dense_encoder((8, 8), 2, hidden_units=(8,)),
+        dense_decoder((8, 8), 2, hidden_units=(8,)),
+        seed=0,
+    )
     vae.save(folder / "vae.keras")
-    dense_decoder((8, 8), 2, (8,)).save(folder / "decoder.keras")
+    dense_decoder((8, 8), 2, hidden_units=(8,)).save(folder / "decoder.keras")
     rbm.kernel.assign(np.full((64, 4), np.nan))
     rbm.save(folder / "nan_rbm.keras")
     vae.set_weights([np.full_like(weight, np.inf) for weight in vae.get_weights()])

@@ -38,23 +38,25 @@ class LinearGaussian:
 
     def vae(self, posterior_shift=0.0, **options):
         """The model without conditions as a VAE, its posterior means moved by the shift."""
-        encoder = dense_encoder((5,), 2, ())
+        encoder = dense_encoder((5,), 2, hidden_units=())
         bias = -self.offset @ self.to_mean + posterior_shift
         encoder.get_layer("mean").set_weights([self.to_mean, bias])
         encoder.get_layer("log_var").set_weights([0 * self.to_mean, -np.log(self.precision)])
-        decoder = dense_decoder((5,), 2, ())
+        decoder = dense_decoder((5,), 2, hidden_units=())
         decoder.layers[1].set_weights([self.loadings.T, self.offset])
-        return VAE(encoder, decoder, GaussianNegativeLogLikelihood(self.scale), **options)
+        return VAE(
+            encoder, decoder, likelihood=GaussianNegativeLogLikelihood(self.scale), **options
+        )
 
     def conditional_vae(self, **options):
         num = self.slope_of_y.shape[1]
         x, y, z = keras.Input((5,)), keras.Input((num,)), keras.Input((2,))
         join = keras.layers.Concatenate()
-        dense = dense_encoder((5 + num,), 2, ())
+        dense = dense_encoder((5 + num,), 2, hidden_units=())
         kernel = np.concatenate([self.to_mean, -self.slope_of_y.T @ self.to_mean])
         dense.get_layer("mean").set_weights([kernel, -self.offset @ self.to_mean])
         dense.get_layer("log_var").set_weights([0 * kernel, -np.log(self.precision)])
-        output = dense_decoder((5,), 2 + num, ())
+        output = dense_decoder((5,), 2 + num, hidden_units=())
         output.layers[1].set_weights(
             [np.concatenate([self.loadings.T, self.slope_of_y.T]), self.offset]
         )

@@ -36,8 +36,8 @@ def test_mean_inverse_weight_of_the_reverse_walk_equals_one_over_z(random_rbm, a
 def test_forward_is_below_and_reverse_above_exact_on_average(random_rbm, all_states):
     rbm = random_rbm(6, 4, scale=1.5)
     betas, num = np.linspace(0, 1, 6), 20_000
-    forward = ais(rbm, num, betas, seed=0).log_weights
-    reverse = reverse_ais(rbm, exact_samples(rbm, all_states, num), betas, seed=0).log_weights
+    forward = ais(rbm, num_chains=num, betas=betas, seed=0).log_weights
+    reverse = reverse_ais(rbm, exact_samples(rbm, all_states, num), betas=betas, seed=0).log_weights
     exact = log_z(rbm)
     assert forward.mean() + 5 * forward.std() / np.sqrt(num) < exact
     assert reverse.mean() - 5 * reverse.std() / np.sqrt(num) > exact
@@ -59,7 +59,7 @@ def test_estimate_does_not_depend_on_the_base(random_rbm):
     rbm = random_rbm(6, 4)
     bases = ["data", "uniform", "mean_field", np.linspace(0, 1, 6)]  # 0 and 1 are clipped
     for base in bases:
-        estimate = ais(rbm, 1000, np.linspace(0, 1, 100), seed=0, base=base)
+        estimate = ais(rbm, num_chains=1000, betas=np.linspace(0, 1, 100), seed=0, base=base)
         assert abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error
         assert estimate.standard_error < 0.05
 
@@ -69,14 +69,14 @@ def test_one_step_from_the_models_own_base_is_exact():
     rbm.kernel.assign(np.zeros((5, 3)))
     bias = np.array([-1.0, 0.0, 1.0, 2.0, -2.0])
     rbm.visible_bias.assign(bias)
-    estimate = ais(rbm, 10, betas=[0, 1], seed=0, base=1 / (1 + np.exp(-bias)))
+    estimate = ais(rbm, num_chains=10, betas=[0, 1], seed=0, base=1 / (1 + np.exp(-bias)))
     np.testing.assert_allclose(estimate.log_weights, log_z(rbm), rtol=1e-12)
 
 
 def test_adding_800_to_log_z_does_not_overflow(random_rbm):
     rbm = random_rbm(6, 4, scale=0.5)
     rbm.hidden_bias.assign_add([800.0, 0, 0, 0])
-    estimate = ais(rbm, 500, np.linspace(0, 1, 200), seed=0)
+    estimate = ais(rbm, num_chains=500, betas=np.linspace(0, 1, 200), seed=0)
     assert abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error + 1e-9
     assert log_z(rbm) > 800
 
@@ -84,7 +84,7 @@ def test_adding_800_to_log_z_does_not_overflow(random_rbm):
 def test_ratio_of_two_models_equals_the_difference_of_their_exact_log_z(random_rbm, all_states):
     rbm, other = random_rbm(6, 4), random_rbm(6, 3, seed=1)
     samples = exact_samples(rbm, all_states, 20_000)
-    estimate = log_z_ratio(rbm, samples, other, np.linspace(0, 1, 10), seed=0)
+    estimate = log_z_ratio(rbm, samples, other, betas=np.linspace(0, 1, 10), seed=0)
     assert abs(estimate.log_z - log_z(other) + log_z(rbm)) < 5 * estimate.standard_error
     assert estimate.standard_error < 0.05
 
@@ -93,16 +93,19 @@ def test_ratio_of_nearby_models_beats_two_separate_estimates(random_rbm, all_sta
     rbm, other = random_rbm(6, 4), random_rbm(6, 4)
     other.kernel.assign_add(0.05 * np.ones((6, 4)))
     betas, samples = np.linspace(0, 1, 10), exact_samples(rbm, all_states, 500)
-    together = log_z_ratio(rbm, samples, other, betas, seed=0).standard_error
-    assert together < ais(rbm, 500, betas, seed=0).standard_error / 5
+    together = log_z_ratio(rbm, samples, other, betas=betas, seed=0).standard_error
+    assert together < ais(rbm, num_chains=500, betas=betas, seed=0).standard_error / 5
 
 
 def test_verdict_trusts_agreement_of_several_starts_and_names_what_is_wrong(random_rbm, all_states):
     rbm = random_rbm(6, 4, scale=1.5)
     samples = exact_samples(rbm, all_states, 200)
     long, short = np.linspace(0, 1, 500), np.array([0.0, 1.0])
-    walks = ais(rbm, 200, long, seed=0), reverse_ais(rbm, samples, long, seed=0)
-    other = ais(rbm, 200, long, seed=1, base="uniform")
+    walks = (
+        ais(rbm, num_chains=200, betas=long, seed=0),
+        reverse_ais(rbm, samples, betas=long, seed=0),
+    )
+    other = ais(rbm, num_chains=200, betas=long, seed=1, base="uniform")
     good = verdict(*walks, other)
     assert good.trusted
     assert "agree" in good.message
@@ -110,7 +113,11 @@ def test_verdict_trusts_agreement_of_several_starts_and_names_what_is_wrong(rand
     alone = verdict(*walks)
     assert not alone.trusted
     assert "Add an estimate from another base" in alone.message
-    bad = verdict(ais(rbm, 200, short, seed=0), reverse_ais(rbm, samples, short, seed=0), other)
+    bad = verdict(
+        ais(rbm, num_chains=200, betas=short, seed=0),
+        reverse_ais(rbm, samples, betas=short, seed=0),
+        other,
+    )
     assert not bad.trusted
     assert "Do not trust" in bad.message
     assert not verdict(*walks, other._replace(log_z=other.log_z + 1.5)).trusted
@@ -126,7 +133,10 @@ def test_second_base_exposes_two_walks_that_miss_the_same_mode():
     rbm.hidden_bias.assign(np.full(40, -3.0))
     rbm.visible_offset.assign(np.full(20, 0.01))  # the base
     betas, samples = np.linspace(0, 1, 1001), rbm.sample(100, 1000, seed=0)
-    walks = ais(rbm, 100, betas, seed=0), reverse_ais(rbm, samples, betas, seed=1)
+    walks = (
+        ais(rbm, num_chains=100, betas=betas, seed=0),
+        reverse_ais(rbm, samples, betas=betas, seed=1),
+    )
     for walk in walks:
         assert walk.log_z < log_z(rbm) - 70
         assert walk.standard_error < 0.01
@@ -134,7 +144,7 @@ def test_second_base_exposes_two_walks_that_miss_the_same_mode():
     assert not judged.trusted
     assert "No proof" in judged.message
     for base in ("uniform", "mean_field"):
-        judged = verdict(*walks, ais(rbm, 100, betas, seed=2, base=base))
+        judged = verdict(*walks, ais(rbm, num_chains=100, betas=betas, seed=2, base=base))
         assert not judged.trusted
         assert "an estimate from elsewhere differs by 7" in judged.message
 
@@ -146,7 +156,12 @@ def test_chosen_path_has_steps_of_equal_length_and_a_smaller_error(random_rbm):
     assert betas[-1] == 1
     assert np.all(np.diff(betas) > 0)
     errors = [
-        np.mean([(ais(rbm, 200, path, seed=s).log_z - log_z(rbm)) ** 2 for s in range(20)])
+        np.mean(
+            [
+                (ais(rbm, num_chains=200, betas=path, seed=s).log_z - log_z(rbm)) ** 2
+                for s in range(20)
+            ]
+        )
         for path in (betas, np.linspace(0, 1, 30))
     ]
     assert errors[0] < errors[1]
@@ -166,13 +181,13 @@ def test_relabelled_units_and_flipped_pixels_leave_the_estimate_within_its_error
     flipped.hidden_bias.assign(b + w.sum(0))
     for model, constant in ((relabelled, 0.0), (flipped, a.sum())):
         assert log_z(model) + constant == pytest.approx(log_z(rbm), abs=1e-10)
-        estimate = ais(model, 1000, np.linspace(0, 1, 50), seed=0)
+        estimate = ais(model, num_chains=1000, betas=np.linspace(0, 1, 50), seed=0)
         assert abs(estimate.log_z + constant - log_z(rbm)) < 5 * estimate.standard_error
 
 
 def test_same_seed_gives_the_same_estimate(random_rbm):
     rbm = random_rbm(6, 4)
-    first, again, other = (ais(rbm, 20, seed=seed).log_weights for seed in (1, 1, 2))
+    first, again, other = (ais(rbm, num_chains=20, seed=seed).log_weights for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert np.any(first != other)
 

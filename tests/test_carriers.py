@@ -45,7 +45,9 @@ def steps(carrier, name="steps"):
 
 
 def made():
-    vae = VAE(dense_encoder((6,), 2, (4,)), dense_decoder((6,), 2, (4,)), seed=0)
+    vae = VAE(
+        dense_encoder((6,), 2, hidden_units=(4,)), dense_decoder((6,), 2, hidden_units=(4,)), seed=0
+    )
     vae.compile(keras.optimizers.SGD(RATE))
     layer = vae.encoder.layers[-1]
     layer.kernel.regularizer = keras.regularizers.L2(L2)

@@ -22,7 +22,7 @@ Y = np.eye(3, dtype="float32")[np.arange(NUM) % 3]
 
 
 def rbm(l2=0.0):
-    model = BernoulliRBM(6, 4, ContrastiveDivergence(seed=0), seed=0)
+    model = BernoulliRBM(6, 4, negative_phase=ContrastiveDivergence(seed=0), seed=0)
     model.kernel.assign(np.random.default_rng(1).normal(size=(6, 4)))
     model.kernel.regularizer = keras.regularizers.L2(l2)
     return model
@@ -355,7 +355,9 @@ def test_adapting_takes_every_carrier_and_sees_the_first_batch_of_a_generator():
 def test_centred_gradient_is_the_same_under_mixed_float16():
     steps = []
     for policy in ("float32", "mixed_float16"):
-        model = BernoulliRBM(6, 4, ContrastiveDivergence(seed=0), seed=0, dtype=policy)
+        model = BernoulliRBM(
+            6, 4, negative_phase=ContrastiveDivergence(seed=0), seed=0, dtype=policy
+        )
         model.compile(keras.optimizers.SGD(RATE))
         model.adapt(X)
         before = model.kernel.numpy()
@@ -382,7 +384,7 @@ def test_training_in_two_parts_is_training_in_one_to_the_last_bit(name, options,
 
 
 def test_a_model_without_a_seed_resumes_in_the_order_of_the_one_that_was_saved(tmp_path):
-    models = [BernoulliRBM(6, 4, ContrastiveDivergence()) for _ in range(2)]
+    models = [BernoulliRBM(6, 4, negative_phase=ContrastiveDivergence()) for _ in range(2)]
     models[0].fit(X, batch_size=2, verbose=0)
     models[0].save_weights(tmp_path / "rbm.weights.h5")
     models[1].load_weights(tmp_path / "rbm.weights.h5")

@@ -31,7 +31,9 @@ def models(tmp_path):
     """A saved RBM and a saved VAE for 8 x 8 images."""
     paths = {"rbm_tf": tmp_path / "a_rbm.keras", "vae_keras": tmp_path / "a_vae.keras"}
     BernoulliRBM(64, 4, seed=0).save(paths["rbm_tf"])
-    VAE(dense_encoder((8, 8), 2, (8,)), dense_decoder((8, 8), 2, (8,))).save(paths["vae_keras"])
+    VAE(
+        dense_encoder((8, 8), 2, hidden_units=(8,)), dense_decoder((8, 8), 2, hidden_units=(8,))
+    ).save(paths["vae_keras"])
     return paths
 
 
@@ -157,7 +159,10 @@ def test_one_image_has_a_mean_and_no_standard_error(models, tmp_path, capsys):
 
 
 def test_grey_levels_have_a_likelihood_where_the_model_has_one_of_grey_levels(tmp_path, capsys):
-    networks = dense_encoder((8, 8), 2, (8,)), dense_decoder((8, 8), 2, (8,))
+    networks = (
+        dense_encoder((8, 8), 2, hidden_units=(8,)),
+        dense_decoder((8, 8), 2, hidden_units=(8,)),
+    )
     likelihood = ContinuousBernoulliNegativeLogLikelihood()
     VAE(*networks, likelihood=likelihood).save(tmp_path / "grey.keras")
     line = ["evaluate", str(tmp_path / "grey.keras"), "--output", str(tmp_path), "--num-images"]

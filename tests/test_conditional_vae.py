@@ -25,7 +25,7 @@ def test_exact_posterior_makes_every_log_weight_the_evidence_given_the_condition
 
 
 def test_elbo_of_many_samples_is_the_evidence_at_the_exact_posterior(vae):
-    values = np.stack([vae.elbo(MODEL.x, MODEL.y, 50, seed=seed) for seed in range(20)])
+    values = np.stack([vae.elbo(MODEL.x, MODEL.y, num_samples=50, seed=seed) for seed in range(20)])
     error = values.std(0, ddof=1) / np.sqrt(len(values))
     assert np.all(np.abs(values.mean(0) - MODEL.log_p()) < 5 * error + 1e-4)
 

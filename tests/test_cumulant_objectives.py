@@ -9,7 +9,7 @@ from vae_keras.objectives.perturbative import CumulantObjective, PerturbativeBou
 
 SHIFT = np.array([0.3, -0.4])
 MODEL = LinearGaussian()
-OBJECTIVES = [CumulantObjective(5), CumulantObjective(6, order=3), PerturbativeBound(5, 0.5)]
+OBJECTIVES = [CumulantObjective(5), CumulantObjective(6, order=3), PerturbativeBound(5, offset=0.5)]
 
 
 class Draws:
@@ -22,14 +22,14 @@ class Draws:
 @pytest.mark.parametrize("order", [2, 3])
 def test_loss_is_minus_the_cumulant_expansion(order):
     w = np.random.default_rng(0).normal(-50, 2, size=(7, 4)).astype("float32")
-    loss = CumulantObjective(7, order).call(Draws(w))
-    np.testing.assert_allclose(loss, -evidence.cumulant(w, order), rtol=1e-5)
+    loss = CumulantObjective(7, order=order).call(Draws(w))
+    np.testing.assert_allclose(loss, -evidence.cumulant(w, order=order), rtol=1e-5)
 
 
 def test_perturbative_bound_is_below_the_exact_value_whatever_v0_is():  # B24
     w = np.array([[0.0], [3.0], [0.0], [0.0]])
     exact = np.log(np.mean(np.exp(w)))
-    values = [-PerturbativeBound(4, v0).call(Draws(w))[0] for v0 in np.linspace(-2, 4, 25)]
+    values = [-PerturbativeBound(4, offset=v0).call(Draws(w))[0] for v0 in np.linspace(-2, 4, 25)]
     assert np.max(values) < exact
     assert np.max(values) > w.mean()  # and better than the ELBO at the best V0
     third = -CumulantObjective(4, order=3).call(Draws(w))[0]
@@ -39,7 +39,7 @@ def test_perturbative_bound_is_below_the_exact_value_whatever_v0_is():  # B24
 def test_perturbative_bound_is_at_most_iwae_of_the_same_draws():
     w = np.random.default_rng(0).normal(-20, np.linspace(0.1, 6, 500), size=(5, 500))
     for offset in (-2.0, 0.0, 1.5):
-        value = -PerturbativeBound(5, offset).call(Draws(w))
+        value = -PerturbativeBound(5, offset=offset).call(Draws(w))
         assert np.all(np.asarray(value) <= evidence.iwae(w).numpy() + 1e-9)
 
 

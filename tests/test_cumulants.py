@@ -50,7 +50,9 @@ def test_cumulants_are_derivatives_of_the_generating_function():  # B21, B22
     x = np.array([-1.0, 0.5, 2.0])
     log_weights = np.log([0.2, 0.5, 0.3])
     by_autodiff = derivatives(
-        lambda t: generating_function(t, x, log_weights), 5, at=tf.constant(0.0, tf.float64)
+        lambda t: generating_function(t, x, log_weights=log_weights),
+        5,
+        at=tf.constant(0.0, tf.float64),
     )
     np.testing.assert_allclose(by_autodiff, weighted_cumulants(x, log_weights, 5), rtol=1e-10)
 

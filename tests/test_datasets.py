@@ -55,11 +55,11 @@ def test_digits_are_float32_in_the_unit_interval_with_a_fixed_split():
 
 def test_bernoulli_pixels_have_their_grey_level_as_mean():
     grey = np.tile(np.array([0.0, 0.2, 0.7, 1.0], "float32"), (40_000, 1))
-    mean = binarize(grey, "bernoulli", seed=0).mean(0)
+    mean = binarize(grey, binarization="bernoulli", seed=0).mean(0)
     standard_error = np.sqrt(grey[0] * (1 - grey[0]) / 40_000)
     assert np.all(np.abs(mean - grey[0]) <= 5 * standard_error)
-    assert np.array_equal(binarize(grey[0], "threshold"), [0, 0, 1, 1])
-    assert np.array_equal(binarize(grey[0], "none"), grey[0])
+    assert np.array_equal(binarize(grey[0], binarization="threshold"), [0, 0, 1, 1])
+    assert np.array_equal(binarize(grey[0], binarization="none"), grey[0])
 
 
 def test_a_seed_fixes_the_binarisation_and_splits_train_from_test():
@@ -180,4 +180,4 @@ def test_wrong_grey_levels_and_names_are_refused():
         with pytest.raises(ValueError, match="divide 8-bit images by 255"):
             binarize(images)
     with pytest.raises(ValueError, match="none, threshold, bernoulli"):
-        binarize([0.5], "round")
+        binarize([0.5], binarization="round")

@@ -26,7 +26,7 @@ SCALE = np.array([[0.3], [2.0]], "float32")  # of the path of each draw
 def constant_vae(mean, log_var, **options):
     """A VAE whose q(z|x) is N(mean, exp(log_var)) in 2 latent variables for every x."""
     keras.utils.set_random_seed(0)
-    encoder = dense_encoder((6,), 2, ())
+    encoder = dense_encoder((6,), 2, hidden_units=())
     for name, value in (("mean", mean), ("log_var", log_var)):
         kernel, bias = encoder.get_layer(name).get_weights()
         encoder.get_layer(name).set_weights([0 * kernel, 0 * bias + value])
@@ -102,8 +102,8 @@ def test_gradients_of_the_density_are_those_of_its_formula(kind):
 def test_sampling_layer_and_its_draw_give_the_same_z():
     pair = ops.full((4, 3), 2.0), ops.full((4, 3), -1.0)
     for temperature in (0.0, 0.25, 1.0):
-        first, second = (GaussianSampling(0, temperature) for _ in range(2))
+        first, second = (GaussianSampling(temperature=temperature, seed=0) for _ in range(2))
         z, noise = second.draw(*pair)
         np.testing.assert_array_equal(numbers(first(pair)), numbers(z))
         np.testing.assert_allclose(numbers(z), 2 + np.exp(-0.5) * numbers(noise), rtol=1e-6)
-    assert np.all(numbers(GaussianSampling(0, 0.0).draw(*pair)[1]) == 0)
+    assert np.all(numbers(GaussianSampling(temperature=0.0, seed=0).draw(*pair)[1]) == 0)

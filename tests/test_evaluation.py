@@ -23,7 +23,7 @@ class CountedVAE:
         self.calls += 1
         if self.calls == self.fail_at:
             raise KeyboardInterrupt
-        result = self.vae.log_weights(x, num_samples, seed)
+        result = self.vae.log_weights(x, num_samples, seed=seed)
         self.largest = max(self.largest, np.size(result))
         return result
 
@@ -39,7 +39,9 @@ def x():
 @pytest.fixture
 def vae():
     keras.utils.set_random_seed(0)
-    return VAE(dense_encoder((16,), 2, (8,)), dense_decoder((16,), 2, (8,)))
+    return VAE(
+        dense_encoder((16,), 2, hidden_units=(8,)), dense_decoder((16,), 2, hidden_units=(8,))
+    )
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def small_blocks(monkeypatch):
 def test_one_block_gives_the_estimators_of_its_log_weights(vae, x):
     values = estimate_in_blocks(vae, x, ESTIMATORS, 20, seed=1)
     seed = np.random.SeedSequence(1).generate_state(1)[0]
-    log_weights = vae.log_weights(x, 20, int(seed))
+    log_weights = vae.log_weights(x, 20, seed=int(seed))
     for name, estimate in ESTIMATORS.items():
         np.testing.assert_array_equal(values[name], np.asarray(estimate(log_weights), float))
 
@@ -73,7 +75,7 @@ def test_blocks_bound_the_memory_and_agree_within_their_errors(vae, x, monkeypat
 def test_same_seed_gives_the_same_numbers_and_blocks_different_noise(vae, x, small_blocks):
     same = np.repeat(x[:1], 7, 0)
     first, again, other = (
-        estimate_in_blocks(vae, same, ESTIMATORS, 20, seed)["elbo"] for seed in (1, 1, 2)
+        estimate_in_blocks(vae, same, ESTIMATORS, 20, seed=seed)["elbo"] for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, again)
     assert np.all(first != other)
@@ -85,7 +87,7 @@ def test_streamed_iwae_equals_iwae_of_all_its_samples(vae, x, small_blocks):
 
     class KeepingVAE(CountedVAE):
         def log_weights(self, x, num_samples, seed):
-            kept.append(np.asarray(super().log_weights(x, num_samples, seed), float))
+            kept.append(np.asarray(super().log_weights(x, num_samples, seed=seed), float))
             return kept[-1].astype("float32")
 
     streaming = KeepingVAE(vae)
@@ -99,13 +101,13 @@ def test_streamed_iwae_equals_iwae_of_all_its_samples(vae, x, small_blocks):
 def test_interrupted_call_goes_on_to_the_same_numbers(vae, x, small_blocks, tmp_path):
     path = tmp_path / "kept.npz"
     with pytest.raises(KeyboardInterrupt):
-        estimate_in_blocks(CountedVAE(vae, fail_at=4), x, ESTIMATORS, 20, 1, path)
+        estimate_in_blocks(CountedVAE(vae, fail_at=4), x, ESTIMATORS, 20, seed=1, path=path)
     assert path.exists()
     second = CountedVAE(vae)
-    resumed = estimate_in_blocks(second, x, ESTIMATORS, 20, 1, path)
+    resumed = estimate_in_blocks(second, x, ESTIMATORS, 20, seed=1, path=path)
     assert second.calls == 2  # the first image for the check, and the last block
     assert not path.exists()
-    whole = estimate_in_blocks(vae, x, ESTIMATORS, 20, 1)
+    whole = estimate_in_blocks(vae, x, ESTIMATORS, 20, seed=1)
     for name in ESTIMATORS:
         np.testing.assert_array_equal(resumed[name], whole[name])
 
@@ -113,13 +115,13 @@ def test_interrupted_call_goes_on_to_the_same_numbers(vae, x, small_blocks, tmp_
 def test_kept_results_of_another_call_are_refused(vae, x, small_blocks, tmp_path):
     path = tmp_path / "kept.npz"
     with pytest.raises(KeyboardInterrupt):
-        estimate_in_blocks(CountedVAE(vae, fail_at=4), x, ESTIMATORS, 20, 1, path)
+        estimate_in_blocks(CountedVAE(vae, fail_at=4), x, ESTIMATORS, 20, seed=1, path=path)
     for num_samples, seed, data in ((21, 1, x), (20, 2, x), (20, 1, 1 - x)):
         with pytest.raises(ValueError, match="delete it or choose another"):
-            estimate_in_blocks(vae, data, ESTIMATORS, num_samples, seed, path)
+            estimate_in_blocks(vae, data, ESTIMATORS, num_samples, seed=seed, path=path)
     vae.set_weights([w + 0.1 for w in vae.get_weights()])
     with pytest.raises(ValueError, match="another model"):
-        estimate_in_blocks(vae, x, ESTIMATORS, 20, 1, path)
+        estimate_in_blocks(vae, x, ESTIMATORS, 20, seed=1, path=path)
 
 
 def test_kept_results_of_other_functions_or_options_are_refused(vae, x, small_blocks, tmp_path):
@@ -129,7 +131,7 @@ def test_kept_results_of_other_functions_or_options_are_refused(vae, x, small_bl
         return {"iwae": lambda log_weights: evidence.iwae(log_weights[:num])}
 
     with pytest.raises(KeyboardInterrupt):
-        estimate_in_blocks(CountedVAE(vae, fail_at=4), x, with_first(5), 20, 1, path)
+        estimate_in_blocks(CountedVAE(vae, fail_at=4), x, with_first(5), 20, seed=1, path=path)
     kept = path.read_bytes()
     colder = VAE(vae.encoder, vae.decoder, temperature=0.5)
     other = VAE(vae.encoder, vae.decoder, likelihood=GaussianNegativeLogLikelihood())
@@ -139,7 +141,7 @@ def test_kept_results_of_other_functions_or_options_are_refused(vae, x, small_bl
         (other, with_first(5)),
     ):
         with pytest.raises(ValueError, match="delete it or choose another"):
-            estimate_in_blocks(model, x, estimators, 20, 1, path)
+            estimate_in_blocks(model, x, estimators, 20, seed=1, path=path)
     assert path.read_bytes() == kept
 
 
@@ -151,13 +153,13 @@ def test_results_that_another_process_keeps_are_not_lost(vae, x, small_blocks, t
             if self.calls == 1 and not path.exists():  # after the check, another process is faster
                 with pytest.raises(KeyboardInterrupt):
                     faster = CountedVAE(vae, fail_at=4)
-                    estimate_in_blocks(faster, x, ESTIMATORS, 20, 2, path)
+                    estimate_in_blocks(faster, x, ESTIMATORS, 20, seed=2, path=path)
             return super().log_weights(*arguments)
 
     with pytest.raises(ValueError, match="delete it or choose another"):
-        estimate_in_blocks(Slower(vae), x, ESTIMATORS, 20, 1, path)
+        estimate_in_blocks(Slower(vae), x, ESTIMATORS, 20, seed=1, path=path)
     faster = CountedVAE(vae)
-    estimate_in_blocks(faster, x, ESTIMATORS, 20, 2, path)
+    estimate_in_blocks(faster, x, ESTIMATORS, 20, seed=2, path=path)
     assert faster.calls == 2
 
 
@@ -166,14 +168,14 @@ def test_kept_file_that_cannot_be_read_is_named(vae, x, small_blocks, tmp_path, 
     path = tmp_path / "kept.npz"
     if content == b"half":
         with pytest.raises(KeyboardInterrupt):
-            estimate_in_blocks(CountedVAE(vae, fail_at=4), x, ESTIMATORS, 20, 1, path)
+            estimate_in_blocks(CountedVAE(vae, fail_at=4), x, ESTIMATORS, 20, seed=1, path=path)
         content = path.read_bytes()[:200]
     path.write_bytes(content)
     if content in (b"array", b"foreign"):
         with open(path, "wb") as file:
             np.save(file, x) if content == b"array" else np.savez(file, x=x)
     with pytest.raises(ValueError, match="holds no results of an evaluation: delete it or choose"):
-        estimate_in_blocks(vae, x, ESTIMATORS, 20, 1, path)
+        estimate_in_blocks(vae, x, ESTIMATORS, 20, seed=1, path=path)
 
 
 def test_wrong_calls_are_refused(vae, x, tmp_path):

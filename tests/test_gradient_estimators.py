@@ -74,7 +74,7 @@ def test_closed_form_variances_are_ordered():
 def test_baselines_keep_the_mean_with_three_samples(baseline):  # B17
     @tf.function
     def repeat(seed):
-        return score_function(quadratic, MEAN, LOG_VAR, 3, seed, baseline)
+        return score_function(quadratic, MEAN, LOG_VAR, 3, seed=seed, baseline=baseline)
 
     seeds = tf.unstack(tf.random.split([0, 3], 1500))
     means = np.array([[x.numpy().mean(0) for x in repeat(seed)] for seed in seeds])
@@ -102,7 +102,9 @@ def test_baselines_equal_their_definition(baseline):
 
 def test_a_constant_is_no_gradient_with_a_baseline():
     for baseline in ("leave_one_out", "optimal"):
-        rows = score_function(lambda z: 7 + 0 * z[:, 0], MEAN, LOG_VAR, 5, 0, baseline)
+        rows = score_function(
+            lambda z: 7 + 0 * z[:, 0], MEAN, LOG_VAR, 5, seed=0, baseline=baseline
+        )
         np.testing.assert_allclose(rows.mean, 0, atol=1e-12)
 
 
@@ -142,7 +144,9 @@ def bound(mean, log_var, num_samples):
 @pytest.mark.parametrize("double", [False, True])
 def test_importance_weighted_gradients_are_unbiased(num_samples, double):  # B17
     shape = (NUM, num_samples)
-    rows = np.array(importance_weighted(log_joint, Q_MEAN, Q_LOG_VAR, shape, 5, double))[..., 0]
+    rows = np.array(
+        importance_weighted(log_joint, Q_MEAN, Q_LOG_VAR, shape, seed=5, double=double)
+    )[..., 0]
     step, (m, v) = 1e-4, (Q_MEAN[0], Q_LOG_VAR[0])
     moves = np.array([[step, 0], [0, step]])
     exact = [
@@ -172,7 +176,9 @@ def test_the_second_form_has_no_variance_at_the_posterior_and_the_first_has():  
 
 def test_signal_to_noise_falls_with_k_and_rises_in_the_second_form():
     def ratio(num_samples, double):
-        rows = importance_weighted(log_joint, Q_MEAN, Q_LOG_VAR, (40_000, num_samples), 3, double)
+        rows = importance_weighted(
+            log_joint, Q_MEAN, Q_LOG_VAR, (40_000, num_samples), seed=3, double=double
+        )
         return abs(np.mean(rows.mean)) / np.std(rows.mean)
 
     assert ratio(2, False) > 1.5 * ratio(32, False)
@@ -214,7 +220,7 @@ def test_exact_bernoulli_gradient_is_the_derivative_of_the_enumerated_average():
 
 @pytest.mark.parametrize("baseline", ["none", "leave_one_out", "optimal"])
 def test_bernoulli_score_function_is_unbiased(baseline):  # B17
-    rows = score_function_bernoulli(cubic, LOGITS, NUM, 1, baseline).numpy()
+    rows = score_function_bernoulli(cubic, LOGITS, NUM, seed=1, baseline=baseline).numpy()
     error = rows.mean(0) - exact_gradient(cubic, LOGITS)
     assert np.all(abs(error) < 5 * rows.std(0) / np.sqrt(NUM))
 
@@ -239,11 +245,15 @@ def test_relaxation_trades_bias_for_variance():
 
 def test_same_seed_same_gradients_in_eager_mode_and_in_a_graph():
     calls = (
-        lambda seed: score_function(quadratic, MEAN, LOG_VAR, 4, seed, "optimal").mean,
-        lambda seed: pathwise(quadratic, MEAN, LOG_VAR, 4, seed).log_var,
-        lambda seed: importance_weighted(log_joint, Q_MEAN, Q_LOG_VAR, (4, 2), seed, True).mean,
-        lambda seed: score_function_bernoulli(cubic, LOGITS, 4, seed),
-        lambda seed: relaxed_bernoulli(cubic, LOGITS, 0.5, 4, seed),
+        lambda seed: (
+            score_function(quadratic, MEAN, LOG_VAR, 4, seed=seed, baseline="optimal").mean
+        ),
+        lambda seed: pathwise(quadratic, MEAN, LOG_VAR, 4, seed=seed).log_var,
+        lambda seed: (
+            importance_weighted(log_joint, Q_MEAN, Q_LOG_VAR, (4, 2), seed=seed, double=True).mean
+        ),
+        lambda seed: score_function_bernoulli(cubic, LOGITS, 4, seed=seed),
+        lambda seed: relaxed_bernoulli(cubic, LOGITS, 0.5, 4, seed=seed),
     )
     for call in calls:
         first = call(7).numpy()

@@ -34,15 +34,15 @@ def test_regroupings_average_towards_the_average_over_all_groupings():
     for order in itertools.permutations(range(6)):
         groups = np.logaddexp.reduce(w[list(order)].reshape(3, 2), 1) - np.log(2)
         each.append(groups.var(ddof=1))
-    kappa = regrouped_cumulants(tf.constant(w), 2, 2, num_regroupings=5000, seed=0)
+    kappa = regrouped_cumulants(tf.constant(w), 2, max_order=2, num_regroupings=5000, seed=0)
     error = np.std(each) / np.sqrt(5000)
     assert abs(kappa[1, 0] - np.mean(each)) < 5 * error
 
 
 def test_regrouping_keeps_the_mean_and_lowers_the_variance():
     weights = tf.constant(np.random.default_rng(2).normal(0, 1.5, size=(50, 4000)))
-    one = regrouped_cumulants(weights, 5, 2, num_regroupings=1)[1].numpy()
-    many = regrouped_cumulants(weights, 5, 2, num_regroupings=10, seed=0)[1].numpy()
+    one = regrouped_cumulants(weights, 5, max_order=2, num_regroupings=1)[1].numpy()
+    many = regrouped_cumulants(weights, 5, max_order=2, num_regroupings=10, seed=0)[1].numpy()
     error = np.std(one - many) / np.sqrt(4000)
     assert abs(np.mean(one - many)) < 5 * error
     assert many.var() < 0.9 * one.var()

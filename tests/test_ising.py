@@ -78,12 +78,12 @@ def test_chain_equals_the_eigenvalues_of_its_transfer_matrix():
     matrix = np.exp(coupling * np.outer(spins, spins) + field * (spins[:, None] + spins) / 2)
     eigenvalues = np.linalg.eigvalsh(matrix)
     log_z = np.log(np.sum(eigenvalues**num_spins))
-    assert chain(num_spins, coupling, field).log_z() == pytest.approx(log_z, rel=1e-12)
+    assert chain(num_spins, coupling, field=field).log_z() == pytest.approx(log_z, rel=1e-12)
 
 
 def test_long_chain_has_the_magnetisation_of_the_infinite_one():
     coupling, field = 0.5, 0.2
-    values = per_spin(chain(200, coupling, field))
+    values = per_spin(chain(200, coupling, field=field))
     exact = np.sinh(field) / np.sqrt(np.sinh(field) ** 2 + np.exp(-4 * coupling))
     assert values.magnetisation == pytest.approx(exact, rel=1e-12)
 

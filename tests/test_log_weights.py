@@ -40,11 +40,11 @@ FUNCTIONS = {
     "elbo": elbo,
     "iwae": iwae,
     "jackknife": jackknife,
-    "second_jackknife": lambda w: jackknife(w, 2),
-    "cumulant": lambda w: cumulant(w, 4),
+    "second_jackknife": lambda w: jackknife(w, order=2),
+    "cumulant": lambda w: cumulant(w, order=4),
     "grouped_cumulant": lambda w: grouped_cumulant(w, 5),
-    "left": lambda w: thermodynamic_sum(w, [0, 0.5, 1], "left"),
-    "right": lambda w: thermodynamic_sum(w, [0, 0.5, 1], "right"),
+    "left": lambda w: thermodynamic_sum(w, [0, 0.5, 1], rule="left"),
+    "right": lambda w: thermodynamic_sum(w, [0, 0.5, 1], rule="right"),
     "sumo": lambda w: sumo(w, np.full(np.shape(float_tensor(w))[1:], 3)),
     "grouped_estimate": lambda w: grouped_estimate(w, seed=0).log_p,
     "grouped_standard_error": lambda w: grouped_standard_error(w, 5),
@@ -138,7 +138,7 @@ def test_derivative_of_a_thermodynamic_sum_by_the_other_weights_is_finite():
     w = tf.constant([-1.0, ZERO, -2.0, -1.5])
     with tf.GradientTape() as tape:
         tape.watch(w)
-        value = thermodynamic_sum(w, [0, 0.5, 1], "right")
+        value = thermodynamic_sum(w, [0, 0.5, 1], rule="right")
     slope = tape.gradient(value, w).numpy()
     assert np.all(np.isfinite(slope))
     assert slope.sum() == pytest.approx(1, rel=1e-6)
@@ -148,7 +148,9 @@ def test_averages_of_integers_and_half_precision_are_no_integers_and_do_not_over
     np.testing.assert_array_equal(elbo([[-1], [-2]]), [-1.5])
     far = np.float16(np.random.default_rng(0).normal(-3000, 4, size=(200, 1)))
     np.testing.assert_allclose(elbo(far), far.astype(float).mean(0), rtol=1e-6)
-    np.testing.assert_allclose(cumulant(far, 4), cumulant(far.astype(float), 4), rtol=1e-4)
+    np.testing.assert_allclose(
+        cumulant(far, order=4), cumulant(far.astype(float), order=4), rtol=1e-4
+    )
 
 
 def test_one_sample_is_its_own_estimate():

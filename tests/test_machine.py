@@ -32,7 +32,7 @@ def test_functions_of_the_value_are_the_formulas(random_rbm):  # B1, B5
 
 def test_binary_states_are_the_bits_of_their_numbers(all_states):
     np.testing.assert_array_equal(binary_states(4), all_states(4))
-    np.testing.assert_array_equal(binary_states(4, 3, 5), all_states(4)[3:8])
+    np.testing.assert_array_equal(binary_states(4, first=3, num_states=5), all_states(4)[3:8])
 
 
 def test_model_and_value_have_the_same_value(random_rbm):
@@ -44,29 +44,41 @@ def test_model_and_value_have_the_same_value(random_rbm):
             np.testing.assert_array_equal(part, variable.numpy())
     again = BernoulliRBM.from_parameters(*rbm.machine, dtype="float64")
     np.testing.assert_array_equal(again.free_energy(V), rbm.free_energy(V))
-    assert machine_of(rbm, "float32").dtype == tf.float32
+    assert machine_of(rbm, dtype="float32").dtype == tf.float32
 
 
 FUNCTIONS = {
     "log_z": enumeration.log_z,
     "moments": lambda rbm: enumeration.moments(rbm).correlation,
     "thermodynamics": lambda rbm: enumeration.thermodynamics(rbm, [0.5, 1.0]).entropy,
-    "ais": lambda rbm: annealing.ais(rbm, 5, [0, 0.5, 1], 0, "uniform").log_weights,
-    "reverse_ais": lambda rbm: annealing.reverse_ais(rbm, V, [0, 1], 0, "mean_field").log_weights,
-    "log_z_ratio": lambda rbm: annealing.log_z_ratio(rbm, V, rbm, [0, 1], seed=0).log_weights,
-    "choose_betas": lambda rbm: annealing.choose_betas(rbm, 4, 5, 0, "uniform"),
-    "windows": lambda rbm: tempering.tempered_windows(rbm, [0, 1], base="uniform", seed=0).energies,
-    "importance": lambda rbm: reweighting.importance_sampling(rbm, np.full(5, 0.5), 9, 0).log_z,
-    "monte_carlo": lambda rbm: reweighting.monte_carlo(rbm, 9, seed=0).log_z,
+    "ais": lambda rbm: (
+        annealing.ais(rbm, num_chains=5, betas=[0, 0.5, 1], seed=0, base="uniform").log_weights
+    ),
+    "reverse_ais": lambda rbm: (
+        annealing.reverse_ais(rbm, V, betas=[0, 1], seed=0, base="mean_field").log_weights
+    ),
+    "log_z_ratio": lambda rbm: annealing.log_z_ratio(rbm, V, rbm, betas=[0, 1], seed=0).log_weights,
+    "choose_betas": lambda rbm: annealing.choose_betas(
+        rbm, num_betas=4, num_chains=5, seed=0, base="uniform"
+    ),
+    "windows": lambda rbm: (
+        tempering.tempered_windows(rbm, betas=[0, 1], base="uniform", seed=0).energies
+    ),
+    "importance": lambda rbm: (
+        reweighting.importance_sampling(rbm, np.full(5, 0.5), num_samples=9, seed=0).log_z
+    ),
+    "monte_carlo": lambda rbm: reweighting.monte_carlo(rbm, num_samples=9, seed=0).log_z,
     "tap": lambda rbm: mean_field.tap(rbm).visible,
     "cumulants": lambda rbm: mean_field.cumulant_free_energy(rbm, 3),
     "path": lambda rbm: mean_field.all_log_weights(rbm, mean_field.tap(rbm, order=1))[0],
     "gibbs_path": lambda rbm: mean_field.gibbs_path(
-        rbm, mean_field.tap(rbm, order=1), [0.5], 4, 2, seed=0
+        rbm, mean_field.tap(rbm, order=1), [0.5], num_chains=4, num_steps=2, seed=0
     )[0],
     "pseudo": lambda rbm: pseudo_log_likelihood(rbm, V),
     "stochastic": lambda rbm: stochastic_pseudo_log_likelihood(rbm, V, seed=0),
-    "annealed": lambda rbm: thermodynamics.annealed_thermodynamics(rbm, [0, 1], 5, seed=0).log_z,
+    "annealed": lambda rbm: (
+        thermodynamics.annealed_thermodynamics(rbm, [0, 1], num_chains=5, seed=0).log_z
+    ),
     "tap_thermodynamics": lambda rbm: thermodynamics.tap_thermodynamics(rbm, [0.5, 1, 2]).log_z,
     "temperature": thermodynamics.effective_temperature,
 }

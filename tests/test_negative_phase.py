@@ -15,14 +15,14 @@ from rbm_tf.training.negative_phase import (
 PHASES = {
     "CD": lambda steps: ContrastiveDivergence(steps, seed=1),
     "PCD": lambda steps: PersistentContrastiveDivergence(5, steps, seed=1),
-    "tempering": lambda steps: ParallelTempering(3, 5, steps, seed=1),
-    "mean field": lambda steps: MeanFieldPhase(2, 5, steps, seed=1),
+    "tempering": lambda steps: ParallelTempering(3, num_chains=5, num_steps=steps, seed=1),
+    "mean field": lambda steps: MeanFieldPhase(2, num_chains=5, num_steps=steps, seed=1),
 }
 
 
 def graph_size(phase):
     """The number of operations in the graph of a training step, those of its loops among them."""
-    rbm = BernoulliRBM(6, 4, phase, seed=0)
+    rbm = BernoulliRBM(6, 4, negative_phase=phase, seed=0)
     step = tf.function(lambda x: rbm.compute_loss(x, training=True))
     graph = step.get_concrete_function(tf.zeros((3, 6))).graph.as_graph_def()
     return len(graph.node) + sum(len(function.node_def) for function in graph.library.function)
@@ -39,7 +39,7 @@ def test_a_loop_in_the_graph_gives_the_bits_of_the_steps_one_by_one(name, monkey
     weights = []
     for unrolled in (0, 100):
         monkeypatch.setattr(gibbs, "UNROLLED", unrolled)
-        rbm = BernoulliRBM(6, 4, PHASES[name](15), seed=0)
+        rbm = BernoulliRBM(6, 4, negative_phase=PHASES[name](15), seed=0)
         rbm.compile(keras.optimizers.SGD(0.05), jit_compile=False)  # XLA orders sums by the graph
         rbm.fit(x, epochs=2, batch_size=10, verbose=0)
         weights.append(rbm.get_weights())

@@ -22,8 +22,8 @@ OBJECTIVES = [
     ELBO(),
     IWAE(5),
     DoublyReparameterizedIWAE(5),
-    ThermodynamicObjective(10, 3),
-    ThermodynamicObjective(10, 1, rule="right"),
+    ThermodynamicObjective(10, num_partitions=3),
+    ThermodynamicObjective(10, num_partitions=1, rule="right"),
 ]
 
 
@@ -53,13 +53,13 @@ def mean_and_error(vae, layer, num=60, copies=10):
     [
         (IWAE(7), evidence.iwae),
         (DoublyReparameterizedIWAE(7), evidence.iwae),
-        (ThermodynamicObjective(7, 1), evidence.elbo),
+        (ThermodynamicObjective(7, num_partitions=1), evidence.elbo),
         (
-            ThermodynamicObjective(7, 3),
+            ThermodynamicObjective(7, num_partitions=3),
             lambda w: evidence.thermodynamic_sum(w, [0, 0.025, 0.025**0.5, 1], rule="left"),
         ),
         (
-            ThermodynamicObjective(7, 2, first_beta=0.1, rule="right"),
+            ThermodynamicObjective(7, num_partitions=2, first_beta=0.1, rule="right"),
             lambda w: evidence.thermodynamic_sum(w, [0, 0.1, 1], rule="right"),
         ),
         (SecondOrder(7), evidence.cumulant),
@@ -112,9 +112,9 @@ def test_decoder_gradient_at_the_exact_posterior_is_that_of_the_evidence(objecti
     ("objective", "factor"),
     [
         (ELBO(), 1),
-        (ThermodynamicObjective(400, 1), 1),
-        (ThermodynamicObjective(400, 2, first_beta=0.5), 0.5),
-        (ThermodynamicObjective(400, 2, first_beta=0.5, rule="right"), -0.5),
+        (ThermodynamicObjective(400, num_partitions=1), 1),
+        (ThermodynamicObjective(400, num_partitions=2, first_beta=0.5), 0.5),
+        (ThermodynamicObjective(400, num_partitions=2, first_beta=0.5, rule="right"), -0.5),
     ],
 )
 def test_encoder_gradient_is_the_derivative_of_the_exact_bound(objective, factor):
@@ -184,7 +184,7 @@ def test_thermodynamic_sums_bracket_the_evidence_and_close_in_on_it():  # B20
     losses = {}
     for rule in ("left", "right"):
         for num in (2, 30):
-            objective = ThermodynamicObjective(2000, num, first_beta=0.05, rule=rule)
+            objective = ThermodynamicObjective(2000, num_partitions=num, first_beta=0.05, rule=rule)
             vae = MODEL.vae(SHIFT, objective=objective, seed=6)
             draws = vae._draws(tf.constant(MODEL.x), training=False)
             losses[rule, num] = float(np.mean(-objective.call(draws) - MODEL.log_p()))
@@ -218,9 +218,9 @@ def test_options_without_meaning_are_refused():
         (lambda: IWAE(0), "num_samples must be 1 or more"),
         (lambda: ELBO(beta=-1.0), "beta must be 0 or above"),
         (lambda: ThermodynamicObjective(1), "2 or more"),
-        (lambda: ThermodynamicObjective(5, 0), "num_partitions of 1 or more"),
-        (lambda: ThermodynamicObjective(5, 2, first_beta=1.0), "between 0 and 1"),
-        (lambda: ThermodynamicObjective(5, 2, rule="middle"), "'left' or 'right'"),
+        (lambda: ThermodynamicObjective(5, num_partitions=0), "num_partitions of 1 or more"),
+        (lambda: ThermodynamicObjective(5, num_partitions=2, first_beta=1.0), "between 0 and 1"),
+        (lambda: ThermodynamicObjective(5, num_partitions=2, rule="middle"), "'left' or 'right'"),
     ):
         with pytest.raises(ValueError, match=message):
             make()

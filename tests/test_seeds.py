@@ -26,7 +26,7 @@ CALLS = {
     "sample": lambda seed: BernoulliRBM(6, 4, seed=0).sample(3, 5, seed=seed),
     "training": lambda seed: vae(seed).fit(X, verbose=0).history["loss"],
     "log-weights": lambda seed: vae().log_weights(X, 3, seed=seed),
-    "ELBO": lambda seed: vae().elbo(X, 3, seed=seed),
+    "ELBO": lambda seed: vae().elbo(X, num_samples=3, seed=seed),
     "generate": lambda seed: vae().generate(3, seed=seed),
     "sampled data": lambda seed: vae().sample(3, seed=seed)[1],
     "layer": lambda seed: GaussianSampling(seed=seed)((X, X)),

@@ -113,7 +113,7 @@ def test_every_order_of_disconnected_rings_is_that_of_one_times_their_number(): 
         shape = (5, num_rings)
         model = Ising(np.zeros(shape), np.full(shape, 0.7), np.full(shape, 0.3))
         trial = Ising(np.zeros(shape), np.zeros(shape), np.full(shape, 0.9))
-        return np.append(trial_free_energies(model, trial, 5), -model.log_z())
+        return np.append(trial_free_energies(model, trial, max_order=5), -model.log_z())
 
     for num_rings in (2, 3, 6):
         np.testing.assert_allclose(orders(num_rings), num_rings * orders(1), rtol=1e-11)
@@ -121,7 +121,10 @@ def test_every_order_of_disconnected_rings_is_that_of_one_times_their_number(): 
 
 def test_an_order_of_a_ring_per_spin_knows_its_length_only_when_it_can_go_round_it():  # B23, B27
     def per_spin(length):
-        return trial_free_energies(chain(length, 0.4), chain(length, 0.0, 0.3), 6) / length
+        return (
+            trial_free_energies(chain(length, 0.4), chain(length, 0.0, field=0.3), max_order=6)
+            / length
+        )
 
     infinite = per_spin(40)
     for length in (3, 4, 5, 6):
@@ -132,8 +135,8 @@ def test_an_order_of_a_ring_per_spin_knows_its_length_only_when_it_can_go_round_
 def test_blocks_are_variational_correlated_and_extensive():  # B16, B27
     bounds = []
     for length in (8, 16, 32):
-        model = chain(length, 0.3, 0.1)
-        bounds.append(trial_free_energies(model, block_trial(model, (2, 1)), 3) / length)
+        model = chain(length, 0.3, field=0.1)
+        bounds.append(trial_free_energies(model, block_trial(model, (2, 1)), max_order=3) / length)
     np.testing.assert_allclose(bounds, [bounds[0]] * 3, rtol=1e-10)
 
 
@@ -141,7 +144,7 @@ def test_blocks_are_variational_correlated_and_extensive():  # B16, B27
 def test_sampled_cumulants_are_extensive_in_expectation(order):  # B27
     single = float(log_expectation(kappa_of_copies(1, order)))
     for num_copies in (1, 8, 64):
-        mean, error = mean_and_error(cumulant(log_weights(num_copies), order))
+        mean, error = mean_and_error(cumulant(log_weights(num_copies), order=order))
         assert abs(mean - num_copies * single) < 5 * error
 
 

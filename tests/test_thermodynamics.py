@@ -26,7 +26,7 @@ def test_annealed_curves_equal_exact_within_their_spread(random_rbm):  # B6
 def test_tap_energy_and_entropy_are_derivatives_of_its_own_log_z(random_rbm, order):  # B6
     rbm = random_rbm(6, 5, scale=0.4)
     betas = np.linspace(0.9, 1.1, 5)
-    curves = tap_thermodynamics(rbm, betas, order)
+    curves = tap_thermodynamics(rbm, betas, order=order)
     slope = (curves.log_z[3] - curves.log_z[1]) / (betas[3] - betas[1])
     assert curves.energy[2] == pytest.approx(-slope, abs=1e-4)
     assert curves.log_z[2] == pytest.approx(-tap(rbm, order=order).free_energy, rel=1e-10)
@@ -42,7 +42,7 @@ def test_higher_orders_are_closer_at_high_temperature(random_rbm):
     rbm, betas = random_rbm(6, 5, scale=0.5), np.linspace(0.1, 0.5, 9)
     exact = enumeration.thermodynamics(rbm, betas)
     errors = [
-        np.abs(tap_thermodynamics(rbm, betas, order).energy - exact.energy).max()
+        np.abs(tap_thermodynamics(rbm, betas, order=order).energy - exact.energy).max()
         for order in (1, 2, 3)
     ]
     assert errors[0] > 3 * errors[1] > 3 * errors[2]

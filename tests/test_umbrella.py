@@ -51,7 +51,9 @@ def two_modes(share=0.5, strength=12.0):
 @pytest.mark.parametrize("seed", range(3))
 def test_estimates_agree_with_the_exact_value(random_rbm, seed, swap):
     rbm = random_rbm(8, 5, scale=0.7, seed=seed)
-    windows = tempered_windows(rbm, np.linspace(0, 1, 12), num_sweeps=40, seed=seed, swap=swap)
+    windows = tempered_windows(
+        rbm, betas=np.linspace(0, 1, 12), num_sweeps=40, seed=seed, swap=swap
+    )
     for estimator in ESTIMATORS:
         estimate = estimator(windows)
         assert abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error
@@ -60,7 +62,12 @@ def test_estimates_agree_with_the_exact_value(random_rbm, seed, swap):
 
 def test_standard_error_is_the_spread_over_seeds_although_sweeps_are_correlated(random_rbm):
     rbm, betas = random_rbm(8, 5, scale=4), np.linspace(0, 1, 8)
-    runs = [tempered_windows(rbm, betas, 10, 50, 50, seed=seed, swap=False) for seed in range(50)]
+    runs = [
+        tempered_windows(
+            rbm, betas=betas, num_chains=10, num_sweeps=50, num_burn_in=50, seed=seed, swap=False
+        )
+        for seed in range(50)
+    ]
     for estimator in ESTIMATORS:
         values, errors = np.array([estimator(windows) for windows in runs]).T
         assert 0.6 < np.sqrt(np.mean(errors**2)) / values.std(ddof=1) < 1.6
@@ -68,7 +75,9 @@ def test_standard_error_is_the_spread_over_seeds_although_sweeps_are_correlated(
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_standard_error_equals_the_jackknife_over_ladders(random_rbm, estimator):
-    windows = tempered_windows(random_rbm(8, 5), np.linspace(0, 1, 6), 15, 50, seed=0)
+    windows = tempered_windows(
+        random_rbm(8, 5), betas=np.linspace(0, 1, 6), num_chains=15, num_sweeps=50, seed=0
+    )
 
     def without(ladder):
         return windows._replace(
@@ -104,7 +113,7 @@ def test_trapezoid_bias_of_exact_averages_is_the_documented_one(random_rbm, all_
 
 def test_recorded_energies_are_those_of_the_recorded_states(random_rbm, all_states):
     rbm, betas = random_rbm(6, 4), np.array([0, 0.3, 1])
-    windows = tempered_windows(rbm, betas, num_chains=50, num_sweeps=3, seed=0)
+    windows = tempered_windows(rbm, betas=betas, num_chains=50, num_sweeps=3, seed=0)
     path = tempered_path(rbm)
     _, free_energy = window_probabilities(rbm, path, betas, windows.samples)
     np.testing.assert_allclose(windows.energies[-1, :, :, -1], free_energy, rtol=1e-12)
@@ -162,7 +171,7 @@ def test_pairs_of_neighbours_alternate():
 
 def test_swap_acceptance_equals_its_enumerated_average(random_rbm, all_states):
     rbm, betas = random_rbm(5, 4, scale=2), np.array([0, 0.5, 1])
-    windows = tempered_windows(rbm, betas, num_chains=200, num_sweeps=100, seed=0)
+    windows = tempered_windows(rbm, betas=betas, num_chains=200, num_sweeps=100, seed=0)
     p, f = window_probabilities(rbm, tempered_path(rbm), betas, all_states(5))
     for k in range(2):
         gain = f[k + 1] - f[k]  # of the state in k, and minus that of the state in k + 1
@@ -195,7 +204,9 @@ def test_it_is_the_swaps_that_move_ladders_between_modes(swap, share):
 
 def test_estimates_are_right_for_two_modes():
     rbm = two_modes(share=0.3)
-    windows = tempered_windows(rbm, np.linspace(0, 1, 10), 50, num_sweeps=40, seed=0)
+    windows = tempered_windows(
+        rbm, betas=np.linspace(0, 1, 10), num_chains=50, num_sweeps=40, seed=0
+    )
     for estimator in (bar, mbar):
         estimate = estimator(windows)
         assert abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error
@@ -208,7 +219,15 @@ def test_windows_of_one_and_the_same_distribution_give_the_exact_value():
     rbm.visible_bias.assign([-1.0, 0.0, 1.0, 2.0, -2.0])
     rbm.hidden_bias.assign([1.0, -2.0, 0.5])
     base = sigmoid(rbm.visible_bias.numpy())
-    windows = tempered_windows(rbm, np.linspace(0, 1, 5), 10, 10, 0, seed=0, base=base)
+    windows = tempered_windows(
+        rbm,
+        betas=np.linspace(0, 1, 5),
+        num_chains=10,
+        num_sweeps=10,
+        num_burn_in=0,
+        seed=0,
+        base=base,
+    )
     np.testing.assert_allclose(windows.swap_acceptance, 1)
     for estimator in (bar, mbar):
         np.testing.assert_allclose(estimator(windows), (log_z(rbm), 0), rtol=1e-12, atol=1e-12)
@@ -217,7 +236,7 @@ def test_windows_of_one_and_the_same_distribution_give_the_exact_value():
 def test_adding_800_to_log_z_does_not_overflow(random_rbm):
     rbm = random_rbm(6, 4, scale=0.5)
     rbm.hidden_bias.assign_add([800.0, 0, 0, 0])
-    windows = tempered_windows(rbm, np.linspace(0, 1, 10), num_sweeps=50, seed=0)
+    windows = tempered_windows(rbm, betas=np.linspace(0, 1, 10), num_sweeps=50, seed=0)
     for estimator in (bar, mbar):
         estimate = estimator(windows)
         assert abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error
@@ -227,18 +246,25 @@ def test_adding_800_to_log_z_does_not_overflow(random_rbm):
 
 def test_same_seed_gives_the_same_numbers(random_rbm):
     rbm, betas = random_rbm(6, 4), [0, 0.5, 1]
-    first, again, other = (tempered_windows(rbm, betas, 5, 10, 5, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (
+        tempered_windows(rbm, betas=betas, num_chains=5, num_sweeps=10, num_burn_in=5, seed=seed)
+        for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first.energies, again.energies)
     np.testing.assert_array_equal(first.samples, again.samples)
     assert np.any(first.energies != other.energies)
     assert bar(first) == bar(again)
-    samples = [tempered_sample(rbm, 20, betas, 5, seed=seed).numpy() for seed in (1, 1, 2)]
+    samples = [
+        tempered_sample(rbm, 20, betas=betas, num_sweeps=5, seed=seed).numpy() for seed in (1, 1, 2)
+    ]
     np.testing.assert_array_equal(samples[0], samples[1])
     assert np.any(samples[0] != samples[2])
 
 
 def test_pymbar_leaves_loggers_and_random_numbers_as_they_were(random_rbm, monkeypatch, caplog):
-    windows = tempered_windows(random_rbm(4, 3), [0, 0.5, 1], 5, 10, seed=0)
+    windows = tempered_windows(
+        random_rbm(4, 3), betas=[0, 0.5, 1], num_chains=5, num_sweeps=10, seed=0
+    )
     for name in [name for name in sys.modules if name.split(".")[0] == "pymbar"]:
         monkeypatch.delitem(sys.modules, name)  # its banners come with the import
     np.random.seed(0)
@@ -268,12 +294,12 @@ def test_precision_of_jax_is_restored(random_rbm, monkeypatch):
         return solve(*args, **kwargs)
 
     monkeypatch.setattr(pymbar, "MBAR", solve_in_64_bit)
-    bar(tempered_windows(random_rbm(4, 3), [0, 0.5, 1], 5, 10, seed=0))
+    bar(tempered_windows(random_rbm(4, 3), betas=[0, 0.5, 1], num_chains=5, num_sweeps=10, seed=0))
     assert jax.config.jax_enable_x64 is False
 
 
 def test_missing_pymbar_is_reported_with_the_remedy(random_rbm, monkeypatch):
-    windows = tempered_windows(random_rbm(4, 3), [0, 1], 5, 10, seed=0)
+    windows = tempered_windows(random_rbm(4, 3), betas=[0, 1], num_chains=5, num_sweeps=10, seed=0)
     monkeypatch.setitem(sys.modules, "pymbar", None)
     with pytest.raises(ImportError, match="pip install pymbar"):
         bar(windows)
@@ -282,7 +308,9 @@ def test_missing_pymbar_is_reported_with_the_remedy(random_rbm, monkeypatch):
 def test_solutions_that_are_none_are_refused(random_rbm, monkeypatch):
     import pymbar
 
-    windows = tempered_windows(random_rbm(4, 3), [0, 0.5, 1], 5, 10, seed=0)
+    windows = tempered_windows(
+        random_rbm(4, 3), betas=[0, 0.5, 1], num_chains=5, num_sweeps=10, seed=0
+    )
 
     def wrong(energies, counts, **kwargs):
         return types.SimpleNamespace(f_k=np.zeros(len(counts)))
@@ -294,7 +322,9 @@ def test_solutions_that_are_none_are_refused(random_rbm, monkeypatch):
 
 @pytest.mark.parametrize("estimator", [bar, mbar])
 def test_windows_that_do_not_overlap_are_refused(random_rbm, estimator):
-    windows = tempered_windows(random_rbm(30, 20, scale=10), [0, 0.9, 1], 5, 10, seed=0)
+    windows = tempered_windows(
+        random_rbm(30, 20, scale=10), betas=[0, 0.9, 1], num_chains=5, num_sweeps=10, seed=0
+    )
     with pytest.raises(ValueError, match=r"Windows 0 and 1 .* add betas"):
         estimator(windows)
 

@@ -19,7 +19,11 @@ def x():
 @pytest.fixture
 def vae():
     keras.utils.set_random_seed(0)
-    return VAE(dense_encoder((8, 8), 2, (16,)), dense_decoder((8, 8), 2, (16,)), seed=0)
+    return VAE(
+        dense_encoder((8, 8), 2, hidden_units=(16,)),
+        dense_decoder((8, 8), 2, hidden_units=(16,)),
+        seed=0,
+    )
 
 
 def test_log_weights_equal_tensorflow_probability(vae, x):  # B18: -V = ln w
@@ -55,7 +59,7 @@ def test_loss_is_energy_minus_entropy(vae, x):  # B14, B15: -ELBO = <E>_q - S(q)
     blocks = [vae._at(*block) for block in vae._blocks_of_noise(x, num, seed=0)]
     energy = -np.concatenate([d.log_likelihood + prior.log_prob(d.z) for d in blocks])
     free_energy = energy.mean(0) - posterior.entropy().numpy()
-    elbo = vae.elbo(x, num, seed=0).numpy()
+    elbo = vae.elbo(x, num_samples=num, seed=0).numpy()
     standard_error = energy.std(0) / np.sqrt(num)
     assert np.all(np.abs(free_energy + elbo) < 5 * standard_error)
 
@@ -129,7 +133,7 @@ def test_elbo_is_below_iwae_is_below_the_evidence_in_expectation():  # B14
     gap = (shift**2 * model.precision).sum() / 2
     variance = 2 * gap
     assert abs(np.mean(gaps[1]) + gap) < 5 * np.sqrt(variance / 4000)
-    order_two = evidence.cumulant(log_weights, 2) - log_p
+    order_two = evidence.cumulant(log_weights, order=2) - log_p
     assert abs(np.mean(order_two)) < 5 * np.sqrt(variance / 4000 + variance**2 / 2 / 4000)
 
 
@@ -193,7 +197,11 @@ def test_export_serves_the_reconstruction(tmp_path, vae, x):
 def test_mixed_precision_trains_with_finite_float32_losses(policy, x):
     keras.config.set_dtype_policy(policy)
     try:
-        vae = VAE(dense_encoder((8, 8), 2, (16,)), dense_decoder((8, 8), 2, (16,)), seed=0)
+        vae = VAE(
+            dense_encoder((8, 8), 2, hidden_units=(16,)),
+            dense_decoder((8, 8), 2, hidden_units=(16,)),
+            seed=0,
+        )
         history = vae.fit(x, epochs=3, verbose=0).history["loss"]
         assert np.all(np.isfinite(history))
         assert vae.log_weights(x, 3, seed=0).dtype == tf.float32
@@ -213,7 +221,7 @@ def test_log_weights_in_blocks_are_reproducible(vae, x, monkeypatch):
 
 def test_sampled_data_scatter_about_the_decoder_mean_of_their_own_z():
     keras.utils.set_random_seed(0)
-    vae = VAE(dense_encoder((6,), 2, (4,)), dense_decoder((6,), 2, (4,)))
+    vae = VAE(dense_encoder((6,), 2, hidden_units=(4,)), dense_decoder((6,), 2, hidden_units=(4,)))
     for weight in vae.decoder.trainable_variables:
         weight.assign(2 * weight)
     x, z = (np.asarray(a) for a in vae.sample(5000, seed=0))

@@ -30,10 +30,10 @@ class LinearModel:
         self.covariance = loadings @ loadings.T + scale**2 * np.eye(num_pixels)
         self.precision = 1 + (loadings**2).sum(0) / scale**2
         self.slope = loadings / scale**2 / self.precision
-        encoder = dense_encoder((num_pixels,), latent_dim, ())
+        encoder = dense_encoder((num_pixels,), latent_dim, hidden_units=())
         encoder.get_layer("mean").set_weights([self.slope, shift - offset @ self.slope])
         encoder.get_layer("log_var").set_weights([0 * self.slope, -np.log(self.precision)])
-        decoder = dense_decoder((num_pixels,), latent_dim, ())
+        decoder = dense_decoder((num_pixels,), latent_dim, hidden_units=())
         decoder.layers[1].set_weights([loadings.T, offset])
         self.vae = VAE(encoder, decoder, likelihood=GaussianNegativeLogLikelihood(scale))
 
@@ -64,7 +64,9 @@ def assert_mean_is_one(relative, largest_error):
 @pytest.mark.parametrize("num_betas", [2, 3, 20])
 def test_mean_weight_is_the_evidence_with_few_temperatures(pca, num_betas, base):
     x = pca.data(3)
-    run = ais_weights(pca.vae, x, 3000, np.linspace(0, 1, num_betas), base, seed=0)
+    run = ais_weights(
+        pca.vae, x, num_chains=3000, betas=np.linspace(0, 1, num_betas), base=base, seed=0
+    )
     assert_mean_is_one(np.exp(run.log_weights - pca.log_p(x)), 0.06)
     assert run.acceptance.shape == (num_betas - 2, 3)
 
@@ -73,22 +75,26 @@ def test_mean_weight_is_the_evidence_with_few_temperatures(pca, num_betas, base)
 def test_mean_inverse_weight_of_the_reverse_walk_is_one_over_the_evidence(pca, base):
     x = pca.data(3)
     z = pca.exact_posterior(x, 3000)
-    run = reverse_ais_weights(pca.vae, x, z, np.linspace(0, 1, 30), base, seed=0)
+    run = reverse_ais_weights(pca.vae, x, z, betas=np.linspace(0, 1, 30), base=base, seed=0)
     assert_mean_is_one(np.exp(pca.log_p(x) - run.log_weights), 0.06)
 
 
 def test_simulated_data_bring_exact_posterior_samples_for_the_reverse_walk(pca):
     x, z = (np.asarray(a) for a in pca.vae.sample(2000, seed=0))
-    run = reverse_ais_weights(pca.vae, x, z, np.linspace(0, 1, 30), seed=0)
+    run = reverse_ais_weights(pca.vae, x, z, betas=np.linspace(0, 1, 30), seed=0)
     assert_mean_is_one(np.exp(pca.log_p(x) - run.log_weights[0])[:, None], 0.06)
 
 
 def test_path_has_the_exact_mean_and_variance_of_v_at_every_lambda(pca):  # B19, B20
     x, lambdas = pca.data(3), np.linspace(0, 1, 11)
-    path = ais_path(pca.vae, x, 4000, lambdas, seed=0)
+    path = ais_path(pca.vae, x, num_chains=4000, lambdas=lambdas, seed=0)
     spread = pca.precision @ np.array([0.3, -0.4]) ** 2  # <<V^2>> at every lambda; V is linear in z
     mean = spread * (0.5 - lambdas)[:, None] - pca.log_p(x)
-    weights = np.exp(ais_weights(pca.vae, x, 4000, lambdas, "posterior", seed=0).log_weights)
+    weights = np.exp(
+        ais_weights(
+            pca.vae, x, num_chains=4000, betas=lambdas, base="posterior", seed=0
+        ).log_weights
+    )
     effective = np.min(weights.sum(0) ** 2 / (weights**2).sum(0))  # the same chains, at the end
     error = np.sqrt(spread / effective)
     np.testing.assert_allclose(path.lambdas, lambdas, atol=1e-6)
@@ -100,17 +106,20 @@ def test_path_has_the_exact_mean_and_variance_of_v_at_every_lambda(pca):  # B19,
 
 def test_path_ends_at_the_elbo_and_at_the_evidence_of_the_same_chains(pca):  # B20, B24
     x, lambdas = pca.data(3), np.linspace(0, 1, 6)
-    path = ais_path(pca.vae, x, 500, lambdas, seed=3)
-    run = ais_weights(pca.vae, x, 500, lambdas, "posterior", seed=3)
+    path = ais_path(pca.vae, x, num_chains=500, lambdas=lambdas, seed=3)
+    run = ais_weights(pca.vae, x, num_chains=500, betas=lambdas, base="posterior", seed=3)
     np.testing.assert_allclose(-path.free_energy[-1], iwae(run.log_weights), rtol=1e-9)
-    elbo, error = np.asarray(pca.vae.elbo(x, 5000, seed=0)), np.sqrt(path.variance[0] / 500)
+    elbo, error = (
+        np.asarray(pca.vae.elbo(x, num_samples=5000, seed=0)),
+        np.sqrt(path.variance[0] / 500),
+    )
     assert np.all(np.abs(-path.mean[0] - elbo) < 5 * error)
 
 
 def test_forward_is_below_and_reverse_above_the_evidence_on_average(pca):
     x, betas = pca.data(3), np.linspace(0, 1, 5)
-    forward = ais_weights(pca.vae, x, 2000, betas, seed=0).log_weights
-    reverse = reverse_ais_weights(pca.vae, x, pca.exact_posterior(x, 2000), betas, seed=0)
+    forward = ais_weights(pca.vae, x, num_chains=2000, betas=betas, seed=0).log_weights
+    reverse = reverse_ais_weights(pca.vae, x, pca.exact_posterior(x, 2000), betas=betas, seed=0)
     reverse, exact = reverse.log_weights, pca.log_p(x)
     assert np.all(forward.mean(0) + 5 * forward.std(0) / np.sqrt(2000) < exact)
     assert np.all(reverse.mean(0) - 5 * reverse.std(0) / np.sqrt(2000) > exact)
@@ -130,7 +139,7 @@ def far():
 
 def test_fifty_temperatures_find_an_evidence_of_minus_100_nats(far):
     model, x = far
-    run = ais_weights(model.vae, x, 1000, np.linspace(0, 1, 50), seed=0)
+    run = ais_weights(model.vae, x, num_chains=1000, betas=np.linspace(0, 1, 50), seed=0)
     relative = np.exp(run.log_weights + 100)
     error = float(relative.std() / relative.mean() / np.sqrt(1000))
     assert error < 0.15
@@ -151,7 +160,9 @@ def test_annealing_of_tensorflow_probability_moves_no_chain_there(far):
         seed=(0, 2),
     )
     assert np.exp(np.minimum(results.inner_results.log_accept_ratio, 0)).max() < 1e-6
-    ours = ais_weights(model.vae, x, 200, np.linspace(0, 1, 50), seed=0).log_weights
+    ours = ais_weights(
+        model.vae, x, num_chains=200, betas=np.linspace(0, 1, 50), seed=0
+    ).log_weights
     assert np.std(log_weights) > 5 * ours.std()
 
 
@@ -160,8 +171,8 @@ def test_more_temperatures_tighten_the_bracket_and_the_verdict_says_so(pca):
     z = pca.exact_posterior(x, 1)
     judged = [
         bracket(
-            ais_weights(pca.vae, x, 5, betas, seed=0),
-            reverse_ais_weights(pca.vae, x, z[0], betas, seed=1),
+            ais_weights(pca.vae, x, num_chains=5, betas=betas, seed=0),
+            reverse_ais_weights(pca.vae, x, z[0], betas=betas, seed=1),
         )
         for betas in (np.linspace(0, 1, 2), np.linspace(0, 1, 300))
     ]
@@ -184,15 +195,17 @@ def test_verdict_names_what_is_wrong():
 def test_pilot_steers_the_acceptance_whatever_the_scale_of_the_posterior():
     for scale in (0.02, 5.0):
         model = LinearModel(5, 2, scale=scale)
-        run = ais_weights(model.vae, model.data(3), 20, np.linspace(0, 1, 200), seed=0)
+        run = ais_weights(
+            model.vae, model.data(3), num_chains=20, betas=np.linspace(0, 1, 200), seed=0
+        )
         assert np.all((run.acceptance[50:].mean(0) > 0.5) & (run.acceptance[50:].mean(0) < 0.8))
 
 
 def test_any_decoder_and_likelihood_agree_with_many_importance_samples():
     keras.utils.set_random_seed(0)
-    vae = VAE(conv_encoder((8, 8), 2, (4,)), conv_decoder((8, 8), 2, (4,)))
+    vae = VAE(conv_encoder((8, 8), 2, filters=(4,)), conv_decoder((8, 8), 2, filters=(4,)))
     x = (np.random.default_rng(0).random((3, 8, 8)) < 0.3).astype("float32")
-    run = ais_weights(vae, x, 50, np.linspace(0, 1, 50), seed=0)
+    run = ais_weights(vae, x, num_chains=50, betas=np.linspace(0, 1, 50), seed=0)
     relative = np.exp(run.log_weights - iwae(run.log_weights).numpy())
     log_weights = np.asarray(vae.log_weights(x, 20_000, seed=0), float)
     others = np.exp(log_weights - iwae(log_weights).numpy())
@@ -204,15 +217,17 @@ def test_any_decoder_and_likelihood_agree_with_many_importance_samples():
 
 def test_same_seed_gives_the_same_weights_in_blocks_too(pca, monkeypatch):
     x, betas = pca.data(4), np.linspace(0, 1, 5)
-    first, again, other = (ais_weights(pca.vae, x, 3, betas, seed=s)[0] for s in (1, 1, 2))
+    first, again, other = (
+        ais_weights(pca.vae, x, num_chains=3, betas=betas, seed=s)[0] for s in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first, again)
     assert np.all(first != other)
     monkeypatch.setattr(annealing, "_BLOCK", 2 * 3 * 5)  # two images
-    blocks = ais_weights(pca.vae, x, 3, betas, seed=1)[0]
+    blocks = ais_weights(pca.vae, x, num_chains=3, betas=betas, seed=1)[0]
     assert blocks.shape == (3, 4)
     assert np.all(blocks[:, 2:] != first[:, 2:])
     z = pca.exact_posterior(x, 3)
-    assert reverse_ais_weights(pca.vae, x, z, betas, seed=1)[0].shape == (3, 4)
+    assert reverse_ais_weights(pca.vae, x, z, betas=betas, seed=1)[0].shape == (3, 4)
 
 
 def test_wrong_calls_are_refused(pca):

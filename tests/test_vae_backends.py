@@ -24,7 +24,7 @@ OBJECTIVES = {
     "elbo": lambda: ELBO(beta=0.5, num_samples=2),
     "iwae": lambda: IWAE(3),
     "doubly": lambda: DoublyReparameterizedIWAE(3),
-    "thermodynamic": lambda: ThermodynamicObjective(3, 2),
+    "thermodynamic": lambda: ThermodynamicObjective(3, num_partitions=2),
 }
 
 
@@ -101,7 +101,9 @@ def test_autoencoder_of_grey_levels_trains_without_noise():
     x = np.random.default_rng(0).random((40, 6)).astype("float32")
     keras.utils.set_random_seed(0)
     likelihood = ContinuousBernoulliNegativeLogLikelihood()
-    vae = VAE(dense_encoder((6,), 2), dense_decoder((6,), 2), likelihood, temperature=0.0)
+    vae = VAE(
+        dense_encoder((6,), 2), dense_decoder((6,), 2), likelihood=likelihood, temperature=0.0
+    )
     losses = vae.fit(x, epochs=5, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
     assert vae.evaluate(x, verbose=0) == vae.evaluate(x, verbose=0)
@@ -157,9 +159,9 @@ def test_annealing_works_on_tensorflow_and_says_so_elsewhere():
     vae, betas = MODEL.vae(), [0, 0.5, 1]
     x, z = vae.sample(3, seed=0)
     calls = (
-        lambda: annealing.ais_weights(vae, MODEL.x, 5, betas, seed=0),
-        lambda: annealing.ais_path(vae, MODEL.x, 5, betas, seed=0),
-        lambda: annealing.reverse_ais_weights(vae, x, z, betas, seed=0),
+        lambda: annealing.ais_weights(vae, MODEL.x, num_chains=5, betas=betas, seed=0),
+        lambda: annealing.ais_path(vae, MODEL.x, num_chains=5, lambdas=betas, seed=0),
+        lambda: annealing.reverse_ais_weights(vae, x, z, betas=betas, seed=0),
     )
     for call in calls:
         if keras.backend.backend() == "tensorflow":

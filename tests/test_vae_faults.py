@@ -21,7 +21,11 @@ def x():
 
 def small_vae(**options):
     keras.utils.set_random_seed(0)
-    return VAE(dense_encoder((6,), 2, (4,)), dense_decoder((6,), 2, (4,)), **options)
+    return VAE(
+        dense_encoder((6,), 2, hidden_units=(4,)),
+        dense_decoder((6,), 2, hidden_units=(4,)),
+        **options,
+    )
 
 
 def weights_of(vae):

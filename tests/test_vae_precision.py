@@ -39,7 +39,7 @@ def x():
 
 def small_vae(objective=None):
     keras.utils.set_random_seed(0)
-    networks = dense_encoder((8,), 2, (4,)), dense_decoder((8,), 2, (4,))
+    networks = dense_encoder((8,), 2, hidden_units=(4,)), dense_decoder((8,), 2, hidden_units=(4,))
     objective = type(objective).from_config(objective.get_config()) if objective else None
     return VAE(*networks, objective=objective, seed=0)
 
@@ -61,7 +61,7 @@ def test_estimates_of_a_float64_model_are_those_of_its_float32_twin(policy, x):
     keras.config.set_dtype_policy("float32")
     narrow = small_vae()
     narrow.set_weights(wide.get_weights())
-    for estimate, num in ((evidence.iwae, 4000), (lambda w: evidence.jackknife(w, 2), 4000)):
+    for estimate, num in ((evidence.iwae, 4000), (lambda w: evidence.jackknife(w, order=2), 4000)):
         values = [
             estimate_in_blocks(vae, x, {"value": estimate}, num, seed=0)["value"]
             for vae in (wide, narrow)
@@ -69,9 +69,11 @@ def test_estimates_of_a_float64_model_are_those_of_its_float32_twin(policy, x):
         np.testing.assert_allclose(*values, atol=0.1)  # other noise
     np.testing.assert_allclose(*(streamed_iwae(v, x, 4000, seed=0) for v in (wide, narrow)), atol=1)
     betas = np.linspace(0, 1, 5)
-    assert np.all(np.isfinite(ais_weights(wide, x[:3], 5, betas, seed=0).log_weights))
+    assert np.all(
+        np.isfinite(ais_weights(wide, x[:3], num_chains=5, betas=betas, seed=0).log_weights)
+    )
     simulated, z = wide.sample(3, seed=0)
-    run = reverse_ais_weights(wide, simulated, z, betas, seed=0)
+    run = reverse_ais_weights(wide, simulated, z, betas=betas, seed=0)
     assert np.all(np.isfinite(run.log_weights))
 
 
@@ -87,10 +89,13 @@ def test_any_objective_trains_in_any_precision(policy, objective, x):
 
 
 def test_networks_of_two_precisions_work_together(x):
-    encoder, decoder = dense_encoder((8,), 2, (4,)), dense_decoder((8,), 2, (4,))
+    encoder, decoder = (
+        dense_encoder((8,), 2, hidden_units=(4,)),
+        dense_decoder((8,), 2, hidden_units=(4,)),
+    )
     keras.config.set_dtype_policy("float64")
     try:
-        wide = dense_encoder((8,), 2, (4,)), dense_decoder((8,), 2, (4,))
+        wide = dense_encoder((8,), 2, hidden_units=(4,)), dense_decoder((8,), 2, hidden_units=(4,))
     finally:
         keras.config.set_dtype_policy("float32")
     for networks, dtype in (((encoder, wide[1]), "float32"), ((wide[0], decoder), "float64")):

@@ -64,7 +64,10 @@ def test_trained_rate_falls_and_distortion_grows_with_temperature(x):
     rates, distortions = [], []
     for temperature in (0.0, 0.2, 1.0):
         keras.utils.set_random_seed(0)
-        networks = dense_encoder((8, 8), 2, (16,)), dense_decoder((8, 8), 2, (16,))
+        networks = (
+            dense_encoder((8, 8), 2, hidden_units=(16,)),
+            dense_decoder((8, 8), 2, hidden_units=(16,)),
+        )
         vae = VAE(*networks, temperature=temperature, seed=0)
         vae.compile(keras.optimizers.Adam(0.01))
         for _ in range(300):
@@ -80,7 +83,11 @@ def test_trained_rate_falls_and_distortion_grows_with_temperature(x):
 
 
 def test_convolutional_autoencoder_trains_and_loads_deterministic(tmp_path, x):
-    vae = VAE(conv_encoder((8, 8), 4, (4, 8)), conv_decoder((8, 8), 4, (8, 4)), temperature=0.0)
+    vae = VAE(
+        conv_encoder((8, 8), 4, filters=(4, 8)),
+        conv_decoder((8, 8), 4, filters=(8, 4)),
+        temperature=0.0,
+    )
     before = vae.evaluate(x, verbose=0)
     vae.fit(x, epochs=5, verbose=0)
     vae.save(tmp_path / "autoencoder.keras")

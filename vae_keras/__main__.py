@@ -28,8 +28,8 @@ def train(options):
         encoder = networks.conv_encoder(shape, latent_dim)
         decoder = networks.conv_decoder(shape, latent_dim)
     else:
-        encoder = networks.dense_encoder(shape, latent_dim, (options.hidden,))
-        decoder = networks.dense_decoder(shape, latent_dim, (options.hidden,))
+        encoder = networks.dense_encoder(shape, latent_dim, hidden_units=(options.hidden,))
+        decoder = networks.dense_decoder(shape, latent_dim, hidden_units=(options.hidden,))
     vae = VAE(encoder, decoder, seed=options.seed)
     num_batches = -(-len(x) // options.batch_size)
     vae.compile(FusedAdam(options.learning_rate), steps_per_execution=min(num_batches, 100))

@@ -34,7 +34,7 @@ class WeightSchedule(keras.callbacks.Callback):
         [0.0, 0.5, 1.0, 1.0]
     """
 
-    def __init__(self, weight, start=0.0, end=1.0, num_epochs=10, cycle_epochs=None):
+    def __init__(self, weight, *, start=0.0, end=1.0, num_epochs=10, cycle_epochs=None):
         super().__init__()
         if not isinstance(weight, keras.Variable) or tuple(weight.shape) != ():
             raise ValueError(

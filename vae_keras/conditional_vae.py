@@ -104,7 +104,7 @@ class ConditionalVAE(VAE):
         """The decoder's mean at the posterior mean, in the shape of x."""
         return super().reconstruct((x, y))
 
-    def generate(self, y, seed=None):
+    def generate(self, y, *, seed=None):
         """Means of p(x|z, y) for z drawn from the prior, one for each condition.
 
         Args:
@@ -119,7 +119,7 @@ class ConditionalVAE(VAE):
             keras.random.normal((y.shape[0], self.latent_dim), seed=integer_seed(seed)), y
         )
 
-    def sample(self, y, seed=None):
+    def sample(self, y, *, seed=None):
         """Data from the model, one for each condition: z ~ p(z) and x ~ p(x|z, y).
 
         Args:
@@ -132,7 +132,7 @@ class ConditionalVAE(VAE):
         y = self._checked_condition(y)
         return self._sample(y.shape[0], seed, lambda z: self.decoder((z, y)))
 
-    def log_weights(self, x, y, num_samples, seed=None):
+    def log_weights(self, x, y, num_samples, *, seed=None):
         """ln w = ln p(x|z, y) + ln p(z) - ln q(z|x, y) with z ~ q(z|x, y); <w> = p(x|y).
 
         Args:
@@ -144,9 +144,9 @@ class ConditionalVAE(VAE):
         Returns:
             (num_samples, batch), float32, nats.
         """
-        return super().log_weights((x, y), num_samples, seed)
+        return super().log_weights((x, y), num_samples, seed=seed)
 
-    def elbo(self, x, y, num_samples=1, seed=None):
+    def elbo(self, x, y, *, num_samples=1, seed=None):
         """The ELBO of ln p(x|y) of each example, with the KL in closed form.
 
         Args:
@@ -158,4 +158,4 @@ class ConditionalVAE(VAE):
         Returns:
             (batch,), float32, nats.
         """
-        return super().elbo((x, y), num_samples, seed)
+        return super().elbo((x, y), num_samples=num_samples, seed=seed)

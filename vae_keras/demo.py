@@ -32,7 +32,7 @@ def run_demo(options):
     data = {"x": x_train, "y": x_train, "batch_size": BATCH_SIZE}
     fit(model, options.output / "vae.keras", EPOCHS, saved_model=vae, **data)
     reference, verdict = reference_with_verdict(vae, x_test, options.seed + 1)
-    rows = estimate_rows(vae, x_test, BUDGET, options.seed, reference)
+    rows = estimate_rows(vae, x_test, BUDGET, options.seed, reference=reference)
     rows.append(_row("reference, IWAE", REFERENCE_BUDGET, "lower", reference))
     rows[-1]["verdict"] = verdict.message
     _draw(options.output, vae, x_test, y_test, options.seed)
@@ -62,30 +62,33 @@ def reference_with_verdict(vae, x, seed):
         "k": diagnostics.pareto_k,
         "size": diagnostics.effective_sample_size,
     }
-    values = estimate_in_blocks(vae, x, estimators, REFERENCE_BUDGET, seed)
+    values = estimate_in_blocks(vae, x, estimators, REFERENCE_BUDGET, seed=seed)
     verdict = diagnostics.judge_weights(values["k"], values["size"], REFERENCE_BUDGET)
     return values["reference"], verdict
 
 
-def estimate_rows(vae, x, num_samples, seed, reference=None, path=None):
+def estimate_rows(vae, x, num_samples, seed, *, reference=None, path=None):
     """One row for each estimate of the mean ln p(x), from the same log-weights.
 
     Args:
         vae: `VAE`.
         x: data, (num, ..).
         num_samples: log-weights for each example; estimates that need fewer take the first.
-        seed: integer.
         reference: a better estimate of ln p(x) of each example, (num,), or None.
         path: as in `estimate_in_blocks`.
+        seed: integer.
 
     Returns:
         list of dicts: estimate, samples, mean, its standard error over examples, and with a
         reference bias, its standard error, and RMSE.
     """
-    analytic = [vae.elbo(x[i : i + 100], num_samples, seed + i) for i in range(0, len(x), 100)]
+    analytic = [
+        vae.elbo(x[i : i + 100], num_samples=num_samples, seed=seed + i)
+        for i in range(0, len(x), 100)
+    ]
     estimates = list(_estimates(num_samples))
     estimators = {name: _first(samples, function) for name, samples, _, function in estimates}
-    values = estimate_in_blocks(vae, x, estimators, num_samples, seed, path)
+    values = estimate_in_blocks(vae, x, estimators, num_samples, seed=seed, path=path)
     first = _row("ELBO, closed-form KL", num_samples, "lower", np.concatenate(analytic), reference)
     return [first] + [
         _row(name, samples, bound, values[name], reference) for name, samples, bound, _ in estimates
@@ -151,11 +154,11 @@ def _draw(folder, vae, x_test, y_test, seed):
     grid = np.stack(np.meshgrid(quantiles, quantiles[::-1]), -1).reshape(-1, 2)
     manifold = np.asarray(vae.decode(grid.astype(np.float32)))
     title = "Decoded latent plane: z at equal steps of the prior's probability"
-    plotting.save_images(folder / "vae_manifold.png", manifold, title, 18)
+    plotting.save_images(folder / "vae_manifold.png", manifold, title, columns=18)
 
     both = np.concatenate([x_test[:20], np.asarray(vae.reconstruct(x_test[:20]))])
     title = "Above: test digits. Below: reconstructions"
-    plotting.save_images(folder / "vae_reconstructions.png", both, title, 20)
+    plotting.save_images(folder / "vae_reconstructions.png", both, title, columns=20)
 
     figure = Figure((6, 5), layout="constrained")
     ax = plotting.scatter_by_label(figure.subplots(), np.asarray(vae.encode(x_test)[0]), y_test)
@@ -163,7 +166,7 @@ def _draw(folder, vae, x_test, y_test, seed):
     plotting.save_figure(figure, folder / "vae_latent.png")
 
     figure = Figure((10, 3.5), layout="constrained")
-    log_weights = np.asarray(vae.log_weights(x_test[:2], REFERENCE_BUDGET, seed))
+    log_weights = np.asarray(vae.log_weights(x_test[:2], REFERENCE_BUDGET, seed=seed))
     for index, ax in enumerate(figure.subplots(1, 2)):
         plotting.histogram_with_gaussian(ax, log_weights[:, index])
         ax.set(xlabel="ln w (nats)", ylabel="density", title=f"Log-weights of test digit {index}")

@@ -36,7 +36,7 @@ def sample_gaussian(mean_and_log_var, seed):
     return mean + ops.exp(log_var / 2) * eps
 
 
-def build_lambda_vae(input_shape=(784,), latent_dim=2, intermediate_dim=256, seed=None):
+def build_lambda_vae(input_shape=(784,), *, latent_dim=2, intermediate_dim=256, seed=None):
     """Build and compile the post's model.
 
     Its loss is the variational free energy -ELBO (B32): the cross-entropy summed over pixels, plus
@@ -61,8 +61,8 @@ def build_lambda_vae(input_shape=(784,), latent_dim=2, intermediate_dim=256, see
         >>> list(history.history)
         ['loss']
     """
-    encoder = dense_encoder(input_shape, latent_dim, (intermediate_dim,))
-    decoder = dense_decoder(input_shape, latent_dim, (intermediate_dim,))
+    encoder = dense_encoder(input_shape, latent_dim, hidden_units=(intermediate_dim,))
+    decoder = dense_decoder(input_shape, latent_dim, hidden_units=(intermediate_dim,))
     generator = keras.random.SeedGenerator(integer_seed(seed))
 
     x = keras.Input(input_shape)

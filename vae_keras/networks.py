@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 
-def dense_encoder(input_shape, latent_dim, hidden_units=(256,), activation="relu"):
+def dense_encoder(input_shape, latent_dim, *, hidden_units=(256,), activation="relu"):
     """A dense encoder.
 
     Args:
@@ -31,7 +31,7 @@ def dense_encoder(input_shape, latent_dim, hidden_units=(256,), activation="relu
     return _encoder(x, hidden, latent_dim)
 
 
-def dense_decoder(output_shape, latent_dim, hidden_units=(256,), activation="relu"):
+def dense_decoder(output_shape, latent_dim, *, hidden_units=(256,), activation="relu"):
     """A dense decoder.
 
     Args:
@@ -55,7 +55,7 @@ def dense_decoder(output_shape, latent_dim, hidden_units=(256,), activation="rel
     return keras.Model(z, layers.Reshape(output_shape)(logits), name="decoder")
 
 
-def conv_encoder(input_shape, latent_dim, filters=(32, 64), activation="relu"):
+def conv_encoder(input_shape, latent_dim, *, filters=(32, 64), activation="relu"):
     """A convolutional encoder; every convolution halves height and width.
 
     Args:
@@ -85,7 +85,7 @@ def conv_encoder(input_shape, latent_dim, filters=(32, 64), activation="relu"):
     return _encoder(x, layers.Flatten()(hidden), latent_dim)
 
 
-def conv_decoder(output_shape, latent_dim, filters=(64, 32), activation="relu"):
+def conv_decoder(output_shape, latent_dim, *, filters=(64, 32), activation="relu"):
     """A decoder of transposed convolutions; each doubles height and width.
 
     Args:

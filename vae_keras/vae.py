@@ -67,6 +67,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         self,
         encoder,
         decoder,
+        *,
         likelihood=None,
         objective=None,
         temperature=1.0,
@@ -84,9 +85,11 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
                 f"A temperature of {temperature} needs the objective ELBO; importance weights "
                 "belong to temperature 1."
             )
-        self.sampling = GaussianSampling(seed, temperature, dtype="float32")
+        self.sampling = GaussianSampling(seed, temperature=temperature, dtype="float32")
         other = None if seed is None else self.seed + 1
-        self._evaluation_sampling = GaussianSampling(other, temperature, dtype="float32")
+        self._evaluation_sampling = GaussianSampling(
+            other, temperature=temperature, dtype="float32"
+        )
         self.kl = GaussianKL(temperature=temperature, dtype="float32", autocast=False)
         self._mean_over_batch = MeanOverBatch(name="mean")
         self._reconstruction_tracker = keras.metrics.Mean(name="reconstruction")
@@ -180,7 +183,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         """The decoder's mean at the posterior mean, in the shape of x."""
         return self(self._checked(x))
 
-    def generate(self, num_samples, seed=None):
+    def generate(self, num_samples, *, seed=None):
         """Means of p(x|z) for z drawn from the prior.
 
         Args:
@@ -198,7 +201,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
             keras.random.normal((num_samples, self.latent_dim), seed=integer_seed(seed))
         )
 
-    def sample(self, num_samples, seed=None):
+    def sample(self, num_samples, *, seed=None):
         """Data from the model, with what they came from: z ~ p(z) and x ~ p(x|z).
 
         Given x, that z is an exact draw from the posterior p(z|x).
@@ -221,7 +224,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         z = keras.random.normal((num_samples, self.latent_dim), seed=generator)
         return self.likelihood.sample(decoder(z), generator), z
 
-    def log_weights(self, x, num_samples, seed=None):
+    def log_weights(self, x, num_samples, *, seed=None):
         """Log importance weights ln w = ln p(x|z) + ln p(z) - ln q(z|x) with z ~ q(z|x).
 
         <w> = p(x): every estimate in `vae_keras.evidence` is a function of these numbers alone
@@ -248,7 +251,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         blocks = self._blocks_of_noise(x, num_samples, seed)
         return ops.concatenate([self._log_weights_of(*block) for block in blocks])
 
-    def elbo(self, x, num_samples=1, seed=None):
+    def elbo(self, x, *, num_samples=1, seed=None):
         """<ln p(x|z)>_q - KL(q(z|x) || p(z)) of each example, the KL in closed form (B14).
 
         Args:

@@ -9,7 +9,7 @@ from rbm_tf.cumulants.series import log_expectation
 from rbm_tf.shared.log_weights import float_tensor
 
 
-def leave_one_out_cumulants(x, max_order, axis=0):
+def leave_one_out_cumulants(x, max_order, *, axis=0):
     """The k-statistics of all samples but one, for every choice of the one; linear in their number.
 
     Args:
@@ -30,7 +30,7 @@ def leave_one_out_cumulants(x, max_order, axis=0):
         array([[ 4. ,  3.5,  1.5],
                [ 8. , 12.5,  0.5]])
     """
-    x = float_tensor(x, tf.float64)
+    x = float_tensor(x, dtype=tf.float64)
     rank = x.shape.rank
     x = tf.transpose(x, [axis % rank, *(i for i in range(rank) if i != axis % rank)])
     n = x.shape[0]
@@ -54,7 +54,7 @@ def leave_one_out_cumulants(x, max_order, axis=0):
     return tf.stack(kappa)
 
 
-def cumulant_standard_errors(x, max_order, axis=0):
+def cumulant_standard_errors(x, max_order, *, axis=0):
     """Standard errors of `sample_cumulants`, from the same samples.
 
     The jackknife: with k_(i) the k-statistic without sample i, the variance is estimated by
@@ -81,10 +81,10 @@ def cumulant_standard_errors(x, max_order, axis=0):
         >>> cumulant_standard_errors([1.0, 2.0, 6.0], max_order=2).numpy().round(4)
         array([1.5275, 7.    ])
     """
-    return jackknife_error(leave_one_out_cumulants(x, max_order, axis), axis=1)
+    return jackknife_error(leave_one_out_cumulants(x, max_order, axis=axis), axis=1)
 
 
-def series_standard_error(x, order, axis=0):
+def series_standard_error(x, order, *, axis=0):
     """Standard error of log_expectation(sample_cumulants(x, order)), from the same samples.
 
     The errors of the cumulants are correlated, so their standard errors do not add up to this one.
@@ -106,10 +106,10 @@ def series_standard_error(x, order, axis=0):
         >>> round(float(series_standard_error([1.0, 2.0, 6.0], order=2)), 4)
         4.8563
     """
-    return jackknife_error(log_expectation(leave_one_out_cumulants(x, order, axis)), axis=0)
+    return jackknife_error(log_expectation(leave_one_out_cumulants(x, order, axis=axis)), axis=0)
 
 
-def jackknife_error(values, axis=0):
+def jackknife_error(values, *, axis=0):
     """The standard error of an estimate from its n values without one sample each.
 
     sqrt((n - 1)/n sum_i (v_(i) - <v_(i)>)^2).

@@ -9,7 +9,7 @@ from rbm_tf.shared.log_weights import float_tensor
 MAX_ORDER = 6
 
 
-def sample_cumulants(x, max_order, axis=0):
+def sample_cumulants(x, max_order, *, axis=0):
     """Estimate the cumulants kappa_1 .. kappa_max_order without bias (Fisher's k-statistics).
 
     kappa_1 is the mean, kappa_2 the variance with divisor n - 1, kappa_3 and higher in the same
@@ -87,7 +87,7 @@ def k_statistic(order, m, n):
     return numerator / ((n - 1) * (n - 2) * (n - 3) * (n - 4) * (n - 5))
 
 
-def weighted_cumulants(x, log_weights, max_order, axis=0):
+def weighted_cumulants(x, log_weights, max_order, *, axis=0):
     """Cumulants of the distribution that gives x[i] a probability proportional to a weight.
 
     Exact for a finite set of states: list every state's value in x and its -E in log_weights.
@@ -111,7 +111,7 @@ def weighted_cumulants(x, log_weights, max_order, axis=0):
         array([ 0.5  ,  0.25 ,  0.   , -0.125], dtype=float32)
     """
     x = float_tensor(x)
-    probabilities = tf.nn.softmax(tf.zeros_like(x) + float_tensor(log_weights, x.dtype), axis)
+    probabilities = tf.nn.softmax(tf.zeros_like(x) + float_tensor(log_weights, dtype=x.dtype), axis)
     x = tf.where(probabilities == 0, tf.zeros_like(x), x)
     mean = tf.reduce_sum(probabilities * x, axis, keepdims=True)
     orders = range(1, max_order + 1)

@@ -22,7 +22,7 @@ class LambdaPath(NamedTuple):
     variance: tf.Tensor  # <<V^2>>_lambda = -d^2 F/dlambda^2, nats^2
 
 
-def lambda_path(log_weights, lambdas, log_q=0.0):
+def lambda_path(log_weights, lambdas, *, log_q=0.0):
     """F(lambda) - F_q = -ln <w^lambda>_q, with the mean and variance of V = -ln w at each lambda.
 
     From samples of q the averages at lambda are self-normalised: each sample has the weight
@@ -55,7 +55,7 @@ def lambda_path(log_weights, lambdas, log_q=0.0):
     return LambdaPath(lambdas, *(tf.stack(column) for column in zip(*rows, strict=True)))
 
 
-def integrate_path(lambdas, mean, variance=None):
+def integrate_path(lambdas, mean, *, variance=None):
     """Thermodynamic integration, F(last) - F(first) = integral of <V>_lambda, by trapezoids.
 
     The variance of V is minus the slope of the integrand. Given it, each step h is corrected by its

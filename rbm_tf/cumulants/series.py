@@ -33,7 +33,7 @@ def log_expectation(cumulants):
     return tf.tensordot(1 / tf.constant(factorials, cumulants.dtype), cumulants, 1)
 
 
-def generating_function(t, x, log_weights=0.0):
+def generating_function(t, x, *, log_weights=0.0):
     """The cumulant generating function ln <exp(t x)> of a finite set of weighted states.
 
     Args:
@@ -51,11 +51,11 @@ def generating_function(t, x, log_weights=0.0):
         0.6201
     """
     x = float_tensor(x)
-    log_weights = tf.zeros_like(x) + float_tensor(log_weights, x.dtype)
+    log_weights = tf.zeros_like(x) + float_tensor(log_weights, dtype=x.dtype)
     return tf.reduce_logsumexp(log_weights + t * x) - tf.reduce_logsumexp(log_weights)
 
 
-def derivatives(function, max_order, at=0.0):
+def derivatives(function, max_order, *, at=0.0):
     """Differentiate a generating function by automatic differentiation.
 
     At 0 the n-th derivative of a cumulant generating function is the n-th cumulant; at another

@@ -42,7 +42,7 @@ class StreamingCumulants(NamedTuple):
 
     def update(self, batch):
         """Add samples, (num_samples, *shape): a new `StreamingCumulants`."""
-        batch = float_tensor(batch, np.float64).numpy()
+        batch = float_tensor(batch, dtype=np.float64).numpy()
         if batch.shape[1:] != self.mean.shape or not len(batch):
             raise ValueError(
                 f"A batch must have shape (num_samples, *{self.mean.shape}), with num_samples of 1 "

@@ -16,7 +16,7 @@ from rbm_tf.datasets.files import read_arrays
 BINARIZATIONS = ("none", "threshold", "bernoulli")
 
 
-def binarize(images, binarization="bernoulli", seed=None):
+def binarize(images, *, binarization="bernoulli", seed=None):
     """Turn grey levels into binary pixels.
 
     Args:
@@ -33,7 +33,7 @@ def binarize(images, binarization="bernoulli", seed=None):
         ValueError: for another name, or grey levels outside [0, 1].
 
     Example:
-        >>> binarize(np.array([0.2, 0.8]), "threshold")
+        >>> binarize(np.array([0.2, 0.8]), binarization="threshold")
         array([0., 1.], dtype=float32)
     """
     images = np.asarray(images, np.float32)
@@ -94,7 +94,7 @@ def load_bars_and_stripes(size=4):
     return (images, labels), (images.copy(), labels.copy())
 
 
-def load_digits(binarization="none", seed=None):
+def load_digits(binarization="none", *, seed=None):
     """The 1,797 handwritten 8 x 8 digits that ship with scikit-learn; 20 % are the test set.
 
     Args:
@@ -119,15 +119,15 @@ def load_digits(binarization="none", seed=None):
     return _binarized(x_train, y_train, x_test, y_test, binarization, seed)
 
 
-def load_mnist(binarization="none", seed=None, path=None):
+def load_mnist(binarization="none", *, path=None, seed=None):
     """MNIST: 60,000 training and 10,000 test digits, 28 x 28.
 
     Args:
         binarization: see `binarize`.
-        seed: of the binarisation.
         path: a `.npz` with the arrays x_train, y_train, x_test, y_test, or a folder with the four
             `-ubyte.gz` files. Default: the environment variable MNIST_PATH, else a download by
             `keras.datasets`.
+        seed: of the binarisation.
 
     Raises:
         ValueError: if the path does not hold what it should.
@@ -141,13 +141,13 @@ def load_mnist(binarization="none", seed=None, path=None):
     return _load_idx("mnist", "MNIST_PATH", binarization, seed, path)
 
 
-def load_fashion_mnist(binarization="none", seed=None, path=None):
+def load_fashion_mnist(binarization="none", *, path=None, seed=None):
     """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, 28 x 28.
 
     Args:
         binarization: see `binarize`.
-        seed: of the binarisation.
         path: as in `load_mnist`; the environment variable is FASHION_MNIST_PATH.
+        seed: of the binarisation.
 
     Raises:
         ValueError: if the path does not hold what it should.
@@ -195,10 +195,13 @@ def _download(name, variable):
 
 def _binarized(x_train, y_train, x_test, y_test, binarization, seed):
     if seed is None:
-        return (binarize(x_train, binarization), y_train), (binarize(x_test, binarization), y_test)
+        return (binarize(x_train, binarization=binarization), y_train), (
+            binarize(x_test, binarization=binarization),
+            y_test,
+        )
     train_seed, test_seed = np.random.SeedSequence(seed).spawn(2)
     x_train, x_test = (
-        binarize(x_train, binarization, train_seed),
-        binarize(x_test, binarization, test_seed),
+        binarize(x_train, binarization=binarization, seed=train_seed),
+        binarize(x_test, binarization=binarization, seed=test_seed),
     )
     return (x_train, y_train), (x_test, y_test)

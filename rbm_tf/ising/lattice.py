@@ -43,7 +43,7 @@ class Ising(NamedTuple):
         return log_z_series(self, self, max_order=0)[0]
 
 
-def chain(num_spins, coupling, field=0.0):
+def chain(num_spins, coupling, *, field=0.0):
     """A periodic chain with the same coupling and field everywhere.
 
     Args:
@@ -61,7 +61,7 @@ def chain(num_spins, coupling, field=0.0):
     return _homogeneous((num_spins, 1), 0.0, coupling, field)
 
 
-def square(size, coupling, field=0.0):
+def square(size, coupling, *, field=0.0):
     """A periodic square lattice with the same coupling and field everywhere.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 from rbm_tf.ising.lattice import Ising, log_z_series
 
 
-def planted_couplings(num_samples, shape, beta, seed=None):
+def planted_couplings(num_samples, shape, beta, *, seed=None):
     """Draw the bonds of planted +-J glasses, P(J) = exp(beta J) / (2 cosh beta), no fields.
 
     Args:

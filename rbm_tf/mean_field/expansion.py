@@ -56,7 +56,7 @@ def cumulant_free_energy(rbm, order):
             " are taken at its last point. See tap(rbm, order=1).",
             stacklevel=2,
         )
-    parameters = machine_of(rbm, tf.float64)
+    parameters = machine_of(rbm, dtype=tf.float64)
     free_energy = gamma(parameters, point.visible[None], point.hidden[None], order)[0]
     if order == 4:
         free_energy -= fourth_cumulant(parameters[0], point.visible, point.hidden) / 24

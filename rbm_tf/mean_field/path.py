@@ -38,7 +38,7 @@ def interpolated_rbm(rbm, point, lam):
         >>> abs(log_z(parameters) + log_scale) < 1e-9  # Z_q = 1
         True
     """
-    kernel, visible_bias, hidden_bias = machine_of(rbm, tf.float64)
+    kernel, visible_bias, hidden_bias = machine_of(rbm, dtype=tf.float64)
     means = np.concatenate([point.visible, point.hidden])
     if not np.all((means > 0) & (means < 1)):
         raise ValueError(
@@ -77,7 +77,7 @@ def perturbation(rbm, point, v, h):
         TensorShape([3])
     """
     trial, log_scale = interpolated_rbm(rbm, point, 0.0)
-    kernel, visible_bias, hidden_bias = machine_of(rbm, tf.float64)
+    kernel, visible_bias, hidden_bias = machine_of(rbm, dtype=tf.float64)
     v, h = tf.cast(v, tf.float64), tf.cast(h, tf.float64)
     linear = tf.linalg.matvec(v, visible_bias - trial.visible_bias)
     linear += tf.linalg.matvec(h, hidden_bias - trial.hidden_bias)
@@ -120,7 +120,7 @@ def all_log_weights(rbm, point):
     return log_weights, tf.constant(log_q)
 
 
-def gibbs_path(rbm, point, lambdas, num_chains=1000, num_steps=20, seed=None):
+def gibbs_path(rbm, point, lambdas, *, num_chains=1000, num_steps=20, seed=None):
     """Samples of V along the path: their means are dF/dlambda, their variances -d^2F/dlambda^2.
 
     Chains start as exact draws of q, and move num_steps Gibbs sweeps at each lambda before they are

@@ -13,7 +13,7 @@ and dGamma/dm = dGamma/dn = 0 are the TAP equations (B26).
 import tensorflow as tf
 
 
-def check_order(order, highest=3):
+def check_order(order, *, highest=3):
     """Refuse an order that is not 1, 2, .. highest.
 
     Example:
@@ -90,7 +90,7 @@ def correlation(kernel, m, n, order):
     return total
 
 
-def damped_step(parameters, m, n, order, damping=0.5):
+def damped_step(parameters, m, n, order, *, damping=0.5):
     """Update m from n, then n from m, by the TAP equations.
 
     Args:

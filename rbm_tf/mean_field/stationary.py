@@ -24,7 +24,7 @@ class MeanField(NamedTuple):
     num_iterations: int
 
 
-def tap(rbm, order=2, num_starts=10, max_iterations=10_000, damping=0.5, seed=0):
+def tap(rbm, *, order=2, num_starts=10, max_iterations=10_000, damping=0.5, seed=0):
     """Solve the TAP equations by damped iteration from several starts.
 
     Only order 1 bounds: its free energy is never below -ln Z. Of the starts that converge, the one
@@ -54,14 +54,22 @@ def tap(rbm, order=2, num_starts=10, max_iterations=10_000, damping=0.5, seed=0)
         >>> solution.converged
         True
     """
-    return tap_of(machine_of(rbm, tf.float64), order, num_starts, max_iterations, damping, seed)
+    return tap_of(
+        machine_of(rbm, dtype=tf.float64),
+        order,
+        num_starts=num_starts,
+        max_iterations=max_iterations,
+        damping=damping,
+        seed=seed,
+    )
 
 
-def tap_of(parameters, order, num_starts=10, max_iterations=10_000, damping=0.5, seed=0):
+def tap_of(parameters, order, *, num_starts=10, max_iterations=10_000, damping=0.5, seed=0):
     """`tap` for parameters given as float64 tensors, such as those of a scaled model.
 
     Example:
-        >>> parameters = tuple(2.0 * x for x in machine_of(BernoulliRBM(6, 4, seed=0), tf.float64))
+        >>> machine = machine_of(BernoulliRBM(6, 4, seed=0), dtype=tf.float64)
+        >>> parameters = tuple(2.0 * x for x in machine)
         >>> tap_of(parameters, order=2).converged
         True
     """
@@ -95,7 +103,7 @@ def _iterate(parameters, m, n, damping, max_iterations, order):
     """Update both layers in turn until every start has settled or the patience is at its end."""
 
     def step(index, m, n, _):
-        new_m, new_n = damped_step(parameters, m, n, order, damping)
+        new_m, new_n = damped_step(parameters, m, n, order, damping=damping)
         moved = tf.maximum(
             tf.reduce_max(tf.abs(new_m - m), -1), tf.reduce_max(tf.abs(new_n - n), -1)
         )

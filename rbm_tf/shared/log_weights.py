@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 
-def float_tensor(x, dtype=None):
+def float_tensor(x, *, dtype=None):
     """Numbers as a tensor of a dtype, or of their own where that is float32 or float64.
 
     Integers, float16 and bfloat16 become float32: sums of half-precision numbers overflow.
@@ -34,7 +34,7 @@ def float_tensor(x, dtype=None):
     return tf.cast(x, dtype or (x.dtype if wide else tf.float32))
 
 
-def as_log_weights(log_weights, at_least=1, dtype=None):
+def as_log_weights(log_weights, *, at_least=1, dtype=None):
     """Log-weights as a float tensor, refused unless there are enough samples.
 
     Args:
@@ -53,7 +53,7 @@ def as_log_weights(log_weights, at_least=1, dtype=None):
         array([[-1.],
                [nan]], dtype=float32)
     """
-    log_weights = float_tensor(log_weights, dtype)
+    log_weights = float_tensor(log_weights, dtype=dtype)
     shape = log_weights.shape
     if shape.rank == 0 or (shape[0] is not None and shape[0] < at_least):
         raise ValueError(

@@ -6,7 +6,7 @@ import random
 LIMIT = 2**31  # of seeds that become the first of two int32 numbers
 
 
-def integer_seed(seed, limit=None):
+def integer_seed(seed, *, limit=None):
     """The seed as a Python integer; None, which stands for another one every time, stays None.
 
     Args:

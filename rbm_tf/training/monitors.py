@@ -87,7 +87,7 @@ class PseudoLikelihood(_Monitor):
         2
     """
 
-    def __init__(self, x, name="pseudo_log_likelihood", every=1, seed=None):
+    def __init__(self, x, *, name="pseudo_log_likelihood", every=1, seed=None):
         self.x = visible_states(x, "x", binary=True)
         super().__init__(every, x=self.x)
         self.name = name
@@ -95,7 +95,9 @@ class PseudoLikelihood(_Monitor):
 
     def values(self):
         by_block = [
-            stochastic_pseudo_log_likelihood(self.model, block, tf.random.fold_in(self.seed, index))
+            stochastic_pseudo_log_likelihood(
+                self.model, block, seed=tf.random.fold_in(self.seed, index)
+            )
             for index, block in enumerate(_blocks(self.x))
         ]
         return {self.name: _mean(by_block)}
@@ -129,7 +131,7 @@ class FreeEnergyGap(_Monitor):
         1
     """
 
-    def __init__(self, x_train, x_validation, every=1):
+    def __init__(self, x_train, x_validation, *, every=1):
         x_train = visible_states(x_train, "x_train")
         self.x_validation = visible_states(x_validation, "x_validation")
         order = np.random.default_rng(0).permutation(len(x_train))
@@ -172,7 +174,7 @@ class LogLikelihood(_Monitor):
         3
     """
 
-    def __init__(self, x, every=1, num_chains=100, betas=None, seed=0):
+    def __init__(self, x, *, every=1, num_chains=100, betas=None, seed=0):
         self.x = visible_states(x, "x", binary=True)
         super().__init__(every, x=self.x)
         self.num_chains, self.betas, self.seed = num_chains, betas, seed
@@ -182,7 +184,9 @@ class LogLikelihood(_Monitor):
         if min(rbm.num_visible, rbm.num_hidden) <= _MAX_EXACT_UNITS:
             logs["log_z"] = enumeration.log_z(rbm)
         else:
-            estimate = annealing.ais(rbm, self.num_chains, self.betas, self.seed)
+            estimate = annealing.ais(
+                rbm, num_chains=self.num_chains, betas=self.betas, seed=self.seed
+            )
             logs["log_z"] = estimate.log_z
             logs["log_z_standard_error"] = estimate.standard_error
         return {**logs, "log_likelihood": -self.mean_free_energy(self.x) - logs["log_z"]}

@@ -50,7 +50,7 @@ class _NegativePhase(keras.layers.Layer):
         if num_steps < 1:
             raise ValueError(f"num_steps must be 1 or more; got {num_steps}.")
         self.num_steps = num_steps
-        self.seed = random.randrange(LIMIT) if seed is None else integer_seed(seed, LIMIT)
+        self.seed = random.randrange(LIMIT) if seed is None else integer_seed(seed, limit=LIMIT)
 
     def build(self, units):
         """Make the weights, for units = (num_visible, num_hidden)."""
@@ -188,7 +188,7 @@ class ParallelTempering(_PersistentPhase):
         >>> rbm = BernoulliRBM(64, 16, negative_phase=phase)
     """
 
-    def __init__(self, num_betas=10, num_chains=100, num_steps=1, seed=None, **kwargs):
+    def __init__(self, num_betas=10, *, num_chains=100, num_steps=1, seed=None, **kwargs):
         super().__init__(num_chains, num_steps, seed, **kwargs)
         if num_betas < 2:
             raise ValueError(f"num_betas must be 2 or more; got {num_betas}.")
@@ -246,7 +246,7 @@ class MeanFieldPhase(_PersistentPhase):
         >>> rbm = BernoulliRBM(64, 16, negative_phase=MeanFieldPhase(order=2))
     """
 
-    def __init__(self, order=2, num_chains=100, num_steps=3, seed=None, **kwargs):
+    def __init__(self, order=2, *, num_chains=100, num_steps=3, seed=None, **kwargs):
         super().__init__(num_chains, num_steps, seed, **kwargs)
         plefka.check_order(order)
         self.order = order

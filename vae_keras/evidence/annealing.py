@@ -34,7 +34,7 @@ class AnnealedWeights(NamedTuple):
     acceptance: np.ndarray  # (num_betas - 2, batch), of each move
 
 
-def ais_weights(vae, x, num_chains=50, betas=None, base="prior", seed=None):
+def ais_weights(vae, x, *, num_chains=50, betas=None, base="prior", seed=None):
     """Annealed log-weights of data, for `evidence.iwae` to average: <w> = p(x).
 
     ln <w> is below ln p(x) on average. The step sizes come from a pilot run, separate for each
@@ -70,7 +70,7 @@ def ais_weights(vae, x, num_chains=50, betas=None, base="prior", seed=None):
     return AnnealedWeights(*_in_blocks(vae, x, num_chains, betas, (base, None), seed)[:2])
 
 
-def ais_path(vae, x, num_chains=50, lambdas=None, seed=None):
+def ais_path(vae, x, *, num_chains=50, lambdas=None, seed=None):
     """The lambda path from q(z|x) to the posterior, its averages from annealed chains.
 
     F(lambda) = -ln <w^lambda>_q and the mean and variance of V = -ln w under the distribution
@@ -106,7 +106,7 @@ def ais_path(vae, x, num_chains=50, lambdas=None, seed=None):
     return LambdaPath(lambdas.numpy(), -curve[:, 0], -curve[:, 1], curve[:, 2])
 
 
-def reverse_ais_weights(vae, x, z, betas=None, base="prior", seed=None):
+def reverse_ais_weights(vae, x, z, *, betas=None, base="prior", seed=None):
     """Log-weights from exact posterior samples z back to the base: <1/w> = 1/p(x).
 
     -ln <1/w> is above ln p(x) on average, so that with `ais_weights` it brackets ln p(x). Exact
@@ -137,7 +137,7 @@ def reverse_ais_weights(vae, x, z, betas=None, base="prior", seed=None):
         >>> reverse_ais_weights(vae, x, z, betas=[0, 0.5, 1], seed=0).log_weights.shape
         (1, 3)
     """
-    z = float_tensor(z, tf.float32)
+    z = float_tensor(z, dtype=tf.float32)
     z = z[tf.newaxis] if z.shape.rank == 2 else z
     if z.shape.rank != 3 or tuple(z.shape[1:]) != (len(x), vae.latent_dim):
         raise ValueError(

@@ -14,7 +14,7 @@ _BLOCK = 2**20  # log-weights in memory at once
 _IMAGES = 100  # in a block at most
 
 
-def estimate_in_blocks(vae, x, estimators, num_samples, seed=None, path=None):
+def estimate_in_blocks(vae, x, estimators, num_samples, *, path=None, seed=None):
     """Apply functions of log-weights to many images, whose log-weights need not fit into memory.
 
     All functions see the same log-weights of an image. Blocks of images and their noise follow
@@ -25,10 +25,10 @@ def estimate_in_blocks(vae, x, estimators, num_samples, seed=None, path=None):
         x: data, (num, ..).
         estimators: dict from name to a function (num_samples, block) -> (block,).
         num_samples: log-weights for each image; they are held for one image at least.
-        seed: integer; the same seed gives the same numbers.
         path: a .npz file for the results so far; None keeps nothing. After an interruption the
             same call goes on from it; a complete call removes it. Another call is known by other
             data, weights, settings, or values of the first image.
+        seed: integer; the same seed gives the same numbers.
 
     Returns:
         dict from name to (num,) float64.
@@ -50,7 +50,7 @@ def estimate_in_blocks(vae, x, estimators, num_samples, seed=None, path=None):
     kept = None if path is None else _load(path, key)
     done = np.empty((0, len(estimators))) if kept is None else kept
     for block, block_seed in _blocks(x, num_samples, seed, first=len(done)):
-        log_weights = vae.log_weights(block, num_samples, block_seed)
+        log_weights = vae.log_weights(block, num_samples, seed=block_seed)
         values = [np.asarray(estimate(log_weights), float) for estimate in estimators.values()]
         done = np.concatenate([done, np.stack(values, -1)])
         if path is not None:
@@ -60,7 +60,7 @@ def estimate_in_blocks(vae, x, estimators, num_samples, seed=None, path=None):
     return dict(zip(estimators, done.T, strict=True))
 
 
-def streamed_iwae(vae, x, num_samples, seed=None):
+def streamed_iwae(vae, x, num_samples, *, seed=None):
     """`evidence.iwae` with any number of samples, as a running log-mean-exp over blocks of them.
 
     Args:
@@ -86,7 +86,7 @@ def streamed_iwae(vae, x, num_samples, seed=None):
         for start in range(0, max(num_samples, 1), size):
             draw_seed = _seeds(block_seed, 1 + start // size)[-1]
             count = min(size, num_samples - start)
-            estimate = iwae(vae.log_weights(block, count, draw_seed)).numpy().astype(float)
+            estimate = iwae(vae.log_weights(block, count, seed=draw_seed)).numpy().astype(float)
             log_sum = np.logaddexp(log_sum, estimate + np.log(count))
         parts.append(log_sum - np.log(num_samples))
     return np.concatenate(parts)
@@ -114,7 +114,7 @@ def _seeds(seed, num):
 def _fingerprint(vae, x, estimators, num_samples, seed):
     """What tells calls apart; values of one image stand for functions and the model's options."""
     block_seed = _seeds(seed, 1)[0]
-    log_weights = vae.log_weights(x[:1], num_samples, block_seed)
+    log_weights = vae.log_weights(x[:1], num_samples, seed=block_seed)
     values = [np.asarray(estimate(log_weights), float) for estimate in estimators.values()]
     digest = hashlib.sha256(repr([*estimators, num_samples, block_seed]).encode())
     for array in (*vae.get_weights(), x, *values):

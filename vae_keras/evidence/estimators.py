@@ -56,7 +56,7 @@ def iwae(log_weights):
     return tfp.math.reduce_logmeanexp(as_log_weights(log_weights), 0)
 
 
-def jackknife(log_weights, order=1):
+def jackknife(log_weights, *, order=1):
     """The jackknife of `iwae`, which removes its bias up to order 1/K^order. Not a bound.
 
     sum_j (-1)^j (K - j)^order / (j! (order - j)!) <iwae(all but j)>, j = 0 .. order, where <> is
@@ -123,7 +123,7 @@ def _leave_out(log_weights, num_samples, pairs):
     return one, total / (num_samples * (num_samples - 1) / 2)
 
 
-def cumulant(log_weights, order=2):
+def cumulant(log_weights, *, order=2):
     """The cumulant expansion ln p(x) = <ln w> + 1/2 <<(ln w)^2>> + .. truncated at an order (B25).
 
     The cumulants are unbiased k-statistics, so that the only bias is that of the truncation. Order
@@ -146,7 +146,7 @@ def cumulant(log_weights, order=2):
     return log_expectation(sample_cumulants(as_log_weights(log_weights), order))
 
 
-def grouped_cumulant(log_weights, group_size, order=2):
+def grouped_cumulant(log_weights, group_size, *, order=2):
     """The cumulant expansion of ln p(x) = ln <exp(L_K)>, L_K the log-mean-exp of K weights.
 
     Groups of one are `cumulant`; a single group, of all samples, at order 1 is `iwae`.
@@ -167,7 +167,7 @@ def grouped_cumulant(log_weights, group_size, order=2):
         >>> grouped_cumulant(tf.math.log([[1.0], [3.0], [2.0], [2.0]]), group_size=2).numpy()
         array([0.6931472], dtype=float32)
     """
-    return cumulant(log_means_of_groups(log_weights, group_size), order)
+    return cumulant(log_means_of_groups(log_weights, group_size), order=order)
 
 
 def log_means_of_groups(log_weights, group_size):
@@ -218,7 +218,7 @@ def num_groups(num_samples, group_size):
     return num_samples // group_size
 
 
-def thermodynamic_sum(log_weights, betas, rule="trapezoid"):
+def thermodynamic_sum(log_weights, betas, *, rule="trapezoid"):
     """Thermodynamic integration ln p(x) = integral_0^1 <ln w>_beta dbeta, as a sum over betas.
 
     <ln w>_beta = sum w^beta ln w / sum w^beta, the derivative of ln <w^beta>, grows with beta. The

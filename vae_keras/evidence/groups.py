@@ -23,7 +23,7 @@ _LIMIT = 1 / 3  # of the Gamma's theta: beyond it the closure leans on too few w
 
 
 def regrouped_cumulants(
-    log_weights, group_size, max_order=3, num_regroupings=_REGROUPINGS, seed=None
+    log_weights, group_size, *, max_order=3, num_regroupings=_REGROUPINGS, seed=None
 ):
     """Cumulants of L_K, averaged over random ways to put the same weights into groups.
 
@@ -78,7 +78,7 @@ def _mean_over_groupings(log_weights, orders, group_size, max_order=3):
     return tf.reduce_mean(sample_cumulants(log_means, max_order), 1)
 
 
-def gamma_closure(kappa, limit=_LIMIT):
+def gamma_closure(kappa, *, limit=_LIMIT):
     """Sum the whole series ln <exp(L)> as if L were a shifted Gamma variable, from three cumulants.
 
     kappa_1 + kappa_2 g(theta), g(theta) = -(ln(1 - theta) + theta) / theta^2 = 1/2 + theta/3 + ..
@@ -140,7 +140,7 @@ class GroupedEstimate(NamedTuple):
     shifts: dict  # group size tried -> batch mean of its log_p minus that of the largest groups
 
 
-def grouped_estimate(log_weights, seed=None):
+def grouped_estimate(log_weights, *, seed=None):
     """ln p(x) by the Gamma closure over groups, with the group size that the weights ask for.
 
     The largest groups are those of which there are 10. Smaller ones are less noisy for an example,

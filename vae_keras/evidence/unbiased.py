@@ -9,7 +9,7 @@ from rbm_tf.shared.log_weights import as_log_weights
 _ALPHA, _RATIO = 80, 0.9
 
 
-def sumo_lengths(num, seed=None):
+def sumo_lengths(num, *, seed=None):
     """Numbers of terms K with P(K >= k) = 1/k up to k = 80, and from there falling by 0.9 a term.
 
     Their mean is about 5.1. An estimate takes K + 1 weights.

@@ -47,15 +47,15 @@ def exact_gradient(function, logits):
     return tf.linalg.matvec(states - tf.sigmoid(logits), weights, transpose_a=True)
 
 
-def score_function_bernoulli(function, logits, num_samples, seed=None, baseline="none"):
+def score_function_bernoulli(function, logits, num_samples, *, baseline="none", seed=None):
     """The score-function gradient in the logits: (f(x) - b) (x - sigmoid(logits)), x ~ q.
 
     Args:
         function: f, x (num_samples, dim) of 0 and 1 -> (num_samples,).
         logits: (dim,), float32 or float64.
         num_samples: number of samples; with a baseline at least 2.
-        seed: integer; the same seed gives the same gradients.
         baseline: as in `vae_keras.gradients.gaussian.score_function`.
+        seed: integer; the same seed gives the same gradients.
 
     Returns:
         (num_samples, dim); the mean over axis 0 is unbiased.
@@ -77,7 +77,7 @@ def score_function_bernoulli(function, logits, num_samples, seed=None, baseline=
     return with_baseline(values, x - p, p * (1 - p), baseline=baseline)
 
 
-def relaxed_bernoulli(function, logits, temperature, num_samples, seed=None):
+def relaxed_bernoulli(function, logits, temperature, num_samples, *, seed=None):
     """The pathwise gradient of the relaxed average, samples between 0 and 1 (binary concrete).
 
     x = sigmoid((logits + logistic noise) / T). Its limit T -> 0 is the Bernoulli sample, where the

@@ -20,7 +20,7 @@ class Gradients(NamedTuple):
     log_var: tf.Tensor
 
 
-def score_function(function, mean, log_var, num_samples, seed=None, baseline="none"):
+def score_function(function, mean, log_var, num_samples, *, baseline="none", seed=None):
     """The score-function (REINFORCE) gradient of E_q[f]: it needs values of f alone.
 
     (f(z) - b) grad ln q(z), z ~ q, with grad ln q = eps / sigma for the mean and (eps^2 - 1) / 2
@@ -31,10 +31,10 @@ def score_function(function, mean, log_var, num_samples, seed=None, baseline="no
         mean: (dim,), float32 or float64.
         log_var: (dim,), of the same dtype.
         num_samples: number of samples; with a baseline at least 2.
-        seed: integer; the same seed gives the same gradients.
         baseline: b, from the other samples alone, so that the mean stays what it is: "none" is 0,
             "leave_one_out" their mean of f, "optimal" <f> + Cov(f, s^2) / E[s^2] for every
             parameter with its score s, the constant of least variance.
+        seed: integer; the same seed gives the same gradients.
 
     Returns:
         `Gradients`.
@@ -58,7 +58,7 @@ def score_function(function, mean, log_var, num_samples, seed=None, baseline="no
     return Gradients(of_mean, of_log_var)
 
 
-def pathwise(function, mean, log_var, num_samples, seed=None):
+def pathwise(function, mean, log_var, num_samples, *, seed=None):
     """The pathwise (reparameterised) gradient of E_q[f]: it needs the slope of f.
 
     f'(mean + sigma eps) for the mean and f'(mean + sigma eps) sigma eps / 2 for log_var.
@@ -89,7 +89,7 @@ def pathwise(function, mean, log_var, num_samples, seed=None):
     return Gradients(slope, slope * sigma * eps / 2)
 
 
-def importance_weighted(log_joint, mean, log_var, sample_shape, seed=None, double=False):
+def importance_weighted(log_joint, mean, log_var, sample_shape, *, double=False, seed=None):
     """The reparameterised gradient of the importance-weighted bound E[ln (1/K) sum_k w_k].
 
     With w_k = p(x, z_k) / q(z_k), normalised weights v_k and the path's slope d ln w / dz:
@@ -102,8 +102,8 @@ def importance_weighted(log_joint, mean, log_var, sample_shape, seed=None, doubl
         mean: (dim,), float32 or float64.
         log_var: (dim,), of the same dtype.
         sample_shape: (num_estimates, K).
-        seed: integer; the same seed gives the same gradients.
         double: whether to reparameterise twice.
+        seed: integer; the same seed gives the same gradients.
 
     Returns:
         `Gradients`, each (num_estimates, dim), of the bound.
@@ -134,7 +134,7 @@ def importance_weighted(log_joint, mean, log_var, sample_shape, seed=None, doubl
     return Gradients(tf.reduce_sum(of_mean, 1), tf.reduce_sum(of_log_var, 1))
 
 
-def with_baseline(values, score, score_variance, baseline="none"):
+def with_baseline(values, score, score_variance, *, baseline="none"):
     """(f - b) times the score, with a baseline b that leaves out the sample it serves.
 
     Args:

@@ -64,7 +64,7 @@ def explicit_score_matching(log_density, x):
     return tf.reduce_sum(slope**2, -1) / 2 + trace
 
 
-def denoising_score_matching(log_density, x, noise_scale, seed=None):
+def denoising_score_matching(log_density, x, noise_scale, *, seed=None):
     """The denoising form of the loss: |s(y) + (y - x) / noise_scale^2|^2 / 2, y = x + noise.
 
     It fits q to the data blurred by the noise, with first derivatives alone. With the denoiser

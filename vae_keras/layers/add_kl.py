@@ -35,7 +35,7 @@ class AddKL(keras.layers.Layer):
         0.5
     """
 
-    def __init__(self, kl=None, weight=1.0, **kwargs):
+    def __init__(self, kl=None, *, weight=1.0, **kwargs):
         super().__init__(**kwargs)
         if not 0 <= weight < math.inf:
             raise ValueError(f"weight must be 0 or more and finite; got {weight}.")

@@ -36,7 +36,7 @@ class AffineCoupling(keras.layers.Layer):
         [[1. 1. 1. 1.]] 0.0
     """
 
-    def __init__(self, num_hidden=64, flip=False, seed=None, **kwargs):
+    def __init__(self, num_hidden=64, *, flip=False, seed=None, **kwargs):
         super().__init__(**kwargs)
         if num_hidden < 1:
             raise ValueError(f"num_hidden must be 1 or more; got {num_hidden}.")

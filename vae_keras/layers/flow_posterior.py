@@ -38,7 +38,7 @@ class FlowPosterior(RandomLayer):
         [0. 0. 0.]
     """
 
-    def __init__(self, num_layers=4, num_hidden=64, seed=None, **kwargs):
+    def __init__(self, num_layers=4, *, num_hidden=64, seed=None, **kwargs):
         super().__init__(seed, **kwargs)
         if num_layers < 1:
             raise ValueError(f"num_layers must be 1 or more; got {num_layers}.")

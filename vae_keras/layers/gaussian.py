@@ -20,8 +20,8 @@ class GaussianSampling(RandomLayer):
     beside it leaves a deterministic autoencoder (B32).
 
     Args:
-        seed: integer; the same seed gives the same sequence of draws.
         temperature: variance of eps, at least 0.
+        seed: integer; the same seed gives the same sequence of draws.
 
     Input: a pair (mean, log_var) of equal shapes, (batch, ..).
     Output: z, the same shape.
@@ -39,7 +39,7 @@ class GaussianSampling(RandomLayer):
         [[1. 1. 1.]]
     """
 
-    def __init__(self, seed=None, temperature=1.0, **kwargs):
+    def __init__(self, *, temperature=1.0, seed=None, **kwargs):
         super().__init__(seed, **kwargs)
         self.supports_masking = True
         self.temperature = _checked_temperature(temperature)
@@ -127,7 +127,7 @@ class GaussianKL(KLLayer):
     tensors = "a pair (mean, log_var) or (mean, log_var, prior_mean, prior_log_var)"
     counts = (2, 4)
 
-    def __init__(self, free_bits=0.0, temperature=1.0, **kwargs):
+    def __init__(self, free_bits=0.0, *, temperature=1.0, **kwargs):
         super().__init__(**kwargs)
         if not 0 <= free_bits < math.inf:
             raise ValueError(f"free_bits must be 0 nats or more and finite; got {free_bits}.")

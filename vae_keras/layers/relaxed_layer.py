@@ -25,7 +25,7 @@ class RelaxedLayer(RandomLayer):
         0.25
     """
 
-    def __init__(self, temperature=0.5, seed=None, **kwargs):
+    def __init__(self, temperature=0.5, *, seed=None, **kwargs):
         super().__init__(seed, **kwargs)
         self.supports_masking = True
         if not 0 < temperature < math.inf:

@@ -170,7 +170,7 @@ class GaussianNegativeLogLikelihood(NegativeLogLikelihood):
         1.8378770351409912
     """
 
-    def __init__(self, scale=1.0, name="gaussian_negative_log_likelihood", **kwargs):
+    def __init__(self, scale=1.0, *, name="gaussian_negative_log_likelihood", **kwargs):
         super().__init__(name=name, **kwargs)
         if not 0 < scale < math.inf:
             raise ValueError(f"scale must be above 0 and finite; got {scale}.")

@@ -64,7 +64,7 @@ class ELBO(Objective):
         1.0
     """
 
-    def __init__(self, beta=1.0, num_samples=1, **kwargs):
+    def __init__(self, beta=1.0, *, num_samples=1, **kwargs):
         super().__init__(num_samples, **kwargs)
         if not 0 <= beta < math.inf:
             raise ValueError(f"beta must be 0 or above and finite; got {beta}.")
@@ -161,7 +161,9 @@ class ThermodynamicObjective(Objective):
         [0.0, 0.03, 0.16, 1.0]
     """
 
-    def __init__(self, num_samples=10, num_partitions=2, first_beta=0.025, rule="left", **kwargs):
+    def __init__(
+        self, num_samples=10, *, num_partitions=2, first_beta=0.025, rule="left", **kwargs
+    ):
         super().__init__(num_samples, **kwargs)
         if num_samples < 2:
             raise ValueError(

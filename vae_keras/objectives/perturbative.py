@@ -32,7 +32,7 @@ class CumulantObjective(Objective):
         >>> objective = CumulantObjective(num_samples=5, order=2)
     """
 
-    def __init__(self, num_samples=5, order=2, **kwargs):
+    def __init__(self, num_samples=5, *, order=2, **kwargs):
         super().__init__(num_samples, **kwargs)
         if order not in (2, 3):
             raise ValueError(f"order must be 2 or 3; got {order!r}. Order 1 is the ELBO.")
@@ -83,7 +83,7 @@ class PerturbativeBound(Objective):
 
     _FLOOR = 0.1
 
-    def __init__(self, num_samples=5, offset=0.0, **kwargs):
+    def __init__(self, num_samples=5, *, offset=0.0, **kwargs):
         super().__init__(num_samples, **kwargs)
         if num_samples < 2:
             raise ValueError(f"num_samples must be 2 or more; got {num_samples}.")
