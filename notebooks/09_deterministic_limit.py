@@ -288,7 +288,7 @@ batch = x_train[:50]
 for T in temperatures:
     model = build(T)
     zeros = ops.zeros((1, 50, latent_dim))
-    eps = layers.GaussianSampling(seed)((zeros, zeros))[0]
+    eps = layers.GaussianSampling(seed=seed)((zeros, zeros))[0]
     by_hand, by_library = loss_by_hand(model, batch, T, eps), float(model.compute_loss(batch))
     assert agree(by_hand, by_library, tolerance=1e-5)
     print(f"T = {T:4.2f}: {by_hand:.4f} nats, before training")
@@ -348,7 +348,7 @@ model = build(T)
 mean, log_var = model.encoder(batch)
 rate_layer = layers.AddKL(weight=T)
 scaled = rate_layer((mean / T**0.5, log_var))  # mean', log-variance
-z_scaled = layers.GaussianSampling(seed)((scaled[0][None], log_var[None]))[0]
+z_scaled = layers.GaussianSampling(seed=seed)((scaled[0][None], log_var[None]))[0]
 nll = likelihoods.BernoulliNegativeLogLikelihood()
 distortion = nll(batch, model.decoder(T**0.5 * z_scaled))
 beta_vae = float(distortion + rate_layer.losses[0])

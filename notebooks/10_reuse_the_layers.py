@@ -131,7 +131,7 @@ def classifier(beta):
     hidden = keras.layers.Dense(128, "relu")(keras.layers.Flatten()(x))
     pair = keras.layers.Dense(num_features)(hidden), keras.layers.Dense(num_features)(hidden)
     pair = layers.AddKL(weight=beta, name="bottleneck")(pair)  # B30
-    z = layers.GaussianSampling(seed, name="noise")(pair)  # B31
+    z = layers.GaussianSampling(seed=seed, name="noise")(pair)  # B31
     model = keras.Model(x, keras.layers.Dense(10)(z))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(3e-3), loss, metrics=["accuracy"], jit_compile=False)
@@ -148,7 +148,7 @@ x_few, y_few = x_train[:num_labelled], y_train[:num_labelled]
 model = classifier(0.1)
 reported = model.test_on_batch(x_few, y_few, return_dict=True)["loss"]
 pair = keras.Model(model.input, model.get_layer("bottleneck").output)(x_few)
-z = np.asarray(layers.GaussianSampling(seed)(pair))
+z = np.asarray(layers.GaussianSampling(seed=seed)(pair))
 mean, log_var = (np.asarray(a) for a in pair)
 kernel, bias = model.layers[-1].get_weights()
 log_p = special.log_softmax(z @ kernel + bias, axis=1)[np.arange(num_labelled), y_few]

@@ -85,7 +85,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
                 f"A temperature of {temperature} needs the objective ELBO; importance weights "
                 "belong to temperature 1."
             )
-        self.sampling = GaussianSampling(seed, temperature=temperature, dtype="float32")
+        self.sampling = GaussianSampling(temperature=temperature, seed=seed, dtype="float32")
         other = None if seed is None else self.seed + 1
         self._evaluation_sampling = GaussianSampling(
             other, temperature=temperature, dtype="float32"
