@@ -55,8 +55,11 @@ def repeated(step, state, num_steps):
 
 
 @tf.function(reduce_retracing=True)
-def gibbs_chain(machine, hidden, num_steps, seed):
-    """Run num_steps sweeps, a scalar int32 tensor of 1 or more; otherwise as `gibbs_sweep`."""
+def gibbs_chain(machine, hidden, first, last, seed):
+    """Run the sweeps from first on, without last, two int32 scalars; otherwise as `gibbs_sweep`.
+
+    A chain that is run in parts is the same as one that is run at once.
+    """
 
     def sweep(index, hidden):
         return gibbs_sweep(machine, hidden, tf.random.fold_in(seed, index))
@@ -64,6 +67,5 @@ def gibbs_chain(machine, hidden, num_steps, seed):
     def step(index, hidden):
         return index + 1, tf.ensure_shape(sweep(index, hidden)[2], hidden.shape)
 
-    last = num_steps - 1
-    start = tf.constant(0), hidden
-    return sweep(last, tf.while_loop(lambda index, _: index < last, step, start)[1])
+    final = last - 1
+    return sweep(final, tf.while_loop(lambda index, _: index < final, step, (first, hidden))[1])

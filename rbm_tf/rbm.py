@@ -19,6 +19,7 @@ from rbm_tf.shared.checked_fit import CheckedFit
 from rbm_tf.shared.checkpoints import WholeFiles
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
+from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import LIMIT, as_seed, integer_seed
 from rbm_tf.training.free_energy_gap import free_energy_gap
 from rbm_tf.training.negative_phase import ModelStates, PersistentContrastiveDivergence
@@ -224,7 +225,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         h = sample_bernoulli(hidden_input(self.machine, v), hidden_seed)
         return sample_bernoulli(visible_input(self.machine, h), visible_seed)
 
-    def sample(self, num_samples, num_steps=1000, *, seed=None):
+    def sample(self, num_samples, num_steps=1000, *, progress=True, seed=None):
         """Draw from the model by independent Gibbs chains that start from fair coins.
 
         The chains need to forget their start: compare two values of num_steps.
@@ -232,6 +233,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         Args:
             num_samples: number of chains.
             num_steps: sweeps of each.
+            progress: False shows no progress bar, which appears after two seconds.
             seed: integer, or (2,) int32 tensor.
 
         Returns:
@@ -245,7 +247,9 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
         start = tf.zeros((num_samples, self.num_hidden), self.variable_dtype)
         hidden = sample_bernoulli(start, start_seed)
-        return gibbs_chain(self.machine, hidden, tf.constant(num_steps), chain_seed)[0]
+        for part in in_parts(num_steps, "sampling", progress):
+            v, _, hidden = gibbs_chain(self.machine, hidden, *map(tf.constant, part), chain_seed)
+        return v
 
     def build(self, input_shape):
         """Record the input shape; the parameters exist from construction."""

@@ -13,6 +13,7 @@ import tensorflow as tf
 from rbm_tf.machine import machine_of
 from rbm_tf.shared.betas import checked_betas
 from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.tempered_path import tempered_path
 
@@ -46,6 +47,7 @@ def tempered_windows(
     num_burn_in=100,
     base="data",
     swap=True,
+    progress=True,
     seed=None,
 ):
     """Sample every window of the path at equilibrium, by parallel tempering.
@@ -63,6 +65,7 @@ def tempered_windows(
         num_burn_in: sweeps before, which start from the base in every window.
         base: see `tempered_path`.
         swap: False leaves out the swaps: separate umbrella sampling of each window.
+        progress: False shows no progress bar, which appears after two seconds.
         seed: integer; the same seed gives the same samples.
 
     Returns:
@@ -88,18 +91,20 @@ def tempered_windows(
     path, betas = tempered_path(rbm, base=base), _windows(betas, rbm)
     start_seed, burn_in_seed, seed = tf.unstack(tf.random.split(as_seed(seed), 3))
     v = _base_states(path, betas, num_chains, start_seed)
-    v = _equilibrate(path, betas, v, tf.constant(num_burn_in), burn_in_seed, swap)
-    v, free_energies, derivatives = _record(path, betas, v, tf.constant(num_steps), seed, swap)
+    state = _equilibrated(path, betas, v, num_burn_in, burn_in_seed, swap, progress)
+    (v, _), free_energies, derivatives = _recorded(
+        path, betas, state, num_steps, seed, swap, progress
+    )
     return Windows(
         betas.numpy().astype(float),
-        free_energies.numpy().transpose(2, 1, 3, 0).astype(float),
-        derivatives.numpy().transpose(1, 2, 0),
+        free_energies.transpose(2, 1, 3, 0).astype(float),
+        derivatives.transpose(1, 2, 0),
         float(path.base_log_z),
         v[-1].numpy(),
     )
 
 
-def tempered_sample(rbm, num_samples, *, betas=None, num_steps=1000, seed=None):
+def tempered_sample(rbm, num_samples, *, betas=None, num_steps=1000, progress=True, seed=None):
     """Draw from the model by parallel tempering, one ladder per sample.
 
     For models whose modes `rbm.sample` does not leave: states travel to small beta, where they
@@ -111,6 +116,7 @@ def tempered_sample(rbm, num_samples, *, betas=None, num_steps=1000, seed=None):
         betas: increasing from 0 to 1; default: 20 equally spaced.
         num_steps: Gibbs sweeps of each ladder, each followed by a swap attempt. Compare two
             values: the ladders need to forget their start at the base.
+        progress: False shows no progress bar, which appears after two seconds.
         seed: integer, or (2,) int32 tensor.
 
     Returns:
@@ -127,7 +133,7 @@ def tempered_sample(rbm, num_samples, *, betas=None, num_steps=1000, seed=None):
     path, betas = tempered_path(rbm), _windows(betas, rbm)
     start_seed, seed = tf.unstack(tf.random.split(as_seed(seed)))
     v = _base_states(path, betas, num_samples, start_seed)
-    return _equilibrate(path, betas, v, tf.constant(num_steps), seed, True)[-1]
+    return _equilibrated(path, betas, v, num_steps, seed, True, progress)[0][-1]
 
 
 def _windows(betas, rbm):
@@ -219,35 +225,50 @@ def advance(path, betas, state, index, seed, swap):
     return _swap(path, betas, state, _partners(tf.shape(betas)[0], index % 2), swap_seed)
 
 
+def _equilibrated(path, betas, v, num_steps, seed, swap, progress):
+    """The states of all windows, (num_betas, num_chains, num_visible) as v, and their inputs."""
+    state = v, path.hidden_input(v)
+    for part in in_parts(num_steps, "tempering", progress):
+        state = _advance_all(path, betas, state, *map(tf.constant, part), seed, swap)
+    return state
+
+
 @tf.function(reduce_retracing=True)
-def _equilibrate(path, betas, v, num_steps, seed, swap):
-    """Sweep and swap; returns the states, (num_betas, num_chains, num_visible) as v."""
+def _advance_all(path, betas, state, first, last, seed, swap):
+    """Sweep and swap, from the sweep `first` on, without `last`."""
 
     def step(index, state):
         return index + 1, advance(path, betas, state, index, seed, swap)
 
-    start = (tf.constant(0), (v, path.hidden_input(v)))
-    return tf.while_loop(lambda index, _: index < num_steps, step, start)[1][0]
+    return tf.while_loop(lambda index, _: index < last, step, (first, state))[1]
+
+
+def _recorded(path, betas, state, num_steps, seed, swap, progress):
+    """As `_equilibrated`; also F_l (sweeps, l, k, chains) and dF_beta/dbeta (sweeps, k, chains)."""
+    records = []
+    for part in in_parts(num_steps, "recording", progress):
+        state, *record = _record(path, betas, state, *map(tf.constant, part), seed, swap)
+        records.append([array.numpy() for array in record])
+    return state, *(np.concatenate(arrays) for arrays in zip(*records, strict=True))
 
 
 @tf.function(reduce_retracing=True)
-def _record(path, betas, v, num_steps, seed, swap):
-    """As `_equilibrate`; also F_l (sweeps, l, k, chains) and dF_beta/dbeta (sweeps, k, chains)."""
+def _record(path, betas, state, first, last, seed, swap):
+    """As `_advance_all`, with a record of every sweep."""
 
     def step(index, state, free_energies, derivatives):
         state = advance(path, betas, state, index, seed, swap)
         in_windows = tf.map_fn(lambda beta: _potential(path, beta, *state), betas)
         derivative = path.derivative(*state, betas[:, tf.newaxis, tf.newaxis])
         free_energies, derivatives = (
-            array.write(index, value)
+            array.write(index - first, value)
             for array, value in ((free_energies, in_windows), (derivatives, derivative))
         )
         return index + 1, state, free_energies, derivatives
 
-    arrays = (tf.TensorArray(dtype, num_steps) for dtype in (betas.dtype, tf.float64))
-    _, (v, _), free_energies, derivatives = tf.while_loop(
-        lambda index, *_: index < num_steps,
-        step,
-        (tf.constant(0), (v, path.hidden_input(v)), *arrays),
+    arrays = (tf.TensorArray(dtype, last - first) for dtype in (betas.dtype, tf.float64))
+    start = first, state, *arrays
+    _, state, free_energies, derivatives = tf.while_loop(
+        lambda index, *_: index < last, step, start
     )
-    return v, free_energies.stack(), derivatives.stack()
+    return state, free_energies.stack(), derivatives.stack()

@@ -155,6 +155,8 @@ def gibbs_path(rbm, point, lambdas, *, num_chains=1000, num_steps=20, seed=None)
     hidden, rows = sample_bernoulli(logits, seeds[-1]), []
     for index, lam in enumerate(lambdas):
         parameters, _ = interpolated_rbm(rbm, point, lam)
-        v, _, hidden = gibbs_chain(parameters, hidden, tf.constant(num_steps), seeds[index])
+        v, _, hidden = gibbs_chain(
+            parameters, hidden, tf.constant(0), tf.constant(num_steps), seeds[index]
+        )
         rows.append(perturbation(rbm, point, v, hidden))
     return tf.stack(rows)

@@ -35,7 +35,7 @@ class AnnealedEstimate(LogZEstimate):
     acceptance: np.ndarray | None = None  # (num_betas - 2, batch), of each move
 
 
-def ais(vae, x, *, num_chains=50, betas=None, base="prior", seed=None):
+def ais(vae, x, *, num_chains=50, betas=None, base="prior", progress=True, seed=None):
     """Estimate ln p(x) by annealed importance sampling from the base to the posterior: <w> = p(x).
 
     p(x) is estimated without bias; log_z = ln <w> therefore lies below ln p(x) on average. The step
@@ -48,6 +48,7 @@ def ais(vae, x, *, num_chains=50, betas=None, base="prior", seed=None):
         betas: the path, increasing from 0 to 1; default: 1,001 equal steps.
         base: where the path starts: "prior", or "posterior" for q(z|x), which is nearer but may
             miss what q misses.
+        progress: False shows no progress bar, which appears after two seconds.
         seed: integer; the same seed gives the same estimate.
 
     Returns:
@@ -68,11 +69,11 @@ def ais(vae, x, *, num_chains=50, betas=None, base="prior", seed=None):
     """
     check_counts(num_chains=num_chains)
     betas = checked_betas(betas, "float32")
-    log_weights, acceptance, _ = _in_blocks(vae, x, num_chains, betas, (base, None), seed)
+    log_weights, acceptance, _ = _in_blocks(vae, x, num_chains, betas, (base, None), progress, seed)
     return AnnealedEstimate(**vars(estimate_log_z(log_weights)), acceptance=acceptance)
 
 
-def ais_path(vae, x, *, num_chains=50, lambdas=None, seed=None):
+def ais_path(vae, x, *, num_chains=50, lambdas=None, progress=True, seed=None):
     """The lambda path from q(z|x) to the posterior, its averages from annealed chains.
 
     F(lambda) = -ln <w^lambda>_q and the mean and variance of V = -ln w under the distribution
@@ -84,6 +85,7 @@ def ais_path(vae, x, *, num_chains=50, lambdas=None, seed=None):
         x: data, (batch, ..).
         num_chains: number of independent chains for each example.
         lambdas: the path, increasing from 0 to 1; default: 1,001 equal steps.
+        progress: False shows no progress bar, which appears after two seconds.
         seed: integer; the same seed gives the same path.
 
     Returns:
@@ -104,11 +106,11 @@ def ais_path(vae, x, *, num_chains=50, lambdas=None, seed=None):
     """
     check_counts(num_chains=num_chains)
     lambdas = checked_betas(lambdas, "float32")
-    curve = _in_blocks(vae, x, num_chains, lambdas, ("posterior", None), seed)[2]
+    curve = _in_blocks(vae, x, num_chains, lambdas, ("posterior", None), progress, seed)[2]
     return LambdaPath(lambdas.numpy(), -curve[:, 0], -curve[:, 1], curve[:, 2])
 
 
-def reverse_ais(vae, x, z, *, betas=None, base="prior", seed=None):
+def reverse_ais(vae, x, z, *, betas=None, base="prior", progress=True, seed=None):
     """Estimate ln p(x) by annealing exact posterior samples z back to the base: <1/w> = 1/p(x).
 
     log_z = -ln <1/w> is above ln p(x) on average, so that with `ais` it brackets ln p(x). Exact
@@ -121,6 +123,7 @@ def reverse_ais(vae, x, z, *, betas=None, base="prior", seed=None):
             latent_dim) for several chains.
         betas: the path, increasing from 0 to 1, walked backwards; default: 1,001 equal steps.
         base: where the path ends: "prior" or "posterior".
+        progress: False shows no progress bar, which appears after two seconds.
         seed: integer; the same seed gives the same estimate.
 
     Returns:
@@ -147,7 +150,7 @@ def reverse_ais(vae, x, z, *, betas=None, base="prior", seed=None):
             f"front of it; got {tuple(z.shape)}."
         )
     betas = checked_betas(betas, "float32")
-    log_weights, acceptance, _ = _in_blocks(vae, x, z.shape[0], betas, (base, z), seed)
+    log_weights, acceptance, _ = _in_blocks(vae, x, z.shape[0], betas, (base, z), progress, seed)
     estimate = estimate_log_z(log_weights, reverse=True)
     return AnnealedEstimate(**vars(estimate), acceptance=acceptance)
 
@@ -192,7 +195,7 @@ def bracket_verdict(forward, reverse):
     return Verdict(trusted, message, {"gap": gap})
 
 
-def _in_blocks(vae, x, num_chains, betas, start, seed):
+def _in_blocks(vae, x, num_chains, betas, start, progress, seed):
     """Anneal a block of images after the other; start is a base, and the z of a reverse walk.
 
     Returns log-weights, acceptance rates, and the averages of `anneal` from beta 0 to 1.
@@ -210,20 +213,24 @@ def _in_blocks(vae, x, num_chains, betas, start, seed):
         part = slice(first, first + block)
         path = latent_path(vae, x[part], base)
         seeds = tf.unstack(tf.random.split(tf.random.fold_in(as_seed(seed), first), 4))
-        chosen = _pilot(vae, path, betas, seeds[:2])
+        chosen = _pilot(vae, path, betas, progress, seeds[:2])
         if z is None:
-            run = anneal(vae, path, chosen, path.draw(num_chains, seeds[2]), seeds[3])
+            z_base = path.draw(num_chains, seeds[2])
+            run = anneal(vae, path, chosen, z_base, progress=progress, seed=seeds[3])
         else:
             back = chosen._replace(betas=betas[::-1], steps=chosen.steps[::-1])
-            log_weights, _, rates, curve = anneal(vae, path, back, z[:, part], seeds[3])
+            log_weights, _, rates, curve = anneal(
+                vae, path, back, z[:, part], progress=progress, seed=seeds[3]
+            )
             run = -log_weights, None, rates[::-1], curve[::-1]
         runs.append([run[0].numpy(), run[2].numpy(), run[3].numpy()])
     return [np.concatenate(parts, -1) for parts in zip(*runs, strict=True)]
 
 
-def _pilot(vae, path, betas, seeds):
+def _pilot(vae, path, betas, progress, seeds):
     """The schedule with the step sizes that a run of a few chains ended up with."""
     ones = tf.ones((len(betas) - 2, len(path.mean)))
     adaptive = Schedule(betas, ones, tf.constant(_GAIN))
-    steps = anneal(vae, path, adaptive, path.draw(_PILOT_CHAINS, seeds[0]), seeds[1])[1]
+    z = path.draw(_PILOT_CHAINS, seeds[0])
+    steps = anneal(vae, path, adaptive, z, progress=progress, seed=seeds[1])[1]
     return Schedule(betas, steps, tf.constant(0.0))
