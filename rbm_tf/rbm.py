@@ -17,6 +17,7 @@ from rbm_tf.shared.arrays import visible_states
 from rbm_tf.shared.carriers import is_carrier
 from rbm_tf.shared.checked_fit import CheckedFit
 from rbm_tf.shared.checkpoints import WholeFiles
+from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
 from rbm_tf.shared.seeds import LIMIT, as_seed, integer_seed
 from rbm_tf.training.free_energy_gap import free_energy_gap
@@ -240,11 +241,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
             >>> BernoulliRBM(64, 16).sample(num_samples=5, num_steps=100, seed=0).shape
             TensorShape([5, 64])
         """
-        if num_samples < 1 or num_steps < 1:
-            raise ValueError(
-                f"sample needs num_samples and num_steps of 1 or more; got {num_samples}, "
-                f"{num_steps}."
-            )
+        check_counts(num_samples=num_samples, num_steps=num_steps)
         start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
         start = tf.zeros((num_samples, self.num_hidden), self.variable_dtype)
         hidden = sample_bernoulli(start, start_seed)

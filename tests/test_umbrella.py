@@ -41,9 +41,7 @@ def two_modes(share=0.5, strength=12.0):
 @pytest.mark.parametrize("seed", range(3))
 def test_estimates_agree_with_the_exact_value(random_rbm, seed, swap):
     rbm = random_rbm(8, 5, scale=0.7, seed=seed)
-    windows = tempered_windows(
-        rbm, betas=np.linspace(0, 1, 12), num_sweeps=40, seed=seed, swap=swap
-    )
+    windows = tempered_windows(rbm, betas=np.linspace(0, 1, 12), num_steps=40, seed=seed, swap=swap)
     for estimator in ESTIMATORS:
         estimate = estimator(windows)
         assert abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error
@@ -54,7 +52,7 @@ def test_standard_error_is_the_spread_over_seeds_although_sweeps_are_correlated(
     rbm, betas = random_rbm(8, 5, scale=4), np.linspace(0, 1, 8)
     runs = [
         tempered_windows(
-            rbm, betas=betas, num_chains=10, num_sweeps=50, num_burn_in=50, seed=seed, swap=False
+            rbm, betas=betas, num_chains=10, num_steps=50, num_burn_in=50, seed=seed, swap=False
         )
         for seed in range(50)
     ]
@@ -66,12 +64,12 @@ def test_standard_error_is_the_spread_over_seeds_although_sweeps_are_correlated(
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_standard_error_equals_the_jackknife_over_ladders(random_rbm, estimator):
     windows = tempered_windows(
-        random_rbm(8, 5), betas=np.linspace(0, 1, 6), num_chains=15, num_sweeps=50, seed=0
+        random_rbm(8, 5), betas=np.linspace(0, 1, 6), num_chains=15, num_steps=50, seed=0
     )
 
     def without(ladder):
         return windows._replace(
-            energies=np.delete(windows.energies, ladder, 2),
+            free_energies=np.delete(windows.free_energies, ladder, 2),
             derivatives=np.delete(windows.derivatives, ladder, 1),
         )
 
@@ -103,10 +101,10 @@ def test_trapezoid_bias_of_exact_averages_is_the_documented_one(random_rbm, all_
 
 def test_recorded_energies_are_those_of_the_recorded_states(random_rbm, all_states):
     rbm, betas = random_rbm(6, 4), np.array([0, 0.3, 1])
-    windows = tempered_windows(rbm, betas=betas, num_chains=50, num_sweeps=3, seed=0)
+    windows = tempered_windows(rbm, betas=betas, num_chains=50, num_steps=3, seed=0)
     path = tempered_path(rbm)
     _, free_energy = window_probabilities(rbm, path, betas, windows.samples)
-    np.testing.assert_allclose(windows.energies[-1, :, :, -1], free_energy, rtol=1e-12)
+    np.testing.assert_allclose(windows.free_energies[-1, :, :, -1], free_energy, rtol=1e-12)
     np.testing.assert_allclose(free_energy[-1], rbm.free_energy(windows.samples), rtol=1e-12)
     up, down = (
         window_probabilities(rbm, path, [1 + step], windows.samples)[1][0] for step in (1e-5, -1e-5)
@@ -157,7 +155,7 @@ def test_pairs_of_neighbours_alternate(random_rbm):
 
 def test_swap_acceptance_equals_its_enumerated_average(random_rbm, all_states):
     rbm, betas = random_rbm(5, 4, scale=2), np.array([0, 0.5, 1])
-    windows = tempered_windows(rbm, betas=betas, num_chains=200, num_sweeps=100, seed=0)
+    windows = tempered_windows(rbm, betas=betas, num_chains=200, num_steps=100, seed=0)
     p, f = window_probabilities(rbm, tempered_path(rbm), betas, all_states(5))
     for k in range(2):
         gain = f[k + 1] - f[k]  # of the state in k, and minus that of the state in k + 1
@@ -174,7 +172,7 @@ def test_tempered_samples_find_both_modes_where_gibbs_sampling_stays_in_one():
         v = rbm.gibbs_step(v, seed=seed)
     assert np.mean(v) < 0.1
     assert rbm.sample(num, num_steps=1000, seed=0).numpy().mean(1).round().mean() > 0.4
-    num_on = tempered_sample(rbm, num, num_sweeps=300, seed=0).numpy().sum(1)
+    num_on = tempered_sample(rbm, num, num_steps=300, seed=0).numpy().sum(1)
     for share, exact in ((np.mean(num_on >= 7), 0.3), (np.mean(num_on <= 1), 0.7)):
         assert abs(share - exact) < 5 * np.sqrt(0.3 * 0.7 / num)
 
@@ -198,7 +196,7 @@ def test_it_is_the_swaps_that_move_ladders_between_modes(swap, share):
 def test_estimates_are_right_for_two_modes():
     rbm = two_modes(share=0.3)
     windows = tempered_windows(
-        rbm, betas=np.linspace(0, 1, 10), num_chains=50, num_sweeps=40, seed=0
+        rbm, betas=np.linspace(0, 1, 10), num_chains=50, num_steps=40, seed=0
     )
     for estimator in (bar, mbar):
         estimate = estimator(windows)
@@ -214,7 +212,7 @@ def test_windows_of_one_and_the_same_distribution_give_the_exact_value():
         rbm,
         betas=np.linspace(0, 1, 5),
         num_chains=10,
-        num_sweeps=10,
+        num_steps=10,
         num_burn_in=0,
         seed=0,
         base=base,
@@ -227,7 +225,7 @@ def test_windows_of_one_and_the_same_distribution_give_the_exact_value():
 def test_adding_800_to_log_z_does_not_overflow(random_rbm):
     rbm = random_rbm(6, 4, scale=0.5)
     rbm.hidden_bias.assign_add([800.0, 0, 0, 0])
-    windows = tempered_windows(rbm, betas=np.linspace(0, 1, 10), num_sweeps=50, seed=0)
+    windows = tempered_windows(rbm, betas=np.linspace(0, 1, 10), num_steps=50, seed=0)
     for estimator in (bar, mbar):
         estimate = estimator(windows)
         assert abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error
@@ -238,15 +236,15 @@ def test_adding_800_to_log_z_does_not_overflow(random_rbm):
 def test_same_seed_gives_the_same_numbers(random_rbm):
     rbm, betas = random_rbm(6, 4), [0, 0.5, 1]
     first, again, other = (
-        tempered_windows(rbm, betas=betas, num_chains=5, num_sweeps=10, num_burn_in=5, seed=seed)
+        tempered_windows(rbm, betas=betas, num_chains=5, num_steps=10, num_burn_in=5, seed=seed)
         for seed in (1, 1, 2)
     )
-    np.testing.assert_array_equal(first.energies, again.energies)
+    np.testing.assert_array_equal(first.free_energies, again.free_energies)
     np.testing.assert_array_equal(first.samples, again.samples)
-    assert np.any(first.energies != other.energies)
+    assert np.any(first.free_energies != other.free_energies)
     assert bar(first) == bar(again)
     samples = [
-        tempered_sample(rbm, 20, betas=betas, num_sweeps=5, seed=seed).numpy() for seed in (1, 1, 2)
+        tempered_sample(rbm, 20, betas=betas, num_steps=5, seed=seed).numpy() for seed in (1, 1, 2)
     ]
     np.testing.assert_array_equal(samples[0], samples[1])
     assert np.any(samples[0] != samples[2])
@@ -254,7 +252,7 @@ def test_same_seed_gives_the_same_numbers(random_rbm):
 
 def test_pymbar_leaves_loggers_and_random_numbers_as_they_were(random_rbm, monkeypatch, caplog):
     windows = tempered_windows(
-        random_rbm(4, 3), betas=[0, 0.5, 1], num_chains=5, num_sweeps=10, seed=0
+        random_rbm(4, 3), betas=[0, 0.5, 1], num_chains=5, num_steps=10, seed=0
     )
     for name in [name for name in sys.modules if name.split(".")[0] == "pymbar"]:
         monkeypatch.delitem(sys.modules, name)  # its banners come with the import
@@ -285,12 +283,12 @@ def test_precision_of_jax_is_restored(random_rbm, monkeypatch):
         return solve(*args, **kwargs)
 
     monkeypatch.setattr(pymbar, "MBAR", solve_in_64_bit)
-    bar(tempered_windows(random_rbm(4, 3), betas=[0, 0.5, 1], num_chains=5, num_sweeps=10, seed=0))
+    bar(tempered_windows(random_rbm(4, 3), betas=[0, 0.5, 1], num_chains=5, num_steps=10, seed=0))
     assert jax.config.jax_enable_x64 is False
 
 
 def test_missing_pymbar_is_reported_with_the_remedy(random_rbm, monkeypatch):
-    windows = tempered_windows(random_rbm(4, 3), betas=[0, 1], num_chains=5, num_sweeps=10, seed=0)
+    windows = tempered_windows(random_rbm(4, 3), betas=[0, 1], num_chains=5, num_steps=10, seed=0)
     monkeypatch.setitem(sys.modules, "pymbar", None)
     with pytest.raises(ImportError, match="pip install pymbar"):
         bar(windows)
@@ -300,7 +298,7 @@ def test_solutions_that_are_none_are_refused(random_rbm, monkeypatch):
     import pymbar
 
     windows = tempered_windows(
-        random_rbm(4, 3), betas=[0, 0.5, 1], num_chains=5, num_sweeps=10, seed=0
+        random_rbm(4, 3), betas=[0, 0.5, 1], num_chains=5, num_steps=10, seed=0
     )
 
     def wrong(energies, counts, **kwargs):
@@ -314,7 +312,7 @@ def test_solutions_that_are_none_are_refused(random_rbm, monkeypatch):
 @pytest.mark.parametrize("estimator", [bar, mbar])
 def test_windows_that_do_not_overlap_are_refused(random_rbm, estimator):
     windows = tempered_windows(
-        random_rbm(30, 20, scale=10), betas=[0, 0.9, 1], num_chains=5, num_sweeps=10, seed=0
+        random_rbm(30, 20, scale=10), betas=[0, 0.9, 1], num_chains=5, num_steps=10, seed=0
     )
     with pytest.raises(ValueError, match=r"Windows 0 and 1 .* add betas"):
         estimator(windows)
@@ -324,7 +322,7 @@ def test_windows_that_do_not_overlap_are_refused(random_rbm, estimator):
 @pytest.mark.parametrize(("shape", "scale", "seed"), [((6, 4), 1e3, 0), ((12, 8), 300.0, 1)])
 def test_ladders_that_are_stuck_are_refused(random_rbm, shape, scale, seed, estimator):
     rbm = random_rbm(*shape, scale=scale, seed=seed)
-    windows = tempered_windows(rbm, num_sweeps=50, seed=seed)
+    windows = tempered_windows(rbm, num_steps=50, seed=seed)
     with pytest.raises(ValueError, match=r"stuck.*Raise num_burn_in and add betas"):
         estimator(windows)
 
@@ -332,7 +330,7 @@ def test_ladders_that_are_stuck_are_refused(random_rbm, shape, scale, seed, esti
 @pytest.mark.parametrize("scale", [0.1, 3.0, 30.0, 100.0])
 def test_ladders_that_move_are_not_taken_for_stuck(random_rbm, scale):
     rbm = random_rbm(6, 4, scale=scale)
-    estimate = mbar(tempered_windows(rbm, num_sweeps=50, seed=0))
+    estimate = mbar(tempered_windows(rbm, num_steps=50, seed=0))
     assert abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error + 1e-9
 
 
@@ -346,11 +344,11 @@ def test_wrong_windows_are_refused(random_rbm, betas):
 
 def test_wrong_numbers_are_refused(random_rbm):
     rbm = random_rbm(3, 2)
-    for wrong in ({"num_chains": 1}, {"num_sweeps": 0}, {"num_burn_in": -1}):
+    for wrong in ({"num_chains": 1}, {"num_steps": 0}, {"num_burn_in": -1}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             tempered_windows(rbm, **wrong)
     with pytest.raises(ValueError, match="base must hold 3 means"):
         tempered_windows(rbm, base=[0.5, 0.5])
-    for num_samples, num_sweeps in ((0, 1), (1, 0)):
-        with pytest.raises(ValueError, match="num_samples and num_sweeps of 1 or more"):
-            tempered_sample(rbm, num_samples, num_sweeps=num_sweeps)
+    for num_samples, num_steps in ((0, 1), (1, 0), (1, 1.5)):
+        with pytest.raises(ValueError, match="must be an integer of 1 or more"):
+            tempered_sample(rbm, num_samples, num_steps=num_steps)

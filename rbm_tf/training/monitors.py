@@ -17,6 +17,7 @@ from rbm_tf import annealing, enumeration
 from rbm_tf.pseudo_likelihood import stochastic_pseudo_log_likelihood
 from rbm_tf.shared.arrays import visible_states
 from rbm_tf.shared.checkpoints import are_finite, arrays_of, variables_of
+from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
 
 _BLOCK = 10_000  # examples in memory at once
@@ -31,8 +32,7 @@ class _Monitor(keras.callbacks.Callback):
 
     def __init__(self, every, **arrays):
         super().__init__()
-        if every < 1:
-            raise ValueError(f"every must be 1 or more epochs; got {every}.")
+        check_counts(every=every)
         self.every = every
         self._arrays = arrays
         self._last = {}

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import integer_seed
 from vae_keras.layers.inputs import at_least_float32, is_one_shape, wide_dtype
 
@@ -38,8 +39,7 @@ class AffineCoupling(keras.layers.Layer):
 
     def __init__(self, num_hidden=64, *, flip=False, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if num_hidden < 1:
-            raise ValueError(f"num_hidden must be 1 or more; got {num_hidden}.")
+        check_counts(num_hidden=num_hidden)
         self.num_hidden, self.flip, self.seed = num_hidden, flip, integer_seed(seed)
 
     def build(self, input_shape):

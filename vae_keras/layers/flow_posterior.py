@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from rbm_tf.shared.counts import check_counts
 from vae_keras.layers.affine_coupling import AffineCoupling
 from vae_keras.layers.inputs import at_least_float32, common_shape, wide_dtype
 from vae_keras.layers.random_layer import RandomLayer
@@ -40,8 +41,7 @@ class FlowPosterior(RandomLayer):
 
     def __init__(self, num_layers=4, *, num_hidden=64, seed=None, **kwargs):
         super().__init__(seed, **kwargs)
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be 1 or more; got {num_layers}.")
+        check_counts(num_layers=num_layers)
         self.num_layers, self.num_hidden = num_layers, num_hidden
         self.couplings = [
             AffineCoupling(

@@ -12,7 +12,7 @@ import math
 import keras
 from keras import ops
 
-from vae_keras.shared.checks import check_num_samples
+from rbm_tf.shared.counts import check_counts
 
 
 class Objective(keras.layers.Layer):
@@ -34,7 +34,7 @@ class Objective(keras.layers.Layer):
 
     def __init__(self, num_samples=1, **kwargs):
         super().__init__(**kwargs)
-        check_num_samples(num_samples)
+        check_counts(num_samples=num_samples)
         self.num_samples = num_samples
 
     def get_config(self):
@@ -165,10 +165,7 @@ class ThermodynamicObjective(Objective):
         self, num_samples=10, *, num_partitions=2, first_beta=0.025, rule="left", **kwargs
     ):
         super().__init__(num_samples, **kwargs)
-        if num_samples < 2:
-            raise ValueError(
-                "The covariance of the gradient needs num_samples of 2 or more; got 1."
-            )
+        check_counts(2, num_samples=num_samples)  # whose covariance is the gradient
         if num_partitions < 1 or not 0 < first_beta < 1 or rule not in ("left", "right"):
             raise ValueError(
                 "Choose num_partitions of 1 or more, first_beta between 0 and 1, and the rule "

@@ -9,6 +9,7 @@ import math
 import keras
 from keras import ops
 
+from rbm_tf.shared.counts import check_counts
 from vae_keras.objectives.bounds import Objective
 
 
@@ -85,8 +86,7 @@ class PerturbativeBound(Objective):
 
     def __init__(self, num_samples=5, *, offset=0.0, **kwargs):
         super().__init__(num_samples, **kwargs)
-        if num_samples < 2:
-            raise ValueError(f"num_samples must be 2 or more; got {num_samples}.")
+        check_counts(2, num_samples=num_samples)
         if not offset >= -2:
             raise ValueError(f"offset must be -2 or above; got {offset}.")
         self.offset = offset
