@@ -51,6 +51,7 @@ from rbm_tf.quiet import quiet_start
 quiet_start()  # TensorFlow's start-up messages, off
 
 import math
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -355,7 +356,7 @@ for order in (1, 2, 3, 4):
 # is the *high-temperature series*, to be used at $\beta = 1$.
 
 # %%
-coins = point._replace(visible=np.full_like(m, 0.5), hidden=np.full_like(n, 0.5))
+coins = replace(point, visible=np.full_like(m, 0.5), hidden=np.full_like(n, 0.5))
 coin_weights, coin_log_q = mean_field.all_log_weights(rbm, coins)
 coin_path = cumulants.lambda_path(coin_weights, lambdas, log_q=coin_log_q)
 coin_kappa = cumulants.weighted_cumulants(-coin_weights, coin_log_q, max_order)
