@@ -51,6 +51,7 @@ from rbm_tf.quiet import quiet_start
 
 quiet_start()  # TensorFlow's start-up messages, off
 
+# %%
 import itertools
 
 import matplotlib.pyplot as plt
