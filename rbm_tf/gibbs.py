@@ -1,19 +1,25 @@
 """Block Gibbs sampling of binary units, as pure functions of tensors and a seed."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import tensorflow as tf
 
-from rbm_tf.machine import hidden_input, visible_input
+from rbm_tf.machine import Machine, hidden_input, visible_input
 
 UNROLLED = 10  # steps that a graph holds one by one, which is faster than a loop
 
 
-def sample_bernoulli(logits, seed):
+def sample_bernoulli(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Draw units {0, 1} from their logits, in the same dtype; seed is (2,) int32."""
     uniform = tf.random.stateless_uniform(tf.shape(logits), seed, dtype=logits.dtype)
     return tf.math.ceil(tf.sigmoid(logits) - uniform)  # 1 where uniform < p; faster than a cast
 
 
-def gibbs_sweep(machine, hidden, seed):
+def gibbs_sweep(
+    machine: Machine, hidden: tf.Tensor, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """One sweep h -> v -> h' of block Gibbs sampling.
 
     Args:
@@ -31,7 +37,9 @@ def gibbs_sweep(machine, hidden, seed):
     return visible, inputs, sample_bernoulli(inputs, seeds[1])
 
 
-def repeated(step, state, num_steps):
+def repeated(
+    step: Callable[..., tuple[tf.Tensor, ...]], state: tuple[tf.Tensor, ...], num_steps: int
+) -> tuple[tf.Tensor, ...]:
     """Apply step num_steps times, in a graph whose size has a bound: long ones are a loop.
 
     Args:
@@ -55,7 +63,9 @@ def repeated(step, state, num_steps):
 
 
 @tf.function(reduce_retracing=True)
-def gibbs_chain(machine, hidden, num_steps, seed):
+def gibbs_chain(
+    machine: Machine, hidden: tf.Tensor, num_steps: tf.Tensor, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Run num_steps sweeps, a scalar int32 tensor of 1 or more; otherwise as `gibbs_sweep`."""
 
     def sweep(index, hidden):

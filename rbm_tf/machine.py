@@ -5,9 +5,13 @@ independent; everything that is summed or drawn in this package goes through the
 b + v W and a + W h.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from rbm_tf.shared.types import DType, RBMLike
 
 
 class Machine(NamedTuple):
@@ -26,22 +30,22 @@ class Machine(NamedTuple):
     hidden_bias: tf.Tensor  # b, (num_hidden,)
 
     @property
-    def num_visible(self):
+    def num_visible(self) -> int:
         """Number of visible units."""
         return self.kernel.shape[0]
 
     @property
-    def num_hidden(self):
+    def num_hidden(self) -> int:
         """Number of hidden units."""
         return self.kernel.shape[1]
 
     @property
-    def dtype(self):
+    def dtype(self) -> tf.DType:
         """Of the biases, and of states and free energies."""
         return self.visible_bias.dtype
 
 
-def machine_of(rbm, *, dtype=None):
+def machine_of(rbm: RBMLike, *, dtype: DType | None = None) -> Machine:
     """The value of an RBM, from the model or from the value itself.
 
     Args:
@@ -78,7 +82,7 @@ def machine_of(rbm, *, dtype=None):
     return Machine(*(tensor if dtype is None else tf.cast(tensor, dtype) for tensor in tensors))
 
 
-def product(x, kernel, *, transpose=False):
+def product(x: tf.Tensor, kernel: tf.Tensor, *, transpose: bool = False) -> tf.Tensor:
     """The product x W, or x W^T, made in the kernel's dtype and returned in that of x.
 
     Example:
@@ -88,7 +92,7 @@ def product(x, kernel, *, transpose=False):
     return tf.cast(tf.matmul(tf.cast(x, kernel.dtype), kernel, transpose_b=transpose), x.dtype)
 
 
-def hidden_input(machine, v):
+def hidden_input(machine: Machine, v: tf.Tensor) -> tf.Tensor:
     """b + v W, what the hidden units feel, (batch, num_hidden), from v (batch, num_visible).
 
     Example:
@@ -98,7 +102,7 @@ def hidden_input(machine, v):
     return machine.hidden_bias + product(v, machine.kernel)
 
 
-def visible_input(machine, h):
+def visible_input(machine: Machine, h: tf.Tensor) -> tf.Tensor:
     """a + W h, what the visible units feel, (batch, num_visible), from h (batch, num_hidden).
 
     Example:
@@ -108,7 +112,7 @@ def visible_input(machine, h):
     return machine.visible_bias + product(h, machine.kernel, transpose=True)
 
 
-def energy(machine, v, h):
+def energy(machine: Machine, v: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
     """E(v, h) = -a.v - b.h - v^T W h (B1), (batch,), nats.
 
     Example:
@@ -120,7 +124,9 @@ def energy(machine, v, h):
     return -visible - tf.reduce_sum(hidden_input(machine, v) * h, -1)
 
 
-def clamped_free_energy(machine, v, *, inputs=None):
+def clamped_free_energy(
+    machine: Machine, v: tf.Tensor, *, inputs: tf.Tensor | None = None
+) -> tf.Tensor:
     """F_c(v) = -a.v - sum_j softplus(b_j + (v W)_j), the hidden units summed out (B5).
 
     Args:
@@ -141,7 +147,9 @@ def clamped_free_energy(machine, v, *, inputs=None):
     return -visible - tf.reduce_sum(tf.math.softplus(inputs), -1)
 
 
-def binary_states(num_units, *, first=0, num_states=None):
+def binary_states(
+    num_units: int, *, first: int | tf.Tensor = 0, num_states: int | tf.Tensor | None = None
+) -> tf.Tensor:
     """All states of binary units, or some of them, as rows: the bits of their numbers.
 
     Args:

@@ -1,13 +1,19 @@
 """Pictures: functions draw into the Axes they are given and return them; two save files."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rbm_tf.shared.files import written_whole
+from rbm_tf.shared.types import ArrayLike, PathLike
 
 
-def image_grid(ax, images, *, columns=10):
+def image_grid(ax: Axes, images: ArrayLike, *, columns: int = 10) -> Axes:
     """Draw images side by side, dark ink on white.
 
     Args:
@@ -34,7 +40,13 @@ def image_grid(ax, images, *, columns=10):
     return ax
 
 
-def estimates(ax, names, values, standard_errors, exact):
+def estimates(
+    ax: Axes,
+    names: Sequence[str],
+    values: ArrayLike,
+    standard_errors: Sequence[float | None],
+    exact: float,
+) -> Axes:
     """Draw estimates as points with error bars of 2 standard errors, below each other.
 
     Args:
@@ -67,7 +79,9 @@ def estimates(ax, names, values, standard_errors, exact):
     return ax
 
 
-def curves(ax, x, series, xlabel, ylabel):
+def curves(
+    ax: Axes, x: ArrayLike, series: Mapping[str, ArrayLike], xlabel: str, ylabel: str
+) -> Axes:
     """Draw several curves with a legend.
 
     Args:
@@ -91,7 +105,7 @@ def curves(ax, x, series, xlabel, ylabel):
     return ax
 
 
-def scatter_by_label(ax, points, labels):
+def scatter_by_label(ax: Axes, points: ArrayLike, labels: ArrayLike) -> Axes:
     """Draw points of the plane in the colour of their label.
 
     Args:
@@ -114,7 +128,7 @@ def scatter_by_label(ax, points, labels):
     return ax
 
 
-def histogram_with_gaussian(ax, samples):
+def histogram_with_gaussian(ax: Axes, samples: ArrayLike) -> Axes:
     """Draw a histogram with the Gaussian of the same mean and variance.
 
     Args:
@@ -138,7 +152,7 @@ def histogram_with_gaussian(ax, samples):
     return ax
 
 
-def save_images(path, images, title, *, columns=10):
+def save_images(path: PathLike, images: np.ndarray, title: str, *, columns: int = 10) -> None:
     """Write a PNG of a grid of images.
 
     Args:
@@ -156,7 +170,7 @@ def save_images(path, images, title, *, columns=10):
     save_figure(figure, path)
 
 
-def save_figure(figure, path):
+def save_figure(figure: Figure, path: PathLike) -> None:
     """Write a picture whole or not at all, 150 dots an inch.
 
     Args:

@@ -1,13 +1,16 @@
 """The pseudo-likelihood of an RBM: how well each pixel follows from all others, without ln Z."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from rbm_tf.machine import hidden_input, machine_of
 from rbm_tf.shared.arrays import visible_states
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike, RBMLike
 
 
-def pseudo_log_likelihood(rbm, v):
+def pseudo_log_likelihood(rbm: RBMLike, v: ArrayLike) -> tf.Tensor:
     """The exact ln p(v_i | all other pixels) of every pixel: ln sigmoid(F_c(v^i) - F_c(v)).
 
     v^i is v with pixel i flipped, which moves the hidden inputs b + v W by (1 - 2 v_i) W_i; one
@@ -38,7 +41,9 @@ def pseudo_log_likelihood(rbm, v):
     return _all_pixels(kernel, machine.visible_bias, v, hidden_input(machine, v))
 
 
-def stochastic_pseudo_log_likelihood(rbm, v, *, seed=None):
+def stochastic_pseudo_log_likelihood(
+    rbm: RBMLike, v: ArrayLike, *, seed: int | tf.Tensor | None = None
+) -> tf.Tensor:
     """num_visible * ln p(v_i | all other pixels) for one random pixel i of each example.
 
     Over i its mean is the sum over the pixels of `pseudo_log_likelihood`, at 1 / num_visible of the

@@ -1,5 +1,10 @@
 """The restricted Boltzmann machine with binary units, as a Keras model."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -19,6 +24,7 @@ from rbm_tf.shared.checked_fit import CheckedFit
 from rbm_tf.shared.checkpoints import WholeFiles
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
 from rbm_tf.shared.seeds import LIMIT, as_seed, integer_seed
+from rbm_tf.shared.types import ArrayLike, Data, Shape
 from rbm_tf.training.free_energy_gap import free_energy_gap
 from rbm_tf.training.negative_phase import ModelStates, PersistentContrastiveDivergence
 
@@ -73,15 +79,15 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
 
     def __init__(
         self,
-        num_visible,
-        num_hidden,
+        num_visible: int,
+        num_hidden: int,
         *,
-        negative_phase=None,
-        centered=True,
-        resample=False,
-        seed=None,
-        **kwargs,
-    ):
+        negative_phase: keras.layers.Layer | None = None,
+        centered: bool = True,
+        resample: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if num_visible < 1 or num_hidden < 1:
             raise ValueError(
@@ -129,7 +135,9 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
             self.negative_phase.build((self.num_visible, self.num_hidden))
 
     @classmethod
-    def from_parameters(cls, kernel, visible_bias, hidden_bias, **kwargs):
+    def from_parameters(
+        cls, kernel: ArrayLike, visible_bias: ArrayLike, hidden_bias: ArrayLike, **kwargs: Any
+    ) -> BernoulliRBM:
         """A model with given parameters.
 
         Args:
@@ -158,7 +166,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         return rbm
 
     @property
-    def machine(self):
+    def machine(self) -> Machine:
         """The value: the kernel in the compute dtype, the biases in their own."""
         kernel, *biases = (
             tf.convert_to_tensor(x.value)
@@ -166,7 +174,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         )
         return Machine(tf.cast(kernel, self.compute_dtype), *biases)
 
-    def energy(self, v, h):
+    def energy(self, v: ArrayLike, h: ArrayLike) -> tf.Tensor:
         """E(v, h) = -a.v - b.h - v^T W h (B1).
 
         Args:
@@ -184,7 +192,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         h = self._states(h, self.num_hidden, "h")
         return energy(self.machine, v, h)
 
-    def free_energy(self, v):
+    def free_energy(self, v: ArrayLike) -> tf.Tensor:
         """The clamped free energy F_c(v) = -a.v - sum_j softplus(b_j + (v W)_j) (B5).
 
         Args:
@@ -200,15 +208,15 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         v = self._states(v, self.num_visible, "v")
         return clamped_free_energy(self.machine, v)
 
-    def hidden_mean(self, v):
+    def hidden_mean(self, v: ArrayLike) -> tf.Tensor:
         """p(h_j = 1 | v) = sigmoid(b_j + (v W)_j), (batch, num_hidden)."""
         return tf.sigmoid(hidden_input(self.machine, self._states(v, self.num_visible, "v")))
 
-    def visible_mean(self, h):
+    def visible_mean(self, h: ArrayLike) -> tf.Tensor:
         """p(v_i = 1 | h) = sigmoid(a_i + (W h)_i), (batch, num_visible)."""
         return tf.sigmoid(visible_input(self.machine, self._states(h, self.num_hidden, "h")))
 
-    def gibbs_step(self, v, *, seed=None):
+    def gibbs_step(self, v: ArrayLike, *, seed: int | tf.Tensor | None = None) -> tf.Tensor:
         """One sweep v -> h -> v' of block Gibbs sampling, which leaves p(v) as it is.
 
         Args:
@@ -223,7 +231,9 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         h = sample_bernoulli(hidden_input(self.machine, v), hidden_seed)
         return sample_bernoulli(visible_input(self.machine, h), visible_seed)
 
-    def sample(self, num_samples, num_steps=1000, *, seed=None):
+    def sample(
+        self, num_samples: int, num_steps: int = 1000, *, seed: int | tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Draw from the model by independent Gibbs chains that start from fair coins.
 
         The chains need to forget their start: compare two values of num_steps.
@@ -250,13 +260,13 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         hidden = sample_bernoulli(start, start_seed)
         return gibbs_chain(self.machine, hidden, tf.constant(num_steps), chain_seed)[0]
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Record the input shape; the parameters exist from construction."""
 
-    def call(self, v):
+    def call(self, v: ArrayLike) -> tf.Tensor:
         return tf.cast(self.hidden_mean(v), self.compute_dtype)
 
-    def adapt(self, data):
+    def adapt(self, data: Data) -> None:
         """Set what the data alone decide: the visible offset and, while it is 0, the visible bias.
 
         The offset becomes the mean of each pixel, the bias its log-odds with one 0 and one 1
@@ -284,8 +294,15 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         self._adapted.assign(1.0)
 
     def fit(
-        self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs
-    ):
+        self,
+        x: Data = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
         """Train on data, as `keras.Model.fit` and with its arguments; y is not used.
 
         Raises:
@@ -310,7 +327,14 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         rows = tf.range(num, dtype=tf.int64)
         return tf.random.experimental.index_shuffle(rows, key, num - 1).numpy()
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: tf.Tensor = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: tf.Tensor | None = None,
+        training: bool = True,
+    ) -> tf.Tensor:
         """The mean free-energy gap of a batch; a training step moves chains and offsets on."""
         v = self._states(x, self.num_visible, "x")
         if self.resample:
@@ -344,7 +368,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
             )
         return states
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         phase = keras.saving.serialize_keras_object(self.negative_phase)
         return {
             **super().get_config(),
@@ -357,6 +381,6 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> BernoulliRBM:
         phase = keras.saving.deserialize_keras_object(config["negative_phase"])
         return cls(**{**config, "negative_phase": phase})

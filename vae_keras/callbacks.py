@@ -1,5 +1,7 @@
 """A callback that moves a scalar weight while `fit` runs: KL warm-up, temperature annealing."""
 
+from typing import Any
+
 import keras
 
 
@@ -34,7 +36,15 @@ class WeightSchedule(keras.callbacks.Callback):
         [0.0, 0.5, 1.0, 1.0]
     """
 
-    def __init__(self, weight, *, start=0.0, end=1.0, num_epochs=10, cycle_epochs=None):
+    def __init__(
+        self,
+        weight: keras.Variable,
+        *,
+        start: float = 0.0,
+        end: float = 1.0,
+        num_epochs: float = 10,
+        cycle_epochs: float | None = None,
+    ) -> None:
         super().__init__()
         if not isinstance(weight, keras.Variable) or tuple(weight.shape) != ():
             raise ValueError(
@@ -50,25 +60,25 @@ class WeightSchedule(keras.callbacks.Callback):
         self.num_epochs, self.cycle_epochs = num_epochs, cycle_epochs
         self._epoch, self._value = 0, None
 
-    def value(self, epoch):
+    def value(self, epoch: float) -> float:
         """The weight's value after a number of epochs, which may be a fraction."""
         if self.cycle_epochs is not None:
             epoch = epoch % self.cycle_epochs
         return self.start + (self.end - self.start) * min(1.0, epoch / self.num_epochs)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._value = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
         self._set(self.value(epoch))
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         num_batches = (self.params or {}).get("steps")
         if num_batches:
             self._set(self.value(self._epoch + batch / num_batches))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None:
             logs[self.weight.name] = self._value
 

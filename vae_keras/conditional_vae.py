@@ -1,10 +1,15 @@
 """The conditional variational autoencoder, p(x|z, y): the VAE with a condition y beside x and z."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.types import ArrayLike, Tensor
 from vae_keras.shared.checks import check_shape, checked_array, input_shapes
 from vae_keras.vae import VAE
 
@@ -39,7 +44,7 @@ class ConditionalVAE(VAE):
         (10, 64)
     """
 
-    def __init__(self, encoder, decoder, **kwargs):
+    def __init__(self, encoder: keras.Model, decoder: keras.Model, **kwargs: Any) -> None:
         for model, name, first in ((encoder, "encoder", "x"), (decoder, "decoder", "z")):
             if len(input_shapes(model, name)) != 2:
                 raise ValueError(
@@ -92,19 +97,19 @@ class ConditionalVAE(VAE):
         super()._check(x)
         self._check_condition(y)
 
-    def encode(self, x, y):
+    def encode(self, x: ArrayLike, y: ArrayLike) -> tuple[Tensor, Tensor]:
         """mean and log_var of q(z|x, y), both (batch, latent_dim)."""
         return super().encode((x, y))
 
-    def decode(self, z, y):
+    def decode(self, z: ArrayLike, y: ArrayLike) -> Tensor:
         """The mean of p(x|z, y) for latent variables z (batch, latent_dim)."""
         return self.likelihood.mean(self.decoder((z, self._checked_condition(y))))
 
-    def reconstruct(self, x, y):
+    def reconstruct(self, x: ArrayLike, y: ArrayLike) -> Tensor:
         """The decoder's mean at the posterior mean, in the shape of x."""
         return super().reconstruct((x, y))
 
-    def generate(self, y, *, seed=None):
+    def generate(self, y: ArrayLike, *, seed: int | None = None) -> Tensor:
         """Means of p(x|z, y) for z drawn from the prior, one for each condition.
 
         Args:
@@ -119,7 +124,7 @@ class ConditionalVAE(VAE):
             keras.random.normal((y.shape[0], self.latent_dim), seed=integer_seed(seed)), y
         )
 
-    def sample(self, y, *, seed=None):
+    def sample(self, y: ArrayLike, *, seed: int | None = None) -> tuple[Tensor, Tensor]:
         """Data from the model, one for each condition: z ~ p(z) and x ~ p(x|z, y).
 
         Args:
@@ -132,7 +137,9 @@ class ConditionalVAE(VAE):
         y = self._checked_condition(y)
         return self._sample(y.shape[0], seed, lambda z: self.decoder((z, y)))
 
-    def log_weights(self, x, y, num_samples, *, seed=None):
+    def log_weights(
+        self, x: ArrayLike, y: ArrayLike, num_samples: int, *, seed: int | None = None
+    ) -> Tensor:
         """ln w = ln p(x|z, y) + ln p(z) - ln q(z|x, y) with z ~ q(z|x, y); <w> = p(x|y).
 
         Args:
@@ -146,7 +153,9 @@ class ConditionalVAE(VAE):
         """
         return super().log_weights((x, y), num_samples, seed=seed)
 
-    def elbo(self, x, y, *, num_samples=1, seed=None):
+    def elbo(
+        self, x: ArrayLike, y: ArrayLike, *, num_samples: int = 1, seed: int | None = None
+    ) -> Tensor:
         """The ELBO of ln p(x|y) of each example, with the KL in closed form.
 
         Args:

@@ -1,12 +1,23 @@
 """Encoders x -> (mean, log_var) and decoders z -> logits, dense and convolutional."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Sequence
 
 import keras
 from keras import layers
 
+from rbm_tf.shared.types import Tensor
 
-def dense_encoder(input_shape, latent_dim, *, hidden_units=(256,), activation="relu"):
+
+def dense_encoder(
+    input_shape: tuple[int, ...],
+    latent_dim: int,
+    *,
+    hidden_units: Sequence[int] = (256,),
+    activation: str | Callable[[Tensor], Tensor] = "relu",
+) -> keras.Model:
     """A dense encoder.
 
     Args:
@@ -31,7 +42,13 @@ def dense_encoder(input_shape, latent_dim, *, hidden_units=(256,), activation="r
     return _encoder(x, hidden, latent_dim)
 
 
-def dense_decoder(output_shape, latent_dim, *, hidden_units=(256,), activation="relu"):
+def dense_decoder(
+    output_shape: tuple[int, ...],
+    latent_dim: int,
+    *,
+    hidden_units: Sequence[int] = (256,),
+    activation: str | Callable[[Tensor], Tensor] = "relu",
+) -> keras.Model:
     """A dense decoder.
 
     Args:
@@ -55,7 +72,13 @@ def dense_decoder(output_shape, latent_dim, *, hidden_units=(256,), activation="
     return keras.Model(z, layers.Reshape(output_shape)(logits), name="decoder")
 
 
-def conv_encoder(input_shape, latent_dim, *, filters=(32, 64), activation="relu"):
+def conv_encoder(
+    input_shape: tuple[int, ...],
+    latent_dim: int,
+    *,
+    filters: Sequence[int] = (32, 64),
+    activation: str | Callable[[Tensor], Tensor] = "relu",
+) -> keras.Model:
     """A convolutional encoder; every convolution halves height and width.
 
     Args:
@@ -85,7 +108,13 @@ def conv_encoder(input_shape, latent_dim, *, filters=(32, 64), activation="relu"
     return _encoder(x, layers.Flatten()(hidden), latent_dim)
 
 
-def conv_decoder(output_shape, latent_dim, *, filters=(64, 32), activation="relu"):
+def conv_decoder(
+    output_shape: tuple[int, ...],
+    latent_dim: int,
+    *,
+    filters: Sequence[int] = (64, 32),
+    activation: str | Callable[[Tensor], Tensor] = "relu",
+) -> keras.Model:
     """A decoder of transposed convolutions; each doubles height and width.
 
     Args:

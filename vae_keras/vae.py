@@ -1,8 +1,11 @@
 """The variational autoencoder as a Keras model: any encoder, decoder, objective and backend."""
 
+from __future__ import annotations
+
 import math
 from functools import partial
 from operator import itemgetter
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +15,7 @@ from rbm_tf.shared.checked_fit import CheckedFit
 from rbm_tf.shared.checkpoints import WholeFiles
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
 from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.types import ArrayLike, Tensor
 from vae_keras.layers import GaussianKL, GaussianSampling
 from vae_keras.layers.inputs import at_least_float32, wide_dtype
 from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
@@ -65,15 +69,15 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
 
     def __init__(
         self,
-        encoder,
-        decoder,
+        encoder: keras.Model,
+        decoder: keras.Model,
         *,
-        likelihood=None,
-        objective=None,
-        temperature=1.0,
-        seed=None,
-        **kwargs,
-    ):
+        likelihood: keras.losses.Loss | None = None,
+        objective: keras.layers.Layer | None = None,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.unrolled_steps_per_execution = 4  # Keras's loop costs as much as a tenth of a step
         self.encoder, self.decoder = encoder, decoder
@@ -106,10 +110,10 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         self.compile(optimizer=FusedAdam())
         self.optimizer.build(self.trainable_variables)  # so that an untrained model saves whole
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Record the input shape; encoder and decoder are built already."""
 
-    def call(self, x):
+    def call(self, x: Any) -> Tensor:
         z = self.encoder(x)[0]
         return self.likelihood.mean(self.decoder(self._decoder_input(z, x)))
 
@@ -119,7 +123,14 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
     def _data_part(self, x):
         return x
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Tensor | None = None,
+        training: bool = True,
+    ) -> Tensor:
         """The mean of the objective over the batch."""
         draws = self._draws(x, training)
         loss = self.objective.call(draws)
@@ -127,7 +138,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         self._kl_tracker.update_state(draws.kl, sample_weight)
         return self._with_added_losses(self._mean_over_batch(loss, loss, sample_weight))
 
-    def evaluate(self, *args, **kwargs):
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """The mean loss of data, as `keras.Model.evaluate`, always with the same noise.
 
         Validation during `fit` goes through here too: epochs differ by the weights alone, and
@@ -164,7 +175,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         loss = ops.cast(self.likelihood.call(self._data_part(x), parameters), z.dtype)
         return -ops.reshape(loss, (num_samples, -1))
 
-    def encode(self, x):
+    def encode(self, x: ArrayLike) -> tuple[Tensor, Tensor]:
         """The posterior of the latent variables.
 
         Args:
@@ -175,15 +186,15 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         """
         return self.encoder(self._checked(x))
 
-    def decode(self, z):
+    def decode(self, z: ArrayLike) -> Tensor:
         """The mean of p(x|z) for latent variables z (batch, latent_dim)."""
         return self.likelihood.mean(self.decoder(z))
 
-    def reconstruct(self, x):
+    def reconstruct(self, x: ArrayLike) -> Tensor:
         """The decoder's mean at the posterior mean, in the shape of x."""
         return self(self._checked(x))
 
-    def generate(self, num_samples, *, seed=None):
+    def generate(self, num_samples: int, *, seed: int | None = None) -> Tensor:
         """Means of p(x|z) for z drawn from the prior.
 
         Args:
@@ -201,7 +212,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
             keras.random.normal((num_samples, self.latent_dim), seed=integer_seed(seed))
         )
 
-    def sample(self, num_samples, *, seed=None):
+    def sample(self, num_samples: int, *, seed: int | None = None) -> tuple[Tensor, Tensor]:
         """Data from the model, with what they came from: z ~ p(z) and x ~ p(x|z).
 
         Given x, that z is an exact draw from the posterior p(z|x).
@@ -224,7 +235,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         z = keras.random.normal((num_samples, self.latent_dim), seed=generator)
         return self.likelihood.sample(decoder(z), generator), z
 
-    def log_weights(self, x, num_samples, *, seed=None):
+    def log_weights(self, x: ArrayLike, num_samples: int, *, seed: int | None = None) -> Tensor:
         """Log importance weights ln w = ln p(x|z) + ln p(z) - ln q(z|x) with z ~ q(z|x).
 
         <w> = p(x): every estimate in `vae_keras.evidence` is a function of these numbers alone
@@ -251,7 +262,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         blocks = self._blocks_of_noise(x, num_samples, seed)
         return ops.concatenate([self._log_weights_of(*block) for block in blocks])
 
-    def elbo(self, x, *, num_samples=1, seed=None):
+    def elbo(self, x: ArrayLike, *, num_samples: int = 1, seed: int | None = None) -> Tensor:
         """<ln p(x|z)>_q - KL(q(z|x) || p(z)) of each example, the KL in closed form (B14).
 
         Args:
@@ -303,13 +314,13 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
             self.likelihood.check_data(values)
         return values
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         parts = {name: getattr(self, name) for name in _PARTS}
         serialized = {k: keras.saving.serialize_keras_object(v) for k, v in parts.items()}
         own = {"temperature": self.temperature, "seed": self.seed}
         return {**super().get_config(), **serialized, **own}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> VAE:
         parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in _PARTS}
         return cls(**{**config, **parts})

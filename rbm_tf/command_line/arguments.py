@@ -3,10 +3,14 @@
 Nothing heavy is imported here, so that `--help` answers at once.
 """
 
+from __future__ import annotations
+
 import argparse
 import pathlib
 import re
 import sys
+from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 DATASETS = ("bars_and_stripes", "digits", "mnist", "fashion_mnist")
 _LONGEST = 600  # characters of a message; libraries write thousands
@@ -20,12 +24,12 @@ class Parser(argparse.ArgumentParser):
         Namespace()
     """
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         usage = f"usage: {self.usage}; " if self.usage else ""
         fail(self.prog, f"{message} ({usage}see {self.prog} --help)")
 
 
-def fail(program, message):
+def fail(program: str, message: str | Exception) -> NoReturn:
     """Print one line to stderr and exit with code 2.
 
     Args:
@@ -41,7 +45,7 @@ def fail(program, message):
     sys.exit(2)
 
 
-def shortened(message, longest=_LONGEST):
+def shortened(message: str | Exception, longest: int = _LONGEST) -> str:
     """A message as one line of about `longest` characters: its beginning and its end.
 
     Example:
@@ -53,7 +57,12 @@ def shortened(message, longest=_LONGEST):
     return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
 
 
-def build_parser(program, description, actions, own_options):
+def build_parser(
+    program: str,
+    description: str,
+    actions: Mapping[str, tuple[Callable[[argparse.Namespace], None], str]],
+    own_options: Mapping[str, Callable[[argparse.ArgumentParser], None]],
+) -> Parser:
     """The parser of a command line with the commands demo, train, evaluate and sample.
 
     Args:
@@ -109,7 +118,9 @@ def _add_data_options(parser):
     )
 
 
-def add_training_options(parser, epochs, batch_size, learning_rate):
+def add_training_options(
+    parser: argparse.ArgumentParser, epochs: int, batch_size: int, learning_rate: float
+) -> None:
     """Add --epochs, --batch-size and --learning-rate with these defaults.
 
     Example:
@@ -123,7 +134,7 @@ def add_training_options(parser, epochs, batch_size, learning_rate):
     parser.add_argument("--learning-rate", type=positive, default=learning_rate)
 
 
-def at_least(smallest, greatest=10**9):
+def at_least(smallest: int, greatest: int = 10**9) -> Callable[[str], int]:
     """An argparse type: an integer from smallest to greatest, in plain digits.
 
     Example:
@@ -142,7 +153,7 @@ def at_least(smallest, greatest=10**9):
     return integer
 
 
-def positive(text):
+def positive(text: str) -> float:
     """An argparse type: a number above 0 that float32 holds, in plain digits.
 
     Example:
@@ -158,7 +169,7 @@ def positive(text):
     return value
 
 
-def file_name(text):
+def file_name(text: str) -> pathlib.Path:
     """An argparse type: the path of a file or a folder.
 
     Example:

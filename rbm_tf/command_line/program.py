@@ -3,13 +3,19 @@
 Nothing heavy is imported before it is needed, so that `--help` answers at once.
 """
 
+from __future__ import annotations
+
+import argparse
 import contextlib
 import json
 import math
 import os
+import pathlib
 import re
 import tempfile
 import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rbm_tf.command_line import interruptions
 from rbm_tf.command_line.arguments import fail, shortened
@@ -17,12 +23,21 @@ from rbm_tf.command_line.streams import standard_output, usable_streams
 from rbm_tf.shared import files
 from rbm_tf.shared.memory import check_memory
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from rbm_tf.shared.types import DataSet
+
 IN_PICTURE = 1000  # images at most
 _WRITTEN = re.compile(r"(rbm|vae)(_[a-z_]+)?\.(keras|json|npy|npz|png)")
 _LONGEST_CONFIG = 2**26  # bytes of a model's description
 
 
-def run(parser, arguments=None, backends=("tensorflow",)):
+def run(
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None = None,
+    backends: Sequence[str] = ("tensorflow",),
+) -> None:
     """Parse, start Keras quietly and act.
 
     What users cause ends in one line and exit code 2. Ctrl-C ends in one line and 130, SIGTERM in
@@ -77,7 +92,7 @@ def _act(options):
         ) from error
 
 
-def make_folder(folder):
+def make_folder(folder: pathlib.Path) -> None:
     """Make the output folder, and see that it can be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +104,7 @@ def make_folder(folder):
         ) from error
 
 
-def check_places(folder):
+def check_places(folder: pathlib.Path) -> None:
     """See that nothing but files stands where the commands write files."""
     for place in folder.iterdir():
         if _WRITTEN.fullmatch(place.name) and place.exists() and not place.is_file():
@@ -99,7 +114,7 @@ def check_places(folder):
             )
 
 
-def load_data(options):
+def load_data(options: argparse.Namespace) -> DataSet:
     """The data set that the options name: (x_train, y_train), (x_test, y_test), images."""
     from rbm_tf import datasets
 
@@ -117,7 +132,9 @@ def load_data(options):
     return loader(options.binarization, options.seed)
 
 
-def check_data(options, x, shape, binary):
+def check_data(
+    options: argparse.Namespace, x: np.ndarray, shape: Sequence[int], binary: bool
+) -> None:
     """See, before the work, that a model takes the data and that ln p of them means something.
 
     Args:
@@ -138,7 +155,7 @@ def check_data(options, x, shape, binary):
         )
 
 
-def load_model(path, kind):
+def load_model(path: pathlib.Path, kind: type) -> Any:
     """Load a .keras file in safe mode; a ValueError says what is wrong with it."""
     import keras
     import numpy as np
@@ -171,7 +188,12 @@ def _registered_name(path):
             return str(json.loads(config.read(_LONGEST_CONFIG))["registered_name"])
 
 
-def show(options, results, tables, name):
+def show(
+    options: argparse.Namespace,
+    results: dict[str, Any] | list[dict[str, Any]],
+    tables: Sequence[str],
+    name: str,
+) -> None:
     """Print results as tables or as JSON, and write the JSON to output/name.json.
 
     Args:
@@ -197,7 +219,7 @@ def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def table(rows, formats):
+def table(rows: Iterable[Mapping[str, Any]], formats: Mapping[str, str]) -> str:
     """Lay out rows as a text table.
 
     Args:

@@ -1,5 +1,7 @@
 """Standard errors of estimated cumulants, and of the series that they make, by the jackknife."""
 
+from __future__ import annotations
+
 import math
 
 import tensorflow as tf
@@ -7,9 +9,10 @@ import tensorflow as tf
 from rbm_tf.cumulants.k_statistics import k_statistic, sample_cumulants
 from rbm_tf.cumulants.series import log_expectation
 from rbm_tf.shared.log_weights import float_tensor
+from rbm_tf.shared.types import ArrayLike
 
 
-def leave_one_out_cumulants(x, max_order, *, axis=0):
+def leave_one_out_cumulants(x: ArrayLike, max_order: int, *, axis: int = 0) -> tf.Tensor:
     """The k-statistics of all samples but one, for every choice of the one; linear in their number.
 
     Args:
@@ -54,7 +57,7 @@ def leave_one_out_cumulants(x, max_order, *, axis=0):
     return tf.stack(kappa)
 
 
-def cumulant_standard_errors(x, max_order, *, axis=0):
+def cumulant_standard_errors(x: ArrayLike, max_order: int, *, axis: int = 0) -> tf.Tensor:
     """Standard errors of `sample_cumulants`, from the same samples.
 
     The jackknife: with k_(i) the k-statistic without sample i, the variance is estimated by
@@ -84,7 +87,7 @@ def cumulant_standard_errors(x, max_order, *, axis=0):
     return jackknife_error(leave_one_out_cumulants(x, max_order, axis=axis), axis=1)
 
 
-def series_standard_error(x, order, *, axis=0):
+def series_standard_error(x: ArrayLike, order: int, *, axis: int = 0) -> tf.Tensor:
     """Standard error of log_expectation(sample_cumulants(x, order)), from the same samples.
 
     The errors of the cumulants are correlated, so their standard errors do not add up to this one.
@@ -109,7 +112,7 @@ def series_standard_error(x, order, *, axis=0):
     return jackknife_error(log_expectation(leave_one_out_cumulants(x, order, axis=axis)), axis=0)
 
 
-def jackknife_error(values, *, axis=0):
+def jackknife_error(values: tf.Tensor, *, axis: int = 0) -> tf.Tensor:
     """The standard error of an estimate from its n values without one sample each.
 
     sqrt((n - 1)/n sum_i (v_(i) - <v_(i)>)^2).

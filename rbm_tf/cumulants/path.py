@@ -4,6 +4,8 @@ F(lambda) = F_q - ln <exp(-lambda V)>_q (B20). Its slope is the mean of V under 
 tilted to lambda, q exp(-lambda V), and its curvature minus the variance of V there: F is concave.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +13,7 @@ import tensorflow as tf
 
 from rbm_tf.cumulants.k_statistics import weighted_cumulants
 from rbm_tf.shared.log_weights import as_log_weights, log_power
+from rbm_tf.shared.types import ArrayLike
 
 
 class LambdaPath(NamedTuple):
@@ -22,7 +25,9 @@ class LambdaPath(NamedTuple):
     variance: tf.Tensor  # <<V^2>>_lambda = -d^2 F/dlambda^2, nats^2
 
 
-def lambda_path(log_weights, lambdas, *, log_q=0.0):
+def lambda_path(
+    log_weights: ArrayLike, lambdas: ArrayLike, *, log_q: ArrayLike = 0.0
+) -> LambdaPath:
     """F(lambda) - F_q = -ln <w^lambda>_q, with the mean and variance of V = -ln w at each lambda.
 
     From samples of q the averages at lambda are self-normalised: each sample has the weight
@@ -55,7 +60,9 @@ def lambda_path(log_weights, lambdas, *, log_q=0.0):
     return LambdaPath(lambdas, *(tf.stack(column) for column in zip(*rows, strict=True)))
 
 
-def integrate_path(lambdas, mean, *, variance=None):
+def integrate_path(
+    lambdas: ArrayLike, mean: ArrayLike, *, variance: ArrayLike | None = None
+) -> tf.Tensor:
     """Thermodynamic integration, F(last) - F(first) = integral of <V>_lambda, by trapezoids.
 
     The variance of V is minus the slope of the integrand. Given it, each step h is corrected by its
@@ -93,7 +100,7 @@ def integrate_path(lambdas, mean, *, variance=None):
     return total
 
 
-def taylor_polynomials(cumulants, lambdas):
+def taylor_polynomials(cumulants: ArrayLike, lambdas: ArrayLike) -> tf.Tensor:
     """The expansion of F(lambda) - F_q about lambda = 0, cut off after each order.
 
     lambda kappa_1 - lambda^2/2 kappa_2 + lambda^3/6 kappa_3 - .., with the cumulants of V under q.

@@ -4,14 +4,18 @@ The free energy of any model is a cumulant generating function: with trial Z_q a
 F = F_q - ln <exp(-V)>_q (B20). Both packages of this project therefore meet here.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from rbm_tf.shared.log_weights import float_tensor
+from rbm_tf.shared.types import ArrayLike
 
 
-def log_expectation(cumulants):
+def log_expectation(cumulants: ArrayLike) -> tf.Tensor:
     """Sum the truncated series ln <exp(x)> = sum_n kappa_n / n!.
 
     With the cumulants of ln w, a log importance weight, order 1 is the ELBO and the full series is
@@ -33,7 +37,9 @@ def log_expectation(cumulants):
     return tf.tensordot(1 / tf.constant(factorials, cumulants.dtype), cumulants, 1)
 
 
-def generating_function(t, x, *, log_weights=0.0):
+def generating_function(
+    t: float | tf.Tensor, x: ArrayLike, *, log_weights: ArrayLike = 0.0
+) -> tf.Tensor:
     """The cumulant generating function ln <exp(t x)> of a finite set of weighted states.
 
     Args:
@@ -55,7 +61,9 @@ def generating_function(t, x, *, log_weights=0.0):
     return tf.reduce_logsumexp(log_weights + t * x) - tf.reduce_logsumexp(log_weights)
 
 
-def derivatives(function, max_order, *, at=0.0):
+def derivatives(
+    function: Callable[[tf.Tensor], tf.Tensor], max_order: int, *, at: ArrayLike = 0.0
+) -> tf.Tensor:
     """Differentiate a generating function by automatic differentiation.
 
     At 0 the n-th derivative of a cumulant generating function is the n-th cumulant; at another

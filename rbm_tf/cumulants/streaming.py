@@ -1,5 +1,7 @@
 """Cumulants of a stream of any length at constant memory, which workers may share out and merge."""
 
+from __future__ import annotations
+
 import math
 from typing import NamedTuple
 
@@ -7,6 +9,7 @@ import numpy as np
 
 from rbm_tf.cumulants.k_statistics import MAX_ORDER, k_statistic
 from rbm_tf.shared.log_weights import float_tensor
+from rbm_tf.shared.types import ArrayLike
 
 
 class StreamingCumulants(NamedTuple):
@@ -32,7 +35,7 @@ class StreamingCumulants(NamedTuple):
     sums: np.ndarray  # M_2 .. M_max_order, (max_order - 1, *shape of one sample)
 
     @classmethod
-    def empty(cls, max_order=4, shape=()):
+    def empty(cls, max_order: int = 4, shape: tuple[int, ...] = ()) -> StreamingCumulants:
         """No samples yet; `shape` is that of one sample. ValueError if max_order is not 1 to 6."""
         if max_order not in range(1, MAX_ORDER + 1):
             raise ValueError(
@@ -40,7 +43,7 @@ class StreamingCumulants(NamedTuple):
             )
         return cls(0, np.zeros(shape), np.zeros((max_order - 1, *shape)))
 
-    def update(self, batch):
+    def update(self, batch: ArrayLike) -> StreamingCumulants:
         """Add samples, (num_samples, *shape): a new `StreamingCumulants`."""
         batch = float_tensor(batch, dtype=np.float64).numpy()
         if batch.shape[1:] != self.mean.shape or not len(batch):
@@ -56,7 +59,7 @@ class StreamingCumulants(NamedTuple):
             sums[index] = power.sum(0)
         return self.merge(StreamingCumulants(len(batch), mean, sums))
 
-    def merge(self, other):
+    def merge(self, other: StreamingCumulants) -> StreamingCumulants:
         """The union with the samples of another one: a new `StreamingCumulants`."""
         if self.sums.shape != other.sums.shape:
             raise ValueError(
@@ -71,7 +74,7 @@ class StreamingCumulants(NamedTuple):
         sums = sums + other._sums_about(step * (self.count / count))
         return StreamingCumulants(count, self.mean + step * (other.count / count), sums)
 
-    def cumulants(self):
+    def cumulants(self) -> np.ndarray:
         """kappa_1 .. kappa_max_order without bias, as `rbm_tf.cumulants.sample_cumulants`."""
         max_order = len(self.sums) + 1
         if self.count < max_order:

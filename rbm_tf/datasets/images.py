@@ -4,6 +4,8 @@ Every `load_*` returns `(x_train, y_train), (x_test, y_test)` like `keras.datase
 shape (num, height, width), float32 in [0, 1], and integer labels.
 """
 
+from __future__ import annotations
+
 import contextlib
 import io
 import os
@@ -12,11 +14,17 @@ import pathlib
 import numpy as np
 
 from rbm_tf.datasets.files import read_arrays
+from rbm_tf.shared.types import ArrayLike, DataSet, PathLike
 
 BINARIZATIONS = ("none", "threshold", "bernoulli")
 
 
-def binarize(images, *, binarization="bernoulli", seed=None):
+def binarize(
+    images: ArrayLike,
+    *,
+    binarization: str = "bernoulli",
+    seed: int | np.random.SeedSequence | None = None,
+) -> np.ndarray:
     """Turn grey levels into binary pixels.
 
     Args:
@@ -51,7 +59,7 @@ def binarize(images, *, binarization="bernoulli", seed=None):
     return images
 
 
-def bars_and_stripes(size=4):
+def bars_and_stripes(size: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """All bars-and-stripes images: rows all alike or columns all alike.
 
     Args:
@@ -79,7 +87,7 @@ def bars_and_stripes(size=4):
     return images, np.repeat([0, 1], [len(bars), len(stripes)])
 
 
-def load_bars_and_stripes(size=4):
+def load_bars_and_stripes(size: int = 4) -> DataSet:
     """All bars-and-stripes images, as both the training and the test set.
 
     Args:
@@ -94,7 +102,7 @@ def load_bars_and_stripes(size=4):
     return (images, labels), (images.copy(), labels.copy())
 
 
-def load_digits(binarization="none", *, seed=None):
+def load_digits(binarization: str = "none", *, seed: int | None = None) -> DataSet:
     """The 1,797 handwritten 8 x 8 digits that ship with scikit-learn; 20 % are the test set.
 
     Args:
@@ -119,7 +127,12 @@ def load_digits(binarization="none", *, seed=None):
     return _binarized(x_train, y_train, x_test, y_test, binarization, seed)
 
 
-def load_mnist(binarization="none", *, path=None, seed=None):
+def load_mnist(
+    binarization: str = "none",
+    *,
+    path: PathLike | None = None,
+    seed: int | None = None,
+) -> DataSet:
     """MNIST: 60,000 training and 10,000 test digits, 28 x 28.
 
     Args:
@@ -141,7 +154,12 @@ def load_mnist(binarization="none", *, path=None, seed=None):
     return _load_idx("mnist", "MNIST_PATH", binarization, seed, path)
 
 
-def load_fashion_mnist(binarization="none", *, path=None, seed=None):
+def load_fashion_mnist(
+    binarization: str = "none",
+    *,
+    path: PathLike | None = None,
+    seed: int | None = None,
+) -> DataSet:
     """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, 28 x 28.
 
     Args:

@@ -8,10 +8,14 @@ with indices that wrap around; a single column of spins is the one-dimensional c
 in float64. Arrays end in (rows, columns) and may have axes in front, one model for each entry.
 """
 
+from __future__ import annotations
+
 import itertools
 from typing import NamedTuple
 
 import numpy as np
+
+from rbm_tf.shared.types import ArrayLike
 
 _MAX_COLUMNS = 11  # a transfer matrix has 4 ** columns entries
 _MAX_SPINS = 20  # that are enumerated
@@ -32,18 +36,18 @@ class Ising(NamedTuple):
     down: np.ndarray
     field: np.ndarray
 
-    def energy(self, spins):
+    def energy(self, spins: np.ndarray) -> np.ndarray:
         """H(s) of spins (.., rows, columns), nats."""
         right, down = (spins * np.roll(spins, -1, axis) for axis in (-1, -2))
         total = self.right * right + self.down * down + self.field * spins
         return -np.sum(total, axis=(-2, -1))
 
-    def log_z(self):
+    def log_z(self) -> np.ndarray:
         """Exact ln Z, nats, by transfer matrix (Kramers and Wannier 1941)."""
         return log_z_series(self, self, max_order=0)[0]
 
 
-def chain(num_spins, coupling, *, field=0.0):
+def chain(num_spins: int, coupling: ArrayLike, *, field: ArrayLike = 0.0) -> Ising:
     """A periodic chain with the same coupling and field everywhere.
 
     Args:
@@ -61,7 +65,7 @@ def chain(num_spins, coupling, *, field=0.0):
     return _homogeneous((num_spins, 1), 0.0, coupling, field)
 
 
-def square(size, coupling, *, field=0.0):
+def square(size: int, coupling: ArrayLike, *, field: ArrayLike = 0.0) -> Ising:
     """A periodic square lattice with the same coupling and field everywhere.
 
     Args:
@@ -86,7 +90,7 @@ def _homogeneous(shape, *values):
     return Ising(*(x[..., np.newaxis, np.newaxis] * np.ones(shape) for x in values))
 
 
-def all_spins(rows, columns):
+def all_spins(rows: int, columns: int) -> np.ndarray:
     """All states of rows x columns spins, (2 ** num_spins, rows, columns).
 
     Raises:
@@ -105,7 +109,7 @@ def all_spins(rows, columns):
     return states.reshape(-1, rows, columns)
 
 
-def log_z_series(model, direction, max_order):
+def log_z_series(model: Ising, direction: Ising, max_order: int) -> np.ndarray:
     """Taylor coefficients of ln Z when the parameters move in a direction.
 
     ln Z(model + t direction) = sum_n c_n t^n, and c_n = kappa_n / n! with the cumulants of
@@ -186,7 +190,7 @@ def _log_series(series):
     return np.stack(log)
 
 
-def magnetisation(model):
+def magnetisation(model: Ising) -> np.ndarray:
     """The exact mean of every spin, <s_ij> = d ln Z / d field_ij.
 
     Args:
@@ -215,7 +219,7 @@ class PerSpin(NamedTuple):
     magnetisation: np.ndarray
 
 
-def per_spin(model):
+def per_spin(model: Ising) -> PerSpin:
     """Exact free energy -ln Z, mean energy, entropy and magnetisation, per spin.
 
     Args:

@@ -11,7 +11,9 @@ import numpy as np
 from rbm_tf.ising.lattice import Ising, log_z_series
 
 
-def planted_couplings(num_samples, shape, beta, *, seed=None):
+def planted_couplings(
+    num_samples: int, shape: tuple[int, int], beta: float, *, seed: int | None = None
+) -> Ising:
     """Draw the bonds of planted +-J glasses, P(J) = exp(beta J) / (2 cosh beta), no fields.
 
     Args:
@@ -40,7 +42,7 @@ def planted_couplings(num_samples, shape, beta, *, seed=None):
     return Ising(right, down, np.zeros_like(right))
 
 
-def bond_energy(couplings, beta):
+def bond_energy(couplings: Ising, beta: float) -> np.ndarray:
     """The exact thermal mean of -J_ij s_i s_j per bond, for each sample of the disorder.
 
     Its mean over the disorder is the quenched internal energy: -tanh(beta) for +-J couplings

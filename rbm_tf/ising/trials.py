@@ -9,7 +9,7 @@ from rbm_tf.ising.lattice import Ising, log_z_series, magnetisation
 _TOLERANCE = 1e-12  # largest change of a magnetisation in one iteration
 
 
-def trial_free_energies(model, trial, *, max_order=3):
+def trial_free_energies(model: Ising, trial: Ising, *, max_order: int = 3) -> np.ndarray:
     """The cumulant expansion of F = -ln Z about a trial Hamiltonian on the same lattice.
 
     F_1 = F_t + <H - H_t>_t is the bound of Gibbs, Bogoliubov and Feynman, F_1 >= F; F_2 adds
@@ -41,7 +41,7 @@ def trial_free_energies(model, trial, *, max_order=3):
     return -np.cumsum(log_z_series(trial, direction, max_order), axis=0)[1:]
 
 
-def block_trial(model, block, *, max_iterations=2000):
+def block_trial(model: Ising, block: tuple[int, int], *, max_iterations: int = 2000) -> Ising:
     """The best trial made of independent blocks, each exact inside and in effective fields.
 
     The bonds between blocks are cut. The bound F_1 is then stationary where those inside keep their

@@ -1,12 +1,18 @@
 """What users hand over, as arrays: conversion, the checks of data and weights, their lengths."""
 
+from __future__ import annotations
+
 import operator
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from keras import ops, tree
 
+from rbm_tf.shared.types import ArrayLike, DType
 
-def as_array(data, dtype, name="x"):
+
+def as_array(data: Any, dtype: DType | None, name: str = "x") -> np.ndarray:
     """The data as a NumPy array of floats, whatever holds them in memory.
 
     Lists, NumPy arrays, tensors of any backend, pandas frames, whose missing values
@@ -52,7 +58,9 @@ def as_array(data, dtype, name="x"):
         ) from error
 
 
-def visible_states(data, name, num_visible=None, binary=False):
+def visible_states(
+    data: Any, name: str, num_visible: int | None = None, binary: bool = False
+) -> np.ndarray:
     """Visible states as a matrix, refused unless there are some and they lie in [0, 1].
 
     Args:
@@ -93,7 +101,7 @@ def visible_states(data, name, num_visible=None, binary=False):
     return data
 
 
-def checked_weights(sample_weight, num):
+def checked_weights(sample_weight: ArrayLike | None, num: int) -> np.ndarray | None:
     """The weights of examples as a float32 array, one for each; None stays None.
 
     Args:
@@ -118,7 +126,7 @@ def checked_weights(sample_weight, num):
     return weights.reshape(num)
 
 
-def checked_batch_size(batch_size):
+def checked_batch_size(batch_size: int | None) -> int:
     """The batch size as an integer; None stands for Keras's 32.
 
     Raises:
@@ -139,7 +147,7 @@ def checked_batch_size(batch_size):
     return size
 
 
-def common_length(arrays):
+def common_length(arrays: Sequence[np.ndarray]) -> int:
     """The length that arrays share.
 
     Args:
@@ -162,7 +170,7 @@ def common_length(arrays):
     return lengths.pop()
 
 
-def held_back(data, share):
+def held_back(data: Any, share: float) -> tuple[Any, Any]:
     """Cut the last examples off for validation, as `validation_split` of `keras.Model.fit` does.
 
     Args:
@@ -193,7 +201,9 @@ def held_back(data, share):
     return cut(slice(first)), cut(slice(first, None))
 
 
-def epoch_rows(num, batch_size, num_steps, num_done, order_of):
+def epoch_rows(
+    num: int, batch_size: int, num_steps: int, num_done: int, order_of: Callable[[int], np.ndarray]
+) -> np.ndarray:
     """The rows of an epoch of a number of steps, which goes on where the last one ended.
 
     The passes over the data, each in its own order, make an endless sequence of rows, which is cut

@@ -5,11 +5,15 @@ become NaN, and every estimate of that data point is NaN, and of no other. Refus
 would lose a whole batch to one data point, and a graph cannot look.
 """
 
+from __future__ import annotations
+
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.shared.types import ArrayLike, DType
 
-def float_tensor(x, *, dtype=None):
+
+def float_tensor(x: ArrayLike, *, dtype: DType | None = None) -> tf.Tensor:
     """Numbers as a tensor of a dtype, or of their own where that is float32 or float64.
 
     Integers, float16 and bfloat16 become float32: sums of half-precision numbers overflow.
@@ -34,7 +38,9 @@ def float_tensor(x, *, dtype=None):
     return tf.cast(x, dtype or (x.dtype if wide else tf.float32))
 
 
-def as_log_weights(log_weights, *, at_least=1, dtype=None):
+def as_log_weights(
+    log_weights: ArrayLike, *, at_least: int = 1, dtype: DType | None = None
+) -> tf.Tensor:
     """Log-weights as a float tensor, refused unless there are enough samples.
 
     Args:
@@ -63,7 +69,7 @@ def as_log_weights(log_weights, *, at_least=1, dtype=None):
     return tf.where(log_weights == np.inf, tf.constant(np.nan, log_weights.dtype), log_weights)
 
 
-def log_power(log_weights, exponent):
+def log_power(log_weights: tf.Tensor, exponent: float | tf.Tensor) -> tf.Tensor:
     """ln w^exponent = exponent ln w, with 0^0 = 1.
 
     Args:

@@ -1,6 +1,10 @@
 """The Keras loss of models that compute one value per example by themselves."""
 
+from __future__ import annotations
+
 import keras
+
+from rbm_tf.shared.types import Tensor
 
 
 class MeanOverBatch(keras.losses.Loss):
@@ -11,5 +15,5 @@ class MeanOverBatch(keras.losses.Loss):
         2.0
     """
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return y_pred

@@ -6,7 +6,7 @@ import pathlib
 _CONTAINER = pathlib.Path("/sys/fs/cgroup/memory.max")  # a number of bytes, or the word max
 
 
-def check_memory(num_bytes, what, remedy):
+def check_memory(num_bytes: float, what: str, remedy: str) -> None:
     """Refuse what needs more than the memory of this machine, or of its container.
 
     Args:
@@ -27,7 +27,7 @@ def check_memory(num_bytes, what, remedy):
         )
 
 
-def memory():
+def memory() -> int:
     """The memory of this machine, or of its container where that has less, in bytes.
 
     Example:

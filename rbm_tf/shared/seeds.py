@@ -1,12 +1,19 @@
 """Seeds as users give them: integers of Python, NumPy or a framework."""
 
+from __future__ import annotations
+
 import operator
 import random
+from typing import SupportsIndex
+
+import tensorflow as tf
+
+from rbm_tf.shared.types import ArrayLike
 
 LIMIT = 2**31  # of seeds that become the first of two int32 numbers
 
 
-def integer_seed(seed, *, limit=None):
+def integer_seed(seed: SupportsIndex | None, *, limit: int | None = None) -> int | None:
     """The seed as a Python integer; None, which stands for another one every time, stays None.
 
     Args:
@@ -34,7 +41,7 @@ def integer_seed(seed, *, limit=None):
     return value
 
 
-def as_seed(seed):
+def as_seed(seed: int | ArrayLike | None) -> tf.Tensor:
     """Turn an integer, a (2,) int32 tensor or None into a (2,) int32 tensor.
 
     None draws from Python's generator, which `keras.utils.set_random_seed` seeds. Integers give

@@ -1,12 +1,21 @@
 """The loss of an RBM, F_c(data) - F_eq, with the centred gradient."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from rbm_tf.machine import Machine, clamped_free_energy
-from rbm_tf.training.negative_phase import ModelStates
+from rbm_tf.shared.types import DType
+from rbm_tf.training.negative_phase import ModelMoments, ModelStates
 
 
-def free_energy_gap(machine, data, model, offsets, product_dtype):
+def free_energy_gap(
+    machine: Machine,
+    data: ModelStates,
+    model: ModelStates | ModelMoments,
+    offsets: tuple[tf.Tensor, tf.Tensor],
+    product_dtype: DType,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """F_c(v) - F_eq for each example, differentiable in the parameters alone.
 
     With `ModelStates` F_eq is replaced by <F_c> over the states, which has the same gradient but

@@ -6,14 +6,17 @@ over p(v, h) that were computed. What it remembers from one update to the next, 
 magnetisations and the random state, are non-trainable weights, so that a checkpoint holds it.
 """
 
+from __future__ import annotations
+
 import random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from rbm_tf import enumeration
 from rbm_tf.gibbs import gibbs_sweep, repeated, sample_bernoulli
+from rbm_tf.machine import Machine
 from rbm_tf.mean_field import plefka
 from rbm_tf.shared.seeds import LIMIT, integer_seed
 from rbm_tf.tempered_path import TemperedPath
@@ -28,7 +31,7 @@ class ModelStates(NamedTuple):
     hidden: tf.Tensor  # <h> given v, (num_chains, num_hidden)
 
     @classmethod
-    def of(cls, visible, hidden_input):
+    def of(cls, visible: tf.Tensor, hidden_input: tf.Tensor) -> ModelStates:
         """States from their hidden inputs."""
         return cls(visible, hidden_input, tf.sigmoid(hidden_input))
 
@@ -45,14 +48,14 @@ class ModelMoments(NamedTuple):
 class _NegativePhase(keras.layers.Layer):
     """What the phases share: the number of steps and a random state that checkpoints hold."""
 
-    def __init__(self, num_steps=1, seed=None, **kwargs):
+    def __init__(self, num_steps: int = 1, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)  # dtypes are the model's
         if num_steps < 1:
             raise ValueError(f"num_steps must be 1 or more; got {num_steps}.")
         self.num_steps = num_steps
         self.seed = random.randrange(LIMIT) if seed is None else integer_seed(seed, limit=LIMIT)
 
-    def build(self, units):
+    def build(self, units: tuple[int, int]) -> None:
         """Make the weights, for units = (num_visible, num_hidden)."""
         self.random_state = self.add_weight(
             name="random_state",
@@ -63,14 +66,16 @@ class _NegativePhase(keras.layers.Layer):
         )
         self.built = True
 
-    def next_seed(self, training):
+    def next_seed(self, training: bool) -> tf.Tensor:
         """The random state, (2,) int32; training moves it on, evaluation leaves it alone."""
         seed = tf.identity(self.random_state.value)
         if training:
             self.random_state.assign_add([0, 1])
         return seed
 
-    def walk(self, parameters, hidden, seed):
+    def walk(
+        self, parameters: Machine, hidden: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[ModelStates, tf.Tensor]:
         """The states after num_steps Gibbs sweeps, and the hidden states to go on from."""
 
         def sweep(index, hidden):
@@ -81,7 +86,7 @@ class _NegativePhase(keras.layers.Layer):
         visible, hidden_input, hidden = sweep(last, hidden)  # in the graph once with its sigmoid
         return ModelStates.of(visible, hidden_input), hidden
 
-    def add_chains(self, name, num_units, *windows):
+    def add_chains(self, name: str, num_units: int, *windows: int) -> keras.Variable:
         """A weight (*windows, num_chains, num_units) of fair coins."""
         return self.add_weight(
             name=name,
@@ -93,20 +98,22 @@ class _NegativePhase(keras.layers.Layer):
             autocast=False,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_steps": self.num_steps, "seed": self.seed}
 
 
 class _PersistentPhase(_NegativePhase):
     """What the phases with chains of their own share: the number of chains."""
 
-    def __init__(self, num_chains=100, num_steps=1, seed=None, **kwargs):
+    def __init__(
+        self, num_chains: int = 100, num_steps: int = 1, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(num_steps, seed, **kwargs)
         if num_chains < 1:
             raise ValueError(f"num_chains must be 1 or more; got {num_chains}.")
         self.num_chains = num_chains
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_chains": self.num_chains}
 
 
@@ -125,7 +132,9 @@ class ContrastiveDivergence(_NegativePhase):
         >>> rbm = BernoulliRBM(64, 16, negative_phase=ContrastiveDivergence(num_steps=3))
     """
 
-    def call(self, parameters, data_hidden_input, training):
+    def call(
+        self, parameters: Machine, data_hidden_input: tf.Tensor, training: bool
+    ) -> ModelStates:
         chain_seed, start_seed = tf.unstack(tf.random.split(self.next_seed(training)))
         hidden = sample_bernoulli(data_hidden_input, start_seed)
         return self.walk(parameters, hidden, chain_seed)[0]
@@ -150,11 +159,13 @@ class PersistentContrastiveDivergence(_PersistentPhase):
         >>> rbm = BernoulliRBM(784, 500, negative_phase=phase)
     """
 
-    def build(self, units):
+    def build(self, units: tuple[int, int]) -> None:
         super().build(units)
         self.chains = self.add_chains("chains", units[1])
 
-    def call(self, parameters, data_hidden_input, training):
+    def call(
+        self, parameters: Machine, data_hidden_input: tf.Tensor, training: bool
+    ) -> ModelStates:
         hidden = tf.cast(tf.convert_to_tensor(self.chains), data_hidden_input.dtype)
         seed = self.next_seed(training)
         states, hidden = self.walk(parameters, hidden, seed)
@@ -188,17 +199,27 @@ class ParallelTempering(_PersistentPhase):
         >>> rbm = BernoulliRBM(64, 16, negative_phase=phase)
     """
 
-    def __init__(self, num_betas=10, *, num_chains=100, num_steps=1, seed=None, **kwargs):
+    def __init__(
+        self,
+        num_betas: int = 10,
+        *,
+        num_chains: int = 100,
+        num_steps: int = 1,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(num_chains, num_steps, seed, **kwargs)
         if num_betas < 2:
             raise ValueError(f"num_betas must be 2 or more; got {num_betas}.")
         self.num_betas = num_betas
 
-    def build(self, units):
+    def build(self, units: tuple[int, int]) -> None:
         super().build(units)
         self.chains = self.add_chains("chains", units[0], self.num_betas)
 
-    def call(self, parameters, data_hidden_input, training):
+    def call(
+        self, parameters: Machine, data_hidden_input: tf.Tensor, training: bool
+    ) -> ModelStates:
         dtype = data_hidden_input.dtype
         fair_coins = tf.zeros_like(parameters.visible_bias)
         path = TemperedPath(parameters, fair_coins, tf.constant(0.0, tf.float64))
@@ -216,7 +237,7 @@ class ParallelTempering(_PersistentPhase):
             self.chains.assign(tf.cast(state[0], self.chains.dtype))
         return ModelStates.of(state[0][-1], state[1][-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_betas": self.num_betas}
 
 
@@ -246,17 +267,27 @@ class MeanFieldPhase(_PersistentPhase):
         >>> rbm = BernoulliRBM(64, 16, negative_phase=MeanFieldPhase(order=2))
     """
 
-    def __init__(self, order=2, *, num_chains=100, num_steps=3, seed=None, **kwargs):
+    def __init__(
+        self,
+        order: int = 2,
+        *,
+        num_chains: int = 100,
+        num_steps: int = 3,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(num_chains, num_steps, seed, **kwargs)
         plefka.check_order(order)
         self.order = order
 
-    def build(self, units):
+    def build(self, units: tuple[int, int]) -> None:
         super().build(units)
         self.magnetisations = [self.add_chains("visible", units[0])]
         self.magnetisations += [self.add_chains("hidden", units[1])]
 
-    def call(self, parameters, data_hidden_input, training):
+    def call(
+        self, parameters: Machine, data_hidden_input: tf.Tensor, training: bool
+    ) -> ModelMoments:
         dtype = data_hidden_input.dtype
         parameters = tuple(tf.cast(x, dtype) for x in parameters)
         m, n = (tf.cast(tf.convert_to_tensor(x), dtype) for x in self.magnetisations)
@@ -272,7 +303,7 @@ class MeanFieldPhase(_PersistentPhase):
         correlation = plefka.correlation(parameters[0], m, n, self.order)
         return ModelMoments(gamma, tf.reduce_mean(m, 0), tf.reduce_mean(n, 0), correlation)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "order": self.order}
 
 
@@ -291,7 +322,9 @@ class ExactPhase(_NegativePhase):
         >>> rbm = BernoulliRBM(16, 8, negative_phase=ExactPhase())
     """
 
-    def call(self, parameters, data_hidden_input, training):
+    def call(
+        self, parameters: Machine, data_hidden_input: tf.Tensor, training: bool
+    ) -> ModelMoments:
         log_z, moments = enumeration.moments_in_graph(parameters)
         values = (tf.cast(x, data_hidden_input.dtype) for x in (-log_z, *moments))
         return ModelMoments(*values)

@@ -4,16 +4,21 @@ There is no path from the logits to a sample that is 0 or 1: the score function 
 continuous relaxation of the sample, which has a bias. Small cases can be summed exactly.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from rbm_tf.gibbs import sample_bernoulli
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike
 from vae_keras.gradients.gaussian import value_and_slope, with_baseline
 
 MAX_EXACT_DIM = 20
 
 
-def exact_gradient(function, logits):
+def exact_gradient(function: Callable[[tf.Tensor], tf.Tensor], logits: ArrayLike) -> tf.Tensor:
     """The gradient of E_q[f] in the logits by summing over all states.
 
     sum_x q(x) f(x) (x - sigmoid(logits)).
@@ -47,7 +52,14 @@ def exact_gradient(function, logits):
     return tf.linalg.matvec(states - tf.sigmoid(logits), weights, transpose_a=True)
 
 
-def score_function_bernoulli(function, logits, num_samples, *, baseline="none", seed=None):
+def score_function_bernoulli(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    logits: ArrayLike,
+    num_samples: int,
+    *,
+    baseline: str = "none",
+    seed: int | None = None,
+) -> tf.Tensor:
     """The score-function gradient in the logits: (f(x) - b) (x - sigmoid(logits)), x ~ q.
 
     Args:
@@ -77,7 +89,14 @@ def score_function_bernoulli(function, logits, num_samples, *, baseline="none", 
     return with_baseline(values, x - p, p * (1 - p), baseline=baseline)
 
 
-def relaxed_bernoulli(function, logits, temperature, num_samples, *, seed=None):
+def relaxed_bernoulli(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    logits: ArrayLike,
+    temperature: float,
+    num_samples: int,
+    *,
+    seed: int | None = None,
+) -> tf.Tensor:
     """The pathwise gradient of the relaxed average, samples between 0 and 1 (binary concrete).
 
     x = sigmoid((logits + logistic noise) / T). Its limit T -> 0 is the Bernoulli sample, where the

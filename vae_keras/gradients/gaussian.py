@@ -4,11 +4,15 @@ The mean over axis 0 is the estimate; its variance is there to be looked at. q i
 Gaussian N(mean, diag(exp(log_var))); `vae_keras.gradients.bernoulli` has the discrete case.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike
 
 BASELINES = ("none", "leave_one_out", "optimal")
 
@@ -20,7 +24,15 @@ class Gradients(NamedTuple):
     log_var: tf.Tensor
 
 
-def score_function(function, mean, log_var, num_samples, *, baseline="none", seed=None):
+def score_function(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    mean: ArrayLike,
+    log_var: ArrayLike,
+    num_samples: int,
+    *,
+    baseline: str = "none",
+    seed: int | None = None,
+) -> Gradients:
     """The score-function (REINFORCE) gradient of E_q[f]: it needs values of f alone.
 
     (f(z) - b) grad ln q(z), z ~ q, with grad ln q = eps / sigma for the mean and (eps^2 - 1) / 2
@@ -58,7 +70,14 @@ def score_function(function, mean, log_var, num_samples, *, baseline="none", see
     return Gradients(of_mean, of_log_var)
 
 
-def pathwise(function, mean, log_var, num_samples, *, seed=None):
+def pathwise(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    mean: ArrayLike,
+    log_var: ArrayLike,
+    num_samples: int,
+    *,
+    seed: int | None = None,
+) -> Gradients:
     """The pathwise (reparameterised) gradient of E_q[f]: it needs the slope of f.
 
     f'(mean + sigma eps) for the mean and f'(mean + sigma eps) sigma eps / 2 for log_var.
@@ -89,7 +108,15 @@ def pathwise(function, mean, log_var, num_samples, *, seed=None):
     return Gradients(slope, slope * sigma * eps / 2)
 
 
-def importance_weighted(log_joint, mean, log_var, sample_shape, *, double=False, seed=None):
+def importance_weighted(
+    log_joint: Callable[[tf.Tensor], tf.Tensor],
+    mean: ArrayLike,
+    log_var: ArrayLike,
+    sample_shape: tuple[int, int],
+    *,
+    double: bool = False,
+    seed: int | None = None,
+) -> Gradients:
     """The reparameterised gradient of the importance-weighted bound E[ln (1/K) sum_k w_k].
 
     With w_k = p(x, z_k) / q(z_k), normalised weights v_k and the path's slope d ln w / dz:
@@ -134,7 +161,13 @@ def importance_weighted(log_joint, mean, log_var, sample_shape, *, double=False,
     return Gradients(tf.reduce_sum(of_mean, 1), tf.reduce_sum(of_log_var, 1))
 
 
-def with_baseline(values, score, score_variance, *, baseline="none"):
+def with_baseline(
+    values: tf.Tensor,
+    score: tf.Tensor,
+    score_variance: float | tf.Tensor,
+    *,
+    baseline: str = "none",
+) -> tf.Tensor:
     """(f - b) times the score, with a baseline b that leaves out the sample it serves.
 
     Args:
@@ -172,7 +205,9 @@ def with_baseline(values, score, score_variance, *, baseline="none"):
     return (values - level) * score
 
 
-def value_and_slope(function, z):
+def value_and_slope(
+    function: Callable[[tf.Tensor], tf.Tensor], z: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """f(z) and df/dz, row by row.
 
     Args:

@@ -4,13 +4,18 @@ The score s(x) = grad_x ln q(x) does not contain Z, which is constant in x. Ever
 log_density, TensorFlow code for ln q(x) up to a constant.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike
 from vae_keras.gradients.gaussian import value_and_slope
 
 
-def score(log_density, x):
+def score(log_density: Callable[[tf.Tensor], tf.Tensor], x: ArrayLike) -> tf.Tensor:
     """s(x) = grad_x ln q(x), from which Z has gone.
 
     Args:
@@ -32,7 +37,9 @@ def score(log_density, x):
     return value_and_slope(log_density, _checked(x))[1]
 
 
-def explicit_score_matching(log_density, x):
+def explicit_score_matching(
+    log_density: Callable[[tf.Tensor], tf.Tensor], x: ArrayLike
+) -> tf.Tensor:
     """The trace form of the loss: |s(x)|^2 / 2 + tr ds/dx.
 
     Averaged over the data it is half the mean squared distance of q's score from the data's, up to
@@ -64,7 +71,13 @@ def explicit_score_matching(log_density, x):
     return tf.reduce_sum(slope**2, -1) / 2 + trace
 
 
-def denoising_score_matching(log_density, x, noise_scale, *, seed=None):
+def denoising_score_matching(
+    log_density: Callable[[tf.Tensor], tf.Tensor],
+    x: ArrayLike,
+    noise_scale: float,
+    *,
+    seed: int | None = None,
+) -> tf.Tensor:
     """The denoising form of the loss: |s(y) + (y - x) / noise_scale^2|^2 / 2, y = x + noise.
 
     It fits q to the data blurred by the noise, with first derivatives alone. With the denoiser
@@ -98,7 +111,9 @@ def denoising_score_matching(log_density, x, noise_scale, *, seed=None):
     return tf.reduce_sum(residual**2, -1) / (2 * noise_scale**4)
 
 
-def denoise(log_density, x, noise_scale):
+def denoise(
+    log_density: Callable[[tf.Tensor], tf.Tensor], x: ArrayLike, noise_scale: float
+) -> tf.Tensor:
     """The best guess of the clean data, r(x) = x + noise_scale^2 s(x) (Tweedie's formula).
 
     It is the exact mean of the clean data if q is the density of the noisy ones.

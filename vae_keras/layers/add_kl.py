@@ -1,10 +1,14 @@
 """The KL as a part of the loss, with a weight that can be annealed."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
+from rbm_tf.shared.types import Shape
 from vae_keras.layers.gaussian import GaussianKL
 
 
@@ -35,7 +39,9 @@ class AddKL(keras.layers.Layer):
         0.5
     """
 
-    def __init__(self, kl=None, *, weight=1.0, **kwargs):
+    def __init__(
+        self, kl: keras.layers.Layer | None = None, *, weight: float = 1.0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if not 0 <= weight < math.inf:
             raise ValueError(f"weight must be 0 or more and finite; got {weight}.")
@@ -49,23 +55,23 @@ class AddKL(keras.layers.Layer):
             autocast=False,
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.kl.build(input_shape)
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Any, mask: Any = None) -> Any:
         hides = any(part is not None for part in keras.tree.flatten(mask))
         kl = ops.mean(self.kl(inputs, mask=mask) if hides else self.kl(inputs))
         self.add_loss(ops.cast(self.weight, kl.dtype) * kl)
         return inputs
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Any:
         self.kl.compute_output_shape(input_shape)
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         kl = keras.saving.serialize_keras_object(self.kl)
         return {**super().get_config(), "kl": kl, "weight": self._initial_weight}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> AddKL:
         return cls(**{**config, "kl": keras.saving.deserialize_keras_object(config["kl"])})

@@ -1,9 +1,14 @@
 """The affine coupling layer: an invertible network with a triangular Jacobian."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 from keras import ops
 
 from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.types import ArrayLike, Shape, Tensor
 from vae_keras.layers.inputs import at_least_float32, is_one_shape, wide_dtype
 
 
@@ -36,13 +41,15 @@ class AffineCoupling(keras.layers.Layer):
         [[1. 1. 1. 1.]] 0.0
     """
 
-    def __init__(self, num_hidden=64, *, flip=False, seed=None, **kwargs):
+    def __init__(
+        self, num_hidden: int = 64, *, flip: bool = False, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if num_hidden < 1:
             raise ValueError(f"num_hidden must be 1 or more; got {num_hidden}.")
         self.num_hidden, self.flip, self.seed = num_hidden, flip, integer_seed(seed)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         dim = _checked_dim(input_shape)
         sizes = dim // 2, dim - dim // 2
         num_given, num_moved = sizes[::-1] if self.flip else sizes
@@ -54,13 +61,13 @@ class AffineCoupling(keras.layers.Layer):
         self._hidden.build((None, num_given))
         self._last.build((None, self.num_hidden))
 
-    def call(self, z):
+    def call(self, z: Tensor) -> tuple[Tensor, Tensor]:
         given, moved = self._halves(at_least_float32(z))
         log_scale, shift = self._scale_and_shift(given)
         moved = moved * ops.exp(log_scale) + shift
         return self._joined(given, moved), ops.sum(log_scale, axis=-1)
 
-    def inverse(self, z):
+    def inverse(self, z: ArrayLike) -> tuple[Tensor, Tensor]:
         """The z that `call` maps to this one, and ln |det| of the inverse map.
 
         Args:
@@ -96,15 +103,15 @@ class AffineCoupling(keras.layers.Layer):
         raw, shift = ops.split(self._last(self._hidden(given)), 2, axis=-1)
         return ops.tanh(raw), shift
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> tuple[Shape, Shape]:
         _checked_dim(input_shape)
         return input_shape, input_shape[:1]
 
-    def compute_output_spec(self, z):
+    def compute_output_spec(self, z: keras.KerasTensor) -> tuple[keras.KerasTensor, ...]:
         shapes = self.compute_output_shape(z.shape)
         return tuple(keras.KerasTensor(shape, wide_dtype(z)) for shape in shapes)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"num_hidden": self.num_hidden, "flip": self.flip, "seed": self.seed}
         return {**super().get_config(), **own}
 

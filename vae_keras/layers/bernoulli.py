@@ -1,8 +1,11 @@
 """Bernoulli factors: the relaxed sample (binary concrete) and the closed-form KL."""
 
+from __future__ import annotations
+
 import keras
 from keras import ops
 
+from rbm_tf.shared.types import Tensor
 from vae_keras.layers.inputs import at_least_float32
 from vae_keras.layers.kl_layer import KLLayer
 from vae_keras.layers.relaxed_layer import RelaxedLayer
@@ -36,7 +39,7 @@ class BernoulliSampling(RelaxedLayer):
         ((2, 3), True)
     """
 
-    def call(self, logits, deterministic=False):
+    def call(self, logits: Tensor, deterministic: bool = False) -> Tensor:
         logits = at_least_float32(logits)
         if not deterministic:
             uniform = self.uniform(logits)
@@ -67,7 +70,7 @@ class BernoulliKL(KLLayer):
 
     tensors, counts = "logits or (logits, prior_logits)", (1, 2)
 
-    def terms(self, logits, prior_logits=None):
+    def terms(self, logits: Tensor, prior_logits: Tensor | None = None) -> Tensor:
         prior_logits = ops.zeros_like(logits) if prior_logits is None else prior_logits
         log_ratio_of_ones = ops.log_sigmoid(logits) - ops.log_sigmoid(prior_logits)
         log_ratio_of_zeros = ops.log_sigmoid(-logits) - ops.log_sigmoid(-prior_logits)

@@ -1,8 +1,11 @@
 """Categorical factors: the relaxed sample (Gumbel-softmax) and the closed-form KL."""
 
+from __future__ import annotations
+
 import keras
 from keras import ops
 
+from rbm_tf.shared.types import Tensor
 from vae_keras.layers.inputs import at_least_float32
 from vae_keras.layers.kl_layer import KLLayer
 from vae_keras.layers.relaxed_layer import RelaxedLayer
@@ -37,7 +40,7 @@ class CategoricalSampling(RelaxedLayer):
         ((2, 5, 3), 10.0)
     """
 
-    def call(self, logits, deterministic=False):
+    def call(self, logits: Tensor, deterministic: bool = False) -> Tensor:
         logits = at_least_float32(logits)
         if not deterministic:
             gumbel = -ops.log(-ops.log(self.uniform(logits)))
@@ -69,7 +72,7 @@ class CategoricalKL(KLLayer):
 
     tensors, counts = "logits or (logits, prior_logits)", (1, 2)
 
-    def terms(self, logits, prior_logits=None):
+    def terms(self, logits: Tensor, prior_logits: Tensor | None = None) -> Tensor:
         prior_logits = ops.zeros_like(logits) if prior_logits is None else prior_logits
         log_ratio = ops.log_softmax(logits, axis=-1) - ops.log_softmax(prior_logits, axis=-1)
         return ops.softmax(logits, axis=-1) * log_ratio

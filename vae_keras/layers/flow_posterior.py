@@ -1,8 +1,14 @@
 """A posterior beyond mean field: a Gaussian sample moved by a normalising flow."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
+from rbm_tf.shared.types import Shape, Tensor
 from vae_keras.layers.affine_coupling import AffineCoupling
 from vae_keras.layers.inputs import at_least_float32, common_shape, wide_dtype
 from vae_keras.layers.random_layer import RandomLayer
@@ -38,7 +44,9 @@ class FlowPosterior(RandomLayer):
         [0. 0. 0.]
     """
 
-    def __init__(self, num_layers=4, *, num_hidden=64, seed=None, **kwargs):
+    def __init__(
+        self, num_layers: int = 4, *, num_hidden: int = 64, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(seed, **kwargs)
         if num_layers < 1:
             raise ValueError(f"num_layers must be 1 or more; got {num_layers}.")
@@ -53,12 +61,12 @@ class FlowPosterior(RandomLayer):
             for index in range(num_layers)
         ]
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[Shape]) -> None:
         shape = self.compute_output_shape(input_shape)[0]
         for coupling in self.couplings:
             coupling.build(shape)
 
-    def call(self, inputs):
+    def call(self, inputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         mean, log_var = (at_least_float32(x) for x in inputs)
         eps = keras.random.normal(ops.shape(mean), dtype=mean.dtype, seed=self.seed_generator)
         z = mean + ops.exp(0.5 * log_var) * eps
@@ -69,16 +77,18 @@ class FlowPosterior(RandomLayer):
         kl = 0.5 * ops.sum(ops.square(z) - ops.square(eps) - log_var, axis=-1) - log_det
         return ops.cast(z, self.compute_dtype), kl
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> tuple[Shape, Shape]:
         takes = f"{type(self).__name__} takes a pair (mean, log_var)"
         shape = common_shape(input_shape, counts=(2,), takes=takes)
         return shape, shape[:1]
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(
+        self, inputs: Sequence[keras.KerasTensor]
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         z_shape, kl_shape = self.compute_output_shape([x.shape for x in inputs])
         z = keras.KerasTensor(z_shape, self.compute_dtype)
         return z, keras.KerasTensor(kl_shape, wide_dtype(*inputs))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"num_layers": self.num_layers, "num_hidden": self.num_hidden}
         return {**super().get_config(), **own}

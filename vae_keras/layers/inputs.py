@@ -1,11 +1,17 @@
 """Checks and casts of what layers are given."""
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 from keras import backend, ops, tree
 
+from rbm_tf.shared.types import Shape, Tensor
 
-def is_one_shape(shapes):
+
+def is_one_shape(shapes: Shape | Sequence[Shape]) -> bool:
     """Whether shapes is the shape of one tensor, and not a sequence of shapes.
 
     Example:
@@ -15,7 +21,7 @@ def is_one_shape(shapes):
     return not any(isinstance(shape, (tuple, list)) for shape in shapes)
 
 
-def common_shape(shapes, counts, takes):
+def common_shape(shapes: Shape | Sequence[Shape], counts: Sequence[int], takes: str) -> Shape:
     """The shape that all tensors of an input share; None where it is not known.
 
     Args:
@@ -42,7 +48,7 @@ def common_shape(shapes, counts, takes):
     return tuple(sizes.pop() if sizes else None for sizes in known)
 
 
-def common_mask(masks):
+def common_mask(masks: Any) -> Tensor | None:
     """The Keras mask that all inputs of a layer share: true where each of theirs is.
 
     Args:
@@ -60,7 +66,7 @@ def common_mask(masks):
     return functools.reduce(ops.logical_and, given) if given else None
 
 
-def at_least_float32(x):
+def at_least_float32(x: Tensor) -> Tensor:
     """X in float32, or as it is in float64.
 
     Example:
@@ -70,7 +76,7 @@ def at_least_float32(x):
     return ops.cast(x, wide_dtype(x))
 
 
-def wide_dtype(*tensors):
+def wide_dtype(*tensors: Tensor) -> str:
     """The type to compute densities in: float64 if any of the tensors has it, else float32.
 
     `keras.backend.result_type` knows float64 under TensorFlow alone.

@@ -1,8 +1,14 @@
 """What all closed-form KL layers have in common: one value per example, in float32 or wider."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
+from rbm_tf.shared.types import Shape, Tensor
 from vae_keras.layers.inputs import (
     at_least_float32,
     common_mask,
@@ -33,16 +39,17 @@ class KLLayer(keras.layers.Layer):
         2.0
     """
 
-    tensors, counts = "", ()
+    tensors = ""
+    counts: Sequence[int] = ()
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape | Sequence[Shape]) -> None:
         self.compute_output_shape(input_shape)
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensor | tuple[Tensor, ...], mask: Any = None) -> Tensor:
         inputs = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
         terms = self.terms(*(at_least_float32(x) for x in inputs))
         mask = common_mask(mask)
@@ -53,19 +60,19 @@ class KLLayer(keras.layers.Layer):
         terms = self.adjusted(terms, mask)
         return ops.sum(terms, axis=tuple(range(1, len(terms.shape))))
 
-    def adjusted(self, terms, mask):
+    def adjusted(self, terms: Tensor, mask: Tensor | None) -> Tensor:
         """What the terms count as; mask is None or, where a term counts, true."""
         return terms
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """None: the values are per example."""
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape | Sequence[Shape]) -> Shape:
         shapes = (input_shape,) if is_one_shape(input_shape) else input_shape
         takes = f"{type(self).__name__} takes {self.tensors}"
         return common_shape(shapes, self.counts, takes)[:1]
 
-    def compute_output_spec(self, inputs, mask=None):
+    def compute_output_spec(self, inputs: Any, mask: Any = None) -> keras.KerasTensor:
         tensors = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
         shape = self.compute_output_shape([x.shape for x in tensors])
         return keras.KerasTensor(shape, wide_dtype(*tensors))

@@ -1,14 +1,17 @@
 """The cross-entropy of Bernoulli variables and its gradient, at the price of few logarithms."""
 
+from __future__ import annotations
+
 import keras
 from keras import ops
 
+from rbm_tf.shared.types import Tensor
 from vae_keras.shared.compiled import fused
 
 _FACTORS = 16  # of a product; float32 holds up to 127
 
 
-def bernoulli_cross_entropy(x, logits):
+def bernoulli_cross_entropy(x: Tensor, logits: Tensor) -> Tensor:
     """sum_i [ln(1 + e^l_i) - x_i l_i], the negative log-likelihood of x in nats (B32).
 
     ln(1 + e^l) = max(l, 0) + ln(1 + e^-|l|), where the logarithm is most of the cost. Its arguments

@@ -1,11 +1,15 @@
 """Likelihoods p(x|z) of a decoder's output, as Keras losses; they run on every Keras backend."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.types import ArrayLike, Tensor
 from vae_keras.likelihoods.cross_entropy import bernoulli_cross_entropy
 
 _SMALL = 0.5  # below this logit the continuous Bernoulli is summed as a power series
@@ -28,7 +32,9 @@ class NegativeLogLikelihood(keras.losses.Loss):
         ...         return ops.exp(log_rate)
     """
 
-    def sample(self, output, seed=None):
+    def sample(
+        self, output: Tensor, seed: int | keras.random.SeedGenerator | None = None
+    ) -> Tensor:
         """Draw data x from p(x|z).
 
         Args:
@@ -43,7 +49,7 @@ class NegativeLogLikelihood(keras.losses.Loss):
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how to draw data.")
 
-    def check_data(self, x):
+    def check_data(self, x: ArrayLike) -> None:
         """Refuse data that are not finite.
 
         Args:
@@ -75,24 +81,26 @@ class BernoulliNegativeLogLikelihood(NegativeLogLikelihood):
         1.3862943649291992
     """
 
-    def __init__(self, name="bernoulli_negative_log_likelihood", **kwargs):
+    def __init__(self, name: str = "bernoulli_negative_log_likelihood", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         x, logits = _checked(y_true, y_pred)
         shape = -1, math.prod(logits.shape[1:])
         return bernoulli_cross_entropy(ops.reshape(x, shape), ops.reshape(logits, shape))
 
-    def mean(self, logits):
+    def mean(self, logits: Tensor) -> Tensor:
         """The expected data, <x|z> = sigmoid(logits)."""
         return ops.sigmoid(logits)
 
-    def sample(self, output, seed=None):
+    def sample(
+        self, output: Tensor, seed: int | keras.random.SeedGenerator | None = None
+    ) -> Tensor:
         """Binary data, 1 with probability sigmoid(output)."""
         mean = ops.sigmoid(ops.cast(output, "float32"))
         return ops.cast(_uniform_like(output, seed) < mean, "float32")
 
-    def check_data(self, x):
+    def check_data(self, x: ArrayLike) -> None:
         """Refuse data outside [0, 1], and NaN; grey levels stand for probabilities."""
         _check_unit_interval(x)
 
@@ -120,10 +128,12 @@ class ContinuousBernoulliNegativeLogLikelihood(NegativeLogLikelihood):
         0.0
     """
 
-    def __init__(self, name="continuous_bernoulli_negative_log_likelihood", **kwargs):
+    def __init__(
+        self, name: str = "continuous_bernoulli_negative_log_likelihood", **kwargs: Any
+    ) -> None:
         super().__init__(name=name, **kwargs)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         x, logits = _checked(y_true, y_pred)
         size, is_small = _absolute(logits)
         large = ops.log(-ops.expm1(-size) / size) + ops.relu(logits)
@@ -131,7 +141,7 @@ class ContinuousBernoulliNegativeLogLikelihood(NegativeLogLikelihood):
         small = logits / 2 + square / 24 * (1 - square / 120 * (1 - square / 63))
         return _sum_over_pixels(ops.where(is_small, small, large) - x * logits)
 
-    def mean(self, logits):
+    def mean(self, logits: Tensor) -> Tensor:
         """The expected data, <x|z> = dA / dlogit = 1 / (1 - exp(-logit)) - 1 / logit."""
         size, is_small = _absolute(logits)
         above_half = -1 / ops.expm1(-size) - 1 / size - 0.5
@@ -139,7 +149,9 @@ class ContinuousBernoulliNegativeLogLikelihood(NegativeLogLikelihood):
         small = logits / 12 * (1 - square / 60 * (1 - square / 42))
         return 0.5 + ops.where(is_small, small, ops.sign(logits) * above_half)
 
-    def sample(self, output, seed=None):
+    def sample(
+        self, output: Tensor, seed: int | keras.random.SeedGenerator | None = None
+    ) -> Tensor:
         """Grey levels in [0, 1], by the inverse of their distribution function."""
         output = ops.cast(output, "float32")
         small = ops.abs(output) < 1e-3  # there the density is flat to a thousandth
@@ -148,7 +160,7 @@ class ContinuousBernoulliNegativeLogLikelihood(NegativeLogLikelihood):
         x = ops.where(small, u, ops.where(output > 0, 1 - from_one, from_one))
         return ops.clip(x, 0.0, 1.0)
 
-    def check_data(self, x):
+    def check_data(self, x: ArrayLike) -> None:
         """Refuse data outside [0, 1], and NaN."""
         _check_unit_interval(x)
 
@@ -170,27 +182,31 @@ class GaussianNegativeLogLikelihood(NegativeLogLikelihood):
         1.8378770351409912
     """
 
-    def __init__(self, scale=1.0, *, name="gaussian_negative_log_likelihood", **kwargs):
+    def __init__(
+        self, scale: float = 1.0, *, name: str = "gaussian_negative_log_likelihood", **kwargs: Any
+    ) -> None:
         super().__init__(name=name, **kwargs)
         if not 0 < scale < math.inf:
             raise ValueError(f"scale must be above 0 and finite; got {scale}.")
         self.scale = scale
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         x, mean = _checked(y_true, y_pred)
         log_normalizer = math.log(2 * math.pi * self.scale**2)
         return 0.5 * _sum_over_pixels(ops.square((x - mean) / self.scale) + log_normalizer)
 
-    def mean(self, mean):
+    def mean(self, mean: Tensor) -> Tensor:
         """The expected data, which is what the decoder returns."""
         return mean
 
-    def sample(self, output, seed=None):
+    def sample(
+        self, output: Tensor, seed: int | keras.random.SeedGenerator | None = None
+    ) -> Tensor:
         """The mean with noise of the scale."""
         noise = keras.random.normal(ops.shape(output), dtype="float32", seed=_seed(seed))
         return ops.cast(output, "float32") + self.scale * noise
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.scale}
 
 

@@ -6,12 +6,17 @@ the values that `vae_keras.evidence` gives for the same log-weights; here they r
 backend, and their gradients are part of their definition.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
+from rbm_tf.shared.types import Tensor
+from vae_keras.objectives.draws import PosteriorDraws
 from vae_keras.shared.checks import check_num_samples
 
 
@@ -32,12 +37,12 @@ class Objective(keras.layers.Layer):
         ...         return -ops.mean(log_weights, axis=0) - ops.var(log_weights, axis=0) / 2
     """
 
-    def __init__(self, num_samples=1, **kwargs):
+    def __init__(self, num_samples: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_num_samples(num_samples)
         self.num_samples = num_samples
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_samples": self.num_samples}
 
 
@@ -64,7 +69,7 @@ class ELBO(Objective):
         1.0
     """
 
-    def __init__(self, beta=1.0, *, num_samples=1, **kwargs):
+    def __init__(self, beta: float = 1.0, *, num_samples: int = 1, **kwargs: Any) -> None:
         super().__init__(num_samples, **kwargs)
         if not 0 <= beta < math.inf:
             raise ValueError(f"beta must be 0 or above and finite; got {beta}.")
@@ -77,10 +82,10 @@ class ELBO(Objective):
             autocast=False,
         )
 
-    def call(self, draws):
+    def call(self, draws: PosteriorDraws) -> Tensor:
         return draws.reconstruction + self.beta * draws.kl
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "beta": self.initial_beta}
 
 
@@ -98,10 +103,10 @@ class IWAE(Objective):
         >>> vae = VAE(*networks, objective=IWAE(num_samples=5))
     """
 
-    def __init__(self, num_samples=5, **kwargs):
+    def __init__(self, num_samples: int = 5, **kwargs: Any) -> None:
         super().__init__(num_samples, **kwargs)
 
-    def call(self, draws):
+    def call(self, draws: PosteriorDraws) -> Tensor:
         return math.log(self.num_samples) - ops.logsumexp(draws.log_weights, axis=0)
 
 
@@ -127,7 +132,7 @@ class DoublyReparameterizedIWAE(IWAE):
         >>> objective = DoublyReparameterizedIWAE(num_samples=50)
     """
 
-    def call(self, draws):
+    def call(self, draws: PosteriorDraws) -> Tensor:
         normalized = ops.softmax(draws.log_weights, axis=0)
         return super().call(draws.along_path(ops.stop_gradient(normalized)))
 
@@ -162,8 +167,14 @@ class ThermodynamicObjective(Objective):
     """
 
     def __init__(
-        self, num_samples=10, *, num_partitions=2, first_beta=0.025, rule="left", **kwargs
-    ):
+        self,
+        num_samples: int = 10,
+        *,
+        num_partitions: int = 2,
+        first_beta: float = 0.025,
+        rule: str = "left",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(num_samples, **kwargs)
         if num_samples < 2:
             raise ValueError(
@@ -177,12 +188,12 @@ class ThermodynamicObjective(Objective):
         self.num_partitions, self.first_beta, self.rule = num_partitions, first_beta, rule
 
     @property
-    def betas(self):
+    def betas(self) -> list[float]:
         """The ends of the partitions, num_partitions + 1 floats from 0 to 1."""
         last = self.num_partitions - 1
         return [0.0, *(self.first_beta ** (1 - k / last) for k in range(last)), 1.0]
 
-    def call(self, draws):
+    def call(self, draws: PosteriorDraws) -> Tensor:
         stop, betas = ops.stop_gradient, self.betas
         draws = draws.fixed()
         log_weights = stop(draws.log_weights)
@@ -196,7 +207,7 @@ class ThermodynamicObjective(Objective):
             loss = loss - (right - left) * ops.sum(normalized * terms, axis=0)
         return loss
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_partitions": self.num_partitions,

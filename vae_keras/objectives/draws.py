@@ -1,16 +1,21 @@
 """Latent variables drawn from q(z|x) and the densities there: all that an objective is made of."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import math
+from typing import Any
 
 from keras import ops, tree
+
+from rbm_tf.shared.types import Tensor
 
 LOG_2_PI = math.log(2 * math.pi)
 _STEEPEST = 35.0  # ln of the largest d eps / dz that gradients follow: no z of size 1 resolves it
 
 
-def repeated(x, num_samples):
+def repeated(x: Any, num_samples: int) -> Any:
     """All examples num_samples times, one set after another.
 
     Args:
@@ -69,13 +74,13 @@ class PosteriorDraws:
     log_likelihood_at: object
     kl_layer: object
 
-    def fixed(self):
+    def fixed(self) -> PosteriorDraws:
         """The same draws for gradients at fixed z: ln q moves with mean and log_var, z does not."""
         narrowing = ops.exp(-0.5 * _change(self.log_var))  # 1
         eps = ops.stop_gradient(self.eps) * narrowing - _change(self.mean) * self._precision_root
         return dataclasses.replace(self, z=ops.stop_gradient(self.z), eps=eps)
 
-    def along_path(self, scale):
+    def along_path(self, scale: Tensor) -> PosteriorDraws:
         """The same draws for gradients through z alone, times a scale; q's parameters are fixed.
 
         Args:
@@ -99,32 +104,32 @@ class PosteriorDraws:
         return ops.exp(ops.minimum(-0.5 * ops.stop_gradient(self.log_var), _STEEPEST))
 
     @functools.cached_property
-    def log_likelihood(self):
+    def log_likelihood(self) -> Tensor:
         """ln p(x|z), (num_samples, batch)."""
         return self.log_likelihood_at(self.z)
 
     @functools.cached_property
-    def reconstruction(self):
+    def reconstruction(self) -> Tensor:
         """-ln p(x|z) averaged over the draws, (batch,)."""
         return -ops.mean(self.log_likelihood, axis=0)
 
     @functools.cached_property
-    def kl(self):
+    def kl(self) -> Tensor:
         """KL(q(z|x) || p(z)) in closed form, (batch,)."""
         return self.kl_layer((self.mean, self.log_var))
 
     @functools.cached_property
-    def log_joint(self):
+    def log_joint(self) -> Tensor:
         """ln p(x, z) = ln p(x|z) + ln p(z), (num_samples, batch)."""
         return self.log_likelihood - 0.5 * ops.sum(ops.square(self.z) + LOG_2_PI, axis=-1)
 
     @functools.cached_property
-    def log_posterior(self):
+    def log_posterior(self) -> Tensor:
         """ln q(z|x), (num_samples, batch)."""
         return -0.5 * ops.sum(ops.square(self.eps) + self.log_var + LOG_2_PI, axis=-1)
 
     @functools.cached_property
-    def log_weights(self):
+    def log_weights(self) -> Tensor:
         """ln w = ln p(x, z) - ln q(z|x), (num_samples, batch)."""
         return self.log_joint - self.log_posterior
 

@@ -4,12 +4,17 @@ Both have the ELBO as their order 1. `CumulantObjective` corrects it and is no b
 `PerturbativeBound` is a bound at odd orders, with a reference energy V0 to tune.
 """
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
+from rbm_tf.shared.types import Tensor
 from vae_keras.objectives.bounds import Objective
+from vae_keras.objectives.draws import PosteriorDraws
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -32,7 +37,7 @@ class CumulantObjective(Objective):
         >>> objective = CumulantObjective(num_samples=5, order=2)
     """
 
-    def __init__(self, num_samples=5, *, order=2, **kwargs):
+    def __init__(self, num_samples: int = 5, *, order: int = 2, **kwargs: Any) -> None:
         super().__init__(num_samples, **kwargs)
         if order not in (2, 3):
             raise ValueError(f"order must be 2 or 3; got {order!r}. Order 1 is the ELBO.")
@@ -40,7 +45,7 @@ class CumulantObjective(Objective):
             raise ValueError(f"Order {order} needs num_samples of {order} or more.")
         self.order = order
 
-    def call(self, draws):
+    def call(self, draws: PosteriorDraws) -> Tensor:
         log_weights, n = draws.log_weights, self.num_samples
         mean = ops.mean(log_weights, axis=0)
         deviation = log_weights - mean
@@ -50,7 +55,7 @@ class CumulantObjective(Objective):
             value = value + third / 6
         return -value
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "order": self.order}
 
 
@@ -83,7 +88,7 @@ class PerturbativeBound(Objective):
 
     _FLOOR = 0.1
 
-    def __init__(self, num_samples=5, *, offset=0.0, **kwargs):
+    def __init__(self, num_samples: int = 5, *, offset: float = 0.0, **kwargs: Any) -> None:
         super().__init__(num_samples, **kwargs)
         if num_samples < 2:
             raise ValueError(f"num_samples must be 2 or more; got {num_samples}.")
@@ -91,7 +96,7 @@ class PerturbativeBound(Objective):
             raise ValueError(f"offset must be -2 or above; got {offset}.")
         self.offset = offset
 
-    def call(self, draws):
+    def call(self, draws: PosteriorDraws) -> Tensor:
         log_weights = draws.log_weights
         v0 = ops.stop_gradient(self.offset - ops.mean(log_weights, axis=0))
         y = log_weights + v0  # V0 - V
@@ -100,5 +105,5 @@ class PerturbativeBound(Objective):
         safe = ops.maximum(bracket, self._FLOOR)
         return v0 - ops.where(bracket > self._FLOOR, ops.log(safe), tangent)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "offset": self.offset}

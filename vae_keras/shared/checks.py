@@ -1,9 +1,17 @@
 """Checks that an encoder and a decoder fit together, and that data fit them."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
 from keras import ops, tree
 
+from rbm_tf.shared.types import ArrayLike, Shape, Tensor
 
-def input_shapes(model, name):
+
+def input_shapes(model: keras.Model, name: str) -> list[Shape]:
     """The shapes of one example of each input of a model.
 
     Args:
@@ -31,7 +39,9 @@ def input_shapes(model, name):
     return [tuple(shape[1:]) for shape in (shapes if several else [shapes])]
 
 
-def check_networks(encoder, decoder, decoder_input):
+def check_networks(
+    encoder: keras.Model, decoder: keras.Model, decoder_input: Callable[[Tensor, Any], Any]
+) -> tuple[Any, int]:
     """Call encoder and decoder on zeros, and see that their shapes fit.
 
     Args:
@@ -79,7 +89,7 @@ def check_networks(encoder, decoder, decoder_input):
     return inputs, mean.shape[1]
 
 
-def checked_array(x, shape, name):
+def checked_array(x: ArrayLike, shape: Shape, name: str) -> Tensor:
     """The array as a float32 tensor, refused unless its examples have the shape.
 
     Args:
@@ -102,7 +112,7 @@ def checked_array(x, shape, name):
     return x
 
 
-def check_shape(x, shape, name):
+def check_shape(x: Tensor, shape: Shape, name: str) -> None:
     """Refuse an array or tensor whose examples have another shape, or that has none.
 
     Raises:
@@ -118,7 +128,7 @@ def check_shape(x, shape, name):
         )
 
 
-def check_num_samples(num_samples):
+def check_num_samples(num_samples: int) -> None:
     """Refuse a number of samples below 1.
 
     Raises:

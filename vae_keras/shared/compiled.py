@@ -1,9 +1,14 @@
 """Functions of tensors that TensorFlow runs as one graph or one kernel."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 
-def compiled(function, *inputs):
+def compiled(function: Callable[..., Any], *inputs: Any) -> Callable[..., Any]:
     """The function as one TensorFlow graph for all lengths; on other backends the function itself.
 
     A graph runs its operations without Python in between. JAX would freeze the values that the
@@ -29,7 +34,7 @@ def compiled(function, *inputs):
     return tf.function(function, input_signature=signature, jit_compile=False)
 
 
-def fused(function):
+def fused(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as one XLA kernel on TensorFlow, which reads its inputs once.
 
     A kernel is compiled, in a tenth of a second, for every shape of the inputs. On JAX, where
