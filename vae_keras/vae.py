@@ -92,7 +92,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         self.sampling = GaussianSampling(temperature=temperature, seed=seed, dtype="float32")
         other = None if seed is None else self.seed + 1
         self._evaluation_sampling = GaussianSampling(
-            other, temperature=temperature, dtype="float32"
+            temperature=temperature, seed=other, dtype="float32"
         )
         self.kl = GaussianKL(temperature=temperature, dtype="float32", autocast=False)
         self._mean_over_batch = MeanOverBatch(name="mean")
