@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -69,7 +70,7 @@ def estimates(
     ax.hlines(rows, 0, errors, color="lightsteelblue", linewidth=3)
     ax.errorbar(errors, rows, xerr=bars, fmt="o", color="tab:blue", ecolor="tab:orange", capsize=3)
     for row, error in zip(rows, errors, strict=True):
-        place = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
+        place: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
         ax.annotate(
             f"{error:+.3f}", (error, row), bbox={"fc": "white", "ec": "none", "pad": 1}, **place
         )
@@ -122,7 +123,7 @@ def scatter_by_label(ax: Axes, points: ArrayLike, labels: ArrayLike) -> Axes:
     points, labels = np.asarray(points), np.asarray(labels)
     for label in np.unique(labels):
         chosen = points[labels == label]
-        ax.scatter(*chosen.T, s=12, color=f"C{label}", label=str(label))
+        ax.scatter(chosen[:, 0], chosen[:, 1], s=12, color=f"C{label}", label=str(label))
     ax.legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
     ax.set_aspect("equal")
     return ax

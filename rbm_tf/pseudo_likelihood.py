@@ -72,11 +72,11 @@ def stochastic_pseudo_log_likelihood(
     )
     inputs = hidden_input(machine, v)
     log_p = _log_conditional(
+        inputs,
+        tf.math.softplus(inputs),
         tf.gather(v, pixel, batch_dims=1),
         tf.gather(machine.visible_bias, pixel),
         tf.cast(tf.gather(machine.kernel, pixel), v.dtype),
-        inputs,
-        tf.math.softplus(inputs),
     )
     return machine.num_visible * log_p
 
@@ -86,15 +86,15 @@ def _all_pixels(kernel, visible_bias, v, hidden_input):
     softplus = tf.math.softplus(hidden_input)  # (batch, num_hidden)
 
     def one_pixel(pixel):
-        return _log_conditional(*pixel, hidden_input, softplus)
+        return _log_conditional(hidden_input, softplus, *pixel)
 
     pixels = tf.transpose(v), visible_bias, kernel
     by_pixel = tf.map_fn(one_pixel, pixels, fn_output_signature=v.dtype, parallel_iterations=1)
     return tf.ensure_shape(tf.transpose(by_pixel), v.shape)
 
 
-def _log_conditional(pixel, bias, row, hidden_input, softplus):
-    """ln p(v_i | others) from v_i (batch,), a_i, W_i and the hidden inputs with their softplus."""
+def _log_conditional(hidden_input, softplus, pixel, bias, row):
+    """ln p(v_i | others) from the hidden inputs with their softplus, v_i (batch,), a_i and W_i."""
     sign = 1 - 2 * pixel
     by_unit = tf.math.softplus(hidden_input + sign[:, tf.newaxis] * row) - softplus
     return -tf.math.softplus(sign * bias + tf.reduce_sum(by_unit, -1))  # F_c(v) - F_c(v^i)

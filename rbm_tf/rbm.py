@@ -293,7 +293,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
             self.visible_bias.assign(np.log(total + 1) - np.log(count - total + 1))
         self._adapted.assign(1.0)
 
-    def fit(
+    def fit(  # type: ignore[override]  # the other options by keyword
         self,
         x: Data = None,
         y: Any = None,

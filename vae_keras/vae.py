@@ -90,7 +90,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
                 "belong to temperature 1."
             )
         self.sampling = GaussianSampling(temperature=temperature, seed=seed, dtype="float32")
-        other = None if seed is None else self.seed + 1
+        other = None if self.seed is None else self.seed + 1
         self._evaluation_sampling = GaussianSampling(
             temperature=temperature, seed=other, dtype="float32"
         )
@@ -159,13 +159,13 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
 
     def _draws(self, x, training):
         """What the objective is made of: draws by the sampling layer."""
-        pair = tuple(at_least_float32(a) for a in self.encoder(x, training=training))
+        mean, log_var = (at_least_float32(a) for a in self.encoder(x, training=training))
         shape = (self.objective.num_samples, 1, 1)
         sampling = self.sampling if training else self._evaluation_sampling
-        z, noise = sampling.draw(*(ops.tile(a[None], shape) for a in pair))
+        z, noise = sampling.draw(ops.tile(mean[None], shape), ops.tile(log_var[None], shape))
         xs = repeated(x, self.objective.num_samples)
         at = partial(self._log_likelihood, x=xs, training=training)
-        return PosteriorDraws(*pair, z, noise, at, self.kl)
+        return PosteriorDraws(mean, log_var, z, noise, at, self.kl)
 
     def _log_likelihood(self, z, x, training=False):
         """ln p(x|z), (num_samples, batch), for z (.., latent_dim) and x as many times in a row."""

@@ -172,7 +172,7 @@ def load_model(path: pathlib.Path, kind: type) -> Any:
         raise ValueError(
             f"{path} is not a model that Keras can load ({shortened(error, 200)}): {remedy}"
         ) from error
-    if not right:
+    if model is None:
         raise ValueError(f"{path} holds a {name.split('>')[-1]}, not a {kind.__name__}: {remedy}")
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
         raise ValueError(f"the weights in {path} are not all finite: train again, at a lower rate")
@@ -240,8 +240,8 @@ def table(rows: Iterable[Mapping[str, Any]], formats: Mapping[str, str]) -> str:
         cells.append(["" if value is None else format(value, form) for value, form in values])
     widths = [max(len(row[i]) for row in cells) for i in range(len(formats))]
     aligned = []
-    for row in cells:
-        columns = zip(row, widths, formats.values(), strict=True)
+    for line in cells:
+        columns = zip(line, widths, formats.values(), strict=True)
         aligned.append(
             "  ".join(
                 cell.rjust(width) if form else cell.ljust(width) for cell, width, form in columns

@@ -30,7 +30,7 @@ class StreamingCumulants(NamedTuple):
         array([ 3.   ,  4.667, 12.   ])
     """
 
-    count: int
+    count: int  # type: ignore[assignment]  # in place of tuple.count
     mean: np.ndarray  # the shape of one sample
     sums: np.ndarray  # M_2 .. M_max_order, (max_order - 1, *shape of one sample)
 

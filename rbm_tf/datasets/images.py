@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -179,7 +180,7 @@ def load_fashion_mnist(
     return _load_idx("fashion_mnist", "FASHION_MNIST_PATH", binarization, seed, path)
 
 
-LOADERS = {
+LOADERS: dict[str, Callable[..., DataSet]] = {
     "bars_and_stripes": load_bars_and_stripes,
     "digits": load_digits,
     "mnist": load_mnist,

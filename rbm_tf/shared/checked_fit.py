@@ -80,7 +80,7 @@ class CheckedFit(_Model):
         val_size = validation_batch_size or size
         if validation_data is not None:
             parts = keras.utils.unpack_x_y_sample_weight(validation_data)
-            validation_data = self._batched(door, *parts, batch_size=val_size)
+            validation_data = self._batched(door, val_size, *parts)
         options: dict[str, Any] = {}
         if is_carrier(x):
             if validation_split:
@@ -93,11 +93,9 @@ class CheckedFit(_Model):
             data = self._taken(self._inputs(x, y), sample_weight)
             if validation_split and validation_data is None:
                 data, held = held_back(data, validation_split)
-                validation_data = _batches(*held, batch_size=val_size)
+                validation_data = _batches(val_size, *held)
             self._look_at(data[0][0])
-            x, renewal = self._shuffled(
-                *data, batch_size=size, shuffle=shuffle, num_steps=steps_per_epoch
-            )
+            x, renewal = self._shuffled(size, shuffle, steps_per_epoch, *data)
             callbacks, options["shuffle"] = self._with(renewal, callbacks), False
         with door.own_errors():
             return super().fit(
@@ -128,7 +126,7 @@ class CheckedFit(_Model):
         """
         door = self._door()
         if not kwargs.get("_use_cached_eval_dataset"):  # which `fit` made
-            x = self._batched(door, x, y, sample_weight, checked_batch_size(batch_size))
+            x = self._batched(door, checked_batch_size(batch_size), x, y, sample_weight)
         with door.own_errors():
             return super().evaluate(x, verbose=verbose, **kwargs)
 
@@ -210,12 +208,12 @@ class CheckedFit(_Model):
     def _wide_dtype(self):
         return keras.backend.result_type(self.variable_dtype, "float32")
 
-    def _batched(self, door, x, y, sample_weight, batch_size):
+    def _batched(self, door, batch_size, x, y, sample_weight):
         if is_carrier(x):
             return _through(door, x, y, sample_weight)
-        return _batches(*self._taken(self._inputs(x, y), sample_weight), batch_size=batch_size)
+        return _batches(batch_size, *self._taken(self._inputs(x, y), sample_weight))
 
-    def _shuffled(self, inputs, weight, batch_size, shuffle, num_steps):
+    def _shuffled(self, batch_size, shuffle, num_steps, inputs, weight):
         """Batches in an order that is new in every epoch, and the callback that renews it."""
         num = len(inputs[0])
 
@@ -234,7 +232,7 @@ class CheckedFit(_Model):
         renewal = keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, logs: variable.assign(rows())
         )
-        return _batches(inputs, weight, batch_size, variable), renewal
+        return _batches(batch_size, inputs, weight, variable), renewal
 
     def _with(self, callback, callbacks):
         """The callbacks with one more, which comes first."""
@@ -245,7 +243,7 @@ class CheckedFit(_Model):
         return callbacks
 
 
-def _batches(inputs, weight, batch_size, rows=None):
+def _batches(batch_size, inputs, weight, rows=None):
     """Batches of arrays in memory, by default in their own order."""
     rows = np.arange(len(inputs[0])) if rows is None else rows
     if keras.backend.backend() != "tensorflow":

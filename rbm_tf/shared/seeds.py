@@ -6,9 +6,7 @@ import operator
 import random
 from typing import SupportsIndex
 
-import tensorflow as tf
-
-from rbm_tf.shared.types import ArrayLike
+from rbm_tf.shared.types import ArrayLike, Tensor
 
 LIMIT = 2**31  # of seeds that become the first of two int32 numbers
 
@@ -32,16 +30,13 @@ def integer_seed(seed: SupportsIndex | None, *, limit: int | None = None) -> int
     """
     if seed is None:
         return None
-    try:
-        value = operator.index(seed)
-    except TypeError as error:
-        raise ValueError(f"seed must be an integer or None; got {seed!r}.") from error
+    value = _integer(seed)
     if limit is not None and not 0 <= value < limit:
         raise ValueError(f"seed must be from 0 to {limit - 1}; got {value}.")
     return value
 
 
-def as_seed(seed: int | ArrayLike | None) -> tf.Tensor:
+def as_seed(seed: int | ArrayLike | None) -> Tensor:
     """Turn an integer, a (2,) int32 tensor or None into a (2,) int32 tensor.
 
     None draws from Python's generator, which `keras.utils.set_random_seed` seeds. Integers give
@@ -65,6 +60,13 @@ def as_seed(seed: int | ArrayLike | None) -> tf.Tensor:
     if seed is None:
         seed = random.randrange(LIMIT)
     if not isinstance(seed, (list, tuple)) and len(getattr(seed, "shape", ())) == 0:
-        seed = integer_seed(seed)
+        seed = _integer(seed)
         seed = [seed % LIMIT, seed // LIMIT % LIMIT]
     return tf.cast(seed, tf.int32)
+
+
+def _integer(seed):
+    try:
+        return operator.index(seed)
+    except TypeError as error:
+        raise ValueError(f"seed must be an integer or None; got {seed!r}.") from error

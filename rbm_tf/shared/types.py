@@ -5,17 +5,19 @@ tensors, and what is turned into them, are anything, and the names are for reade
 """
 
 import os
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 Tensor: TypeAlias = Any  # of the backend that Keras runs on, or symbolic
 ArrayLike: TypeAlias = Any  # numbers, lists of them, arrays, or tensors of any framework
 DType: TypeAlias = Any  # "float32", np.float32 or tf.float32
 Shape: TypeAlias = tuple[int | None, ...]  # None where a length varies
+Shapes: TypeAlias = Any  # a Shape, or a sequence of them, one for each tensor
 PathLike: TypeAlias = str | os.PathLike[str]
 Data: TypeAlias = Any  # array-like, a table, or batches: tf.data.Dataset, PyDataset, generator, ..
-DataSet: TypeAlias = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+DataSet: TypeAlias = "tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]"
 
 
 class RBMLike(Protocol):

@@ -47,11 +47,13 @@ def free_energy_gap(
     """
     held = Machine(*(tf.stop_gradient(x) for x in machine))
     if isinstance(model, ModelStates):
-        free_energy = tf.reduce_mean(clamped_free_energy(held, *model[:2]))
+        free_energy = tf.reduce_mean(
+            clamped_free_energy(held, model.visible, inputs=model.hidden_input)
+        )
         descent = _against_states
     else:
         free_energy, descent = model.free_energy, _against_moments
-    clamped = clamped_free_energy(held, *data[:2])
+    clamped = clamped_free_energy(held, data.visible, inputs=data.hidden_input)
 
     def gradient(*upstream):
         return descent(upstream[0], data, model, offsets, product_dtype)

@@ -42,7 +42,7 @@ class _Monitor(keras.callbacks.Callback):
         self._last: dict[str, float] = {}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._last: dict[str, float] = {}
+        self._last = {}
         num_visible = getattr(self.model, "num_visible", None)
         if num_visible is None:
             raise ValueError(
@@ -54,7 +54,8 @@ class _Monitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._last or (epoch + 1) % self.every == 0:
             self._last = self.values()
-        logs.update(self._last)
+        if logs is not None:
+            logs.update(self._last)
 
     def values(self) -> dict[str, float]:
         """What to log now, by name."""
@@ -237,10 +238,10 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         if not self.model.optimizer.built:  # Keras would only build it in the first step
             self.model.optimizer.build(self.model.trainable_variables)
         self._loss_is_finite = True
-        self._kept = None
+        self._kept: list[np.ndarray] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if self._kept is not None:
+        if self._kept:
             return
         self._kept = arrays_of(self.model)  # not earlier: another callback may restore a backup
         if not are_finite(self._kept):
@@ -250,7 +251,8 @@ class StopWhenNotFinite(keras.callbacks.Callback):
             )
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if not math.isfinite(logs.get("loss", 0)):  # Keras makes logs Python floats at every step
+        loss = (logs or {}).get("loss", 0)  # a Python float: Keras makes it one at every step
+        if not math.isfinite(loss):
             self._loss_is_finite = False
             self.model.stop_training = True
 

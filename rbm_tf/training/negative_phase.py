@@ -289,7 +289,7 @@ class MeanFieldPhase(_PersistentPhase):
         self, parameters: Machine, data_hidden_input: tf.Tensor, training: bool
     ) -> ModelMoments:
         dtype = data_hidden_input.dtype
-        parameters = tuple(tf.cast(x, dtype) for x in parameters)
+        parameters = Machine(*(tf.cast(x, dtype) for x in parameters))
         m, n = (tf.cast(tf.convert_to_tensor(x), dtype) for x in self.magnetisations)
         m, n = repeated(
             lambda index, m, n: plefka.damped_step(parameters, m, n, self.order),

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from rbm_tf.shared.types import Shape
+from rbm_tf.shared.types import Shapes
 from vae_keras.layers.gaussian import GaussianKL
 
 
@@ -55,7 +55,7 @@ class AddKL(keras.layers.Layer):
             autocast=False,
         )
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape: Shapes) -> None:
         self.kl.build(input_shape)
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
@@ -64,7 +64,7 @@ class AddKL(keras.layers.Layer):
         self.add_loss(ops.cast(self.weight, kl.dtype) * kl)
         return inputs
 
-    def compute_output_shape(self, input_shape: Shape) -> Any:
+    def compute_output_shape(self, input_shape: Shapes) -> Any:
         self.kl.compute_output_shape(input_shape)
         return input_shape
 

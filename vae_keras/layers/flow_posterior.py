@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from rbm_tf.shared.types import Shape, Tensor
+from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.layers.affine_coupling import AffineCoupling
 from vae_keras.layers.inputs import at_least_float32, common_shape, wide_dtype
 from vae_keras.layers.random_layer import RandomLayer
@@ -61,7 +61,7 @@ class FlowPosterior(RandomLayer):
             for index in range(num_layers)
         ]
 
-    def build(self, input_shape: Sequence[Shape]) -> None:
+    def build(self, input_shape: Shapes) -> None:
         shape = self.compute_output_shape(input_shape)[0]
         for coupling in self.couplings:
             coupling.build(shape)
@@ -77,7 +77,7 @@ class FlowPosterior(RandomLayer):
         kl = 0.5 * ops.sum(ops.square(z) - ops.square(eps) - log_var, axis=-1) - log_det
         return ops.cast(z, self.compute_dtype), kl
 
-    def compute_output_shape(self, input_shape: Sequence[Shape]) -> tuple[Shape, Shape]:
+    def compute_output_shape(self, input_shape: Shapes) -> tuple[Shape, Shape]:
         takes = f"{type(self).__name__} takes a pair (mean, log_var)"
         shape = common_shape(input_shape, counts=(2,), takes=takes)
         return shape, shape[:1]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from rbm_tf.shared.types import Shape, Tensor
+from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.layers.inputs import at_least_float32, common_mask, common_shape
 from vae_keras.layers.kl_layer import KLLayer
 from vae_keras.layers.random_layer import RandomLayer
@@ -52,7 +51,7 @@ class GaussianSampling(RandomLayer):
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Tensor | None:
         return common_mask(previous_mask)
 
-    def build(self, input_shape: Sequence[Shape]) -> None:
+    def build(self, input_shape: Shapes) -> None:
         self.compute_output_shape(input_shape)
 
     def call(self, inputs: tuple[Tensor, Tensor], deterministic: bool = False) -> Tensor:
@@ -83,7 +82,7 @@ class GaussianSampling(RandomLayer):
         noise = self.temperature**0.5 * eps
         return mean + ops.exp(0.5 * log_var) * noise, noise
 
-    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
+    def compute_output_shape(self, input_shape: Shapes) -> Shape:
         takes = f"{type(self).__name__} takes a pair (mean, log_var)"
         return common_shape(input_shape, counts=(2,), takes=takes)
 
@@ -138,7 +137,7 @@ class GaussianKL(KLLayer):
             raise ValueError(f"free_bits must be 0 nats or more and finite; got {free_bits}.")
         self.free_bits, self.temperature = free_bits, _checked_temperature(temperature)
 
-    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
+    def compute_output_shape(self, input_shape: Shapes) -> Shape:
         if self.temperature != 1 and len(input_shape) == 4:
             raise ValueError(
                 f"GaussianKL has temperature {self.temperature}, which is defined against N(0, I): "

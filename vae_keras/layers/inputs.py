@@ -8,10 +8,10 @@ from typing import Any
 
 from keras import backend, ops, tree
 
-from rbm_tf.shared.types import Shape, Tensor
+from rbm_tf.shared.types import Shape, Shapes, Tensor
 
 
-def is_one_shape(shapes: Shape | Sequence[Shape]) -> bool:
+def is_one_shape(shapes: Shapes) -> bool:
     """Whether shapes is the shape of one tensor, and not a sequence of shapes.
 
     Example:
@@ -21,7 +21,7 @@ def is_one_shape(shapes: Shape | Sequence[Shape]) -> bool:
     return not any(isinstance(shape, (tuple, list)) for shape in shapes)
 
 
-def common_shape(shapes: Shape | Sequence[Shape], counts: Sequence[int], takes: str) -> Shape:
+def common_shape(shapes: Shapes, counts: Sequence[int], takes: str) -> Shape:
     """The shape that all tensors of an input share; None where it is not known.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from rbm_tf.shared.types import Shape, Tensor
+from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.layers.inputs import (
     at_least_float32,
     common_mask,
@@ -46,7 +46,7 @@ class KLLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def build(self, input_shape: Shape | Sequence[Shape]) -> None:
+    def build(self, input_shape: Shapes) -> None:
         self.compute_output_shape(input_shape)
 
     def call(self, inputs: Tensor | tuple[Tensor, ...], mask: Any = None) -> Tensor:
@@ -67,7 +67,7 @@ class KLLayer(keras.layers.Layer):
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """None: the values are per example."""
 
-    def compute_output_shape(self, input_shape: Shape | Sequence[Shape]) -> Shape:
+    def compute_output_shape(self, input_shape: Shapes) -> Shape:
         shapes = (input_shape,) if is_one_shape(input_shape) else input_shape
         takes = f"{type(self).__name__} takes {self.tensors}"
         return common_shape(shapes, self.counts, takes)[:1]

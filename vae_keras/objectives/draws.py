@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 from keras import ops, tree
@@ -67,12 +68,12 @@ class PosteriorDraws:
         [-2.0, -2.0, -2.0]
     """
 
-    mean: object
-    log_var: object
-    z: object
-    eps: object
-    log_likelihood_at: object
-    kl_layer: object
+    mean: Tensor
+    log_var: Tensor
+    z: Tensor
+    eps: Tensor
+    log_likelihood_at: Callable[[Tensor], Tensor]
+    kl_layer: Callable[[tuple[Tensor, Tensor]], Tensor]
 
     def fixed(self) -> PosteriorDraws:
         """The same draws for gradients at fixed z: ln q moves with mean and log_var, z does not."""
