@@ -15,10 +15,11 @@ class WeightSchedule(keras.callbacks.Callback):
     Args:
         weight: scalar `keras.Variable` of a layer or a model, such as `AddKL().weight`, a sampling
             layer's `temperature` or an `ELBO`'s `beta`.
-        start: value before the first step.
-        end: value from num_epochs on.
-        num_epochs: length of the ramp, above 0; fractions count.
-        cycle_epochs: begin anew every cycle_epochs, at least num_epochs; None: one ramp only.
+        start: the value before the first step.
+        end: the value from num_epochs on.
+        num_epochs: the length of the ramp in epochs, above 0; fractions count.
+        cycle_epochs: the number of epochs after which the ramp begins anew, at least num_epochs;
+            None makes one ramp only.
 
     Raises:
         ValueError: if weight is not a scalar variable, or a length does not fit.
@@ -61,7 +62,11 @@ class WeightSchedule(keras.callbacks.Callback):
         self._epoch, self._value = 0, None
 
     def value(self, epoch: float) -> float:
-        """The weight's value after a number of epochs, which may be a fraction."""
+        """The weight's value after a number of epochs, which may be a fraction.
+
+        Args:
+            epoch: the number of epochs since training began, 0 or above.
+        """
         if self.cycle_epochs is not None:
             epoch = epoch % self.cycle_epochs
         return self.start + (self.end - self.start) * min(1.0, epoch / self.num_epochs)

@@ -23,9 +23,15 @@ class ConditionalVAE(VAE):
     the encoder's inputs, and `predict((x, y))` reconstructs.
 
     Args:
-        encoder: model (x, y) -> (mean, log_var), both (batch, latent_dim).
-        decoder: model (z, y) -> the likelihood's parameters, logits of x's shape.
-        likelihood, objective, temperature, seed: as in `VAE`.
+        encoder: model that maps (x, y) to (mean, log_var), both (batch, latent_dim).
+        decoder: model that maps (z, y) to the likelihood's parameters, such as logits, in the shape
+            of x.
+        **kwargs: likelihood, objective, temperature and seed, as `VAE` takes them.
+
+    Call arguments:
+        x: pair (x, y) of data and conditions, each (batch, ..).
+
+    Output: the mean of p(x|z, y) at the posterior mean, the shape of the data.
 
     Raises:
         ValueError: if encoder and decoder do not fit together, or do not take a condition.
@@ -98,23 +104,47 @@ class ConditionalVAE(VAE):
         self._check_condition(y)
 
     def encode(self, x: ArrayLike, y: ArrayLike) -> tuple[Tensor, Tensor]:
-        """mean and log_var of q(z|x, y), both (batch, latent_dim)."""
+        """The posterior of the latent variables.
+
+        Args:
+            x: data, (batch, ..).
+            y: conditions, (batch, ..).
+
+        Returns:
+            mean and log_var of q(z|x, y), both (batch, latent_dim).
+        """
         return super().encode((x, y))
 
     def decode(self, z: ArrayLike, y: ArrayLike) -> Tensor:
-        """The mean of p(x|z, y) for latent variables z (batch, latent_dim)."""
+        """The mean of p(x|z, y).
+
+        Args:
+            z: latent variables, (batch, latent_dim).
+            y: conditions, (batch, ..).
+
+        Returns:
+            (batch, ..) in the shape of the data.
+        """
         return self.likelihood.mean(self.decoder((z, self._checked_condition(y))))
 
     def reconstruct(self, x: ArrayLike, y: ArrayLike) -> Tensor:
-        """The decoder's mean at the posterior mean, in the shape of x."""
+        """The mean of p(x|z, y) at the posterior mean.
+
+        Args:
+            x: data, (batch, ..).
+            y: conditions, (batch, ..).
+
+        Returns:
+            The shape of x.
+        """
         return super().reconstruct((x, y))
 
     def generate(self, y: ArrayLike, *, seed: int | None = None) -> Tensor:
         """Means of p(x|z, y) for z drawn from the prior, one for each condition.
 
         Args:
-            y: conditions, (num_samples, ..).
-            seed: integer; the same seed gives the same examples.
+            y: conditions, (num_samples, ..), one for each example to draw.
+            seed: integer that fixes the draws; the same seed gives the same examples.
 
         Returns:
             (num_samples, ..) in the shape of the data.
@@ -128,8 +158,8 @@ class ConditionalVAE(VAE):
         """Data from the model, one for each condition: z ~ p(z) and x ~ p(x|z, y).
 
         Args:
-            y: conditions, (num_samples, ..).
-            seed: integer; the same seed gives the same examples.
+            y: conditions, (num_samples, ..), one for each example to draw.
+            seed: integer that fixes the draws; the same seed gives the same examples.
 
         Returns:
             x (num_samples, ..) in the shape of the data, and z (num_samples, latent_dim).
@@ -145,8 +175,8 @@ class ConditionalVAE(VAE):
         Args:
             x: data, (batch, ..).
             y: conditions, (batch, ..).
-            num_samples: samples of z for each example.
-            seed: integer; the same seed gives the same weights.
+            num_samples: the number of draws of z for each example.
+            seed: integer that fixes the draws; the same seed gives the same weights.
 
         Returns:
             (num_samples, batch), float32, nats.
@@ -161,8 +191,8 @@ class ConditionalVAE(VAE):
         Args:
             x: data, (batch, ..).
             y: conditions, (batch, ..).
-            num_samples: samples of z that the first term averages.
-            seed: integer; the same seed gives the same value.
+            num_samples: the number of draws of z that the first term averages.
+            seed: integer that fixes the draws; the same seed gives the same value.
 
         Returns:
             (batch,), float32, nats.

@@ -25,8 +25,8 @@ def sample_gaussian(
     A registered function: a model that holds it in a Lambda layer loads in Keras's safe mode.
 
     Args:
-        mean_and_log_var: pair of tensors, (batch, latent_dim).
-        seed: `keras.random.SeedGenerator`.
+        mean_and_log_var: pair of tensors, each (batch, latent_dim).
+        seed: the `keras.random.SeedGenerator` that the noise comes from.
 
     Returns:
         z, (batch, latent_dim).
@@ -54,10 +54,10 @@ def build_lambda_vae(
     the KL that the layer `add_kl` puts in. Train it to reproduce its input: `model.fit(x, x)`.
 
     Args:
-        input_shape: shape of one example.
-        latent_dim: number of latent variables.
-        intermediate_dim: width of the one hidden layer in encoder and decoder.
-        seed: of the Lambda layer's noise.
+        input_shape: the shape of one example.
+        latent_dim: the number of latent variables.
+        intermediate_dim: the number of units in the hidden layer of encoder and decoder.
+        seed: integer that fixes the noise of the Lambda layer.
 
     Returns:
         A functional `keras.Model`: x (batch, *input_shape) -> logits, the same shape, with the

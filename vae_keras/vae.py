@@ -47,12 +47,18 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
     `keras.distribution` on JAX the noise is that of one device.
 
     Args:
-        encoder: model x -> (mean, log_var), both (batch, latent_dim).
-        decoder: model z (batch, latent_dim) -> the likelihood's parameters, logits of x's shape.
-        likelihood: a `NegativeLogLikelihood`; default `BernoulliNegativeLogLikelihood`.
-        objective: a layer of `vae_keras.objectives`; default `ELBO`.
-        temperature: T, 0 or above.
-        seed: of the noise in training.
+        encoder: model that maps x to (mean, log_var), both (batch, latent_dim).
+        decoder: model that maps z (batch, latent_dim) to the likelihood's parameters, such as
+            logits, in the shape of x.
+        likelihood: a `NegativeLogLikelihood`; the default is `BernoulliNegativeLogLikelihood()`.
+        objective: a layer of `vae_keras.objectives`; the default is `ELBO()`.
+        temperature: the factor T of the entropy in the loss, 0 or above.
+        seed: integer that fixes the noise in training.
+
+    Call arguments:
+        x: data, (batch, ..) as the encoder takes them.
+
+    Output: the mean of p(x|z) at the posterior mean, the shape of x.
 
     Raises:
         ValueError: if encoder and decoder do not fit together, or the temperature is not 1 and the
@@ -131,7 +137,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         sample_weight: Tensor | None = None,
         training: bool = True,
     ) -> Tensor:
-        """The mean of the objective over the batch."""
+        """The mean of the objective over the batch, a scalar in nats."""
         draws = self._draws(x, training)
         loss = self.objective.call(draws)
         self._reconstruction_tracker.update_state(draws.reconstruction, sample_weight)
@@ -162,6 +168,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         mean, log_var = (at_least_float32(a) for a in self.encoder(x, training=training))
         shape = (self.objective.num_samples, 1, 1)
         sampling = self.sampling if training else self._evaluation_sampling
+        # z and noise: (num_samples, batch, latent_dim)
         z, noise = sampling.draw(ops.tile(mean[None], shape), ops.tile(log_var[None], shape))
         xs = repeated(x, self.objective.num_samples)
         at = partial(self._log_likelihood, x=xs, training=training)
@@ -170,10 +177,10 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
     def _log_likelihood(self, z, x, training=False):
         """ln p(x|z), (num_samples, batch), for z (.., latent_dim) and x as many times in a row."""
         num_samples = ops.shape(z)[0]
-        z = ops.reshape(z, (-1, self.latent_dim))
+        z = ops.reshape(z, (-1, self.latent_dim))  # (num_samples * batch, latent_dim)
         parameters = self.decoder(self._decoder_input(z, x), training=training)
         loss = ops.cast(self.likelihood.call(self._data_part(x), parameters), z.dtype)
-        return -ops.reshape(loss, (num_samples, -1))
+        return -ops.reshape(loss, (num_samples, -1))  # (num_samples, batch)
 
     def encode(self, x: ArrayLike) -> tuple[Tensor, Tensor]:
         """The posterior of the latent variables.
@@ -187,19 +194,33 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         return self.encoder(self._checked(x))
 
     def decode(self, z: ArrayLike) -> Tensor:
-        """The mean of p(x|z) for latent variables z (batch, latent_dim)."""
+        """The mean of p(x|z).
+
+        Args:
+            z: latent variables, (batch, latent_dim).
+
+        Returns:
+            (batch, ..) in the shape of the data.
+        """
         return self.likelihood.mean(self.decoder(z))
 
     def reconstruct(self, x: ArrayLike) -> Tensor:
-        """The decoder's mean at the posterior mean, in the shape of x."""
+        """The mean of p(x|z) at the posterior mean.
+
+        Args:
+            x: data, (batch, ..).
+
+        Returns:
+            The shape of x.
+        """
         return self(self._checked(x))
 
     def generate(self, num_samples: int, *, seed: int | None = None) -> Tensor:
         """Means of p(x|z) for z drawn from the prior.
 
         Args:
-            num_samples: number of examples.
-            seed: integer; the same seed gives the same examples.
+            num_samples: the number of examples to draw.
+            seed: integer that fixes the draws; the same seed gives the same examples.
 
         Returns:
             (num_samples, ..) in the shape of the data.
@@ -218,8 +239,8 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         Given x, that z is an exact draw from the posterior p(z|x).
 
         Args:
-            num_samples: number of examples.
-            seed: integer; the same seed gives the same examples.
+            num_samples: the number of examples to draw.
+            seed: integer that fixes the draws; the same seed gives the same examples.
 
         Returns:
             x (num_samples, ..) in the shape of the data, and z (num_samples, latent_dim).
@@ -244,8 +265,8 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
 
         Args:
             x: data, (batch, ..). Arrays are checked, tensors are taken as they are.
-            num_samples: samples of z for each example.
-            seed: integer; the same seed gives the same weights.
+            num_samples: the number of draws of z for each example.
+            seed: integer that fixes the draws; the same seed gives the same weights.
 
         Returns:
             (num_samples, batch), float32, or float64 if the encoder computes in it, nats.
@@ -267,8 +288,8 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
 
         Args:
             x: data, (batch, ..). Arrays are checked, tensors are taken as they are.
-            num_samples: samples of z that the first term averages.
-            seed: integer; the same seed gives the same value.
+            num_samples: the number of draws of z that the first term averages.
+            seed: integer that fixes the draws; the same seed gives the same value.
 
         Returns:
             (batch,), float32, or float64 if the encoder computes in it, nats.
@@ -298,7 +319,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         size = max(1, _BLOCK // max(1, math.prod(self._data_part(x).shape)))
         xs = repeated(x, min(size, num_samples))
         for start in range(0, num_samples, size):
-            shape = (min(size, num_samples - start), *mean.shape)
+            shape = (min(size, num_samples - start), *mean.shape)  # (size, batch, latent_dim)
             noise = keras.random.normal(shape, dtype=mean.dtype, seed=generator)
             rows = itemgetter(slice(shape[0] * shape[1]))
             yield mean, log_var, noise, tree.map_structure(rows, xs)

@@ -24,11 +24,11 @@ def exact_gradient(function: Callable[[tf.Tensor], tf.Tensor], logits: ArrayLike
     sum_x q(x) f(x) (x - sigmoid(logits)).
 
     Args:
-        function: f, x (num, dim) of 0 and 1 -> (num,).
-        logits: (dim,), at most 20.
+        function: the function f, which maps states of 0 and 1, (num, dim), to values (num,).
+        logits: the logits of q, (dim,) with dim of 20 or less, float32 or float64.
 
     Returns:
-        (dim,).
+        (dim,), in the unit of f.
 
     Raises:
         ValueError: if there are more than 20 logits.
@@ -63,14 +63,15 @@ def score_function_bernoulli(
     """The score-function gradient in the logits: (f(x) - b) (x - sigmoid(logits)), x ~ q.
 
     Args:
-        function: f, x (num_samples, dim) of 0 and 1 -> (num_samples,).
-        logits: (dim,), float32 or float64.
-        num_samples: number of samples; with a baseline at least 2.
-        baseline: as in `vae_keras.gradients.gaussian.score_function`.
-        seed: integer; the same seed gives the same gradients.
+        function: the function f, which maps states of 0 and 1, (num_samples, dim), to values
+            (num_samples,).
+        logits: the logits of q, (dim,), float32 or float64.
+        num_samples: the number of samples, 2 or more with a baseline.
+        baseline: the name of a baseline b, as `vae_keras.gradients.score_function` takes it.
+        seed: integer that fixes the draws; the same seed gives the same gradients.
 
     Returns:
-        (num_samples, dim); the mean over axis 0 is unbiased.
+        (num_samples, dim), in the unit of f; the mean over axis 0 is unbiased.
 
     Raises:
         ValueError: if logits are not (dim,), samples are too few, or the baseline has another name.
@@ -103,14 +104,15 @@ def relaxed_bernoulli(
     variance diverges; at T > 0 it is the gradient of another average, and biased for this one.
 
     Args:
-        function: f, x (num_samples, dim) in [0, 1] -> (num_samples,), differentiable.
-        logits: (dim,), float32 or float64.
-        temperature: T, above 0.
-        num_samples: number of samples.
-        seed: integer; the same seed gives the same gradients.
+        function: the function f, which maps x in [0, 1], (num_samples, dim), to values
+            (num_samples,), differentiable.
+        logits: the logits of q, (dim,), float32 or float64.
+        temperature: the temperature T of the relaxation, above 0.
+        num_samples: the number of samples.
+        seed: integer that fixes the draws; the same seed gives the same gradients.
 
     Returns:
-        (num_samples, dim).
+        (num_samples, dim), in the unit of f.
 
     Raises:
         ValueError: if the temperature is not above 0, or TensorFlow finds no path to f.

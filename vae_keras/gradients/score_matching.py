@@ -19,8 +19,8 @@ def score(log_density: Callable[[tf.Tensor], tf.Tensor], x: ArrayLike) -> tf.Ten
     """s(x) = grad_x ln q(x), from which Z has gone.
 
     Args:
-        log_density: x (batch, dim) -> ln q(x) up to a constant, (batch,), nats.
-        x: (batch, dim), floating.
+        log_density: function that maps x (batch, dim) to ln q(x) up to a constant, (batch,), nats.
+        x: where to take the score, (batch, dim), float32 or float64.
 
     Returns:
         (batch, dim), nats per unit of x.
@@ -46,9 +46,9 @@ def explicit_score_matching(
     a constant of the data alone.
 
     Args:
-        log_density: x (batch, dim) -> ln q(x) up to a constant, (batch,), nats; twice
-            differentiable.
-        x: data, (batch, dim), floating.
+        log_density: function that maps x (batch, dim) to ln q(x) up to a constant, (batch,), nats;
+            it must be differentiable twice.
+        x: data, (batch, dim), float32 or float64.
 
     Returns:
         Loss of each example, (batch,); it can be negative.
@@ -67,7 +67,7 @@ def explicit_score_matching(
     with tf.GradientTape() as tape:
         tape.watch(x)
         slope = score(log_density, x)
-    trace = tf.linalg.trace(tape.batch_jacobian(slope, x, "zero"))
+    trace = tf.linalg.trace(tape.batch_jacobian(slope, x, "zero"))  # of (batch, dim, dim)
     return tf.reduce_sum(slope**2, -1) / 2 + trace
 
 
@@ -84,10 +84,10 @@ def denoising_score_matching(
     r(y) = y + noise_scale^2 s(y) it is |r(y) - x|^2 / (2 noise_scale^4): a denoising autoencoder.
 
     Args:
-        log_density: x (batch, dim) -> ln q(x) up to a constant, (batch,), nats.
-        x: data, (batch, dim), floating.
-        noise_scale: standard deviation of the Gaussian noise, above 0.
-        seed: integer; the same seed gives the same noise.
+        log_density: function that maps x (batch, dim) to ln q(x) up to a constant, (batch,), nats.
+        x: data, (batch, dim), float32 or float64.
+        noise_scale: the standard deviation of the Gaussian noise, above 0.
+        seed: integer that fixes the noise; the same seed gives the same loss.
 
     Returns:
         Loss of each example, (batch,).
@@ -119,12 +119,12 @@ def denoise(
     It is the exact mean of the clean data if q is the density of the noisy ones.
 
     Args:
-        log_density: x (batch, dim) -> ln q(x) up to a constant, (batch,), nats.
-        x: noisy data, (batch, dim), floating.
-        noise_scale: standard deviation of the noise.
+        log_density: function that maps x (batch, dim) to ln q(x) up to a constant, (batch,), nats.
+        x: noisy data, (batch, dim), float32 or float64.
+        noise_scale: the standard deviation of the noise.
 
     Returns:
-        (batch, dim).
+        (batch, dim), in the unit of x.
 
     Reference: Robbins (1956); Efron (2011), Tweedie's formula and selection bias; B11.
 

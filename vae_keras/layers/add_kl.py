@@ -20,12 +20,16 @@ class AddKL(keras.layers.Layer):
     beta-VAE with a weight other than 1. Sample weights of `fit` do not reach the KL.
 
     Args:
-        kl: layer that gives the KL per example, (batch,), from this layer's input; default
+        kl: the layer that gives the KL per example, (batch,), from this layer's input; default
             `GaussianKL()`.
         weight: initial value, at least 0, of the scalar weight `weight`; warm it up with
             `WeightSchedule`. Saved weights hold it.
 
-    Input and output: what kl takes, such as a pair (mean, log_var), (batch, ..).
+    Call arguments:
+        inputs: what kl takes, such as a pair (mean, log_var), each (batch, ..).
+        mask: Keras mask of the inputs; what it hides adds nothing to the KL.
+
+    Output: the inputs, as they are.
 
     Raises:
         ValueError: if weight is negative, or kl refuses the input.

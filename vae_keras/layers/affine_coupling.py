@@ -21,11 +21,15 @@ class AffineCoupling(keras.layers.Layer):
     identity. `inverse` undoes it exactly. Stack layers with flip on every other one.
 
     Args:
-        num_hidden: width of the hidden layer, with relu.
-        flip: transform the first half given the second, instead of the second given the first.
-        seed: integer; of the initial weights.
+        num_hidden: number of units in the hidden layer, with relu.
+        flip: whether to move the first half given the second, in place of the second given the
+            first.
+        seed: integer that fixes the initial weights.
 
-    Input: z, (batch, dim) with dim at least 2; an odd dim makes the first half the smaller one.
+    Call arguments:
+        z: points to map, (batch, dim) with dim of 2 or more; of an odd dim the first half is the
+            smaller one.
+
     Output: z', (batch, dim), and ln |det dz'/dz|, (batch,), nats; both float32 or wider.
 
     Raises:
@@ -71,10 +75,11 @@ class AffineCoupling(keras.layers.Layer):
         """The z that `call` maps to this one, and ln |det| of the inverse map.
 
         Args:
-            z: (batch, dim).
+            z: points that `call` returned, (batch, dim).
 
         Returns:
-            z, (batch, dim), and minus the ln |det| of `call` there, (batch,), nats.
+            The points that it was given, (batch, dim), and minus the ln |det| of `call` there,
+            (batch,), nats.
 
         Raises:
             ValueError: if the layer has no weights yet.

@@ -22,9 +22,12 @@ class BernoulliSampling(RelaxedLayer):
     Args:
         temperature: initial value, above 0, of the scalar weight `temperature`; anneal it with
             `WeightSchedule` or `layer.temperature.assign(0.1)`. Saved weights hold it.
-        seed: integer; the same seed gives the same sequence of draws.
+        seed: integer that fixes the sequence of draws; None gives another one every time.
 
-    Input: logits, (batch, ..).
+    Call arguments:
+        logits: ln p / (1 - p) of every variable, (batch, ..).
+        deterministic: whether to return the mean in place of a draw.
+
     Output: z in [0, 1], the same shape.
 
     Raises:
@@ -55,7 +58,10 @@ class BernoulliKL(KLLayer):
     r = sigmoid(prior_logits), summed over every axis but the first. It is the KL of the variables
     in {0, 1}: a loss that takes it with relaxed samples is not a strict bound.
 
-    Input: logits, or (logits, prior_logits) of equal shapes, (batch, ..).
+    Call arguments:
+        inputs: logits, or a pair (logits, prior_logits) of equal shapes, (batch, ..).
+        mask: Keras mask of the inputs; what it hides adds nothing.
+
     Output: KL per example, (batch,), nats, float32 or wider.
 
     Raises:

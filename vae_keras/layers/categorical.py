@@ -23,9 +23,12 @@ class CategoricalSampling(RelaxedLayer):
     Args:
         temperature: initial value, above 0, of the scalar weight `temperature`; anneal it with
             `WeightSchedule` or `layer.temperature.assign(0.1)`. Saved weights hold it.
-        seed: integer; the same seed gives the same sequence of draws.
+        seed: integer that fixes the sequence of draws; None gives another one every time.
 
-    Input: logits, (batch, .., classes).
+    Call arguments:
+        logits: ln p of every class up to a constant, (batch, .., classes).
+        deterministic: whether to return the mean in place of a draw.
+
     Output: z, the same shape; it sums to 1 over the last axis.
 
     Raises:
@@ -56,7 +59,10 @@ class CategoricalKL(KLLayer):
     the last axis, summed over every axis but the first. It is the KL of the one-hot variables: a
     loss that takes it with relaxed samples is not a strict bound.
 
-    Input: logits, or (logits, prior_logits) of equal shapes, (batch, .., classes).
+    Call arguments:
+        inputs: logits, or a pair (logits, prior_logits) of equal shapes, (batch, .., classes).
+        mask: Keras mask of the inputs; what it hides adds nothing.
+
     Output: KL per example, (batch,), nats, float32 or wider.
 
     Raises:

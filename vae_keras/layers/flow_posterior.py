@@ -26,10 +26,12 @@ class FlowPosterior(RandomLayer):
 
     Args:
         num_layers: number of coupling layers, at least 1.
-        num_hidden: width of their hidden layers.
-        seed: integer; of the draws and the initial weights.
+        num_hidden: number of units in the hidden layer of each.
+        seed: integer that fixes the draws and the initial weights.
 
-    Input: a pair (mean, log_var) of equal shapes, (batch, dim) with dim at least 2.
+    Call arguments:
+        inputs: pair (mean, log_var) of equal shapes, (batch, dim) with dim of 2 or more.
+
     Output: z, (batch, dim), and kl, (batch,), nats, float32 or wider; kl may be negative.
 
     Raises:
@@ -69,8 +71,8 @@ class FlowPosterior(RandomLayer):
     def call(self, inputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         mean, log_var = (at_least_float32(x) for x in inputs)
         eps = keras.random.normal(ops.shape(mean), dtype=mean.dtype, seed=self.seed_generator)
-        z = mean + ops.exp(0.5 * log_var) * eps
-        log_det = ops.zeros_like(z[:, 0])
+        z = mean + ops.exp(0.5 * log_var) * eps  # (batch, dim)
+        log_det = ops.zeros_like(z[:, 0])  # (batch,)
         for coupling in self.couplings:
             z, step = coupling(z)
             log_det = log_det + step

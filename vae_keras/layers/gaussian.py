@@ -24,10 +24,13 @@ class GaussianSampling(RandomLayer):
     beside it leaves a deterministic autoencoder (B32).
 
     Args:
-        temperature: variance of eps, at least 0.
-        seed: integer; the same seed gives the same sequence of draws.
+        temperature: the variance of the noise, 0 or above.
+        seed: integer that fixes the sequence of draws; None gives another one every time.
 
-    Input: a pair (mean, log_var) of equal shapes, (batch, ..).
+    Call arguments:
+        inputs: pair (mean, log_var) of equal shapes, (batch, ..).
+        deterministic: whether to return the mean in place of a draw.
+
     Output: z, the same shape.
 
     Raises:
@@ -63,8 +66,8 @@ class GaussianSampling(RandomLayer):
         """z, and the noise sqrt(temperature) eps that made it, which tells the density of z.
 
         Args:
-            mean: of the Gaussian, (batch, ..).
-            log_var: of the Gaussian, the same shape.
+            mean: the mean of the Gaussian, (batch, ..).
+            log_var: the logarithm of its variance, the same shape.
 
         Returns:
             z and (z - mean) exp(-0.5 log_var) without rounding, the shape of mean, float32 or
@@ -108,10 +111,14 @@ class GaussianKL(KLLayer):
     a variance of its own has no such limit: its normaliser may or may not be scaled by T.
 
     Args:
-        free_bits: nats per latent variable, at least 0.
-        temperature: T, at least 0.
+        free_bits: nats that every latent variable may cost for nothing, 0 or above.
+        temperature: the factor T of the entropy, 0 or above.
 
-    Input: (mean, log_var) or (mean, log_var, prior_mean, prior_log_var), equal shapes (batch, ..).
+    Call arguments:
+        inputs: (mean, log_var) or (mean, log_var, prior_mean, prior_log_var), all of one shape
+            (batch, ..).
+        mask: Keras mask of the inputs; what it hides adds nothing.
+
     Output: KL per example, (batch,), nats, float32 or wider.
 
     Raises:

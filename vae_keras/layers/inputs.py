@@ -14,6 +14,9 @@ from rbm_tf.shared.types import Shape, Shapes, Tensor
 def is_one_shape(shapes: Shapes) -> bool:
     """Whether shapes is the shape of one tensor, and not a sequence of shapes.
 
+    Args:
+        shapes: the shape of one tensor, or a sequence of shapes.
+
     Example:
         >>> is_one_shape((None, 3)), is_one_shape([(None, 3), (None, 3)])
         (True, False)
@@ -27,10 +30,10 @@ def common_shape(shapes: Shapes, counts: Sequence[int], takes: str) -> Shape:
     Args:
         shapes: sequence of shapes, or the shape of a single tensor, which is refused.
         counts: the numbers of tensors that are allowed.
-        takes: the beginning of the error message: who takes what.
+        takes: who takes what, the beginning of the error message.
 
     Returns:
-        A tuple of integers and None.
+        Tuple of integers and None.
 
     Raises:
         ValueError: if there are too few or too many tensors, or their shapes differ.
@@ -55,7 +58,7 @@ def common_mask(masks: Any) -> Tensor | None:
         masks: one mask or a sequence of them; None hides nothing.
 
     Returns:
-        A boolean tensor, or None.
+        Boolean tensor of the masks' common shape, or None.
 
     Example:
         >>> masks = ops.convert_to_tensor([True, False]), None
@@ -67,7 +70,10 @@ def common_mask(masks: Any) -> Tensor | None:
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """X in float32, or as it is in float64.
+    """The tensor in float32, or as it is in float64.
+
+    Args:
+        x: floating tensor, of any shape.
 
     Example:
         >>> at_least_float32(ops.ones((2,), "float16")).dtype.name
@@ -80,6 +86,12 @@ def wide_dtype(*tensors: Tensor) -> str:
     """The type to compute densities in: float64 if any of the tensors has it, else float32.
 
     `keras.backend.result_type` knows float64 under TensorFlow alone.
+
+    Args:
+        *tensors: floating tensors, of any shapes.
+
+    Returns:
+        "float64" or "float32".
 
     Example:
         >>> wide_dtype(ops.ones((2,), "float16"), ops.ones((2,), "float64"))

@@ -25,6 +25,10 @@ class KLLayer(keras.layers.Layer):
     may be given; one alone need not stand in a tuple. What a Keras mask hides, such as padding
     behind a sequence, does not count.
 
+    Call arguments:
+        inputs: the tensors that `tensors` names, all of one shape (batch, ..).
+        mask: Keras mask of the inputs; what it hides adds nothing.
+
     Output: one value per example, (batch,), nats, float32 or wider whatever the policy.
 
     Raises:
@@ -55,13 +59,13 @@ class KLLayer(keras.layers.Layer):
         mask = common_mask(mask)
         if mask is not None:  # (batch, ..), of the first axes of terms
             missing = (1,) * (len(terms.shape) - len(mask.shape))
-            mask = ops.reshape(mask, (*ops.shape(mask), *missing))
+            mask = ops.reshape(mask, (*ops.shape(mask), *missing))  # (batch, .., 1, ..)
             terms = ops.where(mask, terms, 0.0)
         terms = self.adjusted(terms, mask)
         return ops.sum(terms, axis=tuple(range(1, len(terms.shape))))
 
     def adjusted(self, terms: Tensor, mask: Tensor | None) -> Tensor:
-        """What the terms count as; mask is None or, where a term counts, true."""
+        """The terms as they enter the sum, (batch, ..); mask is None, or true where one counts."""
         return terms
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:

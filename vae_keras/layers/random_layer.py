@@ -17,7 +17,7 @@ class RandomLayer(keras.layers.Layer):
     restored model goes on where it stopped.
 
     Args:
-        seed: integer, or None for a sequence that differs every time.
+        seed: integer that fixes the sequence of draws; None gives another one every time.
 
     Example:
         >>> class Noise(RandomLayer):

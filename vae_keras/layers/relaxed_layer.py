@@ -19,7 +19,7 @@ class RelaxedLayer(RandomLayer):
 
     Args:
         temperature: initial value of the weight `temperature`, above 0.
-        seed: integer; the same seed gives the same sequence of draws.
+        seed: integer that fixes the sequence of draws; None gives another one every time.
 
     Raises:
         ValueError: if temperature is not above 0.
@@ -47,6 +47,9 @@ class RelaxedLayer(RandomLayer):
 
     def uniform(self, like: Tensor) -> Tensor:
         """Uniform random numbers on (0, 1), in the shape and type of a tensor.
+
+        Args:
+            like: the tensor, of any shape.
 
         Example:
             >>> tuple(RelaxedLayer().uniform(ops.zeros((2, 3))).shape)

@@ -20,10 +20,10 @@ def bernoulli_cross_entropy(x: Tensor, logits: Tensor) -> Tensor:
 
     Args:
         x: data in [0, 1], (batch, num), float32 or wider.
-        logits: l, (batch, num), of the same type.
+        logits: the logits l, (batch, num), of the same type.
 
     Returns:
-        (batch,).
+        (batch,), nats.
 
     Example:
         >>> float(bernoulli_cross_entropy(ops.ones((1, 2)), ops.zeros((1, 2)))[0])  # 2 ln 2
@@ -49,6 +49,6 @@ def _cross_entropy(x, logits):
 @fused
 def _sum(x, logits, shape):
     """The sum over num = shape[0] shape[1] variables; processors add along the first by vectors."""
-    x, logits = (ops.reshape(a, (-1, *shape)) for a in (x, logits))
-    logs = ops.log(ops.prod(1 + ops.exp(-ops.abs(logits)), axis=1))
+    x, logits = (ops.reshape(a, (-1, *shape)) for a in (x, logits))  # (batch, *shape)
+    logs = ops.log(ops.prod(1 + ops.exp(-ops.abs(logits)), axis=1))  # (batch, shape[1])
     return ops.sum(logs + ops.sum(ops.relu(logits) - x * logits, axis=1), axis=-1)

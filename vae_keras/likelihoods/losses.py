@@ -38,8 +38,8 @@ class NegativeLogLikelihood(keras.losses.Loss):
         """Draw data x from p(x|z).
 
         Args:
-            output: of the decoder, (batch, ..).
-            seed: integer or `keras.random.SeedGenerator`.
+            output: what the decoder returns, (batch, ..).
+            seed: integer that fixes the draw, or a `keras.random.SeedGenerator`.
 
         Returns:
             x, the shape of output, float32.
@@ -53,10 +53,10 @@ class NegativeLogLikelihood(keras.losses.Loss):
         """Refuse data that are not finite.
 
         Args:
-            x: array or eager tensor.
+            x: data as an array or an eager tensor, (batch, ..).
 
         Raises:
-            ValueError: with the remedy.
+            ValueError: if a value is NaN or infinite; it says what to do.
         """
         if not bool(ops.all(ops.isfinite(x))):
             raise ValueError("Data must be finite: remove or replace NaN and infinite values.")
@@ -70,7 +70,13 @@ class BernoulliNegativeLogLikelihood(NegativeLogLikelihood):
     `call(x, logits)` gives the values per example.
 
     Args:
-        name: of the loss.
+        name: what Keras calls the loss.
+
+    Call arguments:
+        y_true: data x, (batch, ..).
+        y_pred: what the decoder returns, the same shape.
+
+    Output: one value per example, (batch,), nats; called as a Keras loss, their mean.
 
     Raises:
         ValueError: at call time, if x and logits differ in shape.
@@ -96,7 +102,7 @@ class BernoulliNegativeLogLikelihood(NegativeLogLikelihood):
     def sample(
         self, output: Tensor, seed: int | keras.random.SeedGenerator | None = None
     ) -> Tensor:
-        """Binary data, 1 with probability sigmoid(output)."""
+        """Binary data, 1 with probability sigmoid(output), the shape of output."""
         mean = ops.sigmoid(ops.cast(output, "float32"))
         return ops.cast(_uniform_like(output, seed) < mean, "float32")
 
@@ -114,7 +120,13 @@ class ContinuousBernoulliNegativeLogLikelihood(NegativeLogLikelihood):
     often above 1, so that ELBOs may be positive, and it does not compare with a Bernoulli's.
 
     Args:
-        name: of the loss.
+        name: what Keras calls the loss.
+
+    Call arguments:
+        y_true: data x, (batch, ..).
+        y_pred: what the decoder returns, the same shape.
+
+    Output: one value per example, (batch,), nats; called as a Keras loss, their mean.
 
     Raises:
         ValueError: at call time, if x and logits differ in shape.
@@ -152,7 +164,7 @@ class ContinuousBernoulliNegativeLogLikelihood(NegativeLogLikelihood):
     def sample(
         self, output: Tensor, seed: int | keras.random.SeedGenerator | None = None
     ) -> Tensor:
-        """Grey levels in [0, 1], by the inverse of their distribution function."""
+        """Grey levels in [0, 1], the shape of output, by the inverse of their distribution."""
         output = ops.cast(output, "float32")
         small = ops.abs(output) < 1e-3  # there the density is flat to a thousandth
         logits, u = ops.where(small, 1.0, ops.abs(output)), _uniform_like(output, seed)
@@ -170,8 +182,14 @@ class GaussianNegativeLogLikelihood(NegativeLogLikelihood):
     """-ln N(x; y, scale^2 I) for real data and a decoder that returns the mean y, over all pixels.
 
     Args:
-        scale: standard deviation of the noise.
-        name: of the loss.
+        scale: the standard deviation of the noise, above 0.
+        name: what Keras calls the loss.
+
+    Call arguments:
+        y_true: data x, (batch, ..).
+        y_pred: what the decoder returns, the same shape.
+
+    Output: one value per example, (batch,), nats; called as a Keras loss, their mean.
 
     Raises:
         ValueError: if scale is not above 0; at call time, if x and the mean differ in shape.
@@ -202,7 +220,7 @@ class GaussianNegativeLogLikelihood(NegativeLogLikelihood):
     def sample(
         self, output: Tensor, seed: int | keras.random.SeedGenerator | None = None
     ) -> Tensor:
-        """The mean with noise of the scale."""
+        """The mean plus Gaussian noise of standard deviation scale, the shape of output."""
         noise = keras.random.normal(ops.shape(output), dtype="float32", seed=_seed(seed))
         return ops.cast(output, "float32") + self.scale * noise
 

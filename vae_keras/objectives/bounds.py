@@ -24,7 +24,12 @@ class Objective(keras.layers.Layer):
     """What a VAE minimises: `call(draws)` returns the loss of each example.
 
     Args:
-        num_samples: draws of z for each example.
+        num_samples: the number of draws of z for each example.
+
+    Call arguments:
+        draws: the batch's `PosteriorDraws`.
+
+    Output: loss of each example, (batch,), nats.
 
     Raises:
         ValueError: if num_samples is below 1.
@@ -54,8 +59,8 @@ class ELBO(Objective):
     assign to it, or let a callback anneal it.
 
     Args:
-        beta: weight of the KL.
-        num_samples: draws of z for each example.
+        beta: initial value, 0 or above, of the scalar weight `beta` of the KL.
+        num_samples: the number of draws of z for each example.
 
     Raises:
         ValueError: if beta is negative or num_samples is below 1.
@@ -94,7 +99,7 @@ class IWAE(Objective):
     """Minus the importance-weighted bound ln (1/K) sum_k w_k, with its pathwise gradient.
 
     Args:
-        num_samples: K.
+        num_samples: the number K of draws of z for each example.
 
     Reference: Burda, Grosse and Salakhutdinov (2016), Importance weighted autoencoders.
 
@@ -123,7 +128,7 @@ class DoublyReparameterizedIWAE(IWAE):
     parameters are held fixed: the gradient of ln sum_k w_k brings the other factor wtilde.
 
     Args:
-        num_samples: K.
+        num_samples: the number K of draws of z for each example.
 
     Reference: Tucker, Lawson, Gu and Maddison (2019), Doubly reparameterized gradient estimators
     for Monte Carlo objectives, equation 8.
@@ -149,10 +154,11 @@ class ThermodynamicObjective(Objective):
         ln pi_beta = beta ln p(x, z) + (1 - beta) ln q(z|x), at fixed z.
 
     Args:
-        num_samples: draws of z for each example.
-        num_partitions: of the unit interval: 0, then equal ratios from first_beta to 1.
+        num_samples: the number of draws of z for each example.
+        num_partitions: the number of parts of the unit interval; the first begins at 0, and the
+            ends of the others have equal ratios from first_beta to 1.
         first_beta: where the first of several partitions ends.
-        rule: "left" or "right".
+        rule: "left" or "right", the end of each part where the integrand is taken.
 
     Raises:
         ValueError: if num_samples is below 2, num_partitions below 1, first_beta not between 0 and
@@ -196,12 +202,12 @@ class ThermodynamicObjective(Objective):
     def call(self, draws: PosteriorDraws) -> Tensor:
         stop, betas = ops.stop_gradient, self.betas
         draws = draws.fixed()
-        log_weights = stop(draws.log_weights)
+        log_weights = stop(draws.log_weights)  # (num_samples, batch)
         loss = 0.0
         for left, right in itertools.pairwise(betas):
             beta = left if self.rule == "left" else right
             normalized = ops.softmax(beta * log_weights, axis=0)  # (num_samples, batch)
-            mean = ops.sum(normalized * log_weights, axis=0)
+            mean = ops.sum(normalized * log_weights, axis=0)  # (batch,)
             log_pi = beta * draws.log_joint + (1 - beta) * draws.log_posterior
             terms = draws.log_weights + (log_weights - mean) * (log_pi - stop(log_pi))
             loss = loss - (right - left) * ops.sum(normalized * terms, axis=0)

@@ -21,7 +21,7 @@ def repeated(x: Any, num_samples: int) -> Any:
 
     Args:
         x: tensor (batch, ..), or a nested structure of such tensors.
-        num_samples: integer.
+        num_samples: how many times the examples are repeated.
 
     Returns:
         (num_samples * batch, ..), in the structure of x.
@@ -33,7 +33,8 @@ def repeated(x: Any, num_samples: int) -> Any:
 
     def copies(a):
         shape = ops.shape(a)
-        return ops.reshape(ops.broadcast_to(a[None], (num_samples, *shape)), (-1, *shape[1:]))
+        every = ops.broadcast_to(a[None], (num_samples, *shape))  # (num_samples, batch, ..)
+        return ops.reshape(every, (-1, *shape[1:]))  # (num_samples * batch, ..)
 
     return x if num_samples == 1 else tree.map_structure(copies, x)
 
@@ -50,12 +51,12 @@ class PosteriorDraws:
     where q is narrower than z is rounded to.
 
     Args:
-        mean: of q(z|x), (batch, latent_dim), float32 or wider.
-        log_var: of q(z|x), the same shape.
+        mean: the mean of q(z|x), (batch, latent_dim), float32 or wider.
+        log_var: the logarithm of its variance, the same shape.
         z: the draws, (num_samples, batch, latent_dim).
-        eps: (z - mean) exp(-log_var / 2) as it was drawn, the shape of z.
-        log_likelihood_at: function from z to ln p(x|z), (num_samples, batch), nats.
-        kl_layer: function from (mean, log_var) to the KL from the prior, (batch,), nats.
+        eps: the noise (z - mean) exp(-log_var / 2) as it was drawn, the shape of z.
+        log_likelihood_at: function that maps z to ln p(x|z), (num_samples, batch), nats.
+        kl_layer: function that maps (mean, log_var) to the KL from the prior, (batch,), nats.
 
     Reference: B14 and B18.
 
@@ -85,10 +86,10 @@ class PosteriorDraws:
         """The same draws for gradients through z alone, times a scale; q's parameters are fixed.
 
         Args:
-            scale: of each draw, (num_samples, batch).
+            scale: the factor of each draw's gradient, (num_samples, batch).
 
         Returns:
-            `PosteriorDraws`.
+            `PosteriorDraws` of the same values.
         """
         stop, step = ops.stop_gradient, scale[..., None] * _change(self.z)  # 0
         return dataclasses.replace(
@@ -106,32 +107,32 @@ class PosteriorDraws:
 
     @functools.cached_property
     def log_likelihood(self) -> Tensor:
-        """ln p(x|z), (num_samples, batch)."""
+        """ln p(x|z), (num_samples, batch), nats."""
         return self.log_likelihood_at(self.z)
 
     @functools.cached_property
     def reconstruction(self) -> Tensor:
-        """-ln p(x|z) averaged over the draws, (batch,)."""
+        """-ln p(x|z) averaged over the draws, (batch,), nats."""
         return -ops.mean(self.log_likelihood, axis=0)
 
     @functools.cached_property
     def kl(self) -> Tensor:
-        """KL(q(z|x) || p(z)) in closed form, (batch,)."""
+        """KL(q(z|x) || p(z)) in closed form, (batch,), nats."""
         return self.kl_layer((self.mean, self.log_var))
 
     @functools.cached_property
     def log_joint(self) -> Tensor:
-        """ln p(x, z) = ln p(x|z) + ln p(z), (num_samples, batch)."""
+        """ln p(x, z) = ln p(x|z) + ln p(z), (num_samples, batch), nats."""
         return self.log_likelihood - 0.5 * ops.sum(ops.square(self.z) + LOG_2_PI, axis=-1)
 
     @functools.cached_property
     def log_posterior(self) -> Tensor:
-        """ln q(z|x), (num_samples, batch)."""
+        """ln q(z|x), (num_samples, batch), nats."""
         return -0.5 * ops.sum(ops.square(self.eps) + self.log_var + LOG_2_PI, axis=-1)
 
     @functools.cached_property
     def log_weights(self) -> Tensor:
-        """ln w = ln p(x, z) - ln q(z|x), (num_samples, batch)."""
+        """ln w = ln p(x, z) - ln q(z|x), (num_samples, batch), nats."""
         return self.log_joint - self.log_posterior
 
 

@@ -25,8 +25,8 @@ class CumulantObjective(Objective):
     increased without limit by a q whose ln w varies ever more. Watch the test ELBO.
 
     Args:
-        num_samples: draws of z for each example, at least the order.
-        order: 2 or 3.
+        num_samples: the number of draws of z for each example, at least the order.
+        order: the last order that counts, 2 or 3.
 
     Raises:
         ValueError: if the order is another, or there are fewer draws than the order.
@@ -46,8 +46,8 @@ class CumulantObjective(Objective):
         self.order = order
 
     def call(self, draws: PosteriorDraws) -> Tensor:
-        log_weights, n = draws.log_weights, self.num_samples
-        mean = ops.mean(log_weights, axis=0)
+        log_weights, n = draws.log_weights, self.num_samples  # (num_samples, batch)
+        mean = ops.mean(log_weights, axis=0)  # (batch,)
         deviation = log_weights - mean
         value = mean + ops.sum(ops.square(deviation), axis=0) / (2 * (n - 1))
         if self.order == 3:
@@ -73,8 +73,8 @@ class PerturbativeBound(Objective):
     logarithm is continued by the tangent.
 
     Args:
-        num_samples: draws of z for each example, 2 or more.
-        offset: of V0 above the draws' mean of V, nats, -2 or above.
+        num_samples: the number of draws of z for each example, 2 or more.
+        offset: how far V0 lies above the draws' mean of V, nats, -2 or above.
 
     Raises:
         ValueError: if num_samples is below 2, or the offset below -2.
@@ -97,10 +97,10 @@ class PerturbativeBound(Objective):
         self.offset = offset
 
     def call(self, draws: PosteriorDraws) -> Tensor:
-        log_weights = draws.log_weights
+        log_weights = draws.log_weights  # (num_samples, batch)
         v0 = ops.stop_gradient(self.offset - ops.mean(log_weights, axis=0))
         y = log_weights + v0  # V0 - V
-        bracket = ops.mean(1 + y + ops.square(y) / 2 + y**3 / 6, axis=0)
+        bracket = ops.mean(1 + y + ops.square(y) / 2 + y**3 / 6, axis=0)  # (batch,)
         tangent = math.log(self._FLOOR) + (bracket - self._FLOOR) / self._FLOOR
         safe = ops.maximum(bracket, self._FLOOR)
         return v0 - ops.where(bracket > self._FLOOR, ops.log(safe), tangent)

@@ -16,10 +16,10 @@ def input_shapes(model: keras.Model, name: str) -> list[Shape]:
 
     Args:
         model: functional or Sequential `keras.Model`.
-        name: of the model, for the message.
+        name: what the error message calls the model.
 
     Returns:
-        list of tuples, without the batch axis.
+        List of tuples, without the batch axis.
 
     Raises:
         ValueError: if the model does not know its input shape.
@@ -45,12 +45,13 @@ def check_networks(
     """Call encoder and decoder on zeros, and see that their shapes fit.
 
     Args:
-        encoder: model of inputs, the data first, -> (mean, log_var).
-        decoder: model -> the likelihood's parameters.
-        decoder_input: function of z and the encoder's inputs that gives the decoder's inputs.
+        encoder: model that maps its inputs, the data first, to (mean, log_var), both
+            (batch, latent_dim).
+        decoder: model that maps its inputs to the likelihood's parameters, in the data's shape.
+        decoder_input: function that makes the decoder's inputs from z and the encoder's inputs.
 
     Returns:
-        The zeros that the encoder was called on, batch of one, and latent_dim.
+        The zeros that the encoder was called on, a batch of one, and latent_dim.
 
     Raises:
         ValueError: if the shapes do not fit, or weights are float16.
@@ -94,11 +95,11 @@ def checked_array(x: ArrayLike, shape: Shape, name: str) -> Tensor:
 
     Args:
         x: array or tensor, (batch, *shape).
-        shape: of one example.
-        name: of the argument, for the message.
+        shape: the shape that one example must have.
+        name: what the error message calls the array.
 
     Returns:
-        Tensor, float32.
+        Tensor (batch, *shape), float32.
 
     Raises:
         ValueError: for another shape, or no example.
@@ -115,6 +116,11 @@ def checked_array(x: ArrayLike, shape: Shape, name: str) -> Tensor:
 def check_shape(x: Tensor, shape: Shape, name: str) -> None:
     """Refuse an array or tensor whose examples have another shape, or that has none.
 
+    Args:
+        x: array or tensor, (batch, *shape).
+        shape: the shape that one example must have.
+        name: what the error message calls the array.
+
     Raises:
         ValueError: with what was received.
 
@@ -130,6 +136,9 @@ def check_shape(x: Tensor, shape: Shape, name: str) -> None:
 
 def check_num_samples(num_samples: int) -> None:
     """Refuse a number of samples below 1.
+
+    Args:
+        num_samples: the number that was given.
 
     Raises:
         ValueError: with what was received.

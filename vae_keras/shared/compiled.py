@@ -15,8 +15,8 @@ def compiled(function: Callable[..., Any], *inputs: Any) -> Callable[..., Any]:
     variables have when it compiles, so there, as on PyTorch, nothing is compiled.
 
     Args:
-        function: of nested tensors, without side effects.
-        *inputs: nested `keras.KerasTensor` for each argument, with None for lengths that vary.
+        function: maps nested tensors to nested tensors, without side effects.
+        *inputs: for each argument a nested `keras.KerasTensor`, with None for lengths that vary.
 
     Returns:
         A function with the same values.
@@ -41,7 +41,7 @@ def fused(function: Callable[..., Any]) -> Callable[..., Any]:
     Keras compiles whole steps, and on PyTorch it is the function itself.
 
     Args:
-        function: of tensors and Python constants, without side effects.
+        function: maps tensors and Python constants to tensors, without side effects.
 
     Returns:
         A function with the same values.
