@@ -12,7 +12,15 @@ UNROLLED = 10  # steps that a graph holds one by one, which is faster than a loo
 
 
 def sample_bernoulli(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Draw units {0, 1} from their logits, in the same dtype; seed is (2,) int32."""
+    """Draw units {0, 1}, each 1 with probability sigmoid(logit).
+
+    Args:
+        logits: the inputs of the units, any shape.
+        seed: (2,) int32 tensor that fixes the draw.
+
+    Returns:
+        The shape and the dtype of logits.
+    """
     uniform = tf.random.stateless_uniform(tf.shape(logits), seed, dtype=logits.dtype)
     return tf.math.ceil(tf.sigmoid(logits) - uniform)  # 1 where uniform < p; faster than a cast
 
@@ -23,12 +31,12 @@ def gibbs_sweep(
     """One sweep h -> v -> h' of block Gibbs sampling.
 
     Args:
-        machine: `Machine`.
+        machine: the `Machine`.
         hidden: binary hidden states, (num_chains, num_hidden).
-        seed: (2,) int32.
+        seed: (2,) int32 tensor that fixes the draws.
 
     Returns:
-        visible states (num_chains, num_visible), their inputs b + v W to the hidden units, and the
+        Visible states (num_chains, num_visible), their inputs b + v W to the hidden units, and the
         new hidden states, both (num_chains, num_hidden).
     """
     seeds = tf.unstack(tf.random.split(seed))
@@ -43,9 +51,9 @@ def repeated(
     """Apply step num_steps times, in a graph whose size has a bound: long ones are a loop.
 
     Args:
-        step: function of the step's number and the state's tensors, which returns new ones.
-        state: tuple of tensors.
-        num_steps: 0 or more.
+        step: function that maps the step's number and the state's tensors to new ones.
+        state: the tensors to begin with, a tuple.
+        num_steps: the number of steps, 0 or more.
 
     Returns:
         The last state.

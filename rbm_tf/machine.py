@@ -50,8 +50,8 @@ def machine_of(rbm: RBMLike, *, dtype: DType | None = None) -> Machine:
 
     Args:
         rbm: `BernoulliRBM`, `Machine`, or anything with kernel, visible_bias and hidden_bias.
-        dtype: of all three tensors, converted from the variables themselves; None leaves each in
-            its own, a model's kernel in the dtype that it makes products in.
+        dtype: the dtype of all three tensors, converted from the variables themselves; None leaves
+            each in its own, a model's kernel in the dtype that it makes products in.
 
     Returns:
         `Machine`.
@@ -85,6 +85,14 @@ def machine_of(rbm: RBMLike, *, dtype: DType | None = None) -> Machine:
 def product(x: tf.Tensor, kernel: tf.Tensor, *, transpose: bool = False) -> tf.Tensor:
     """The product x W, or x W^T, made in the kernel's dtype and returned in that of x.
 
+    Args:
+        x: states, (batch, num_visible), or (batch, num_hidden) with transpose.
+        kernel: the kernel W, (num_visible, num_hidden).
+        transpose: whether to multiply by W^T.
+
+    Returns:
+        (batch, num_hidden), or (batch, num_visible) with transpose, in the dtype of x.
+
     Example:
         >>> product(tf.ones((1, 2)), tf.ones((2, 3))).numpy()
         array([[2., 2., 2.]], dtype=float32)
@@ -93,7 +101,14 @@ def product(x: tf.Tensor, kernel: tf.Tensor, *, transpose: bool = False) -> tf.T
 
 
 def hidden_input(machine: Machine, v: tf.Tensor) -> tf.Tensor:
-    """b + v W, what the hidden units feel, (batch, num_hidden), from v (batch, num_visible).
+    """b + v W, what the hidden units feel.
+
+    Args:
+        machine: the `Machine`.
+        v: visible states, (batch, num_visible).
+
+    Returns:
+        (batch, num_hidden), nats.
 
     Example:
         >>> hidden_input(machine_of(BernoulliRBM(6, 4)), tf.zeros((3, 6))).shape
@@ -103,7 +118,14 @@ def hidden_input(machine: Machine, v: tf.Tensor) -> tf.Tensor:
 
 
 def visible_input(machine: Machine, h: tf.Tensor) -> tf.Tensor:
-    """a + W h, what the visible units feel, (batch, num_visible), from h (batch, num_hidden).
+    """a + W h, what the visible units feel.
+
+    Args:
+        machine: the `Machine`.
+        h: hidden states, (batch, num_hidden).
+
+    Returns:
+        (batch, num_visible), nats.
 
     Example:
         >>> visible_input(machine_of(BernoulliRBM(6, 4)), tf.zeros((3, 4))).shape
@@ -113,7 +135,15 @@ def visible_input(machine: Machine, h: tf.Tensor) -> tf.Tensor:
 
 
 def energy(machine: Machine, v: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
-    """E(v, h) = -a.v - b.h - v^T W h (B1), (batch,), nats.
+    """E(v, h) = -a.v - b.h - v^T W h (B1).
+
+    Args:
+        machine: the `Machine`.
+        v: visible states, (batch, num_visible).
+        h: hidden states, (batch, num_hidden).
+
+    Returns:
+        (batch,), nats.
 
     Example:
         >>> machine = machine_of(BernoulliRBM(2, 1))
@@ -130,7 +160,7 @@ def clamped_free_energy(
     """F_c(v) = -a.v - sum_j softplus(b_j + (v W)_j), the hidden units summed out (B5).
 
     Args:
-        machine: `Machine`.
+        machine: the `Machine`.
         v: visible states, (batch, num_visible).
         inputs: `hidden_input(machine, v)` where it is at hand, (batch, num_hidden).
 
@@ -153,9 +183,9 @@ def binary_states(
     """All states of binary units, or some of them, as rows: the bits of their numbers.
 
     Args:
-        num_units: of a layer; the first column is the lowest bit.
-        first: number of the first state.
-        num_states: how many, 2 ** num_units by default.
+        num_units: the number of units of a layer; the first column is the lowest bit.
+        first: the number of the first state.
+        num_states: how many states, by default 2 ** num_units.
 
     Returns:
         (num_states, num_units), float64.

@@ -18,9 +18,10 @@ def image_grid(ax: Axes, images: ArrayLike, *, columns: int = 10) -> Axes:
     """Draw images side by side, dark ink on white.
 
     Args:
-        ax: matplotlib Axes.
-        images: (num, height, width), each scaled alike from the least to the greatest value.
-        columns: images in a row.
+        ax: matplotlib Axes to draw into.
+        images: the images, (num, height, width), all scaled alike from the least to the greatest
+            value.
+        columns: the number of images in a row.
 
     Returns:
         ax.
@@ -51,10 +52,10 @@ def estimates(
     """Draw estimates as points with error bars of 2 standard errors, below each other.
 
     Args:
-        ax: matplotlib Axes.
-        names: of the methods, first at the top.
-        values: the estimates, nats.
-        standard_errors: nats; None or NaN where there is none.
+        ax: matplotlib Axes to draw into.
+        names: the names of the methods, the first at the top.
+        values: the estimates, (num,), nats.
+        standard_errors: their standard errors, (num,), nats; None or NaN where there is none.
         exact: the true value, nats; drawn as a line at 0.
 
     Returns:
@@ -86,11 +87,11 @@ def curves(
     """Draw several curves with a legend.
 
     Args:
-        ax: matplotlib Axes.
-        x: (num,).
-        series: dict from label to values (num,).
-        xlabel: of the horizontal axis, with its unit.
-        ylabel: of the vertical axis, with its unit.
+        ax: matplotlib Axes to draw into.
+        x: the points of the horizontal axis, (num,).
+        series: for each label the values of its curve, (num,).
+        xlabel: the name of the horizontal axis, with its unit.
+        ylabel: the name of the vertical axis, with its unit.
 
     Returns:
         ax.
@@ -110,9 +111,9 @@ def scatter_by_label(ax: Axes, points: ArrayLike, labels: ArrayLike) -> Axes:
     """Draw points of the plane in the colour of their label.
 
     Args:
-        ax: matplotlib Axes.
-        points: (num, 2).
-        labels: integers 0 to 9, (num,).
+        ax: matplotlib Axes to draw into.
+        points: coordinates, (num, 2).
+        labels: integers from 0 to 9, (num,).
 
     Returns:
         ax.
@@ -133,8 +134,8 @@ def histogram_with_gaussian(ax: Axes, samples: ArrayLike) -> Axes:
     """Draw a histogram with the Gaussian of the same mean and variance.
 
     Args:
-        ax: matplotlib Axes.
-        samples: (num,), such as the log-weights of one image, nats.
+        ax: matplotlib Axes to draw into.
+        samples: numbers such as the log-weights of one image, (num,), nats.
 
     Returns:
         ax.
@@ -157,10 +158,10 @@ def save_images(path: PathLike, images: np.ndarray, title: str, *, columns: int 
     """Write a PNG of a grid of images.
 
     Args:
-        path: of the file.
-        images: (num, height, width).
-        title: above the grid.
-        columns: images in a row.
+        path: where the file is to stand.
+        images: the images, (num, height, width).
+        title: the line above the grid.
+        columns: the number of images in a row.
 
     Example:
         >>> save_images("images.png", np.zeros((20, 8, 8)), "Nothing")
@@ -175,8 +176,8 @@ def save_figure(figure: Figure, path: PathLike) -> None:
     """Write a picture whole or not at all, 150 dots an inch.
 
     Args:
-        figure: matplotlib Figure.
-        path: of the file, whose ending decides the format.
+        figure: matplotlib Figure to write.
+        path: where the file is to stand; its ending decides the format.
 
     Example:
         >>> save_figure(Figure(), "empty.png")

@@ -19,7 +19,7 @@ def pseudo_log_likelihood(rbm: RBMLike, v: ArrayLike) -> tf.Tensor:
     needs no ln Z, and says little about modes that are far apart.
 
     Args:
-        rbm: `BernoulliRBM`.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
         v: visible states {0, 1}, (batch, num_visible). A few arrays of (batch, num_hidden) are in
             memory at a time.
 
@@ -50,9 +50,9 @@ def stochastic_pseudo_log_likelihood(
     work.
 
     Args:
-        rbm: `BernoulliRBM`.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
         v: visible states {0, 1}, (batch, num_visible).
-        seed: integer, or (2,) int32 tensor; the same seed chooses the same pixels.
+        seed: integer or (2,) int32 tensor that fixes the pixels; the same seed chooses the same.
 
     Returns:
         (batch,), nats.
@@ -70,7 +70,7 @@ def stochastic_pseudo_log_likelihood(
     pixel = tf.random.stateless_uniform(
         (len(v),), as_seed(seed), maxval=machine.num_visible, dtype=tf.int32
     )
-    inputs = hidden_input(machine, v)
+    inputs = hidden_input(machine, v)  # (batch, num_hidden)
     log_p = _log_conditional(
         inputs,
         tf.math.softplus(inputs),
@@ -88,7 +88,8 @@ def _all_pixels(kernel, visible_bias, v, hidden_input):
     def one_pixel(pixel):
         return _log_conditional(hidden_input, softplus, *pixel)
 
-    pixels = tf.transpose(v), visible_bias, kernel
+    pixels = tf.transpose(v), visible_bias, kernel  # the first axis of each: num_visible
+    # (num_visible, batch)
     by_pixel = tf.map_fn(one_pixel, pixels, fn_output_signature=v.dtype, parallel_iterations=1)
     return tf.ensure_shape(tf.transpose(by_pixel), v.shape)
 

@@ -53,16 +53,21 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
     The first `fit` calls `adapt`.
 
     Args:
-        num_visible: number of visible units.
-        num_hidden: number of hidden units.
-        negative_phase: a layer of `rbm_tf.training.negative_phase`; default: persistent contrastive
-            divergence with 100 chains.
-        centered: subtract offsets from both layers in the gradient, which conditions it better and
-            leaves its fixed points alone. It is a direction for SGD, with or without momentum;
-            optimizers that rescale each parameter, such as Adam, get the plain gradient.
-        resample: draw binary visible states anew from grey levels at every step, instead of taking
-            data as they are.
-        seed: of the initial kernel, and of the default negative phase.
+        num_visible: the number of visible units.
+        num_hidden: the number of hidden units.
+        negative_phase: a layer of `rbm_tf.training.negative_phase`; the default is persistent
+            contrastive divergence with 100 chains.
+        centered: whether to subtract offsets from both layers in the gradient, which conditions it
+            better and leaves its fixed points alone. It is a direction for SGD, with or without
+            momentum; optimizers that rescale each parameter, such as Adam, get the plain gradient.
+        resample: whether to draw binary visible states anew from grey levels at every step, in
+            place of taking data as they are.
+        seed: integer that fixes the initial kernel and the default negative phase.
+
+    Call arguments:
+        v: visible states, (batch, num_visible).
+
+    Output: p(h_j = 1 | v), (batch, num_hidden).
 
     Raises:
         ValueError: if a size is below 1, or at call time if data do not have num_visible columns.
@@ -141,10 +146,10 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         """A model with given parameters.
 
         Args:
-            kernel: W, (num_visible, num_hidden).
-            visible_bias: a, (num_visible,).
-            hidden_bias: b, (num_hidden,).
-            **kwargs: as for the class, without the sizes.
+            kernel: the kernel W, (num_visible, num_hidden).
+            visible_bias: the visible bias a, (num_visible,).
+            hidden_bias: the hidden bias b, (num_hidden,).
+            **kwargs: arguments of the class other than the sizes.
 
         Returns:
             `BernoulliRBM`.
@@ -209,11 +214,25 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         return clamped_free_energy(self.machine, v)
 
     def hidden_mean(self, v: ArrayLike) -> tf.Tensor:
-        """p(h_j = 1 | v) = sigmoid(b_j + (v W)_j), (batch, num_hidden)."""
+        """p(h_j = 1 | v) = sigmoid(b_j + (v W)_j).
+
+        Args:
+            v: visible states, (batch, num_visible).
+
+        Returns:
+            (batch, num_hidden).
+        """
         return tf.sigmoid(hidden_input(self.machine, self._states(v, self.num_visible, "v")))
 
     def visible_mean(self, h: ArrayLike) -> tf.Tensor:
-        """p(v_i = 1 | h) = sigmoid(a_i + (W h)_i), (batch, num_visible)."""
+        """p(v_i = 1 | h) = sigmoid(a_i + (W h)_i).
+
+        Args:
+            h: hidden states, (batch, num_hidden).
+
+        Returns:
+            (batch, num_visible).
+        """
         return tf.sigmoid(visible_input(self.machine, self._states(h, self.num_hidden, "h")))
 
     def gibbs_step(self, v: ArrayLike, *, seed: int | tf.Tensor | None = None) -> tf.Tensor:
@@ -221,10 +240,10 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
 
         Args:
             v: visible states, (batch, num_visible).
-            seed: integer, or (2,) int32 tensor.
+            seed: integer or (2,) int32 tensor that fixes the draws.
 
         Returns:
-            visible states, (batch, num_visible).
+            Visible states, (batch, num_visible).
         """
         hidden_seed, visible_seed = tf.unstack(tf.random.split(as_seed(seed)))
         v = self._states(v, self.num_visible, "v")
@@ -239,12 +258,15 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         The chains need to forget their start: compare two values of num_steps.
 
         Args:
-            num_samples: number of chains.
-            num_steps: sweeps of each.
-            seed: integer, or (2,) int32 tensor.
+            num_samples: the number of chains, of which each gives one sample.
+            num_steps: the number of sweeps of each chain.
+            seed: integer or (2,) int32 tensor that fixes the draws.
 
         Returns:
-            visible states, (num_samples, num_visible).
+            Visible states, (num_samples, num_visible).
+
+        Raises:
+            ValueError: if one of the numbers is below 1.
 
         Example:
             >>> BernoulliRBM(64, 16).sample(num_samples=5, num_steps=100, seed=0).shape
@@ -284,7 +306,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         total, count = np.zeros(self.num_visible), 0
         for batch in batches:
             x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
-            (v,), _ = self._taken(self._inputs(x, y))
+            (v,), _ = self._taken(self._inputs(x, y))  # (batch, num_visible)
             total, count = total + v.sum(0, dtype=float), count + len(v)
         if not count:
             raise ValueError("There are no data: the data set holds no batch.")
@@ -335,7 +357,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         sample_weight: tf.Tensor | None = None,
         training: bool = True,
     ) -> tf.Tensor:
-        """The mean free-energy gap of a batch; a training step moves chains and offsets on."""
+        """The mean free-energy gap of a batch, nats; training moves chains and offsets on."""
         v = self._states(x, self.num_visible, "x")
         if self.resample:
             seed = tf.random.fold_in(self.negative_phase.random_state.value, _RESAMPLING)

@@ -33,7 +33,7 @@ def fail(program: str, message: str | Exception) -> NoReturn:
     """Print one line to stderr and exit with code 2.
 
     Args:
-        program: what the user typed.
+        program: what the user typed, the beginning of the line.
         message: text or an exception; the middle of a long one is left out.
 
     Example:
@@ -47,6 +47,10 @@ def fail(program: str, message: str | Exception) -> NoReturn:
 
 def shortened(message: str | Exception, longest: int = _LONGEST) -> str:
     """A message as one line of about `longest` characters: its beginning and its end.
+
+    Args:
+        message: text or an exception.
+        longest: the number of characters from which on the middle is left out.
 
     Example:
         >>> shortened("abcdefghijklmnopqrstuvwxyz", longest=10)
@@ -67,9 +71,9 @@ def build_parser(
 
     Args:
         program: what the user types, such as "python -m rbm_tf".
-        description: one line.
-        actions: dict from command name to (function of the parsed arguments, one line of help).
-        own_options: dict from command name to a function that adds the model's own options.
+        description: one line on what the program is about.
+        actions: for each command the function of the parsed arguments and one line of help.
+        own_options: for each command, if any, a function that adds the model's own options.
 
     Returns:
         `Parser`.
@@ -123,6 +127,12 @@ def add_training_options(
 ) -> None:
     """Add --epochs, --batch-size and --learning-rate with these defaults.
 
+    Args:
+        parser: the parser to add them to.
+        epochs: the default number of epochs.
+        batch_size: the default number of examples in a batch.
+        learning_rate: the default learning rate.
+
     Example:
         >>> parser = Parser()
         >>> add_training_options(parser, epochs=2, batch_size=10, learning_rate=0.1)
@@ -136,6 +146,10 @@ def add_training_options(
 
 def at_least(smallest: int, greatest: int = 10**9) -> Callable[[str], int]:
     """An argparse type: an integer from smallest to greatest, in plain digits.
+
+    Args:
+        smallest: the smallest integer that is allowed.
+        greatest: the greatest integer that is allowed.
 
     Example:
         >>> at_least(1)("12")

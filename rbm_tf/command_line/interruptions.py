@@ -82,6 +82,10 @@ def leave(signum: int, message: str) -> NoReturn:
 
     The interpreter is not taken down piece by piece: TensorFlow's threads may still be at work.
 
+    Args:
+        signum: the number of the signal.
+        message: the line to print.
+
     Example:
         >>> leave(signal.SIGINT, "Stopped.")  # doctest: +SKIP
     """

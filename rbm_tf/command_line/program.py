@@ -44,9 +44,9 @@ def run(
     143; for a caller that gives the arguments, a notebook for instance, signals stay what they are.
 
     Args:
-        parser: of `arguments.build_parser`.
-        arguments: list of strings; default: those of the program.
-        backends: of Keras, that the actions run on.
+        parser: what `arguments.build_parser` returned.
+        arguments: list of strings; the default is what the program was called with.
+        backends: the names of Keras's backends that the actions run on.
     """
     signals = interruptions.watched() if arguments is None else contextlib.nullcontext()
     with usable_streams(), signals:
@@ -138,9 +138,9 @@ def check_data(
     """See, before the work, that a model takes the data and that ln p of them means something.
 
     Args:
-        options: parsed arguments.
+        options: the parsed arguments.
         x: data, (num, ..).
-        shape: of one example, as the model takes it.
+        shape: the shape of one example, as the model takes it.
         binary: whether the model's likelihood is one of binary pixels.
     """
     if x.shape[1:] != tuple(shape):
@@ -197,10 +197,10 @@ def show(
     """Print results as tables or as JSON, and write the JSON to output/name.json.
 
     Args:
-        options: parsed arguments.
+        options: the parsed arguments.
         results: what JSON can hold; numbers that are not finite become null.
-        tables: list of strings.
-        name: of the JSON file, without ending.
+        tables: the tables as strings, printed one below the other.
+        name: the name of the JSON file, without ending.
     """
     text = json.dumps(_finite(results), indent=2, allow_nan=False)
     path = options.output / f"{name}.json"
@@ -223,11 +223,11 @@ def table(rows: Iterable[Mapping[str, Any]], formats: Mapping[str, str]) -> str:
     """Lay out rows as a text table.
 
     Args:
-        rows: dicts; None prints as a blank.
-        formats: dict from column name to a format such as "+.3f", or "" for text.
+        rows: for each row its values by the names of columns; None prints as a blank.
+        formats: for each column a format such as "+.3f", or "" for text.
 
     Returns:
-        str.
+        The lines of the table, the names of columns first.
 
     Example:
         >>> print(table([{"method": "exact", "ln Z": 44.76}], {"method": "", "ln Z": ".1f"}))

@@ -40,7 +40,7 @@ def standard_output(remedy: str) -> Iterator[None]:
     """Around what prints results: a reader that has left ends the program quietly, with code 0.
 
     Args:
-        remedy: for the message: where the results are, or what to do.
+        remedy: where the results are, or what to do, the end of the error message.
 
     Raises:
         ValueError: if standard output cannot be written to, as on a full disk.

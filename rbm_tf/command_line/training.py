@@ -31,9 +31,9 @@ def fit(
     Args:
         model: compiled Keras model.
         path: the .keras file to write.
-        epochs: number of epochs.
-        saved_model: what to save, if not the model itself.
-        **kwargs: for `model.fit`.
+        epochs: the number of epochs.
+        saved_model: the model to save, where that is not the trained one.
+        **kwargs: further arguments of `model.fit`.
 
     Raises:
         ValueError: if path is a folder, or the loss or a weight becomes NaN or infinite.
@@ -87,7 +87,7 @@ def epoch_bar(epochs: int) -> Iterator[keras.callbacks.Callback]:
     """A Keras callback that draws one progress bar over all epochs.
 
     Args:
-        epochs: number of epochs.
+        epochs: the number of epochs.
 
     Yields:
         `keras.callbacks.Callback`.

@@ -17,8 +17,8 @@ def leave_one_out_cumulants(x: ArrayLike, max_order: int, *, axis: int = 0) -> t
 
     Args:
         x: samples, any shape.
-        max_order: 1 to 6.
-        axis: the sample axis; it must hold max_order + 1 samples or more.
+        max_order: the highest order, 1 to 6.
+        axis: the axis of the samples; it must hold max_order + 1 of them or more.
 
     Returns:
         (max_order, num_samples, ..), float64: the sample axis comes second.
@@ -36,13 +36,13 @@ def leave_one_out_cumulants(x: ArrayLike, max_order: int, *, axis: int = 0) -> t
     x = float_tensor(x, dtype=tf.float64)
     rank = x.shape.rank
     x = tf.transpose(x, [axis % rank, *(i for i in range(rank) if i != axis % rank)])
-    n = x.shape[0]
+    n = x.shape[0]  # x is (n, ..) from here on
     if n < 2 or n <= max_order:
         raise ValueError(
             f"The standard error of a cumulant of order {max_order} needs {max(max_order + 1, 2)} "
             f"samples or more; received {n}. Draw more samples or lower max_order."
         )
-    mean = sample_cumulants(x, max_order)[0]
+    mean = sample_cumulants(x, max_order)[0]  # (..)
     deviation = x - mean
     raw = [  # moments of the others about the mean of all, (n, ..)
         (tf.reduce_sum(deviation**k, 0) - deviation**k) / (n - 1) for k in range(max_order + 1)
@@ -69,8 +69,8 @@ def cumulant_standard_errors(x: ArrayLike, max_order: int, *, axis: int = 0) -> 
 
     Args:
         x: samples, any shape; along `axis` they are independent and alike.
-        max_order: 1 to 6.
-        axis: the sample axis; it must hold max_order + 1 samples or more.
+        max_order: the highest order, 1 to 6.
+        axis: the axis of the samples; it must hold max_order + 1 of them or more.
 
     Returns:
         (max_order, ..), float64, in the units of the cumulants.
@@ -94,8 +94,8 @@ def series_standard_error(x: ArrayLike, order: int, *, axis: int = 0) -> tf.Tens
 
     Args:
         x: samples, any shape, such as log-weights (num_samples, batch).
-        order: of the truncation, 1 to 6.
-        axis: the sample axis; it must hold order + 1 samples or more.
+        order: the last order of the series that counts, 1 to 6.
+        axis: the axis of the samples; it must hold order + 1 of them or more.
 
     Returns:
         The shape of x without `axis`, float64, nats.
@@ -119,10 +119,10 @@ def jackknife_error(values: tf.Tensor, *, axis: int = 0) -> tf.Tensor:
 
     Args:
         values: the estimates without sample i, (.., n, ..), float.
-        axis: of i.
+        axis: the axis of i.
 
     Returns:
-        The shape of values without `axis`.
+        The shape of values without `axis`, in the unit of values.
 
     Reference: Efron and Stein (1981), The jackknife estimate of variance.
 

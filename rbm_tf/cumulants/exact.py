@@ -30,8 +30,8 @@ def exact_cumulants(distribution: tfp.distributions.Distribution, max_order: int
     Bernoulli and Uniform.
 
     Args:
-        distribution: `tfd.Distribution` of one of these classes.
-        max_order: 1 to 6.
+        distribution: `tfp.distributions.Distribution` of one of these classes.
+        max_order: the highest order, 1 to 6.
 
     Returns:
         (max_order, *batch_shape), in the dtype of the distribution's parameters.

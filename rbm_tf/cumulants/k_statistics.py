@@ -23,8 +23,8 @@ def sample_cumulants(x: ArrayLike, max_order: int, *, axis: int = 0) -> tf.Tenso
     Args:
         x: samples, any shape; along `axis` they are independent and alike. Integers and
             half-precision floats are computed in float32.
-        max_order: 1 to 6.
-        axis: the sample axis; it must hold at least `max_order` samples.
+        max_order: the highest order, 1 to 6.
+        axis: the axis of the samples; it must hold max_order of them or more.
 
     Returns:
         kappa, the shape of x without `axis`, with a new first axis of length max_order.
@@ -62,9 +62,10 @@ def k_statistic(order: int, m: Mapping[int, Any], n: float | tf.Tensor) -> Any:
     """The k-statistic of order 2 to 6, the unbiased estimate of kappa_order, from central moments.
 
     Args:
-        order: 2 to 6.
-        m: m[r] is the mean of (x - mean(x))^r over the sample, for r = 2 .. order.
-        n: number of samples, at least `order`.
+        order: which k-statistic, 2 to 6.
+        m: the central moments by their order: m[r] is the mean of (x - mean(x))^r over the sample,
+            for r = 2 .. order.
+        n: the number of samples, at least `order`.
 
     Returns:
         The shape of m[2].
@@ -100,9 +101,10 @@ def weighted_cumulants(
     Exact for a finite set of states: list every state's value in x and its -E in log_weights.
 
     Args:
-        x: values; that of a state of weight zero may be infinite, and counts nothing.
+        x: values of the states, any shape; that of a state of weight zero may be infinite, and
+            counts nothing.
         log_weights: logarithms of the weights, nats, broadcast against x; no need to normalise.
-        max_order: 1 or higher.
+        max_order: the highest order, 1 or above.
         axis: the axis of the states.
 
     Returns:
@@ -133,7 +135,7 @@ def cumulants_from_moments(moments: ArrayLike) -> tf.Tensor:
     kappa_n = <x^n> - sum_{m=1}^{n-1} C(n-1, m-1) kappa_m <x^{n-m}>.
 
     Args:
-        moments: stacked on axis 0, order 1 first.
+        moments: the raw moments stacked on axis 0, order 1 first, (max_order, ..).
 
     Returns:
         The cumulants, of the same shape.

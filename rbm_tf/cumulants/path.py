@@ -36,8 +36,9 @@ def lambda_path(
 
     Args:
         log_weights: ln w = -V, (num_samples or num_states, ..), nats.
-        lambdas: (num_lambdas,); 0 is the trial model, 1 the full one.
-        log_q: ln q of the states, broadcast against log_weights; the default is for samples of q.
+        lambdas: where to take F, (num_lambdas,); 0 is the trial model, 1 the full one.
+        log_q: ln q of the states, nats, broadcast against log_weights; the default is for samples
+            of q.
 
     Returns:
         `LambdaPath`.
@@ -54,7 +55,7 @@ def lambda_path(
     log_q = tf.zeros_like(log_weights) + tf.cast(log_q, log_weights.dtype)
     rows = []
     for value in tf.unstack(lambdas):
-        tilted = log_q + log_power(log_weights, value)
+        tilted = log_q + log_power(log_weights, value)  # (num_samples, ..)
         free_energy = tf.reduce_logsumexp(log_q, 0) - tf.reduce_logsumexp(tilted, 0)
         rows.append((free_energy, *tf.unstack(weighted_cumulants(-log_weights, tilted, 2))))
     return LambdaPath(lambdas, *(tf.stack(column) for column in zip(*rows, strict=True)))
@@ -70,9 +71,9 @@ def integrate_path(
     the two ends of the path cancel. The error falls from h^2 to h^4.
 
     Args:
-        lambdas: increasing, (num_lambdas,).
+        lambdas: increasing points of the path, (num_lambdas,).
         mean: <V> at each lambda, (num_lambdas, ..), nats.
-        variance: <<V^2>> at each lambda, (num_lambdas, ..), or None for the plain rule.
+        variance: <<V^2>> at each lambda, (num_lambdas, ..), nats^2, or None for the plain rule.
 
     Returns:
         The shape of mean without axis 0, nats.
@@ -92,7 +93,7 @@ def integrate_path(
     step = lambdas[1:] - lambdas[:-1]
     if not tf.reduce_all(step > 0):
         raise ValueError("lambdas must increase at every step; sort them and drop repeats.")
-    step = tf.reshape(step, [-1] + [1] * (mean.shape.rank - 1))
+    step = tf.reshape(step, [-1] + [1] * (mean.shape.rank - 1))  # (num_lambdas - 1, 1, ..)
     total = tf.reduce_sum(step * (mean[1:] + mean[:-1]) / 2, 0)
     if variance is not None:
         variance = tf.cast(variance, mean.dtype)
@@ -107,7 +108,7 @@ def taylor_polynomials(cumulants: ArrayLike, lambdas: ArrayLike) -> tf.Tensor:
 
     Args:
         cumulants: kappa_1 .. kappa_N of V, stacked on axis 0, (N, ..).
-        lambdas: (num_lambdas,).
+        lambdas: where to take the polynomials, (num_lambdas,).
 
     Returns:
         (N, num_lambdas, ..), nats; row n - 1 is order n.
@@ -124,5 +125,5 @@ def taylor_polynomials(cumulants: ArrayLike, lambdas: ArrayLike) -> tf.Tensor:
     terms, power = [], -tf.ones_like(lambdas)
     for order, kappa in enumerate(tf.unstack(cumulants), start=1):
         power *= -lambdas / order  # -(-lambda)^n / n!
-        terms.append(tf.tensordot(power, kappa, 0))
+        terms.append(tf.tensordot(power, kappa, 0))  # (num_lambdas, ..)
     return tf.cumsum(tf.stack(terms), 0)

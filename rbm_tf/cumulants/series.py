@@ -23,7 +23,7 @@ def log_expectation(cumulants: ArrayLike) -> tf.Tensor:
     Gaussian x. In general it is asymptotic: more terms need not be better.
 
     Args:
-        cumulants: kappa_1, kappa_2, .. stacked on axis 0.
+        cumulants: kappa_1, kappa_2, .. stacked on axis 0, (max_order, ..).
 
     Returns:
         The sum over axis 0, nats.
@@ -43,9 +43,9 @@ def generating_function(
     """The cumulant generating function ln <exp(t x)> of a finite set of weighted states.
 
     Args:
-        t: scalar.
+        t: where to take the function, a scalar.
         x: values of the states, (num_states,).
-        log_weights: logarithms of their weights, nats; the default weighs all alike.
+        log_weights: logarithms of their weights, (num_states,), nats; the default weighs all alike.
 
     Returns:
         Scalar, nats.
@@ -70,9 +70,9 @@ def derivatives(
     point it is the cumulant under the distribution tilted there.
 
     Args:
-        function: maps a scalar tensor to a scalar tensor.
-        max_order: 1 or higher.
-        at: where, a scalar; its dtype is the one computed in.
+        function: function that maps a scalar tensor to a scalar tensor.
+        max_order: the highest order, 1 or above.
+        at: where to differentiate, a scalar; its dtype is the one computed in.
 
     Returns:
         The derivatives of orders 1 .. max_order, (max_order,).

@@ -36,7 +36,15 @@ class StreamingCumulants(NamedTuple):
 
     @classmethod
     def empty(cls, max_order: int = 4, shape: tuple[int, ...] = ()) -> StreamingCumulants:
-        """No samples yet; `shape` is that of one sample. ValueError if max_order is not 1 to 6."""
+        """No samples yet.
+
+        Args:
+            max_order: the highest order of the cumulants to come, 1 to 6.
+            shape: the shape of one sample.
+
+        Raises:
+            ValueError: if max_order is not 1 to 6.
+        """
         if max_order not in range(1, MAX_ORDER + 1):
             raise ValueError(
                 f"max_order must be an integer from 1 to {MAX_ORDER}; got {max_order}."
@@ -44,7 +52,14 @@ class StreamingCumulants(NamedTuple):
         return cls(0, np.zeros(shape), np.zeros((max_order - 1, *shape)))
 
     def update(self, batch: ArrayLike) -> StreamingCumulants:
-        """Add samples, (num_samples, *shape): a new `StreamingCumulants`."""
+        """A new `StreamingCumulants` of these samples too.
+
+        Args:
+            batch: further samples, (num_samples, *shape).
+
+        Raises:
+            ValueError: if the batch is empty or has another shape.
+        """
         batch = float_tensor(batch, dtype=np.float64).numpy()
         if batch.shape[1:] != self.mean.shape or not len(batch):
             raise ValueError(
@@ -60,7 +75,14 @@ class StreamingCumulants(NamedTuple):
         return self.merge(StreamingCumulants(len(batch), mean, sums))
 
     def merge(self, other: StreamingCumulants) -> StreamingCumulants:
-        """The union with the samples of another one: a new `StreamingCumulants`."""
+        """A new `StreamingCumulants` of the samples of both.
+
+        Args:
+            other: the other one, of the same max_order and shape.
+
+        Raises:
+            ValueError: if it has another max_order or shape.
+        """
         if self.sums.shape != other.sums.shape:
             raise ValueError(
                 "Only accumulators of the same max_order and shape merge; their sums have shapes "
@@ -75,7 +97,14 @@ class StreamingCumulants(NamedTuple):
         return StreamingCumulants(count, self.mean + step * (other.count / count), sums)
 
     def cumulants(self) -> np.ndarray:
-        """kappa_1 .. kappa_max_order without bias, as `rbm_tf.cumulants.sample_cumulants`."""
+        """The cumulants without bias, as `rbm_tf.cumulants.sample_cumulants` has them.
+
+        Returns:
+            kappa_1 .. kappa_max_order, (max_order, *shape), float64.
+
+        Raises:
+            ValueError: if there are fewer than max_order samples.
+        """
         max_order = len(self.sums) + 1
         if self.count < max_order:
             raise ValueError(

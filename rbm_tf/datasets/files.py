@@ -28,7 +28,7 @@ def read_arrays(path: pathlib.Path) -> tuple[np.ndarray, ...]:
     """Read x_train, y_train, x_test and y_test, and check that they fit together.
 
     Args:
-        path: `pathlib.Path` of a .npz file, or of a folder with four -ubyte.gz files.
+        path: where a .npz file, or a folder with four -ubyte.gz files, stands.
 
     Returns:
         Four arrays in this order: images uint8 (num, height, width), labels (num,).

@@ -16,9 +16,9 @@ def trial_free_energies(model: Ising, trial: Ising, *, max_order: int = 3) -> np
     -1/2 <<(H - H_t)^2>>_t, F_3 adds +1/6 <<(H - H_t)^3>>_t, and these bound nothing.
 
     Args:
-        model: `Ising`, H.
-        trial: `Ising`, H_t; bonds that it lacks are couplings of 0.
-        max_order: 1 or higher.
+        model: the `Ising` model, H.
+        trial: the trial model, H_t; bonds that it lacks are couplings of 0.
+        max_order: the highest order, 1 or above.
 
     Returns:
         F_1 .. F_max_order, (max_order, ..), nats.
@@ -49,12 +49,12 @@ def block_trial(model: Ising, block: tuple[int, int], *, max_iterations: int = 2
     field. The equations are iterated from all spins up.
 
     Args:
-        model: `Ising`.
+        model: the `Ising` model.
         block: (rows, columns) of a block; a block as long as the lattice keeps its ring closed.
-        max_iterations: when to stop, with a warning.
+        max_iterations: the number of iterations after which it stops with a warning.
 
     Returns:
-        The trial, `Ising`.
+        The trial model, an `Ising` of the shape of model.
 
     Raises:
         ValueError: if the blocks do not tile the lattice.

@@ -19,13 +19,13 @@ def as_array(data: Any, dtype: DType | None, name: str = "x") -> np.ndarray:
     become NaN, and scipy's sparse matrices.
 
     Args:
-        data: array-like.
-        dtype: of the result, None to keep that of the data; an array that has it already is not
-            copied.
-        name: of the argument, for the message.
+        data: array-like, of any shape.
+        dtype: the dtype of the result, None to keep that of the data; an array that has it already
+            is not copied.
+        name: what the error message calls the data.
 
     Returns:
-        NumPy array.
+        NumPy array, the shape of data.
 
     Raises:
         ValueError: if the data are None, text, ragged, or of another kind that holds no numbers.
@@ -65,9 +65,9 @@ def visible_states(
 
     Args:
         data: array-like, (num, num_visible); its type is kept.
-        name: of the argument, for the message.
-        num_visible: columns that there must be; None: any number.
-        binary: refuse grey levels too, where p(v) is that of binary units.
+        name: what the error message calls the data.
+        num_visible: the number of columns that there must be; None allows any.
+        binary: whether to refuse grey levels too, where p(v) is that of binary units.
 
     Returns:
         NumPy array (num, num_visible).
@@ -106,7 +106,10 @@ def checked_weights(sample_weight: ArrayLike | None, num: int) -> np.ndarray | N
 
     Args:
         sample_weight: array-like, (num,) or (num, 1), or None.
-        num: number of examples.
+        num: the number of examples.
+
+    Returns:
+        NumPy array (num,), float32, or None.
 
     Raises:
         ValueError: if there are more or fewer, or one is NaN or infinite.
@@ -128,6 +131,9 @@ def checked_weights(sample_weight: ArrayLike | None, num: int) -> np.ndarray | N
 
 def checked_batch_size(batch_size: int | None) -> int:
     """The batch size as an integer; None stands for Keras's 32.
+
+    Args:
+        batch_size: integer of any kind, or None.
 
     Raises:
         ValueError: if it is not an integer of 1 or more.
@@ -151,7 +157,7 @@ def common_length(arrays: Sequence[np.ndarray]) -> int:
     """The length that arrays share.
 
     Args:
-        arrays: tuple of arrays.
+        arrays: sequence of arrays, each (num, ..).
 
     Raises:
         ValueError: if they differ in length, or have none.
@@ -175,7 +181,7 @@ def held_back(data: Any, share: float) -> tuple[Any, Any]:
 
     Args:
         data: nested arrays (num, ..) of one length; None stays None.
-        share: of the examples, above 0 and below 1.
+        share: which part of the examples to cut off, above 0 and below 1.
 
     Returns:
         The first examples and the last ones, both in the structure of data.
@@ -210,11 +216,11 @@ def epoch_rows(
     into batches and these into epochs.
 
     Args:
-        num: rows of the data.
-        batch_size: rows of a batch.
-        num_steps: batches of an epoch.
-        num_done: batches before this epoch.
-        order_of: function from the number of a pass to the order of its rows, (num,).
+        num: the number of rows of the data.
+        batch_size: the number of rows of a batch.
+        num_steps: the number of batches of an epoch.
+        num_done: the number of batches before this epoch.
+        order_of: function that maps the number of a pass to the order of its rows, (num,).
 
     Returns:
         (num_steps * batch_size,) integers.

@@ -17,7 +17,7 @@ def gathered_batches(data: Any, batch_size: int, rows: tf.Variable | ArrayLike) 
 
     Args:
         data: nested arrays (num, ..); None stays None.
-        batch_size: the last batch may be smaller.
+        batch_size: the number of rows of a batch; the last one may have fewer.
         rows: integer `tf.Variable` or tensor, (num_rows,): the rows of an epoch, in order. It must
             not change during an epoch.
 

@@ -13,7 +13,10 @@ def checked_betas(betas: ArrayLike | None, dtype: DType) -> tf.Tensor:
 
     Args:
         betas: increasing from 0 to 1, (num_betas,), or None.
-        dtype: of the result.
+        dtype: the dtype of the result.
+
+    Returns:
+        Tensor (num_betas,).
 
     Raises:
         ValueError: if they do not increase from 0 to 1.
@@ -27,6 +30,9 @@ def checked_betas(betas: ArrayLike | None, dtype: DType) -> tf.Tensor:
 
 def increasing(betas: ArrayLike) -> np.ndarray:
     """The inverse temperatures as a float64 array, refused unless they increase from 0 to 1.
+
+    Args:
+        betas: the inverse temperatures, (num_betas,).
 
     Raises:
         ValueError: if they do not.

@@ -21,10 +21,11 @@ class Door:
     first one again.
 
     Args:
-        inputs_of: function (x, y) -> tuple of what the model takes, of arrays or symbolic tensors.
-        check: function (inputs, sample_weight) -> the same as NumPy arrays, sample_weight None if
-            there is none. It raises ValueError.
-        dtype: of the arrays that check returns.
+        inputs_of: function that maps (x, y), arrays or symbolic tensors, to the tuple of what the
+            model takes.
+        check: function that maps (inputs, sample_weight) to the same as NumPy arrays, with None for
+            a weight that is not there; it raises ValueError.
+        dtype: the dtype of the arrays that check returns.
 
     Example:
         >>> def check(inputs, weight):
@@ -108,9 +109,9 @@ def element(inputs: Sequence[Any], weight: Any = None, unused: Any = None) -> tu
     """One element of a data set, as `keras.Model.fit` takes it.
 
     Args:
-        inputs: sequence of what the model takes.
-        weight: (batch,) or None.
-        unused: what stands for y, which models here do not use.
+        inputs: sequence of what the model takes, each (batch, ..).
+        weight: sample weights, (batch,), or None.
+        unused: what stands in the place of y, which models here do not use.
 
     Returns:
         (x,), or (x, unused, weight).
@@ -126,6 +127,9 @@ def element(inputs: Sequence[Any], weight: Any = None, unused: Any = None) -> tu
 def is_carrier(data: Any) -> bool:
     """Whether the data come in batches, rather than as arrays.
 
+    Args:
+        data: whatever a user hands over.
+
     Example:
         >>> is_carrier(np.eye(3)), is_carrier(iter([np.eye(3)]))
         (False, True)
@@ -140,10 +144,10 @@ class ArrayBatches(keras.utils.PyDataset):
     """Batches of arrays in memory, in an order of rows that is asked for as every epoch begins.
 
     Args:
-        inputs: tuple of arrays (num, ..).
-        weight: (num,) or None.
-        batch_size: the last batch may be smaller.
-        rows: function without arguments that gives the rows of an epoch in their order.
+        inputs: tuple of arrays, each (num, ..).
+        weight: sample weights, (num,), or None.
+        batch_size: the number of rows of a batch; the last one may have fewer.
+        rows: function without arguments that returns the rows of an epoch in their order.
 
     Example:
         >>> batches = ArrayBatches((np.arange(4.0),), None, 2, rows=lambda: np.array([3, 1, 0, 2]))

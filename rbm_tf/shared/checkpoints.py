@@ -105,6 +105,9 @@ class _InMemory(io.BytesIO):
 def variables_of(model: keras.Model) -> list[Any]:
     """All variables of a model and of its optimizer.
 
+    Args:
+        model: Keras model, compiled or not.
+
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> len(variables_of(model))
@@ -148,10 +151,10 @@ class BackupAndRestore(keras.callbacks.Callback):
     it, or set the rate by a callback. The folder serves one training at a time.
 
     Args:
-        backup_dir: folder of the backup.
-        save_freq: "epoch". In the middle of an epoch the order of the data and the means of the
-            metrics could not be taken up again.
-        delete_checkpoint: delete the backup when training is complete.
+        backup_dir: the folder of the backup.
+        save_freq: "epoch" and nothing else. In the middle of an epoch the order of the data and the
+            means of the metrics could not be taken up again.
+        delete_checkpoint: whether to delete the backup when training is complete.
 
     Raises:
         ValueError: if backup_dir is empty or save_freq is another; when training begins, if the

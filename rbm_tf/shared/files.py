@@ -24,8 +24,8 @@ def written_whole(path: PathLike, overwrite: bool = True) -> Iterator[pathlib.Pa
     link goes on pointing to its file. Where path is a folder or a device, it is yielded itself.
 
     Args:
-        path: of the file.
-        overwrite: replace a file that is there already.
+        path: where the file is to stand.
+        overwrite: whether to replace a file that is there already.
 
     Yields:
         `pathlib.Path`, for one regular file.
@@ -86,8 +86,8 @@ def write_text(path: PathLike, text: str) -> None:
     """Write a text file whole or not at all.
 
     Args:
-        path: of the file.
-        text: str.
+        path: where the file is to stand.
+        text: what it is to hold.
 
     Raises:
         OSError: if the file cannot be written.

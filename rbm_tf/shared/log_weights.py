@@ -20,7 +20,7 @@ def float_tensor(x: ArrayLike, *, dtype: DType | None = None) -> tf.Tensor:
 
     Args:
         x: numbers, arrays or tensors of TensorFlow, NumPy or any other Keras backend.
-        dtype: a float type, or None.
+        dtype: the float type of the result, or None.
 
     Returns:
         Tensor, the shape of x.
@@ -45,8 +45,8 @@ def as_log_weights(
 
     Args:
         log_weights: (num_samples, ..), nats, as `float_tensor` takes them.
-        at_least: the smallest number of samples.
-        dtype: as in `float_tensor`.
+        at_least: the smallest number of samples that is enough.
+        dtype: the float type of the result, or None, as `float_tensor` takes it.
 
     Returns:
         Tensor, the same shape, float32 or float64, with NaN for +inf.
@@ -73,8 +73,8 @@ def log_power(log_weights: tf.Tensor, exponent: float | tf.Tensor) -> tf.Tensor:
     """ln w^exponent = exponent ln w, with 0^0 = 1.
 
     Args:
-        log_weights: tensor, nats.
-        exponent: scalar, 0 or above.
+        log_weights: ln w, a tensor of any shape, nats.
+        exponent: the power, a scalar of 0 or above.
 
     Returns:
         Tensor, the same shape, nats.

@@ -10,6 +10,12 @@ from rbm_tf.shared.types import Tensor
 class MeanOverBatch(keras.losses.Loss):
     """Averages values per example, with Keras's own sample weights and scaling over replicas.
 
+    Call arguments:
+        y_true: anything of the same length; it is not used.
+        y_pred: the values, (batch,).
+
+    Output: their mean, a scalar.
+
     Example:
         >>> float(MeanOverBatch(name="mean")([0.0], [1.0, 3.0]))
         2.0

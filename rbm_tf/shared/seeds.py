@@ -16,10 +16,10 @@ def integer_seed(seed: SupportsIndex | None, *, limit: int | None = None) -> int
 
     Args:
         seed: integer of any kind, or None.
-        limit: the first integer that is too large; None: there is none.
+        limit: the first integer that is too large, or None where all are allowed.
 
     Returns:
-        int or None.
+        The integer, or None.
 
     Raises:
         ValueError: if it is no integer, or outside 0 .. limit - 1 where there is a limit.

@@ -27,11 +27,11 @@ def free_energy_gap(
     Zero offsets give the plain gradient.
 
     Args:
-        machine: `Machine` in the dtype of the variables.
-        data: `ModelStates` of the batch.
-        model: `ModelStates` or `ModelMoments`.
-        offsets: mu (num_visible,) and lambda (num_hidden,).
-        product_dtype: in which the product of the gradient is made.
+        machine: the `Machine` in the dtype of the variables.
+        data: the states of the batch, `ModelStates`.
+        model: the model's side, `ModelStates` or `ModelMoments`.
+        offsets: the pair of mu (num_visible,) and lambda (num_hidden,).
+        product_dtype: the dtype in which the product of the gradient is made.
 
     Returns:
         The gap and F_c(v), both (batch,), nats; the latter without a gradient.

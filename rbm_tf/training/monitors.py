@@ -72,10 +72,10 @@ class PseudoLikelihood(_Monitor):
 
     Args:
         x: visible states {0, 1}, (num, num_visible).
-        name: in the logs; nats.
-        every: epochs from one evaluation to the next; it evaluates after the first epoch and after
-            those that `every` divides, and repeats the last value in between.
-        seed: of the choice of pixels.
+        name: the name of the value in the logs, where it stands in nats.
+        every: the number of epochs from one evaluation to the next; it evaluates after the first
+            epoch and after those that `every` divides, and repeats the last value in between.
+        seed: integer that fixes the choice of pixels.
 
     Raises:
         ValueError: if x is not binary or every is below 1; when training begins, if x does not have
@@ -125,8 +125,8 @@ class FreeEnergyGap(_Monitor):
     Args:
         x_train: training data in [0, 1], (num, num_visible).
         x_validation: validation data in [0, 1], (num, num_visible).
-        every: epochs from one evaluation to the next; it evaluates after the first epoch and after
-            those that `every` divides, and repeats the last value in between.
+        every: the number of epochs from one evaluation to the next; it evaluates after the first
+            epoch and after those that `every` divides, and repeats the last value in between.
 
     Raises:
         ValueError: if data leave [0, 1] or every is below 1; when training begins, if data do not
@@ -165,11 +165,11 @@ class LogLikelihood(_Monitor):
 
     Args:
         x: visible states {0, 1}, (num, num_visible).
-        every: epochs from one evaluation to the next; it evaluates after the first epoch and after
-            those that `every` divides, and repeats the last values in between.
-        num_chains: as in `rbm_tf.annealing.ais`.
-        betas: as in `rbm_tf.annealing.ais`.
-        seed: of the estimate, the same at every epoch.
+        every: the number of epochs from one evaluation to the next; it evaluates after the first
+            epoch and after those that `every` divides, and repeats the last values in between.
+        num_chains: the number of chains, as `rbm_tf.annealing.ais` takes it.
+        betas: the inverse temperatures, (num_betas,), as `rbm_tf.annealing.ais` takes them.
+        seed: integer that fixes the estimate, the same at every epoch.
 
     Raises:
         ValueError: if x is not binary or every is below 1; when training begins, if x does not have

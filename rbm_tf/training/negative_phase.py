@@ -32,7 +32,12 @@ class ModelStates(NamedTuple):
 
     @classmethod
     def of(cls, visible: tf.Tensor, hidden_input: tf.Tensor) -> ModelStates:
-        """States from their hidden inputs."""
+        """States from their hidden inputs.
+
+        Args:
+            visible: visible states, (num_chains, num_visible).
+            hidden_input: b + v W, (num_chains, num_hidden).
+        """
         return cls(visible, hidden_input, tf.sigmoid(hidden_input))
 
 
@@ -122,8 +127,15 @@ class ContrastiveDivergence(_NegativePhase):
     """Chains that start from the data batch at every step (CD-k).
 
     Args:
-        num_steps: Gibbs sweeps per update, k.
-        seed: of the chains; the same seed gives the same chains.
+        num_steps: the number k of Gibbs sweeps in an update.
+        seed: integer that fixes the chains; the same seed gives the same chains.
+
+    Call arguments:
+        parameters: the `Machine`.
+        data_hidden_input: the hidden inputs b + v W of the data batch, (batch, num_hidden).
+        training: whether what the layer remembers moves on.
+
+    Output: `ModelStates` of as many chains as the batch has examples.
 
     Reference: Hinton (2002), Training products of experts by minimizing contrastive divergence;
     B10.
@@ -147,9 +159,16 @@ class PersistentContrastiveDivergence(_PersistentPhase):
     The chains keep their hidden states, which saves one product in six.
 
     Args:
-        num_chains: number of chains, independent of the batch size.
-        num_steps: Gibbs sweeps per update, k.
-        seed: of the chains; the same seed gives the same chains.
+        num_chains: the number of chains, whatever the batch size.
+        num_steps: the number k of Gibbs sweeps in an update.
+        seed: integer that fixes the chains; the same seed gives the same chains.
+
+    Call arguments:
+        parameters: the `Machine`.
+        data_hidden_input: the hidden inputs b + v W of the data batch, (batch, num_hidden).
+        training: whether what the layer remembers moves on.
+
+    Output: `ModelStates` of num_chains chains.
 
     Reference: Tieleman (2008), Training restricted Boltzmann machines using approximations to the
     likelihood gradient; B10.
@@ -183,10 +202,17 @@ class ParallelTempering(_PersistentPhase):
     `PersistentContrastiveDivergence`.
 
     Args:
-        num_betas: temperatures, equally spaced from 0 to 1, 2 or more.
-        num_chains: number of independent ladders.
-        num_steps: sweeps per update, each followed by a swap attempt.
-        seed: of the chains; the same seed gives the same chains.
+        num_betas: the number of inverse temperatures, equally spaced from 0 to 1, 2 or more.
+        num_chains: the number of independent ladders.
+        num_steps: the number of sweeps in an update, each followed by a swap attempt.
+        seed: integer that fixes the chains; the same seed gives the same chains.
+
+    Call arguments:
+        parameters: the `Machine`.
+        data_hidden_input: the hidden inputs b + v W of the data batch, (batch, num_hidden).
+        training: whether what the layer remembers moves on.
+
+    Output: `ModelStates` of num_chains chains at beta = 1.
 
     Raises:
         ValueError: if num_betas is below 2.
@@ -225,7 +251,9 @@ class ParallelTempering(_PersistentPhase):
         path = TemperedPath(parameters, fair_coins, tf.constant(0.0, tf.float64))
         betas = tf.linspace(tf.constant(0.0, dtype), 1.0, self.num_betas)
         seed = self.next_seed(training)
-        v = tf.cast(tf.convert_to_tensor(self.chains), dtype)
+        v = tf.cast(
+            tf.convert_to_tensor(self.chains), dtype
+        )  # (num_betas, num_chains, num_visible)
         state = v, path.hidden_input(v)
         start = seed[1] * self.num_steps
         state = repeated(
@@ -252,10 +280,17 @@ class MeanFieldPhase(_PersistentPhase):
     likelihood behind.
 
     Args:
-        order: 1, 2 (Onsager term) or 3.
-        num_chains: number of magnetisations, which may settle in different places.
-        num_steps: TAP iterations per update.
-        seed: of the magnetisations at the start.
+        order: the last order of the expansion, 1, 2 (Onsager term) or 3.
+        num_chains: the number of magnetisations, which may settle in different places.
+        num_steps: the number of TAP iterations in an update.
+        seed: integer that fixes the magnetisations at the start.
+
+    Call arguments:
+        parameters: the `Machine`.
+        data_hidden_input: the hidden inputs b + v W of the data batch, (batch, num_hidden).
+        training: whether what the layer remembers moves on.
+
+    Output: `ModelMoments` of the mean-field theory.
 
     Raises:
         ValueError: if order is not 1, 2 or 3.
@@ -312,6 +347,13 @@ class ExactPhase(_NegativePhase):
     """The exact averages, summed over all states: for models with a layer of up to 20 units or so.
 
     The loss is then -ln p(v) itself.
+
+    Call arguments:
+        parameters: the `Machine`.
+        data_hidden_input: the hidden inputs b + v W of the data batch, (batch, num_hidden).
+        training: whether what the layer remembers moves on.
+
+    Output: `ModelMoments`, exact.
 
     Raises:
         ValueError: if both layers have more than 25 units.
