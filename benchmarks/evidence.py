@@ -23,7 +23,7 @@ from rounds import write
 from rbm_tf.datasets import load_digits
 from rbm_tf.diagnostics import pareto_k
 from vae_keras import evidence, networks
-from vae_keras.evidence.annealing import ais_weights
+from vae_keras.evidence.annealing import ais
 from vae_keras.evidence.groups import grouped_estimate
 from vae_keras.evidence.unbiased import sumo, sumo_lengths
 from vae_keras.objectives import IWAE
@@ -67,7 +67,7 @@ def reference(vae, x, seed):
     log_p, hard = np.array(evidence.iwae(many)), pareto_k(many) > 0.7
     if hard.any():
         betas = np.linspace(0, 1, TEMPERATURES)
-        annealed = ais_weights(vae, x[hard], num_chains=CHAINS, betas=betas, seed=seed).log_weights
+        annealed = ais(vae, x[hard], num_chains=CHAINS, betas=betas, seed=seed).log_weights
         log_p[hard] = evidence.iwae(annealed)
     return log_p, hard
 

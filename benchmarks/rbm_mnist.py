@@ -23,10 +23,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from rounds import RESULTS, write
 
-from rbm_tf.annealing import ais, choose_betas, reverse_ais, verdict
+from rbm_tf.annealing import ais, choose_betas, reverse_ais
 from rbm_tf.command_line.training import epoch_bar
 from rbm_tf.datasets import binarize, load_mnist
 from rbm_tf.enumeration import log_z
+from rbm_tf.estimates import verdict
 from rbm_tf.rbm import BernoulliRBM
 from rbm_tf.shared.files import written_whole
 from rbm_tf.tempering import tempered_sample
@@ -47,9 +48,15 @@ PHASES = {
     "tempering": lambda seed: negative_phase.ParallelTempering(
         10, num_chains=100, num_steps=1, seed=seed
     ),
-    "TAP-1": lambda seed: negative_phase.MeanFieldPhase(1, num_chains=100, num_steps=3, seed=seed),
-    "TAP-2": lambda seed: negative_phase.MeanFieldPhase(2, num_chains=100, num_steps=3, seed=seed),
-    "TAP-3": lambda seed: negative_phase.MeanFieldPhase(3, num_chains=100, num_steps=3, seed=seed),
+    "TAP-1": lambda seed: negative_phase.MeanFieldPhase(
+        1, num_chains=100, num_iterations=3, seed=seed
+    ),
+    "TAP-2": lambda seed: negative_phase.MeanFieldPhase(
+        2, num_chains=100, num_iterations=3, seed=seed
+    ),
+    "TAP-3": lambda seed: negative_phase.MeanFieldPhase(
+        3, num_chains=100, num_iterations=3, seed=seed
+    ),
 }
 PHASE_SECONDS = 120  # of training for each
 PHASE_RATE = 0.05
@@ -89,7 +96,7 @@ def evaluate(rbm, x_train, x_test, seed, num_betas=30_001, num_chains=500, num_r
     else:
         betas = choose_betas(rbm, num_betas=num_betas, num_chains=100, seed=seed)
         samples = tempered_sample(
-            rbm, num_reverse, betas=np.linspace(0, 1, 41), num_sweeps=2000, seed=seed
+            rbm, num_reverse, betas=np.linspace(0, 1, 41), num_steps=2000, seed=seed
         )
         forward = ais(rbm, num_chains=num_chains, betas=betas, seed=seed)
         reverse = reverse_ais(rbm, samples, betas=betas, seed=seed)

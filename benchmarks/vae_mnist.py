@@ -28,7 +28,7 @@ from rounds import RESULTS, read, write
 from rbm_tf.datasets import binarize, load_mnist
 from rbm_tf.shared.files import written_whole
 from vae_keras import evidence
-from vae_keras.evidence.annealing import ais_weights, bracket, reverse_ais_weights
+from vae_keras.evidence import ais, bracket_verdict, reverse_ais
 from vae_keras.evidence.blocks import estimate_in_blocks
 from vae_keras.evidence.groups import grouped_estimate
 from vae_keras.networks import dense_decoder, dense_encoder
@@ -140,14 +140,14 @@ def evaluate(vae, x, num_samples, seed, path):
 def anneal(vae, x, seed):
     """ln p(x) of the first 200 test images by AIS beside IWAE; the bracket of simulated images."""
     start, betas = time.perf_counter(), np.linspace(0, 1, TEMPERATURES)
-    walks = ais_weights(vae, x[:200], num_chains=CHAINS, betas=betas, seed=seed)
-    annealed = evidence.iwae(walks.log_weights).numpy()
+    walks = ais(vae, x[:200], num_chains=CHAINS, betas=betas, seed=seed)
+    annealed = walks.log_z
     importance = evidence.iwae(vae.log_weights(x[:200], 5000, seed=seed)).numpy()
     error = float((annealed - importance).std(ddof=1) / np.sqrt(len(annealed)))
     simulated, z = (np.asarray(a) for a in vae.sample(SIMULATED, seed=seed))
     betas = np.linspace(0, 1, MORE_TEMPERATURES)
-    forward = ais_weights(vae, simulated, num_chains=CHAINS, betas=betas, seed=seed)
-    verdict = bracket(forward, reverse_ais_weights(vae, simulated, z, betas=betas, seed=seed))
+    forward = ais(vae, simulated, num_chains=CHAINS, betas=betas, seed=seed)
+    verdict = bracket_verdict(forward, reverse_ais(vae, simulated, z, betas=betas, seed=seed))
     return {
         "chains": CHAINS,
         "temperatures": TEMPERATURES,

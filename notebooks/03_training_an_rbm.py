@@ -583,7 +583,7 @@ for order in (1, 2, 3):
 # %%
 for order in (1, 2, 3):
     point = mean_field.tap(base, order=order)
-    phase = phases.MeanFieldPhase(order, num_chains=3, num_steps=200, seed=seed)
+    phase = phases.MeanFieldPhase(order, num_chains=3, num_iterations=200, seed=seed)
     phase.build((num_visible, num_hidden))
     result = phase(base.machine, tf.zeros((1, num_hidden), tf.float64), training=False)
     m, n = point.visible[np.newaxis], point.hidden[np.newaxis]

@@ -58,7 +58,16 @@ import numpy as np
 import tensorflow as tf
 from scipy import integrate, optimize, special
 
-from rbm_tf import annealing, datasets, enumeration, mean_field, reweighting, tempering, umbrella
+from rbm_tf import (
+    annealing,
+    datasets,
+    enumeration,
+    estimates,
+    mean_field,
+    reweighting,
+    tempering,
+    umbrella,
+)
 from rbm_tf.diagnostics import effective_sample_size, pareto_k
 from rbm_tf.plotting import image_grid
 from rbm_tf.rbm import BernoulliRBM
@@ -232,7 +241,7 @@ print(f"D_2 of one copy: {renyi_one:.3f} nats, of ten: {10 * renyi_one:.2f} nats
 plain = reweighting.monte_carlo(rbm, num_samples=num_samples, seed=seed + 1)
 print(f"digits: ln Z = {plain.log_z:.3f} +- {plain.standard_error:.3f}, exact {exact:.3f}")
 print(f"effective sample size {plain.effective_sample_size:.2f} of {num_samples}")
-tenths = [reweighting.estimate_log_z(x).log_z - exact for x in plain.log_weights.reshape(10, -1)]
+tenths = [estimates.estimate_log_z(x).log_z - exact for x in plain.log_weights.reshape(10, -1)]
 print("errors of ten batches (nats):", np.sort(tenths).round(1))
 assert agree(effective_sample_size(plain.log_weights), plain.effective_sample_size)
 
@@ -314,7 +323,7 @@ for name, result in results.items():
     reverse_kl, kl = exact - result.log_weights.mean(), needed[name].mean() - exact  # (3.1)
     error_of_kl = needed[name].std(ddof=1) / np.sqrt(len(from_model))
     assert reverse_kl > 0 and kl > -5 * error_of_kl
-    batches = [reweighting.estimate_log_z(x) for x in result.log_weights.reshape(400, -1)]
+    batches = [estimates.estimate_log_z(x) for x in result.log_weights.reshape(400, -1)]
     inside = np.mean([abs(x.log_z - exact) < 2 * x.standard_error for x in batches])
     k_hat = pareto_k(result.log_weights)
     print(f"{name:12s}{result.log_z - exact:+6.3f} {result.standard_error:8.3f}", end=" ")
@@ -456,7 +465,7 @@ for steps in path_lengths:
         f"{steps:5d} steps: forward {forward.log_z - exact:+.4f} +- {forward.standard_error:.4f}, "
     )
     print(f"{'':13}reverse {reverse.log_z - exact:+.4f} +- {reverse.standard_error:.4f}. ", end="")
-    print(annealing.verdict(forward, reverse).message)
+    print(estimates.verdict(forward, reverse).message)
 
 # %%
 for estimate in annealed[1000]:
@@ -637,7 +646,7 @@ plt.show()
 # **Check against the exact result**: (6.3) with a root finder, window by window, against the library.
 
 # %%
-forward_work, backward_work = tempering.work(windows.energies)  # u in 0, and -u in 1
+forward_work, backward_work = tempering.work(windows.free_energies)  # u in 0, and -u in 1
 
 
 def bennett(work_0, work_1):
@@ -839,7 +848,7 @@ for sweeps in (10, 30, 100, 300):
             rbm,
             betas=ladder,
             num_chains=num_ladders,
-            num_sweeps=sweeps,
+            num_steps=sweeps,
             num_burn_in=sweeps,
             seed=100 + repeat,
         )
@@ -933,7 +942,7 @@ print(f"p(0..0) = {p_images[0]:.4f}, p(1..1) = {p_images[-1]:.4f}")
 stuck = tf.ones((500, 8), tf.float64)
 for sweep in range(100):
     stuck = bimodal.gibbs_step(stuck, seed=sweep)
-tempered = tempering.tempered_sample(bimodal, 500, num_sweeps=500, seed=seed)
+tempered = tempering.tempered_sample(bimodal, 500, num_steps=500, seed=seed)
 for name, sample in (("Gibbs", stuck), ("parallel tempering", tempered)):
     print(f"{name}: mean pixel {np.mean(sample):.3f}, exact {p_images @ images.mean(axis=1):.3f}")
 
@@ -946,7 +955,7 @@ for name, x in (("forward", forward), ("reverse, Gibbs", wrong), ("reverse, temp
     print(f"{name:18s}: error {x.log_z - bimodal_log_z:+.3f} +- {x.standard_error:.3f}, ", end="")
     print(f"ESS {x.effective_sample_size:.0f} of 500")
 other = annealing.ais(bimodal, num_chains=500, betas=betas, seed=seed + 2, base="uniform")
-judged = [annealing.verdict(forward, reverse, other) for reverse in (wrong, right)]
+judged = [estimates.verdict(forward, reverse, other) for reverse in (wrong, right)]
 print("Gibbs:    ", judged[0].message)
 print("tempering:", judged[1].message)
 assert wrong.log_z - bimodal_log_z > 5 * wrong.standard_error  # confident and wrong
@@ -972,8 +981,8 @@ both_black = [
 ]
 for name, x in zip(("forward", "reverse"), both_black, strict=True):
     print(f"{name}: error {x.log_z - bimodal_log_z:+.3f} +- {x.standard_error:.3f} nats")
-print(f"-ln 2 = {-np.log(2):.3f} nats.", annealing.verdict(*both_black).message)
-exposed = annealing.verdict(*both_black, other)
+print(f"-ln 2 = {-np.log(2):.3f} nats.", estimates.verdict(*both_black).message)
+exposed = estimates.verdict(*both_black, other)
 print("With the uniform base:", exposed.message)
 assert abs(exposed.gap) < 0.01 and not exposed.trusted
 

@@ -314,7 +314,7 @@ for index, beta in enumerate(sample_betas):
     v, h, p = exact_samples(beta, num_samples, rng)
     energy = -v @ visible_bias - h @ hidden_bias - np.sum(v @ kernel * h, axis=1)  # (B1)
     squares = (energy - energy.mean()) ** 2
-    for x, value in ((energy, known.energy), (squares, known.heat_capacity / known.beta**2)):
+    for x, value in ((energy, known.energy), (squares, known.heat_capacity / known.betas**2)):
         deviation = (x.mean() - value[index]) / (x.std() / math.sqrt(num_samples))
         assert abs(deviation) < 5
     drawn[beta] = v
@@ -430,7 +430,7 @@ for name in names:
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.4))
 chosen, curve = slice(10, None, 10), enumeration.thermodynamics(rbm, annealing_betas[::4])
 for axis, name, symbol in zip(axes, names, (r"\ln Z", "U", "C"), strict=True):
-    axis.plot(curve.beta, getattr(curve, name), color="black", lw=1, label="exact")
+    axis.plot(curve.betas, getattr(curve, name), color="black", lw=1, label="exact")
     for num_chains, colour in ((50, orange), (800, blue)):
         values, text = runs[num_chains][name][:, chosen], f"one run, {num_chains} chains"
         style = {"fmt": "o", "ms": 3, "color": colour, "label": text}

@@ -882,10 +882,10 @@ for T, model in crowded.items():
     rescale(model, np.sqrt(T))  # to the units of section 4, where the prior is N(0, I)
     rescaled = VAE(model.encoder, model.decoder, seed=seed)
     for number in (101, 201):
-        run = evidence.ais_weights(
+        run = evidence.ais(
             rescaled, x_test[:100], num_chains=5, betas=np.linspace(0, 1, number), seed=seed
         )
-        annealed[T, number] = special.logsumexp(run.log_weights, axis=0) - np.log(5)
+        annealed[T, number] = run.log_z
         print(f"T = {T:4.2f}, {number} betas: ln p(x) {annealed[T, number].mean():.3f} nats")
 difference = annealed[0.03, 201] - annealed[1.0, 201]
 error = difference.std(ddof=1) / np.sqrt(len(difference))

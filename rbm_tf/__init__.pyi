@@ -3,6 +3,7 @@ from . import cumulants as cumulants
 from . import datasets as datasets
 from . import diagnostics as diagnostics
 from . import enumeration as enumeration
+from . import estimates as estimates
 from . import ising as ising
 from . import mean_field as mean_field
 from . import plotting as plotting
@@ -16,12 +17,14 @@ from .annealing import ais as ais
 from .annealing import choose_betas as choose_betas
 from .annealing import log_z_ratio as log_z_ratio
 from .annealing import reverse_ais as reverse_ais
-from .annealing import verdict as verdict
 from .cumulants import lambda_path as lambda_path
 from .cumulants import log_expectation as log_expectation
 from .cumulants import sample_cumulants as sample_cumulants
 from .enumeration import log_z as log_z
 from .enumeration import moments as moments
+from .estimates import LogZEstimate as LogZEstimate
+from .estimates import Verdict as Verdict
+from .estimates import verdict as verdict
 from .machine import Machine as Machine
 from .machine import machine_of as machine_of
 from .mean_field import cumulant_free_energy as cumulant_free_energy
@@ -31,6 +34,7 @@ from .quiet import quiet_start as quiet_start
 from .rbm import BernoulliRBM as BernoulliRBM
 from .reweighting import importance_sampling as importance_sampling
 from .reweighting import monte_carlo as monte_carlo
+from .roads import compare as compare
 from .shared.checkpoints import BackupAndRestore as BackupAndRestore
 from .tempering import tempered_sample as tempered_sample
 from .tempering import tempered_windows as tempered_windows

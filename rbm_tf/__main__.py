@@ -51,8 +51,9 @@ def train(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Print ln Z and the mean log-likelihood of training and test data."""
-    from rbm_tf.annealing import ais, reverse_ais, verdict
+    from rbm_tf.annealing import ais, reverse_ais
     from rbm_tf.enumeration import MAX_UNITS, log_z
+    from rbm_tf.estimates import verdict
     from rbm_tf.rbm import BernoulliRBM
 
     rbm, judgement = command_line.load_model(options.model, BernoulliRBM), []
@@ -76,7 +77,7 @@ def evaluate(options: argparse.Namespace) -> None:
             {"method": name, "ln Z": estimate.log_z, "s.e.": estimate.standard_error}
             for name, estimate in estimates.items()
         ]
-        trusted, _, message = verdict(*estimates.values())
+        trusted, message, _ = verdict(*estimates.values())
         judgement = [message]
     for row in rows:
         for name, x in (("train", x_train), ("test", x_test)):

@@ -5,20 +5,20 @@ A log-weight adds up F_{beta_{k-1}}(v_{k-1}) - F_{beta_k}(v_{k-1}) along the pat
 does not depend on the number of temperatures.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.estimates import estimate_log_z
 from rbm_tf.machine import machine_of
-from rbm_tf.reweighting import estimate_log_z
 from rbm_tf.shared.arrays import visible_states
 from rbm_tf.shared.betas import checked_betas
+from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.tempered_path import pair_path, tempered_path
 
 
-def ais(rbm, *, num_chains=100, betas=None, base="data", seed=None):
+def ais(rbm, *, num_chains=100, betas=None, base="data", progress=True, seed=None):
     """Estimate ln Z by annealed importance sampling from the base to the RBM.
 
     Z is estimated without bias; log_z therefore lies below ln Z on average.
@@ -28,6 +28,7 @@ def ais(rbm, *, num_chains=100, betas=None, base="data", seed=None):
         num_chains: number of independent chains.
         betas: the path, increasing from 0 to 1; default: 1,001 equal steps.
         base: see `tempered_path`.
+        progress: False shows no progress bar, which appears after two seconds.
         seed: integer; the same seed gives the same estimate.
 
     Returns:
@@ -43,16 +44,15 @@ def ais(rbm, *, num_chains=100, betas=None, base="data", seed=None):
     Example:
         >>> estimate = ais(BernoulliRBM(6, 4, seed=0), num_chains=50, seed=0)
     """
-    if num_chains < 1:
-        raise ValueError(f"num_chains must be 1 or more; got {num_chains}.")
+    check_counts(num_chains=num_chains)
     betas = checked_betas(betas, machine_of(rbm).dtype)
     path = tempered_path(rbm, base=base)
     start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
     v = path.sample_base(num_chains, start_seed)
-    return estimate_log_z(path.base_log_z + _anneal(path, betas, v, chain_seed))
+    return estimate_log_z(path.base_log_z + _anneal(path, betas, v, chain_seed, progress))
 
 
-def reverse_ais(rbm, samples, *, betas=None, base="data", seed=None):
+def reverse_ais(rbm, samples, *, betas=None, base="data", progress=True, seed=None):
     """Estimate ln Z by annealing samples of the RBM back to the base.
 
     1/Z is estimated without bias; log_z therefore lies above ln Z on average, if the samples really
@@ -63,6 +63,7 @@ def reverse_ais(rbm, samples, *, betas=None, base="data", seed=None):
         samples: visible states drawn from the model, one per chain, (num_chains, num_visible).
         betas: the path, increasing from 0 to 1, walked backwards; default: 1,001 equal steps.
         base: see `tempered_path`.
+        progress: False shows no progress bar, which appears after two seconds.
         seed: integer; the same seed gives the same estimate.
 
     Returns:
@@ -82,11 +83,11 @@ def reverse_ais(rbm, samples, *, betas=None, base="data", seed=None):
     betas = checked_betas(betas, machine_of(rbm).dtype)
     path = tempered_path(rbm, base=base)
     v = _checked_samples(rbm, samples)
-    log_weights = path.base_log_z - _anneal(path, betas[::-1], v, as_seed(seed))
+    log_weights = path.base_log_z - _anneal(path, betas[::-1], v, as_seed(seed), progress)
     return estimate_log_z(log_weights, reverse=True)
 
 
-def log_z_ratio(rbm, samples, other, *, betas=None, seed=None):
+def log_z_ratio(rbm, samples, other, *, betas=None, progress=True, seed=None):
     """Estimate ln Z of another RBM less that of this one, by annealing between the two.
 
     The difference of their mean log-likelihoods follows without either ln Z. For models that are
@@ -97,6 +98,7 @@ def log_z_ratio(rbm, samples, other, *, betas=None, seed=None):
         samples: visible states drawn from rbm, one per chain, (num_chains, num_visible).
         other: `BernoulliRBM` with as many visible units; the hidden layer may differ.
         betas: the path, increasing from 0 to 1; default: 1,001 equal steps.
+        progress: False shows no progress bar, which appears after two seconds.
         seed: integer; the same seed gives the same estimate.
 
     Returns:
@@ -115,80 +117,7 @@ def log_z_ratio(rbm, samples, other, *, betas=None, seed=None):
     betas = checked_betas(betas, machine_of(rbm).dtype)
     v = _checked_samples(rbm, samples)
     path = pair_path(rbm, other)
-    return estimate_log_z(path.constant + _anneal(path, betas, v, as_seed(seed)))
-
-
-class Verdict(NamedTuple):
-    """Whether estimates of ln Z from several starts bear each other out."""
-
-    trusted: bool
-    gap: float  # reverse - forward, nats; 0 if both are right
-    message: str
-
-
-def verdict(forward, reverse, *others):
-    """Judge a forward and a reverse estimate of ln Z by each other, and by others.
-
-    Forward and reverse bracket ln Z on average, so a gap that their errors do not explain means
-    that one of them missed part of the distribution. So does an effective sample size below a tenth
-    of the chains. Agreement is no proof: two walks between the same ends can miss the same mode,
-    and both look perfect. Trust therefore needs at least one estimate that starts elsewhere, such
-    as `ais` from another base, and agrees as well. A mode that every start misses never shows.
-
-    Args:
-        forward: `LogZEstimate` of `ais`.
-        reverse: `LogZEstimate` of `reverse_ais`.
-        *others: `LogZEstimate` of `ais` from other bases, or of other methods.
-
-    Returns:
-        `Verdict`: trusted if there are others, all estimates are within 3 standard errors and below
-        1 nat of the forward one, and the effective sample sizes suffice.
-
-    Example:
-        >>> rbm = BernoulliRBM(6, 4, seed=0)
-        >>> walks = ais(rbm, seed=0), reverse_ais(rbm, rbm.sample(100, seed=1), seed=2)
-        >>> verdict(*walks, ais(rbm, seed=3, base="uniform")).trusted
-        True
-        >>> verdict(*walks).trusted
-        False
-    """
-    gap, error = _gap(forward, reverse)
-    reasons = []
-    if not _agree(forward, reverse):
-        reasons.append(f"forward and reverse differ by {gap:.2f} nats, their error is {error:.2f}")
-    for other in others:
-        if not _agree(forward, other):
-            difference, error = _gap(forward, other)
-            reasons.append(
-                f"an estimate from elsewhere differs by {difference:.2f} nats from the forward one,"
-                f" their error is {error:.2f}"
-            )
-    estimates = forward, reverse, *others
-    share = min(e.effective_sample_size / len(e.log_weights) for e in estimates)
-    if not share >= 0.1:
-        reasons.append(f"the effective sample size is {share:.0%} of the chains")
-    if reasons:
-        advice = "use more temperatures, another base, and samples from longer chains"
-        return Verdict(False, gap, f"Do not trust this ln Z: {'; '.join(reasons)}: {advice}.")
-    message = f"Forward and reverse agree: {gap:+.3f} nats apart, error {error:.3f}"
-    if not others:
-        message += ". No proof: both may miss the same mode. Add an estimate from another base."
-    else:
-        message += (
-            f"; so do {len(others)} from elsewhere. A mode that all of them miss is not seen."
-        )
-    return Verdict(bool(others), gap, message)
-
-
-def _gap(first, second):
-    """Second minus first, nats, and the standard error of that."""
-    error = float(np.hypot(first.standard_error, second.standard_error))
-    return second.log_z - first.log_z, error
-
-
-def _agree(first, second):
-    gap, error = _gap(first, second)
-    return bool(abs(gap) <= min(3 * error + 1e-9, 1))  # false for NaN
+    return estimate_log_z(path.constant + _anneal(path, betas, v, as_seed(seed), progress))
 
 
 def choose_betas(rbm, *, num_betas=1001, num_chains=50, base="data", seed=None):
@@ -208,7 +137,7 @@ def choose_betas(rbm, *, num_betas=1001, num_chains=50, base="data", seed=None):
         betas, (num_betas,), increasing from 0 to 1.
 
     Raises:
-        ValueError: if num_betas is below 2.
+        ValueError: if num_betas is below 2 or num_chains below 1.
 
     Reference: Gelman and Meng (1998), Simulating normalizing constants, section 4.
 
@@ -216,8 +145,8 @@ def choose_betas(rbm, *, num_betas=1001, num_chains=50, base="data", seed=None):
         >>> choose_betas(BernoulliRBM(6, 4, seed=0), num_betas=5, seed=0).shape
         (5,)
     """
-    if num_betas < 2:
-        raise ValueError(f"num_betas must be 2 or more; got {num_betas}.")
+    check_counts(2, num_betas=num_betas)
+    check_counts(num_chains=num_chains)
     pilot = np.linspace(0, 1, 101)
     path = tempered_path(rbm, base=base)
     start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
@@ -237,8 +166,8 @@ def _pilot(path, betas, v, seed):
     def step(state, index):
         v, _ = state
         v = path.sweep(path.hidden_input(v), betas[index], tf.random.fold_in(seed, index))
-        energy = path.energy(v, path.hidden_input(v), betas[index])
-        return v, tf.math.reduce_std(energy)
+        derivative = path.derivative(v, path.hidden_input(v), betas[index])
+        return v, tf.math.reduce_std(derivative)
 
     start = (v, tf.constant(0.0, tf.float64))
     return tf.scan(step, tf.range(tf.shape(betas)[0]), start)[1]
@@ -249,17 +178,22 @@ def _checked_samples(rbm, samples):
     return tf.cast(states, machine_of(rbm).dtype)
 
 
-@tf.function(reduce_retracing=True)
-def _anneal(path, betas, v, seed):
+def _anneal(path, betas, v, seed, progress):
     """Walk along betas; returns the sum of ln f_{beta_k} - ln f_{beta_{k-1}}, float64 (chains,)."""
-    last = tf.shape(betas)[0] - 1
+    log_weight = tf.zeros(v.shape[0], tf.float64)
+    for part in in_parts(betas.shape[0] - 2, "annealing", progress):
+        v, log_weight = _moves(path, betas, v, log_weight, *map(tf.constant, part), seed)
+    return log_weight + path.log_ratio(v, path.hidden_input(v), betas[-2], betas[-1])
+
+
+@tf.function(reduce_retracing=True)
+def _moves(path, betas, v, log_weight, first, last, seed):
+    """The steps of the walk from first on, without last; returns states and log-weights."""
 
     def step(index, v, log_weight):
         hidden_input = path.hidden_input(v)
-        log_weight += path.log_ratio(v, hidden_input, betas[index - 1], betas[index])
-        v = path.sweep(hidden_input, betas[index], tf.random.fold_in(seed, index))
+        log_weight += path.log_ratio(v, hidden_input, betas[index], betas[index + 1])
+        v = path.sweep(hidden_input, betas[index + 1], tf.random.fold_in(seed, index + 1))
         return index + 1, v, log_weight
 
-    start = (tf.constant(1), v, tf.zeros(tf.shape(v)[0], tf.float64))
-    _, v, log_weight = tf.while_loop(lambda index, *_: index < last, step, start)
-    return log_weight + path.log_ratio(v, path.hidden_input(v), betas[last - 1], betas[last])
+    return tf.while_loop(lambda index, *_: index < last, step, (first, v, log_weight))[1:]

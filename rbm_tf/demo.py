@@ -1,27 +1,19 @@
 """The demonstration: one RBM small enough to enumerate, and every road to its ln Z."""
 
-import time
-
 import keras
 import numpy as np
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from rbm_tf import plotting
-from rbm_tf.annealing import ais, reverse_ais
 from rbm_tf.command_line import program as command_line
 from rbm_tf.command_line.training import fit
 from rbm_tf.datasets import load_digits
 from rbm_tf.enumeration import thermodynamics
-from rbm_tf.mean_field import cumulant_free_energy, tap
 from rbm_tf.rbm import BernoulliRBM
-from rbm_tf.reweighting import importance_sampling, monte_carlo
+from rbm_tf.roads import compare
 
 EPOCHS = 300
 BATCH_SIZE = 50
-NUM_SAMPLES = 100_000  # of plain Monte Carlo and importance sampling
-NUM_CHAINS = 100
-BETAS = np.linspace(0, 1, 1001)
 
 
 def run_demo(options):
@@ -31,7 +23,7 @@ def run_demo(options):
     rbm = _trained(x_train, options)
     beta = np.linspace(0.05, 2.0, 79)  # 1.0 is among them
     exact = thermodynamics(rbm, beta)
-    rows = compare(rbm, options.seed)
+    rows = compare(rbm, seed=options.seed)
     facts = _facts(rbm, x_train, x_test, exact)
     _draw(options.output, rbm, x_train, rows, exact, options.seed)
     formats = {
@@ -54,68 +46,6 @@ def run_demo(options):
     command_line.show(options, {"log_z": rows, "facts": facts}, tables, "rbm_demo")
 
 
-def compare(rbm, seed):
-    """One row for each way to ln Z: value, standard error, error, bound or not, seconds."""
-    start = time.perf_counter()
-    log_z = thermodynamics(rbm, [1.0]).log_z[0]
-    rows = [_row("exact, 2^16 states", log_z, None, log_z, "", time.perf_counter() - start)]
-    mean = tap(rbm, order=1).visible
-    samples = rbm.sample(NUM_CHAINS, 20_000, seed=seed + 1)
-    roads = {
-        "naive mean field": ("lower", lambda: tap(rbm, order=1)),
-        "cumulants, order 1": ("lower", lambda: cumulant_free_energy(rbm, 1)),
-        "cumulants, order 2": ("no", lambda: cumulant_free_energy(rbm, 2)),
-        "cumulants, order 3": ("no", lambda: cumulant_free_energy(rbm, 3)),
-        "TAP, order 2": ("no", lambda: tap(rbm, order=2)),
-        "TAP, order 3": ("no", lambda: tap(rbm, order=3)),
-        "plain Monte Carlo": (
-            "on average lower",
-            lambda: monte_carlo(rbm, num_samples=NUM_SAMPLES, seed=seed),
-        ),
-        "importance sampling from mean field": (
-            "on average lower",
-            lambda: importance_sampling(
-                rbm, np.clip(mean, 0.01, 0.99), num_samples=NUM_SAMPLES, seed=seed
-            ),
-        ),
-        "AIS forward": (
-            "on average lower",
-            lambda: ais(rbm, num_chains=NUM_CHAINS, betas=BETAS, seed=seed),
-        ),
-        "AIS reverse": (
-            "on average upper",
-            lambda: reverse_ais(rbm, samples, betas=BETAS, seed=seed),
-        ),
-    }
-    for name, (bound, estimate) in tqdm(roads.items(), desc="ln Z", unit="method"):
-        estimate()  # the first call also builds the TensorFlow graph
-        start = time.perf_counter()
-        result = estimate()
-        seconds = time.perf_counter() - start
-        if hasattr(result, "free_energy"):
-            name = name if result.converged else f"{name} (not converged)"
-            value, error = -result.free_energy, None
-        elif hasattr(result, "log_z"):
-            value, error = result.log_z, result.standard_error
-        else:
-            value, error = -float(result), None
-        rows.append(_row(name, value, error, log_z, bound, seconds))
-        if error is not None:
-            rows[-1]["ESS"] = result.effective_sample_size
-    return rows
-
-
-def _row(method, value, standard_error, log_z, bound, seconds):
-    return {
-        "method": method,
-        "ln Z": float(value),
-        "s.e.": standard_error,
-        "error": float(value - log_z),
-        "bound": bound,
-        "seconds": seconds,
-    }
-
-
 def _trained(x, options):
     rbm = BernoulliRBM(x.shape[1], 16, seed=options.seed)
     num_batches = -(-len(x) // BATCH_SIZE)
@@ -126,7 +56,7 @@ def _trained(x, options):
 
 
 def _facts(rbm, x_train, x_test, exact):
-    at_one = int(np.argmin(np.abs(exact.beta - 1)))
+    at_one = int(np.argmin(np.abs(exact.betas - 1)))
     log_z = exact.log_z[at_one]
     train, test = (rbm.free_energy(x).numpy().mean(dtype=float) for x in (x_train, x_test))
     facts = {
@@ -160,7 +90,7 @@ def _draw(folder, rbm, x_train, rows, exact, seed):
         "heat capacity C (nats)": exact.heat_capacity,
     }
     for ax, (label, values) in zip(figure.subplots(1, 3), quantities.items(), strict=True):
-        ax.plot(exact.beta, values)
+        ax.plot(exact.betas, values)
         ax.axvline(1, color="grey", linewidth=0.8, linestyle="--")
         ax.set_xlabel("inverse temperature β")
         ax.set_ylabel(label)

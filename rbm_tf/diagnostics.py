@@ -1,10 +1,9 @@
 """Whether importance weights, and cumulant series of their logarithms, can be trusted."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from rbm_tf.cumulants import sample_cumulants
+from rbm_tf.estimates import Verdict
 from rbm_tf.shared.log_weights import as_log_weights
 
 _LARGEST_NEXT_TERM = 0.25  # of the series, relative to the term before
@@ -103,16 +102,6 @@ def _fit(log_excess):
     return float(array_stats.psislw(-np.append(nothing, log_excess))[1])  # takes -ln w
 
 
-class WeightsVerdict(NamedTuple):
-    """Whether averages of importance weights can be trusted, one entry for each data point."""
-
-    trusted: np.ndarray  # bool
-    share: float  # of data that is not to be trusted
-    message: str
-    pareto_k: np.ndarray
-    effective_sample_size: np.ndarray
-
-
 def weights_verdict(log_weights):
     """Judge ln <w> of each data point by the tail of its weights and their effective number.
 
@@ -120,7 +109,7 @@ def weights_verdict(log_weights):
         log_weights: (num_samples, ..), nats; 25 samples or more, better thousands.
 
     Returns:
-        `WeightsVerdict`.
+        `Verdict` of each data point; its signs are those of `tail_verdict`.
 
     Raises:
         ValueError: if there are fewer than 25 samples.
@@ -132,10 +121,10 @@ def weights_verdict(log_weights):
         'Trust these averages: every one of 2 has light-tailed weights.'
     """
     k, size = pareto_k(log_weights), effective_sample_size(log_weights)
-    return judge_weights(k, size, len(log_weights))
+    return tail_verdict(k, size, len(log_weights))
 
 
-def judge_weights(pareto_k, effective_sample_size, num_samples):
+def tail_verdict(pareto_k, effective_sample_size, num_samples):
     """The verdict of `weights_verdict` from numbers that are at hand.
 
     Trusted is a data point with k-hat up to min(1 - 1 / log10(num_samples), 0.7) and an effective
@@ -147,12 +136,13 @@ def judge_weights(pareto_k, effective_sample_size, num_samples):
         num_samples: of which they were made.
 
     Returns:
-        `WeightsVerdict`.
+        `Verdict` of each data point, with the signs "pareto_k" and "effective_sample_size", (..),
+        and "share", that of the data which is not to be trusted.
 
     Reference: Vehtari et al. (2024), section 3.2.4.
 
     Example:
-        >>> judge_weights([0.3, 0.9], [500.0, 20.0], num_samples=1000).message
+        >>> tail_verdict([0.3, 0.9], [500.0, 20.0], num_samples=1000).message
         'Do not trust 1 of 2 averages (50%): k-hat above 0.67, where the mean of the weights ...'
     """
     k, size = np.atleast_1d(pareto_k), np.atleast_1d(effective_sample_size)
@@ -166,7 +156,8 @@ def judge_weights(pareto_k, effective_sample_size, num_samples):
         message = (
             f"Do not trust {bad} of {num} averages ({bad / num:.0%}): {_reasons(heavy, few, limit)}"
         )
-    return WeightsVerdict(trusted, bad / num, message, k, size)
+    signs = {"pareto_k": k, "effective_sample_size": size, "share": bad / num}
+    return Verdict(trusted, message, signs)
 
 
 def _reasons(heavy, few, limit):
@@ -181,18 +172,6 @@ def _reasons(heavy, few, limit):
     return f"{'; '.join(reasons)}. Anneal these, or take a better q."
 
 
-class SeriesVerdict(NamedTuple):
-    """Whether the cumulant series of ln <w> can be cut after its second order, and four signs."""
-
-    trusted: bool
-    message: str
-    pareto_k: float  # median over data points
-    skewness: float  # of ln w, median over data points
-    excess_kurtosis: float  # of ln w, median over data points
-    second_term: float  # kappa_2 / 2, mean over data points, nats
-    next_term: float  # kappa_3 / 6, mean over data points, nats
-
-
 def series_verdict(log_weights):
     """Judge ln <w> = <ln w> + kappa_2 / 2 + kappa_3 / 6 + .. by the tail and by its next term.
 
@@ -205,7 +184,8 @@ def series_verdict(log_weights):
         log_weights: (num_samples, ..), nats; 25 samples or more, better thousands.
 
     Returns:
-        `SeriesVerdict`.
+        `Verdict` with the signs "pareto_k", "skewness", "excess_kurtosis", all medians over data
+        points, "second_term" kappa_2 / 2 and "next_term" kappa_3 / 6, means over them, in nats.
 
     Raises:
         ValueError: if there are fewer than 25 samples.
@@ -233,5 +213,11 @@ def series_verdict(log_weights):
         f"{skewness:+.2f}, excess kurtosis {excess_kurtosis:+.2f}, k-hat {k:.2f}."
     )
     verdict = f"Do not trust order 2, {' and '.join(reasons)}" if reasons else "Trust order 2"
-    signs = k, skewness, excess_kurtosis, second_term, next_term
-    return SeriesVerdict(not reasons, f"{verdict}: {message}", *signs)
+    signs = {
+        "pareto_k": k,
+        "skewness": skewness,
+        "excess_kurtosis": excess_kurtosis,
+        "second_term": second_term,
+        "next_term": next_term,
+    }
+    return Verdict(not reasons, f"{verdict}: {message}", signs)

@@ -32,7 +32,7 @@ class Moments(NamedTuple):
 class Thermodynamics(NamedTuple):
     """Exact thermodynamic functions at each inverse temperature, float64, (num_betas,)."""
 
-    beta: np.ndarray
+    betas: np.ndarray
     log_z: np.ndarray  # ln Z(beta), nats
     energy: np.ndarray  # U = <E>, nats
     entropy: np.ndarray  # S = ln Z + beta U, nats

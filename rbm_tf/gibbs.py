@@ -72,9 +72,12 @@ def repeated(
 
 @tf.function(reduce_retracing=True)
 def gibbs_chain(
-    machine: Machine, hidden: tf.Tensor, num_steps: tf.Tensor, seed: tf.Tensor
+    machine: Machine, hidden: tf.Tensor, first: tf.Tensor, last: tf.Tensor, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Run num_steps sweeps, a scalar int32 tensor of 1 or more; otherwise as `gibbs_sweep`."""
+    """Run the sweeps from first on, without last, two int32 scalars; otherwise as `gibbs_sweep`.
+
+    A chain that is run in parts is the same as one that is run at once.
+    """
 
     def sweep(index, hidden):
         return gibbs_sweep(machine, hidden, tf.random.fold_in(seed, index))
@@ -82,6 +85,5 @@ def gibbs_chain(
     def step(index, hidden):
         return index + 1, tf.ensure_shape(sweep(index, hidden)[2], hidden.shape)
 
-    last = num_steps - 1
-    start = tf.constant(0), hidden
-    return sweep(last, tf.while_loop(lambda index, _: index < last, step, start)[1])
+    final = last - 1
+    return sweep(final, tf.while_loop(lambda index, _: index < final, step, (first, hidden))[1])

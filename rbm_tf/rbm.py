@@ -22,7 +22,9 @@ from rbm_tf.shared.arrays import visible_states
 from rbm_tf.shared.carriers import is_carrier
 from rbm_tf.shared.checked_fit import CheckedFit
 from rbm_tf.shared.checkpoints import WholeFiles
+from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
+from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import LIMIT, as_seed, integer_seed
 from rbm_tf.shared.types import ArrayLike, Data, Shape
 from rbm_tf.training.free_energy_gap import free_energy_gap
@@ -251,7 +253,12 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         return sample_bernoulli(visible_input(self.machine, h), visible_seed)
 
     def sample(
-        self, num_samples: int, num_steps: int = 1000, *, seed: int | tf.Tensor | None = None
+        self,
+        num_samples: int,
+        num_steps: int = 1000,
+        *,
+        progress: bool = True,
+        seed: int | tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Draw from the model by independent Gibbs chains that start from fair coins.
 
@@ -260,6 +267,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         Args:
             num_samples: the number of chains, of which each gives one sample.
             num_steps: the number of sweeps of each chain.
+            progress: whether to show a progress bar, which appears after two seconds.
             seed: integer or (2,) int32 tensor that fixes the draws.
 
         Returns:
@@ -272,15 +280,13 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
             >>> BernoulliRBM(64, 16).sample(num_samples=5, num_steps=100, seed=0).shape
             TensorShape([5, 64])
         """
-        if num_samples < 1 or num_steps < 1:
-            raise ValueError(
-                f"sample needs num_samples and num_steps of 1 or more; got {num_samples}, "
-                f"{num_steps}."
-            )
+        check_counts(num_samples=num_samples, num_steps=num_steps)
         start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
         start = tf.zeros((num_samples, self.num_hidden), self.variable_dtype)
         hidden = sample_bernoulli(start, start_seed)
-        return gibbs_chain(self.machine, hidden, tf.constant(num_steps), chain_seed)[0]
+        for part in in_parts(num_steps, "sampling", progress):
+            v, _, hidden = gibbs_chain(self.machine, hidden, *map(tf.constant, part), chain_seed)
+        return v
 
     def build(self, input_shape: Shape) -> None:
         """Record the input shape; the parameters exist from construction."""

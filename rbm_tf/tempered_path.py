@@ -36,7 +36,7 @@ class TemperedPath(NamedTuple):
         slope = tf.linalg.matvec(v, self.machine.visible_bias - self.base_bias)
         return tf.cast((new - old) * slope + tf.reduce_sum(by_unit, -1), tf.float64)
 
-    def energy(self, v, hidden_input, beta):
+    def derivative(self, v, hidden_input, beta):
         """dF_beta/dbeta, whose average at beta is -d ln Z/dbeta; float64, (num_chains,)."""
         hidden = tf.reduce_sum(hidden_input * tf.sigmoid(beta * hidden_input), -1)
         slope = tf.linalg.matvec(v, self.machine.visible_bias - self.base_bias)

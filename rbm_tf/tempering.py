@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from rbm_tf.machine import machine_of
 from rbm_tf.shared.betas import checked_betas
+from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.tempered_path import tempered_path
 
@@ -22,7 +24,9 @@ class Windows(NamedTuple):
     """Samples of all windows, float64; see `tempered_windows`."""
 
     betas: np.ndarray  # (num_betas,)
-    energies: np.ndarray  # [k, l, ...]: F_l(v) of v from k, (num_betas, num_betas, chains, sweeps)
+    free_energies: (
+        np.ndarray
+    )  # [k, l, ...]: F_l(v), v from k, (num_betas, num_betas, chains, sweeps)
     derivatives: np.ndarray  # dF_beta(v)/dbeta in v's own window, (num_betas, chains, sweeps)
     base_log_z: float  # ln Z at beta = 0, nats
     samples: np.ndarray  # last visible states at beta = 1, (num_chains, num_visible)
@@ -30,7 +34,7 @@ class Windows(NamedTuple):
     @property
     def swap_acceptance(self):
         """Mean probability that neighbours k and k + 1 accept a swap, (num_betas - 1,)."""
-        forward, backward = work(self.energies)
+        forward, backward = work(self.free_energies)
         return np.exp(np.minimum(0, -forward - backward)).mean((1, 2))
 
 
@@ -39,10 +43,11 @@ def tempered_windows(
     *,
     betas=None,
     num_chains=20,
-    num_sweeps=200,
+    num_steps=200,
     num_burn_in=100,
     base="data",
     swap=True,
+    progress=True,
     seed=None,
 ):
     """Sample every window of the path at equilibrium, by parallel tempering.
@@ -50,16 +55,17 @@ def tempered_windows(
     Each sweep is a Gibbs sweep of all windows followed by an attempt to swap the states of
     neighbours, pairs (0, 1), (2, 3), ... and (1, 2), (3, 4), ... in turn, accepted with probability
     min(1, exp(F_k(v_k) + F_l(v_l) - F_k(v_l) - F_l(v_k))). At beta = 0 the draws are independent.
-    The result takes 8 num_betas^2 num_chains num_sweeps bytes, the estimators a few times that.
+    The result takes 8 num_betas^2 num_chains num_steps bytes, the estimators a few times that.
 
     Args:
         rbm: `BernoulliRBM`.
         betas: the windows, increasing from 0 to 1; default: 20 equally spaced.
         num_chains: number of independent ladders, 2 or more; a standard error needs 10.
-        num_sweeps: sweeps that are recorded.
+        num_steps: sweeps that are recorded.
         num_burn_in: sweeps before, which start from the base in every window.
         base: see `tempered_path`.
         swap: False leaves out the swaps: separate umbrella sampling of each window.
+        progress: False shows no progress bar, which appears after two seconds.
         seed: integer; the same seed gives the same samples.
 
     Returns:
@@ -76,30 +82,29 @@ def tempered_windows(
 
     Example:
         >>> windows = tempered_windows(BernoulliRBM(6, 4, seed=0), betas=[0, 0.5, 1], seed=0)
-        >>> windows.energies.shape
+        >>> windows.free_energies.shape
         (3, 3, 20, 200)
     """
-    if num_chains < 2 or num_sweeps < 1 or num_burn_in < 0:
-        raise ValueError(
-            "tempered_windows needs num_chains of 2 or more (the standard error is their spread), "
-            f"num_sweeps of 1 or more and num_burn_in of 0 or more; got {num_chains}, "
-            f"{num_sweeps}, {num_burn_in}."
-        )
+    check_counts(2, num_chains=num_chains)  # the standard error is their spread
+    check_counts(num_steps=num_steps)
+    check_counts(0, num_burn_in=num_burn_in)
     path, betas = tempered_path(rbm, base=base), _windows(betas, rbm)
     start_seed, burn_in_seed, seed = tf.unstack(tf.random.split(as_seed(seed), 3))
     v = _base_states(path, betas, num_chains, start_seed)
-    v = _equilibrate(path, betas, v, tf.constant(num_burn_in), burn_in_seed, swap)
-    v, energies, derivatives = _record(path, betas, v, tf.constant(num_sweeps), seed, swap)
+    state = _equilibrated(path, betas, v, num_burn_in, burn_in_seed, swap, progress)
+    (v, _), free_energies, derivatives = _recorded(
+        path, betas, state, num_steps, seed, swap, progress
+    )
     return Windows(
         betas.numpy().astype(float),
-        energies.numpy().transpose(2, 1, 3, 0).astype(float),
-        derivatives.numpy().transpose(1, 2, 0),
+        free_energies.transpose(2, 1, 3, 0).astype(float),
+        derivatives.transpose(1, 2, 0),
         float(path.base_log_z),
         v[-1].numpy(),
     )
 
 
-def tempered_sample(rbm, num_samples, *, betas=None, num_sweeps=1000, seed=None):
+def tempered_sample(rbm, num_samples, *, betas=None, num_steps=1000, progress=True, seed=None):
     """Draw from the model by parallel tempering, one ladder per sample.
 
     For models whose modes `rbm.sample` does not leave: states travel to small beta, where they
@@ -109,8 +114,9 @@ def tempered_sample(rbm, num_samples, *, betas=None, num_sweeps=1000, seed=None)
         rbm: `BernoulliRBM`.
         num_samples: number of independent ladders.
         betas: increasing from 0 to 1; default: 20 equally spaced.
-        num_sweeps: Gibbs sweeps of each ladder, each followed by a swap attempt. Compare two
+        num_steps: Gibbs sweeps of each ladder, each followed by a swap attempt. Compare two
             values: the ladders need to forget their start at the base.
+        progress: False shows no progress bar, which appears after two seconds.
         seed: integer, or (2,) int32 tensor.
 
     Returns:
@@ -120,18 +126,14 @@ def tempered_sample(rbm, num_samples, *, betas=None, num_sweeps=1000, seed=None)
         ValueError: if betas do not increase from 0 to 1, or a number is below 1.
 
     Example:
-        >>> tempered_sample(BernoulliRBM(6, 4, seed=0), 5, num_sweeps=100, seed=0).shape
+        >>> tempered_sample(BernoulliRBM(6, 4, seed=0), 5, num_steps=100, seed=0).shape
         TensorShape([5, 6])
     """
-    if num_samples < 1 or num_sweeps < 1:
-        raise ValueError(
-            "tempered_sample needs num_samples and num_sweeps of 1 or more; got "
-            f"{num_samples}, {num_sweeps}."
-        )
+    check_counts(num_samples=num_samples, num_steps=num_steps)
     path, betas = tempered_path(rbm), _windows(betas, rbm)
     start_seed, seed = tf.unstack(tf.random.split(as_seed(seed)))
     v = _base_states(path, betas, num_samples, start_seed)
-    return _equilibrate(path, betas, v, tf.constant(num_sweeps), seed, True)[-1]
+    return _equilibrated(path, betas, v, num_steps, seed, True, progress)[0][-1]
 
 
 def _windows(betas, rbm):
@@ -146,23 +148,23 @@ def _base_states(path, betas, num_chains, seed):
     return tf.reshape(v, (betas.shape[0], num_chains, -1))
 
 
-def work(energies):
+def work(free_energies):
     """F_{k+1} - F_k at samples of k, and F_k - F_{k+1} at samples of k + 1.
 
     Args:
-        energies: of `Windows`.
+        free_energies: of `Windows`.
 
     Returns:
-        Two arrays (num_betas - 1, num_chains, num_sweeps), nats.
+        Two arrays (num_betas - 1, num_chains, num_steps), nats.
 
     Example:
         >>> windows = tempered_windows(BernoulliRBM(6, 4), betas=[0, 0.5, 1], seed=0)
-        >>> [values.shape for values in work(windows.energies)]
+        >>> [values.shape for values in work(windows.free_energies)]
         [(2, 20, 200), (2, 20, 200)]
     """
-    low = np.arange(len(energies) - 1)
-    forward = energies[low, low + 1] - energies[low, low]
-    return forward, energies[low + 1, low] - energies[low + 1, low + 1]
+    low = np.arange(len(free_energies) - 1)
+    forward = free_energies[low, low + 1] - free_energies[low, low]
+    return forward, free_energies[low + 1, low] - free_energies[low + 1, low + 1]
 
 
 def _potential(path, beta, v, hidden_input):
@@ -223,35 +225,50 @@ def advance(path, betas, state, index, seed, swap):
     return _swap(path, betas, state, _partners(tf.shape(betas)[0], index % 2), swap_seed)
 
 
+def _equilibrated(path, betas, v, num_steps, seed, swap, progress):
+    """The states of all windows, (num_betas, num_chains, num_visible) as v, and their inputs."""
+    state = v, path.hidden_input(v)
+    for part in in_parts(num_steps, "tempering", progress):
+        state = _advance_all(path, betas, state, *map(tf.constant, part), seed, swap)
+    return state
+
+
 @tf.function(reduce_retracing=True)
-def _equilibrate(path, betas, v, num_sweeps, seed, swap):
-    """Sweep and swap; returns the states, (num_betas, num_chains, num_visible) as v."""
+def _advance_all(path, betas, state, first, last, seed, swap):
+    """Sweep and swap, from the sweep `first` on, without `last`."""
 
     def step(index, state):
         return index + 1, advance(path, betas, state, index, seed, swap)
 
-    start = (tf.constant(0), (v, path.hidden_input(v)))
-    return tf.while_loop(lambda index, _: index < num_sweeps, step, start)[1][0]
+    return tf.while_loop(lambda index, _: index < last, step, (first, state))[1]
+
+
+def _recorded(path, betas, state, num_steps, seed, swap, progress):
+    """As `_equilibrated`; also F_l (sweeps, l, k, chains) and dF_beta/dbeta (sweeps, k, chains)."""
+    records = []
+    for part in in_parts(num_steps, "recording", progress):
+        state, *record = _record(path, betas, state, *map(tf.constant, part), seed, swap)
+        records.append([array.numpy() for array in record])
+    return state, *(np.concatenate(arrays) for arrays in zip(*records, strict=True))
 
 
 @tf.function(reduce_retracing=True)
-def _record(path, betas, v, num_sweeps, seed, swap):
-    """As `_equilibrate`; also F_l (sweeps, l, k, chains) and dF_beta/dbeta (sweeps, k, chains)."""
+def _record(path, betas, state, first, last, seed, swap):
+    """As `_advance_all`, with a record of every sweep."""
 
-    def step(index, state, energies, derivatives):
+    def step(index, state, free_energies, derivatives):
         state = advance(path, betas, state, index, seed, swap)
         in_windows = tf.map_fn(lambda beta: _potential(path, beta, *state), betas)
-        derivative = path.energy(*state, betas[:, tf.newaxis, tf.newaxis])
-        energies, derivatives = (
-            array.write(index, value)
-            for array, value in ((energies, in_windows), (derivatives, derivative))
+        derivative = path.derivative(*state, betas[:, tf.newaxis, tf.newaxis])
+        free_energies, derivatives = (
+            array.write(index - first, value)
+            for array, value in ((free_energies, in_windows), (derivatives, derivative))
         )
-        return index + 1, state, energies, derivatives
+        return index + 1, state, free_energies, derivatives
 
-    arrays = (tf.TensorArray(dtype, num_sweeps) for dtype in (betas.dtype, tf.float64))
-    _, (v, _), energies, derivatives = tf.while_loop(
-        lambda index, *_: index < num_sweeps,
-        step,
-        (tf.constant(0), (v, path.hidden_input(v)), *arrays),
+    arrays = (tf.TensorArray(dtype, last - first) for dtype in (betas.dtype, tf.float64))
+    start = first, state, *arrays
+    _, state, free_energies, derivatives = tf.while_loop(
+        lambda index, *_: index < last, step, start
     )
-    return v, energies.stack(), derivatives.stack()
+    return state, free_energies.stack(), derivatives.stack()

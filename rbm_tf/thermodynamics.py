@@ -55,7 +55,7 @@ def _walk(path, betas, v, seed):
 
     def measure(v, hidden_input, beta, log_weight):
         share = tf.nn.softmax(log_weight)
-        energy = path.energy(v, hidden_input, beta)  # the average of E over h, given v
+        energy = path.derivative(v, hidden_input, beta)  # the average of E over h, given v
         on = tf.sigmoid(beta * hidden_input)
         spread = tf.reduce_sum(hidden_input**2 * on * (1 - on), -1)  # the variance of E, given v
         mean = tf.reduce_sum(share * energy)

@@ -2,32 +2,21 @@
 
 The windows of `rbm_tf.tempering` give the ratios Z_{k+1} / Z_k from the base, whose Z is known, to
 the RBM. The spread over ladders is the standard error, whatever the correlation in time and between
-windows.
+windows. What all ladders share is not in it: a burn-in too short to forget the start.
 """
 
 import contextlib
 import logging
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 from scipy.integrate import trapezoid
 from scipy.special import softmax
 
+from rbm_tf.estimates import LogZEstimate
 from rbm_tf.tempering import work
 
 _TOLERANCE = 1e-3  # nats that a solution of pymbar may be off
-
-
-class WindowEstimate(NamedTuple):
-    """An estimate of ln Z in nats.
-
-    The standard error is that over independent ladders. What all ladders share is not in it: a
-    burn-in too short to forget the start.
-    """
-
-    log_z: float
-    standard_error: float
 
 
 def thermodynamic_integration(windows):
@@ -41,7 +30,7 @@ def thermodynamic_integration(windows):
         windows: `Windows`.
 
     Returns:
-        `WindowEstimate`.
+        `LogZEstimate`.
 
     Raises:
         ValueError: if the samples of a window cannot come from its distribution.
@@ -51,7 +40,7 @@ def thermodynamic_integration(windows):
 
     Example:
         >>> rbm = BernoulliRBM(6, 4, seed=0)
-        >>> estimate = thermodynamic_integration(tempered_windows(rbm, num_sweeps=50, seed=0))
+        >>> estimate = thermodynamic_integration(tempered_windows(rbm, num_steps=50, seed=0))
     """
     _check_equilibrium(windows)
     by_ladder = windows.derivatives.mean(-1)  # (num_betas, num_chains)
@@ -69,7 +58,7 @@ def bar(windows):
         windows: `Windows`.
 
     Returns:
-        `WindowEstimate`.
+        `LogZEstimate`.
 
     Raises:
         ImportError: if pymbar is not installed.
@@ -81,7 +70,7 @@ def bar(windows):
 
     Example:
         >>> rbm = BernoulliRBM(6, 4, seed=0)
-        >>> estimate = bar(tempered_windows(rbm, num_sweeps=50, seed=0))
+        >>> estimate = bar(tempered_windows(rbm, num_steps=50, seed=0))
         >>> bool(abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error)
         True
     """
@@ -99,7 +88,7 @@ def mbar(windows):
         windows: `Windows`.
 
     Returns:
-        `WindowEstimate`.
+        `LogZEstimate`.
 
     Raises:
         ImportError: if pymbar is not installed.
@@ -111,19 +100,19 @@ def mbar(windows):
 
     Example:
         >>> rbm = BernoulliRBM(6, 4, seed=0)
-        >>> estimate = mbar(tempered_windows(rbm, num_sweeps=50, seed=0))
+        >>> estimate = mbar(tempered_windows(rbm, num_steps=50, seed=0))
         >>> bool(abs(estimate.log_z - log_z(rbm)) < 5 * estimate.standard_error)
         True
     """
     _pairs(windows)  # refuses at once what takes minutes to fail together
-    free_energy, by_ladder = _solve(windows.energies)
+    free_energy, by_ladder = _solve(windows.free_energies)
     return _estimate(windows.base_log_z - free_energy, by_ladder)
 
 
 def _pairs(windows):
     """`_solve` of all neighbouring windows."""
     _check_equilibrium(windows)
-    energies = windows.energies
+    energies = windows.free_energies
     return [_solve(energies[k : k + 2, k : k + 2], first=k) for k in range(len(windows.betas) - 1)]
 
 
@@ -133,7 +122,7 @@ def _check_equilibrium(windows):
     With 2^n states, p(F(v) > min F + x) <= 2^n exp(-x) in every window. That one of N samples is so
     far above another has a probability below exp(-10) for x = n ln 2 + ln N + 10.
     """
-    own = np.moveaxis(np.diagonal(windows.energies), -1, 0)  # F_k of samples from k
+    own = np.moveaxis(np.diagonal(windows.free_energies), -1, 0)  # F_k of samples from k
     spread = own.max((1, 2)) - own.min((1, 2))
     num_visible = windows.samples.shape[1]
     largest = num_visible * np.log(2) + np.log(own[0].size) + 10
@@ -149,23 +138,23 @@ def _check_equilibrium(windows):
 def _estimate(ln_z, by_ladder):
     """An estimate of which by_ladder, (num_chains,), averages over ladders, up to a constant."""
     standard_error = np.std(by_ladder, ddof=1) / np.sqrt(len(by_ladder))
-    return WindowEstimate(float(ln_z), float(standard_error))
+    return LogZEstimate(float(ln_z), float(standard_error))
 
 
 def _solve(energies, first=0):
     """MBAR: -ln of Z in the last window over Z in the first, and the pull of each ladder on it.
 
     Args:
-        energies: those between the windows, (num_betas, num_betas, num_chains, num_sweeps); of two
+        energies: those between the windows, (num_betas, num_betas, num_chains, num_steps); of two
             windows this is Bennett's ratio.
         first: number of the first window, for errors.
     """
-    num_betas, _, num_chains, num_sweeps = energies.shape
+    num_betas, _, num_chains, num_steps = energies.shape
     forward, backward = work(energies)
     guess = np.cumsum(np.append(0, (forward - backward).mean((1, 2)) / 2))
     pooled = np.swapaxes(energies, 0, 1).reshape(num_betas, -1)  # l, (k, chains, sweeps)
     with _quiet_pymbar() as pymbar:
-        counts = np.full(num_betas, num_chains * num_sweeps)
+        counts = np.full(num_betas, num_chains * num_steps)
         free_energies = np.array(pymbar.MBAR(pooled, counts, initial_f_k=guess).f_k)
     return free_energies[-1] - free_energies[0], _pull(energies, free_energies, first)
 
@@ -177,7 +166,7 @@ def _pull(energies, free_energies, first):
     sample n came from window l. A ladder whose own sum exceeds its share N_l / num_chains by g_l
     pulls f by -H^-1 g, H_lm = sum_n p(l | n) (delta_lm - p(m | n)), f in the first window fixed.
     """
-    _, num_betas, num_chains, num_sweeps = energies.shape
+    _, num_betas, num_chains, num_steps = energies.shape
     p = softmax(free_energies[:, np.newaxis, np.newaxis] - energies, axis=1)
     by_ladder = p.sum((0, 3))  # (num_betas, num_chains)
     flat = np.swapaxes(p, 0, 1).reshape(num_betas, -1)
@@ -190,7 +179,7 @@ def _pull(energies, free_energies, first):
             " more sweeps."
         )
     hessian = np.diag(by_ladder.sum(1)) - overlap
-    pull = -num_chains * np.linalg.solve(hessian[1:, 1:], by_ladder[1:] - num_sweeps)[-1]
+    pull = -num_chains * np.linalg.solve(hessian[1:, 1:], by_ladder[1:] - num_steps)[-1]
     if not abs(pull.mean()) <= _TOLERANCE:  # the pulls of a solution add up to 0; NaN is none
         raise ValueError("pymbar did not converge: add betas, or record more sweeps.")
     return pull

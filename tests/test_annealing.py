@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from rbm_tf.annealing import ais, choose_betas, log_z_ratio, reverse_ais, verdict
+from rbm_tf.annealing import ais, choose_betas, log_z_ratio, reverse_ais
 from rbm_tf.enumeration import log_z
+from rbm_tf.estimates import LogZEstimate, verdict
+from rbm_tf.mean_field import tap
 from rbm_tf.rbm import BernoulliRBM
 
 
@@ -109,7 +113,7 @@ def test_verdict_trusts_agreement_of_several_starts_and_names_what_is_wrong(rand
     good = verdict(*walks, other)
     assert good.trusted
     assert "agree" in good.message
-    assert good.gap == walks[1].log_z - walks[0].log_z
+    assert good.signs["gap"] == walks[1].log_z - walks[0].log_z
     alone = verdict(*walks)
     assert not alone.trusted
     assert "Add an estimate from another base" in alone.message
@@ -120,9 +124,12 @@ def test_verdict_trusts_agreement_of_several_starts_and_names_what_is_wrong(rand
     )
     assert not bad.trusted
     assert "Do not trust" in bad.message
-    assert not verdict(*walks, other._replace(log_z=other.log_z + 1.5)).trusted
-    for wrong in (other._replace(log_z=np.nan), other._replace(standard_error=np.nan)):
+    assert not verdict(*walks, replace(other, log_z=other.log_z + 1.5)).trusted
+    for wrong in (replace(other, log_z=np.nan), replace(other, standard_error=np.nan)):
         assert not verdict(*walks, wrong).trusted
+    for without_error in (tap(rbm), LogZEstimate(np.zeros(3), np.ones(3))):
+        with pytest.raises(ValueError, match="one ln Z that have standard errors"):
+            verdict(*walks, without_error)
 
 
 def test_second_base_exposes_two_walks_that_miss_the_same_mode():

@@ -5,6 +5,7 @@ import importlib
 import pathlib
 import subprocess
 import sys
+from dataclasses import is_dataclass
 
 import pytest
 
@@ -13,6 +14,7 @@ MODULES = [path for name in ("rbm_tf", "vae_keras") for path in sorted((ROOT / n
 
 GROUND = {"rbm_tf/shared"}
 PHYSICS = GROUND | {"rbm_tf/cumulants", "rbm_tf/mean_field", "rbm_tf/gibbs", "rbm_tf/machine"}
+PHYSICS |= {"rbm_tf/estimates"}
 KERAS = {"rbm_tf/shared", "vae_keras/shared"}
 RULES = {  # a folder: what of ours it may import besides itself
     "rbm_tf/shared": set(),
@@ -187,5 +189,5 @@ INTERNAL = {"rbm_tf.gibbs"}  # tensor programs behind the model's methods
 
 
 def is_record(value):
-    """A NamedTuple of results, documented by the function that returns it."""
-    return isinstance(value, type) and issubclass(value, tuple)
+    """A NamedTuple or dataclass of results, documented by the function that returns it."""
+    return isinstance(value, type) and (issubclass(value, tuple) or is_dataclass(value))

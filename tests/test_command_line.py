@@ -355,7 +355,6 @@ def test_nothing_but_results_reaches_the_screen(models, tmp_path):
 def test_demo_prints_every_estimate_and_writes_its_files(package, tmp_path, capsys, monkeypatch):
     if package == "rbm_tf":
         monkeypatch.setattr("rbm_tf.demo.EPOCHS", 20)
-        monkeypatch.setattr("rbm_tf.demo.NUM_SAMPLES", 2000)
         lines = ["exact", "naive mean field", "cumulants, order 3", "TAP, order 3", "AIS reverse"]
         pictures = ["log_z", "thermodynamics", "filters", "samples"]
     else:

@@ -81,7 +81,7 @@ def test_wrong_arguments_are_refused():
         CumulantObjective(5, order=1)
     with pytest.raises(ValueError, match="needs num_samples of 3"):
         CumulantObjective(2, order=3)
-    with pytest.raises(ValueError, match="num_samples must be 2 or more"):
+    with pytest.raises(ValueError, match="num_samples must be an integer of 2 or more"):
         PerturbativeBound(1)
     with pytest.raises(ValueError, match="offset must be -2 or above"):
         PerturbativeBound(5, offset=-3.0)

@@ -3,9 +3,9 @@ import pytest
 
 from rbm_tf.diagnostics import (
     effective_sample_size,
-    judge_weights,
     pareto_k,
     series_verdict,
+    tail_verdict,
     weights_verdict,
 )
 
@@ -99,18 +99,18 @@ def test_verdict_finds_the_heavy_tails_among_the_light():
     log_weights = np.log1p(rng.pareto(1 / shapes, size=(10_000, 4)))
     verdict = weights_verdict(log_weights)
     np.testing.assert_array_equal(verdict.trusted, shapes < 0.7)
-    assert verdict.share == 0.5
+    assert verdict.signs["share"] == 0.5
     assert "Do not trust 2 of 4 averages (50%): k-hat above 0.70" in verdict.message
-    np.testing.assert_array_equal(verdict.pareto_k, pareto_k(log_weights))
+    np.testing.assert_array_equal(verdict.signs["pareto_k"], pareto_k(log_weights))
     assert weights_verdict(log_weights[:, ::2]).message.startswith("Trust")
 
 
 def test_verdict_asks_for_ten_effective_samples_and_a_limit_that_grows_with_their_number():
-    verdict = judge_weights([0.1, 0.1, np.nan], [9.0, 11.0, 50.0], num_samples=10**6)
+    verdict = tail_verdict([0.1, 0.1, np.nan], [9.0, 11.0, 50.0], num_samples=10**6)
     np.testing.assert_array_equal(verdict.trusted, [False, True, False])
     assert "fewer than 10 effective samples (1)" in verdict.message
-    assert [bool(judge_weights(0.6, 50.0, n).trusted[0]) for n in (100, 1000)] == [False, True]
-    assert not judge_weights(0.71, 50.0, 10**9).trusted[0]
+    assert [bool(tail_verdict(0.6, 50.0, n).trusted[0]) for n in (100, 1000)] == [False, True]
+    assert not tail_verdict(0.71, 50.0, 10**9).trusted[0]
 
 
 def test_equal_weights_are_trusted():
@@ -127,11 +127,11 @@ def chi_square_weights(a, num_samples=20_000, batch=4):
 def test_series_verdict_gives_the_signs_of_a_chi_square_variable():
     a = -0.5
     verdict = series_verdict(chi_square_weights(a))
-    assert verdict.second_term == pytest.approx(a**2 / 4, rel=0.05)
-    assert verdict.next_term == pytest.approx(a**3 / 6, rel=0.1)
-    assert verdict.skewness == pytest.approx(-(8**0.5), rel=0.05)
-    assert verdict.excess_kurtosis == pytest.approx(12, rel=0.2)
-    assert verdict.pareto_k < 0.1
+    assert verdict.signs["second_term"] == pytest.approx(a**2 / 4, rel=0.05)
+    assert verdict.signs["next_term"] == pytest.approx(a**3 / 6, rel=0.1)
+    assert verdict.signs["skewness"] == pytest.approx(-(8**0.5), rel=0.05)
+    assert verdict.signs["excess_kurtosis"] == pytest.approx(12, rel=0.2)
+    assert verdict.signs["pareto_k"] < 0.1
     assert not verdict.trusted  # the next term is a third of the second
     assert "the next term is not small: second term +0.06" in verdict.message
 
@@ -147,4 +147,4 @@ def test_series_verdict_trusts_small_next_terms_and_light_tails(a, trusted):
 def test_series_of_equal_weights_is_trusted():
     verdict = series_verdict(np.full((100, 2), -80.0))
     assert verdict.trusted
-    assert verdict.second_term == verdict.skewness == 0
+    assert verdict.signs["second_term"] == verdict.signs["skewness"] == 0

@@ -48,7 +48,7 @@ def test_thermodynamics_equal_sums_over_all_states(random_rbm, all_states):  # B
     rbm = random_rbm(5, 4)
     energy = all_energies(rbm, all_states)
     exact = thermodynamics(rbm, [0.5, 2.0])
-    for index, beta in enumerate(exact.beta):
+    for index, beta in enumerate(exact.betas):
         mean, variance = weighted_cumulants(energy, -beta * energy, 2).numpy()
         p = np.exp(-beta * energy - exact.log_z[index])
         assert exact.energy[index] == pytest.approx(mean, rel=1e-10)

@@ -138,7 +138,7 @@ def test_wrong_input_is_refused():
         regrouped_cumulants(weights, 6)
     with pytest.raises(ValueError, match="do not divide into groups of 5"):
         regrouped_cumulants(weights, 5)
-    with pytest.raises(ValueError, match="num_regroupings must be 1 or more"):
+    with pytest.raises(ValueError, match="num_regroupings must be an integer of 1 or more"):
         regrouped_cumulants(weights, 3, num_regroupings=0)
     with pytest.raises(ValueError, match="orders 1 to 3"):
         gamma_closure(tf.zeros((2, 3)))

@@ -286,7 +286,7 @@ def test_wrong_arguments_are_refused_at_once(monitor):
     ):
         with pytest.raises(ValueError, match=message):
             monitor(wrong)
-    with pytest.raises(ValueError, match="every must be 1 or more"):
+    with pytest.raises(ValueError, match="every must be an integer of 1 or more"):
         monitor(x, every=0)
 
 
@@ -302,7 +302,7 @@ def test_wrong_arguments_of_the_gap_are_refused_by_name():
             FreeEnergyGap(wrong, x)
         with pytest.raises(ValueError, match="x_validation .*" + message):
             FreeEnergyGap(x, wrong)
-    with pytest.raises(ValueError, match="every must be 1 or more"):
+    with pytest.raises(ValueError, match="every must be an integer of 1 or more"):
         FreeEnergyGap(x, x, every=0)
 
 

@@ -215,7 +215,7 @@ def test_assigned_beta_is_saved_with_the_weights(tmp_path):
 
 def test_options_without_meaning_are_refused():
     for make, message in (
-        (lambda: IWAE(0), "num_samples must be 1 or more"),
+        (lambda: IWAE(0), "num_samples must be an integer of 1 or more"),
         (lambda: ELBO(beta=-1.0), "beta must be 0 or above"),
         (lambda: ThermodynamicObjective(1), "2 or more"),
         (lambda: ThermodynamicObjective(5, num_partitions=0), "num_partitions of 1 or more"),

@@ -278,7 +278,7 @@ def test_exact_phase_gives_minus_the_log_likelihood_and_its_gradient(random_rbm,
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_mean_field_phase_gives_gamma_and_its_gradient(random_rbm, order):  # B26
     rbm = random_rbm(6, 4, scale=0.5)
-    phase = MeanFieldPhase(order, num_chains=7, num_steps=100, seed=0)
+    phase = MeanFieldPhase(order, num_chains=7, num_iterations=100, seed=0)
     phase.build((6, 4))
     moments = phase(rbm.machine, tf.zeros((1, 4), "float64"), training=True)
     solution = tap(rbm, order=order)
@@ -566,5 +566,5 @@ def test_wrong_sizes_are_refused():
         ParallelTempering(num_betas=1)
     with pytest.raises(ValueError, match="order must be 1, 2 or 3"):
         MeanFieldPhase(order=4)
-    with pytest.raises(ValueError, match="num_samples and num_steps"):
+    with pytest.raises(ValueError, match="num_samples must be an integer of 1 or more"):
         BernoulliRBM(6, 4).sample(0)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from rbm_tf.enumeration import log_z
-from rbm_tf.reweighting import estimate_log_z, importance_sampling, monte_carlo
+from rbm_tf.estimates import estimate_log_z
+from rbm_tf.reweighting import importance_sampling, monte_carlo
 
 
 @pytest.mark.parametrize("visible_mean", [np.full(6, 0.5), np.linspace(0.3, 0.7, 6)])

@@ -159,9 +159,9 @@ def test_annealing_works_on_tensorflow_and_says_so_elsewhere():
     vae, betas = MODEL.vae(), [0, 0.5, 1]
     x, z = vae.sample(3, seed=0)
     calls = (
-        lambda: annealing.ais_weights(vae, MODEL.x, num_chains=5, betas=betas, seed=0),
+        lambda: annealing.ais(vae, MODEL.x, num_chains=5, betas=betas, seed=0),
         lambda: annealing.ais_path(vae, MODEL.x, num_chains=5, lambdas=betas, seed=0),
-        lambda: annealing.reverse_ais_weights(vae, x, z, betas=betas, seed=0),
+        lambda: annealing.reverse_ais(vae, x, z, betas=betas, seed=0),
     )
     for call in calls:
         if keras.backend.backend() == "tensorflow":

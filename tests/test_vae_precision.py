@@ -7,7 +7,7 @@ import tensorflow as tf
 from linear_gaussian import LinearGaussian
 
 from vae_keras import evidence
-from vae_keras.evidence.annealing import ais_weights, reverse_ais_weights
+from vae_keras.evidence.annealing import ais, reverse_ais
 from vae_keras.evidence.blocks import estimate_in_blocks, streamed_iwae
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.objectives import (
@@ -69,11 +69,9 @@ def test_estimates_of_a_float64_model_are_those_of_its_float32_twin(policy, x):
         np.testing.assert_allclose(*values, atol=0.1)  # other noise
     np.testing.assert_allclose(*(streamed_iwae(v, x, 4000, seed=0) for v in (wide, narrow)), atol=1)
     betas = np.linspace(0, 1, 5)
-    assert np.all(
-        np.isfinite(ais_weights(wide, x[:3], num_chains=5, betas=betas, seed=0).log_weights)
-    )
+    assert np.all(np.isfinite(ais(wide, x[:3], num_chains=5, betas=betas, seed=0).log_weights))
     simulated, z = wide.sample(3, seed=0)
-    run = reverse_ais_weights(wide, simulated, z, betas=betas, seed=0)
+    run = reverse_ais(wide, simulated, z, betas=betas, seed=0)
     assert np.all(np.isfinite(run.log_weights))
 
 

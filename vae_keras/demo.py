@@ -55,7 +55,7 @@ def reference_with_verdict(vae, x, seed):
         seed: integer.
 
     Returns:
-        (num,) nats, and `WeightsVerdict`.
+        (num,) nats, and `Verdict`.
     """
     estimators = {
         "reference": evidence.iwae,
@@ -63,7 +63,7 @@ def reference_with_verdict(vae, x, seed):
         "size": diagnostics.effective_sample_size,
     }
     values = estimate_in_blocks(vae, x, estimators, REFERENCE_BUDGET, seed=seed)
-    verdict = diagnostics.judge_weights(values["k"], values["size"], REFERENCE_BUDGET)
+    verdict = diagnostics.tail_verdict(values["k"], values["size"], REFERENCE_BUDGET)
     return values["reference"], verdict
 
 

@@ -13,6 +13,7 @@ from keras import ops, tree
 
 from rbm_tf.shared.checked_fit import CheckedFit
 from rbm_tf.shared.checkpoints import WholeFiles
+from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
 from rbm_tf.shared.seeds import integer_seed
 from rbm_tf.shared.types import ArrayLike, Tensor
@@ -22,7 +23,7 @@ from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
 from vae_keras.objectives import ELBO
 from vae_keras.objectives.draws import PosteriorDraws, repeated
 from vae_keras.optimizers import FusedAdam
-from vae_keras.shared.checks import check_networks, check_num_samples, check_shape, checked_array
+from vae_keras.shared.checks import check_networks, check_shape, checked_array
 from vae_keras.shared.compiled import compiled
 
 _BLOCK = 2**23  # pixels that log_weights decodes at once
@@ -228,7 +229,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         Raises:
             ValueError: if num_samples is below 1.
         """
-        check_num_samples(num_samples)
+        check_counts(num_samples=num_samples)
         return self.decode(
             keras.random.normal((num_samples, self.latent_dim), seed=integer_seed(seed))
         )
@@ -248,7 +249,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         Raises:
             ValueError: if num_samples is below 1.
         """
-        check_num_samples(num_samples)
+        check_counts(num_samples=num_samples)
         return self._sample(num_samples, seed, self.decoder)
 
     def _sample(self, num_samples, seed, decoder):
@@ -309,7 +310,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
 
     def _blocks_of_noise(self, x, num_samples, seed):
         """Yield mean, log_var, the noise of a block of samples, and x for each of them."""
-        check_num_samples(num_samples)
+        check_counts(num_samples=num_samples)
         if not self.temperature:
             raise ValueError("A deterministic autoencoder, of temperature 0, has no log-weights.")
         x = self._checked(x)

@@ -120,7 +120,7 @@ def load_data(options: argparse.Namespace) -> DataSet:
 
     loader = datasets.LOADERS[options.dataset]
     if options.dataset in datasets.WITH_PATH:
-        return loader(options.binarization, options.seed, options.data_path)
+        return loader(options.binarization, path=options.data_path, seed=options.seed)
     if options.data_path:
         names = " or ".join(datasets.WITH_PATH)
         raise ValueError(
@@ -129,7 +129,7 @@ def load_data(options: argparse.Namespace) -> DataSet:
         )
     if options.dataset == "bars_and_stripes":
         return loader()
-    return loader(options.binarization, options.seed)
+    return loader(options.binarization, seed=options.seed)
 
 
 def check_data(

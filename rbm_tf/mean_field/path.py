@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from rbm_tf.gibbs import gibbs_chain, sample_bernoulli
 from rbm_tf.machine import Machine, binary_states, machine_of
+from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
 
 MAX_STATE_UNITS = 20
@@ -147,17 +148,15 @@ def gibbs_path(rbm, point, lambdas, *, num_chains=1000, num_steps=20, seed=None)
         >>> gibbs_path(rbm, tap(rbm, order=1), [0.0, 0.5, 1.0], num_chains=10, seed=0).shape
         TensorShape([3, 10])
     """
-    if num_chains < 1 or num_steps < 1:
-        raise ValueError(
-            "gibbs_path needs num_chains and num_steps of 1 or more; "
-            f"got {num_chains} and {num_steps}."
-        )
+    check_counts(num_chains=num_chains, num_steps=num_steps)
     trial, _ = interpolated_rbm(rbm, point, 0.0)
     seeds = tf.random.split(as_seed(seed), len(lambdas) + 1)
     logits = tf.broadcast_to(trial.hidden_bias, (num_chains, trial.num_hidden))
     hidden, rows = sample_bernoulli(logits, seeds[-1]), []
     for index, lam in enumerate(lambdas):
         parameters, _ = interpolated_rbm(rbm, point, lam)
-        v, _, hidden = gibbs_chain(parameters, hidden, tf.constant(num_steps), seeds[index])
+        v, _, hidden = gibbs_chain(
+            parameters, hidden, tf.constant(0), tf.constant(num_steps), seeds[index]
+        )
         rows.append(perturbation(rbm, point, v, hidden))
     return tf.stack(rows)

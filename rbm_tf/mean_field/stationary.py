@@ -3,25 +3,32 @@
 m = <v> and n = <h> are the magnetisations.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.estimates import LogZEstimate
 from rbm_tf.machine import machine_of
 from rbm_tf.mean_field.plefka import check_order, damped_step, gamma
+from rbm_tf.shared.counts import check_counts
 
 _TOLERANCE = 1e-12  # largest change of a magnetisation in one undamped step
 
 
-class MeanField(NamedTuple):
-    """A stationary point of Gamma, float64."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MeanField(LogZEstimate):
+    """A stationary point of Gamma, float64, and the estimate of ln Z that it gives."""
 
-    free_energy: float  # Gamma, nats; -ln Z up to the error of the approximation
     visible: np.ndarray  # m, (num_visible,)
     hidden: np.ndarray  # n, (num_hidden,)
     converged: bool
     num_iterations: int
+
+    @property
+    def free_energy(self):
+        """Gamma, nats; -ln Z up to the error of the approximation."""
+        return -self.log_z
 
 
 def tap(rbm, *, order=2, num_starts=10, max_iterations=10_000, damping=0.5, seed=0):
@@ -74,11 +81,9 @@ def tap_of(parameters, order, *, num_starts=10, max_iterations=10_000, damping=0
         True
     """
     check_order(order)
-    if num_starts < 1 or max_iterations < 1 or not 0 <= damping < 1:
-        raise ValueError(
-            "tap needs num_starts and max_iterations of 1 or more and damping from 0 to below 1; "
-            f"got {num_starts}, {max_iterations}, {damping}."
-        )
+    check_counts(num_starts=num_starts, max_iterations=max_iterations)
+    if not 0 <= damping < 1:
+        raise ValueError(f"damping must lie between 0 and below 1; got {damping}.")
     kernel, _, hidden_bias = parameters
     m = np.random.default_rng(seed).random((num_starts, kernel.shape[0]))
     m[0] = 0.5
@@ -90,11 +95,12 @@ def tap_of(parameters, order, *, num_starts=10, max_iterations=10_000, damping=0
     converged = change.numpy() <= _TOLERANCE
     best = np.argmin(np.where(converged | ~converged.any(), free_energy, np.inf))
     return MeanField(
-        float(free_energy[best]),
-        m[best].numpy(),
-        n[best].numpy(),
-        bool(converged[best]),
-        int(iterations),
+        log_z=-float(free_energy[best]),
+        bound="lower" if order == 1 else None,
+        visible=m[best].numpy(),
+        hidden=n[best].numpy(),
+        converged=bool(converged[best]),
+        num_iterations=int(iterations),
     )
 
 

@@ -20,6 +20,7 @@ from rbm_tf import annealing, enumeration
 from rbm_tf.pseudo_likelihood import stochastic_pseudo_log_likelihood
 from rbm_tf.shared.arrays import visible_states
 from rbm_tf.shared.checkpoints import are_finite, arrays_of, variables_of
+from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
 
@@ -35,8 +36,7 @@ class _Monitor(keras.callbacks.Callback):
 
     def __init__(self, every: int, **arrays: np.ndarray) -> None:
         super().__init__()
-        if every < 1:
-            raise ValueError(f"every must be 1 or more epochs; got {every}.")
+        check_counts(every=every)
         self.every = every
         self._arrays = arrays
         self._last: dict[str, float] = {}

@@ -18,6 +18,7 @@ from rbm_tf import enumeration
 from rbm_tf.gibbs import gibbs_sweep, repeated, sample_bernoulli
 from rbm_tf.machine import Machine
 from rbm_tf.mean_field import plefka
+from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import LIMIT, integer_seed
 from rbm_tf.tempered_path import TemperedPath
 from rbm_tf.tempering import advance
@@ -55,8 +56,7 @@ class _NegativePhase(keras.layers.Layer):
 
     def __init__(self, num_steps: int = 1, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)  # dtypes are the model's
-        if num_steps < 1:
-            raise ValueError(f"num_steps must be 1 or more; got {num_steps}.")
+        check_counts(num_steps=num_steps)
         self.num_steps = num_steps
         self.seed = random.randrange(LIMIT) if seed is None else integer_seed(seed, limit=LIMIT)
 
@@ -114,8 +114,7 @@ class _PersistentPhase(_NegativePhase):
         self, num_chains: int = 100, num_steps: int = 1, seed: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(num_steps, seed, **kwargs)
-        if num_chains < 1:
-            raise ValueError(f"num_chains must be 1 or more; got {num_chains}.")
+        check_counts(num_chains=num_chains)
         self.num_chains = num_chains
 
     def get_config(self) -> dict[str, Any]:
@@ -235,8 +234,7 @@ class ParallelTempering(_PersistentPhase):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_chains, num_steps, seed, **kwargs)
-        if num_betas < 2:
-            raise ValueError(f"num_betas must be 2 or more; got {num_betas}.")
+        check_counts(2, num_betas=num_betas)
         self.num_betas = num_betas
 
     def build(self, units: tuple[int, int]) -> None:
@@ -273,7 +271,7 @@ class ParallelTempering(_PersistentPhase):
 class MeanFieldPhase(_PersistentPhase):
     """The deterministic gradient of the extended mean-field theory: TAP in place of sampling.
 
-    Persistent magnetisations m, n move num_steps damped TAP iterations in each update; F_eq is
+    Persistent magnetisations m, n move num_iterations damped TAP iterations in each update; F_eq is
     Gamma(m, n), and its gradient follows from the formulas, with no samples:
     <v h^T> = m n^T + W c d^T + 2 W^2 c (1/2 - m) (d (1/2 - n))^T up to the order. Order 1 is naive
     mean field, Gamma >= F_eq: it raises an upper bound on the likelihood, which may leave the
@@ -282,7 +280,7 @@ class MeanFieldPhase(_PersistentPhase):
     Args:
         order: the last order of the expansion, 1, 2 (Onsager term) or 3.
         num_chains: the number of magnetisations, which may settle in different places.
-        num_steps: the number of TAP iterations in an update.
+        num_iterations: the number of damped TAP iterations in an update.
         seed: integer that fixes the magnetisations at the start.
 
     Call arguments:
@@ -307,11 +305,12 @@ class MeanFieldPhase(_PersistentPhase):
         order: int = 2,
         *,
         num_chains: int = 100,
-        num_steps: int = 3,
+        num_iterations: int = 3,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(num_chains, num_steps, seed, **kwargs)
+        check_counts(num_iterations=num_iterations)
+        super().__init__(num_chains, num_iterations, seed, **kwargs)
         plefka.check_order(order)
         self.order = order
 
@@ -339,7 +338,8 @@ class MeanFieldPhase(_PersistentPhase):
         return ModelMoments(gamma, tf.reduce_mean(m, 0), tf.reduce_mean(n, 0), correlation)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "order": self.order}
+        config = super().get_config()
+        return {**config, "num_iterations": config.pop("num_steps"), "order": self.order}
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")

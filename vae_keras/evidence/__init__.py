@@ -1,12 +1,11 @@
 """Estimates of ln p(x), in nats: from log-weights, by groups, by annealing."""
 
 from vae_keras.evidence.annealing import (
-    AnnealedWeights,
-    Bracket,
+    AnnealedEstimate,
+    ais,
     ais_path,
-    ais_weights,
-    bracket,
-    reverse_ais_weights,
+    bracket_verdict,
+    reverse_ais,
 )
 from vae_keras.evidence.blocks import estimate_in_blocks, streamed_iwae
 from vae_keras.evidence.estimators import (
@@ -31,12 +30,11 @@ from vae_keras.evidence.unbiased import sumo, sumo_lengths
 
 __all__ = [
     "NUM_GROUPS",
-    "AnnealedWeights",
-    "Bracket",
+    "AnnealedEstimate",
     "GroupedEstimate",
+    "ais",
     "ais_path",
-    "ais_weights",
-    "bracket",
+    "bracket_verdict",
     "cumulant",
     "elbo",
     "estimate_in_blocks",
@@ -49,7 +47,7 @@ __all__ = [
     "log_means_of_groups",
     "num_groups",
     "regrouped_cumulants",
-    "reverse_ais_weights",
+    "reverse_ais",
     "streamed_iwae",
     "sumo",
     "sumo_lengths",

@@ -6,17 +6,18 @@ log-weight adds up ln f_{beta_k}(z_{k-1}) - ln f_{beta_{k-1}}(z_{k-1}). It needs
 the Keras backend, and says so on others.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from rbm_tf.cumulants.path import LambdaPath
+from rbm_tf.estimates import LogZEstimate, Verdict, estimate_log_z
 from rbm_tf.shared.betas import checked_betas
+from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
-from vae_keras.evidence.estimators import iwae
 from vae_keras.evidence.paths import Schedule, anneal, latent_path
 
 _PILOT_CHAINS = 8
@@ -24,21 +25,21 @@ _GAIN = 0.1
 _BLOCK = 2**22  # pixels decoded at once
 
 
-class AnnealedWeights(NamedTuple):
-    """Log-weights of `ais_weights` or `reverse_ais_weights`, each one chain's estimate of ln p(x).
+@dataclass(frozen=True, eq=False)
+class AnnealedEstimate(LogZEstimate):
+    """`LogZEstimate` of ln p(x) of each example, and how well its chains moved.
 
     The mean acceptance rate of every image should lie between 0.4 and 0.9.
     """
 
-    log_weights: np.ndarray  # (num_chains, batch), float64, nats
-    acceptance: np.ndarray  # (num_betas - 2, batch), of each move
+    acceptance: np.ndarray | None = None  # (num_betas - 2, batch), of each move
 
 
-def ais_weights(vae, x, *, num_chains=50, betas=None, base="prior", seed=None):
-    """Annealed log-weights of data, for `evidence.iwae` to average: <w> = p(x).
+def ais(vae, x, *, num_chains=50, betas=None, base="prior", progress=True, seed=None):
+    """Estimate ln p(x) by annealed importance sampling from the base to the posterior: <w> = p(x).
 
-    ln <w> is below ln p(x) on average. The step sizes come from a pilot run, separate for each
-    image and temperature.
+    p(x) is estimated without bias; log_z = ln <w> therefore lies below ln p(x) on average. The step
+    sizes come from a pilot run, separate for each image and temperature.
 
     Args:
         vae: `VAE`.
@@ -47,10 +48,11 @@ def ais_weights(vae, x, *, num_chains=50, betas=None, base="prior", seed=None):
         betas: the path, increasing from 0 to 1; default: 1,001 equal steps.
         base: where the path starts: "prior", or "posterior" for q(z|x), which is nearer but may
             miss what q misses.
-        seed: integer; the same seed gives the same weights.
+        progress: False shows no progress bar, which appears after two seconds.
+        seed: integer; the same seed gives the same estimate.
 
     Returns:
-        `AnnealedWeights`.
+        `AnnealedEstimate`.
 
     Raises:
         ValueError: if betas do not increase from 0 to 1, num_chains is below 1, or base is another.
@@ -61,16 +63,17 @@ def ais_weights(vae, x, *, num_chains=50, betas=None, base="prior", seed=None):
 
     Example:
         >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
-        >>> run = ais_weights(vae, ops.zeros((3, 64)), num_chains=5, betas=[0, 0.5, 1], seed=0)
-        >>> iwae(run.log_weights).shape
-        TensorShape([3])
+        >>> run = ais(vae, ops.zeros((3, 64)), num_chains=5, betas=[0, 0.5, 1], seed=0)
+        >>> run.log_z.shape, run.log_weights.shape
+        ((3,), (5, 3))
     """
-    _check_chains(num_chains)
+    check_counts(num_chains=num_chains)
     betas = checked_betas(betas, "float32")
-    return AnnealedWeights(*_in_blocks(vae, x, num_chains, betas, (base, None), seed)[:2])
+    log_weights, acceptance, _ = _in_blocks(vae, x, num_chains, betas, (base, None), progress, seed)
+    return AnnealedEstimate(**vars(estimate_log_z(log_weights)), acceptance=acceptance)
 
 
-def ais_path(vae, x, *, num_chains=50, lambdas=None, seed=None):
+def ais_path(vae, x, *, num_chains=50, lambdas=None, progress=True, seed=None):
     """The lambda path from q(z|x) to the posterior, its averages from annealed chains.
 
     F(lambda) = -ln <w^lambda>_q and the mean and variance of V = -ln w under the distribution
@@ -82,6 +85,7 @@ def ais_path(vae, x, *, num_chains=50, lambdas=None, seed=None):
         x: data, (batch, ..).
         num_chains: number of independent chains for each example.
         lambdas: the path, increasing from 0 to 1; default: 1,001 equal steps.
+        progress: False shows no progress bar, which appears after two seconds.
         seed: integer; the same seed gives the same path.
 
     Returns:
@@ -100,16 +104,16 @@ def ais_path(vae, x, *, num_chains=50, lambdas=None, seed=None):
         >>> path.mean.shape
         (3, 3)
     """
-    _check_chains(num_chains)
+    check_counts(num_chains=num_chains)
     lambdas = checked_betas(lambdas, "float32")
-    curve = _in_blocks(vae, x, num_chains, lambdas, ("posterior", None), seed)[2]
+    curve = _in_blocks(vae, x, num_chains, lambdas, ("posterior", None), progress, seed)[2]
     return LambdaPath(lambdas.numpy(), -curve[:, 0], -curve[:, 1], curve[:, 2])
 
 
-def reverse_ais_weights(vae, x, z, *, betas=None, base="prior", seed=None):
-    """Log-weights from exact posterior samples z back to the base: <1/w> = 1/p(x).
+def reverse_ais(vae, x, z, *, betas=None, base="prior", progress=True, seed=None):
+    """Estimate ln p(x) by annealing exact posterior samples z back to the base: <1/w> = 1/p(x).
 
-    -ln <1/w> is above ln p(x) on average, so that with `ais_weights` it brackets ln p(x). Exact
+    log_z = -ln <1/w> is above ln p(x) on average, so that with `ais` it brackets ln p(x). Exact
     posterior samples come with simulated data, `x, z = vae.sample(num_samples)`.
 
     Args:
@@ -119,10 +123,11 @@ def reverse_ais_weights(vae, x, z, *, betas=None, base="prior", seed=None):
             latent_dim) for several chains.
         betas: the path, increasing from 0 to 1, walked backwards; default: 1,001 equal steps.
         base: where the path ends: "prior" or "posterior".
-        seed: integer; the same seed gives the same weights.
+        progress: False shows no progress bar, which appears after two seconds.
+        seed: integer; the same seed gives the same estimate.
 
     Returns:
-        `AnnealedWeights`.
+        `AnnealedEstimate`.
 
     Raises:
         ValueError: if betas do not increase from 0 to 1, z does not fit, or base is another.
@@ -134,7 +139,7 @@ def reverse_ais_weights(vae, x, z, *, betas=None, base="prior", seed=None):
     Example:
         >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
         >>> x, z = vae.sample(3, seed=0)
-        >>> reverse_ais_weights(vae, x, z, betas=[0, 0.5, 1], seed=0).log_weights.shape
+        >>> reverse_ais(vae, x, z, betas=[0, 0.5, 1], seed=0).log_weights.shape
         (1, 3)
     """
     z = float_tensor(z, dtype=tf.float32)
@@ -145,42 +150,34 @@ def reverse_ais_weights(vae, x, z, *, betas=None, base="prior", seed=None):
             f"front of it; got {tuple(z.shape)}."
         )
     betas = checked_betas(betas, "float32")
-    return AnnealedWeights(*_in_blocks(vae, x, z.shape[0], betas, (base, z), seed)[:2])
+    log_weights, acceptance, _ = _in_blocks(vae, x, z.shape[0], betas, (base, z), progress, seed)
+    estimate = estimate_log_z(log_weights, reverse=True)
+    return AnnealedEstimate(**vars(estimate), acceptance=acceptance)
 
 
-class Bracket(NamedTuple):
-    """Lower and upper estimates of ln p(x), and whether they bear each other out."""
+def bracket_verdict(forward, reverse):
+    """Judge forward and reverse estimates of the same simulated data by each other.
 
-    trusted: bool
-    gap: float  # upper - lower, nats, mean over images
-    message: str
-    lower: np.ndarray  # (batch,), nats
-    upper: np.ndarray  # (batch,), nats
-
-
-def bracket(forward, reverse):
-    """Judge forward and reverse log-weights of the same simulated data by each other.
-
-    lower = ln <w> and upper = -ln <1/w> bracket ln p(x) on average, so their mean gap is at least
-    as large as the mean error of either.
+    They bracket ln p(x) on average, so their mean gap is at least as large as the mean error of
+    either.
 
     Args:
-        forward: `AnnealedWeights` of `ais_weights`.
-        reverse: `AnnealedWeights` of `reverse_ais_weights` for the same data.
+        forward: `LogZEstimate` of `ais`.
+        reverse: `LogZEstimate` of `reverse_ais` for the same data.
 
     Returns:
-        `Bracket`: trusted if the mean gap is at most 1 nat, and not below 0 by more than 3
-        standard errors.
+        `Verdict` with the sign "gap", reverse - forward in nats, mean over images: trusted if it is
+        at most 1, and not below 0 by more than 3 standard errors.
 
     Raises:
         ValueError: if the two are not of as many images.
 
     Example:
-        >>> forward = AnnealedWeights(np.full((5, 3), -7.1), np.full((1, 3), 0.7))
-        >>> bracket(forward, forward._replace(log_weights=np.full((5, 3), -7.0))).message
+        >>> forward, reverse = LogZEstimate(np.full(3, -7.1)), LogZEstimate(np.full(3, -7.0))
+        >>> bracket_verdict(forward, reverse).message
         'Forward and reverse bracket ln p(x) to 0.100 nats on average over 3 images.'
     """
-    lower, upper = iwae(forward.log_weights).numpy(), -iwae(-reverse.log_weights).numpy()
+    lower, upper = np.atleast_1d(forward.log_z, reverse.log_z)
     if lower.shape != upper.shape:
         raise ValueError(f"Both must be of the same images; got {lower.shape} and {upper.shape}.")
     gaps = upper - lower
@@ -195,15 +192,10 @@ def bracket(forward, reverse):
         message = f"Do not trust this: upper minus lower is {gap:.3f} nats: is z that of x?"
     else:
         message = f"Do not trust this: {gap:.2f} nats between the bounds: use more temperatures."
-    return Bracket(trusted, gap, message, lower, upper)
+    return Verdict(trusted, message, {"gap": gap})
 
 
-def _check_chains(num_chains):
-    if num_chains < 1:
-        raise ValueError(f"num_chains must be 1 or more; got {num_chains}.")
-
-
-def _in_blocks(vae, x, num_chains, betas, start, seed):
+def _in_blocks(vae, x, num_chains, betas, start, progress, seed):
     """Anneal a block of images after the other; start is a base, and the z of a reverse walk.
 
     Returns log-weights, acceptance rates, and the averages of `anneal` from beta 0 to 1.
@@ -221,20 +213,24 @@ def _in_blocks(vae, x, num_chains, betas, start, seed):
         part = slice(first, first + block)
         path = latent_path(vae, x[part], base)
         seeds = tf.unstack(tf.random.split(tf.random.fold_in(as_seed(seed), first), 4))
-        chosen = _pilot(vae, path, betas, seeds[:2])
+        chosen = _pilot(vae, path, betas, progress, seeds[:2])
         if z is None:
-            run = anneal(vae, path, chosen, path.draw(num_chains, seeds[2]), seeds[3])
+            z_base = path.draw(num_chains, seeds[2])
+            run = anneal(vae, path, chosen, z_base, progress=progress, seed=seeds[3])
         else:
             back = chosen._replace(betas=betas[::-1], steps=chosen.steps[::-1])
-            log_weights, _, rates, curve = anneal(vae, path, back, z[:, part], seeds[3])
+            log_weights, _, rates, curve = anneal(
+                vae, path, back, z[:, part], progress=progress, seed=seeds[3]
+            )
             run = -log_weights, None, rates[::-1], curve[::-1]
         runs.append([run[0].numpy(), run[2].numpy(), run[3].numpy()])
     return [np.concatenate(parts, -1) for parts in zip(*runs, strict=True)]
 
 
-def _pilot(vae, path, betas, seeds):
+def _pilot(vae, path, betas, progress, seeds):
     """The schedule with the step sizes that a run of a few chains ended up with."""
     ones = tf.ones((len(betas) - 2, len(path.mean)))
     adaptive = Schedule(betas, ones, tf.constant(_GAIN))
-    steps = anneal(vae, path, adaptive, path.draw(_PILOT_CHAINS, seeds[0]), seeds[1])[1]
+    z = path.draw(_PILOT_CHAINS, seeds[0])
+    steps = anneal(vae, path, adaptive, z, progress=progress, seed=seeds[1])[1]
     return Schedule(betas, steps, tf.constant(0.0))

@@ -5,7 +5,7 @@ import pathlib
 
 import keras
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from rbm_tf.shared.files import written_whole
 from vae_keras.evidence.estimators import iwae
@@ -14,7 +14,7 @@ _BLOCK = 2**20  # log-weights in memory at once
 _IMAGES = 100  # in a block at most
 
 
-def estimate_in_blocks(vae, x, estimators, num_samples, *, path=None, seed=None):
+def estimate_in_blocks(vae, x, estimators, num_samples, *, path=None, progress=True, seed=None):
     """Apply functions of log-weights to many images, whose log-weights need not fit into memory.
 
     All functions see the same log-weights of an image. Blocks of images and their noise follow
@@ -28,6 +28,7 @@ def estimate_in_blocks(vae, x, estimators, num_samples, *, path=None, seed=None)
         path: a .npz file for the results so far; None keeps nothing. After an interruption the
             same call goes on from it; a complete call removes it. Another call is known by other
             data, weights, settings, or values of the first image.
+        progress: False shows no progress bar, which appears after two seconds.
         seed: integer; the same seed gives the same numbers.
 
     Returns:
@@ -49,7 +50,7 @@ def estimate_in_blocks(vae, x, estimators, num_samples, *, path=None, seed=None)
     key = None if path is None else _fingerprint(vae, x, estimators, num_samples, seed)
     kept = None if path is None else _load(path, key)
     done = np.empty((0, len(estimators))) if kept is None else kept
-    for block, block_seed in _blocks(x, num_samples, seed, first=len(done)):
+    for block, block_seed in _blocks(x, num_samples, progress, seed, first=len(done)):
         log_weights = vae.log_weights(block, num_samples, seed=block_seed)
         values = [np.asarray(estimate(log_weights), float) for estimate in estimators.values()]
         done = np.concatenate([done, np.stack(values, -1)])
@@ -60,13 +61,14 @@ def estimate_in_blocks(vae, x, estimators, num_samples, *, path=None, seed=None)
     return dict(zip(estimators, done.T, strict=True))
 
 
-def streamed_iwae(vae, x, num_samples, *, seed=None):
+def streamed_iwae(vae, x, num_samples, *, progress=True, seed=None):
     """`evidence.iwae` with any number of samples, as a running log-mean-exp over blocks of them.
 
     Args:
         vae: `VAE`.
         x: data, (num, ..).
         num_samples: log-weights for each image; about a million are in memory at once.
+        progress: False shows no progress bar, which appears after two seconds.
         seed: integer; the same seed gives the same numbers.
 
     Returns:
@@ -81,7 +83,7 @@ def streamed_iwae(vae, x, num_samples, *, seed=None):
         (3,)
     """
     parts = []
-    for block, block_seed in _blocks(x, _BLOCK // _IMAGES, seed):
+    for block, block_seed in _blocks(x, _BLOCK // _IMAGES, progress, seed):
         log_sum, size = -np.inf, _BLOCK // len(block)
         for start in range(0, max(num_samples, 1), size):
             draw_seed = _seeds(block_seed, 1 + start // size)[-1]
@@ -92,13 +94,14 @@ def streamed_iwae(vae, x, num_samples, *, seed=None):
     return np.concatenate(parts)
 
 
-def _blocks(x, num_samples, seed, first=0):
+def _blocks(x, num_samples, progress, seed, first=0):
     """Blocks of images from number `first` on with their seeds, behind a progress bar."""
     if not len(x):
         raise ValueError("x must hold at least one image.")
     size = min(_IMAGES, max(1, _BLOCK // max(1, num_samples)))
     seeds = _seeds(seed, -(-len(x) // size))
-    with tqdm(total=len(x), initial=first, desc="log-weights", unit="image") as bar:
+    options = {"total": len(x), "initial": first, "desc": "log-weights", "unit": "image"}
+    with tqdm(**options, delay=2, disable=not progress) as bar:
         for start in range(first, len(x), size):
             block = x[start : start + size]
             yield block, seeds[start // size]

@@ -14,6 +14,7 @@ import tensorflow_probability as tfp
 
 from rbm_tf.cumulants import sample_cumulants
 from rbm_tf.cumulants.errors import jackknife_error, leave_one_out_cumulants
+from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.log_weights import as_log_weights, float_tensor
 from vae_keras.evidence.estimators import log_means_of_groups, num_groups
 
@@ -52,8 +53,7 @@ def regrouped_cumulants(
     """
     log_weights = as_log_weights(log_weights)
     num_samples = log_weights.shape[0]
-    if num_regroupings < 1:
-        raise ValueError(f"num_regroupings must be 1 or more; got {num_regroupings}.")
+    check_counts(num_regroupings=num_regroupings)
     if num_groups(num_samples, group_size) < max_order:
         raise ValueError(
             f"Order {max_order} needs at least {max_order} groups; {num_samples} samples make "

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from rbm_tf.cumulants import weighted_cumulants
+from rbm_tf.shared.progress import in_parts
 
 BASES = ("prior", "posterior")
 _TARGET = 0.65  # acceptance rate that step sizes are steered to
@@ -96,8 +97,16 @@ class Schedule(NamedTuple):
     gain: tf.Tensor  # change of ln step size for an acceptance rate that is wrong by 1
 
 
-@tf.function(reduce_retracing=True)
-def anneal(vae, path, schedule, z, seed):
+class Walk(NamedTuple):
+    """Where the chains of `anneal` are, between two moves."""
+
+    z: tf.Tensor  # (num_chains, batch, latent_dim)
+    log_weight: tf.Tensor  # the sum of ln f_{beta_k} - ln f_{beta_{k-1}}, float64, as log_f
+    log_f: tf.Tensor  # ln f_{beta_k}(z), (num_chains, batch)
+    factor: tf.Tensor  # of the step sizes, (batch,)
+
+
+def anneal(vae, path, schedule, z, *, progress=True, seed):
     """Walk along betas by Hamiltonian Monte Carlo, one move at each but the first and the last.
 
     Step sizes that adapt, gain above 0, bias the weights a little: use those of a pilot walk in a
@@ -108,6 +117,7 @@ def anneal(vae, path, schedule, z, seed):
         path: `LatentPath`.
         schedule: `Schedule`.
         z: where the chains start, (num_chains, batch, latent_dim).
+        progress: False shows no progress bar, which appears after two seconds.
         seed: (2,) int32.
 
     Returns:
@@ -120,40 +130,50 @@ def anneal(vae, path, schedule, z, seed):
         >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
         >>> path = latent_path(vae, np.zeros((3, 64)), base="prior")
         >>> schedule = Schedule(tf.linspace(0.0, 1.0, 9), tf.ones((7, 3)), tf.constant(0.1))
-        >>> weights, steps, _, curve = anneal(vae, path, schedule, path.draw(5, (0, 0)), (0, 1))
-        >>> weights.shape, steps.shape, curve.shape
-        (TensorShape([5, 3]), TensorShape([7, 3]), TensorShape([9, 3, 3]))
+        >>> run = anneal(vae, path, schedule, path.draw(5, (0, 0)), seed=(0, 1))
+        >>> [tuple(array.shape) for array in run]
+        [(5, 3), (7, 3), (7, 3), (9, 3, 3)]
     """
-    betas, last = schedule.betas, tf.shape(schedule.betas)[0] - 1
-    copies = (tf.shape(z)[0],) + (1,) * (path.x.shape.rank - 1)
-    path = path._replace(x=tf.tile(path.x, copies))
+    betas = schedule.betas
+    copies = (z.shape[0],) + (1,) * (path.x.shape.rank - 1)
+    path = path._replace(x=tf.tile(path.x, copies))  # as many rows as z has chains of examples
+    log_f = log_density(vae, path, z, betas[0])
+    log_weight = tf.zeros_like(log_f, tf.float64)
+    walk = Walk(z, log_weight, log_f, tf.ones_like(log_f[0]))
+    sizes, rates, curves = [], [], []
+    for part in in_parts(len(betas) - 2, "annealing", progress):
+        walk, rows = _moves(vae, path, schedule, walk, *map(tf.constant, part), seed)
+        for parts, row in zip((sizes, rates, curves), rows, strict=True):
+            parts.append(row)
+    increment = log_density(vae, path, walk.z, betas[-1]) - walk.log_f
+    total = walk.log_weight + tf.cast(increment, tf.float64)
+    log_ratio = tf.cast(increment / (betas[-1] - betas[-2]), tf.float64)
+    curves.append(tf.stack([_averages(w, log_ratio) for w in (walk.log_weight, total)]))
+    nothing = [tf.zeros((0, *log_f.shape[1:]))]
+    return total, tf.concat(nothing + sizes, 0), tf.concat(nothing + rates, 0), tf.concat(curves, 0)
 
-    def step(index, z, log_weight, log_f, factor, rows):
-        size = factor * schedule.steps[index - 1]
-        step_seed = tf.random.fold_in(seed, index)
-        z, before, after, rate = _move(vae, path, betas[index], z, size, step_seed)
-        increment = before - log_f
-        row = size, rate, averages(index, log_weight, increment)
-        rows = tuple(r.write(index, a) for r, a in zip(rows, row, strict=True))
-        log_weight += tf.cast(increment, tf.float64)
-        return index + 1, z, log_weight, after, factor * tf.exp(gain * (rate - _TARGET)), rows
 
-    def averages(index, log_weight, increment):
-        log_ratio = increment / (betas[index] - betas[index - 1])
-        return _averages(log_weight, tf.cast(log_ratio, tf.float64))
+@tf.function(reduce_retracing=True)
+def _moves(vae, path, schedule, walk, first, last, seed):
+    """The moves from first on, without last: the walk, and step sizes, rates, averages of each."""
+    betas = schedule.betas
 
-    gain, log_f = schedule.gain, log_density(vae, path, z, betas[0])
-    ones, log_weight = tf.ones_like(log_f[0]), tf.zeros_like(log_f, tf.float64)
-    first = ones, ones, _averages(log_weight, log_weight)
-    rows = tuple(tf.TensorArray(a.dtype, last).write(0, a) for a in first)
-    start = tf.constant(1), z, log_weight, log_f, ones, rows
-    loop = tf.while_loop(lambda index, *_: index < last, step, start)
-    _, z, log_weight, log_f, _, rows = loop
-    increment = log_density(vae, path, z, betas[last]) - log_f
-    total = log_weight + tf.cast(increment, tf.float64)
-    ends = [averages(last, w, increment) for w in (log_weight, total)]
-    steps, rates, curve = (r.stack()[1:] for r in rows)
-    return total, steps, rates, tf.concat([curve, ends], 0)
+    def step(index, walk, rows):
+        size, beta = walk.factor * schedule.steps[index], betas[index + 1]
+        step_seed = tf.random.fold_in(seed, index + 1)
+        z, before, after, rate = _move(vae, path, beta, walk.z, size, step_seed)
+        increment = before - walk.log_f
+        log_ratio = tf.cast(increment / (beta - betas[index]), tf.float64)
+        row = size, rate, _averages(walk.log_weight, log_ratio)
+        rows = tuple(r.write(index - first, a) for r, a in zip(rows, row, strict=True))
+        log_weight = walk.log_weight + tf.cast(increment, tf.float64)
+        factor = walk.factor * tf.exp(schedule.gain * (rate - _TARGET))
+        return index + 1, Walk(z, log_weight, after, factor), rows
+
+    dtypes = walk.factor.dtype, walk.factor.dtype, tf.float64
+    rows = tuple(tf.TensorArray(dtype, last - first) for dtype in dtypes)
+    loop = tf.while_loop(lambda index, *_: index < last, step, (first, walk, rows))
+    return loop[1], tuple(r.stack() for r in loop[2])
 
 
 def _averages(log_weight, log_ratio):

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import integer_seed
 from rbm_tf.shared.types import ArrayLike, Shape, Tensor
 from vae_keras.layers.inputs import at_least_float32, is_one_shape, wide_dtype
@@ -49,8 +50,7 @@ class AffineCoupling(keras.layers.Layer):
         self, num_hidden: int = 64, *, flip: bool = False, seed: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if num_hidden < 1:
-            raise ValueError(f"num_hidden must be 1 or more; got {num_hidden}.")
+        check_counts(num_hidden=num_hidden)
         self.num_hidden, self.flip, self.seed = num_hidden, flip, integer_seed(seed)
 
     def build(self, input_shape: Shape) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.layers.affine_coupling import AffineCoupling
 from vae_keras.layers.inputs import at_least_float32, common_shape, wide_dtype
@@ -50,8 +51,7 @@ class FlowPosterior(RandomLayer):
         self, num_layers: int = 4, *, num_hidden: int = 64, seed: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(seed, **kwargs)
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be 1 or more; got {num_layers}.")
+        check_counts(num_layers=num_layers)
         self.num_layers, self.num_hidden = num_layers, num_hidden
         self.couplings = [
             AffineCoupling(

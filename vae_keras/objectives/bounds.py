@@ -15,9 +15,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import Tensor
 from vae_keras.objectives.draws import PosteriorDraws
-from vae_keras.shared.checks import check_num_samples
 
 
 class Objective(keras.layers.Layer):
@@ -44,7 +44,7 @@ class Objective(keras.layers.Layer):
 
     def __init__(self, num_samples: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_num_samples(num_samples)
+        check_counts(num_samples=num_samples)
         self.num_samples = num_samples
 
     def get_config(self) -> dict[str, Any]:
@@ -182,10 +182,7 @@ class ThermodynamicObjective(Objective):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_samples, **kwargs)
-        if num_samples < 2:
-            raise ValueError(
-                "The covariance of the gradient needs num_samples of 2 or more; got 1."
-            )
+        check_counts(2, num_samples=num_samples)  # whose covariance is the gradient
         if num_partitions < 1 or not 0 < first_beta < 1 or rule not in ("left", "right"):
             raise ValueError(
                 "Choose num_partitions of 1 or more, first_beta between 0 and 1, and the rule "

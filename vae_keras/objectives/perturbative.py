@@ -12,6 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import Tensor
 from vae_keras.objectives.bounds import Objective
 from vae_keras.objectives.draws import PosteriorDraws
@@ -90,8 +91,7 @@ class PerturbativeBound(Objective):
 
     def __init__(self, num_samples: int = 5, *, offset: float = 0.0, **kwargs: Any) -> None:
         super().__init__(num_samples, **kwargs)
-        if num_samples < 2:
-            raise ValueError(f"num_samples must be 2 or more; got {num_samples}.")
+        check_counts(2, num_samples=num_samples)
         if not offset >= -2:
             raise ValueError(f"offset must be -2 or above; got {offset}.")
         self.offset = offset

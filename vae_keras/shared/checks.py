@@ -134,22 +134,6 @@ def check_shape(x: Tensor, shape: Shape, name: str) -> None:
         )
 
 
-def check_num_samples(num_samples: int) -> None:
-    """Refuse a number of samples below 1.
-
-    Args:
-        num_samples: the number that was given.
-
-    Raises:
-        ValueError: with what was received.
-
-    Example:
-        >>> check_num_samples(1)
-    """
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be 1 or more; got {num_samples}.")
-
-
 def _checked_mean(outputs):
     if not isinstance(outputs, (tuple, list)) or len(outputs) != 2:
         raise ValueError("The encoder must return a pair (mean, log_var).")

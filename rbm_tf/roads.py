@@ -1,0 +1,103 @@
+"""The roads to ln Z, side by side: one table row for each."""
+
+import time
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from rbm_tf.annealing import ais, reverse_ais
+from rbm_tf.enumeration import MAX_UNITS, log_z
+from rbm_tf.estimates import LogZEstimate
+from rbm_tf.machine import machine_of
+from rbm_tf.mean_field import cumulant_free_energy, tap
+from rbm_tf.reweighting import importance_sampling, monte_carlo
+from rbm_tf.tempering import tempered_sample, tempered_windows
+from rbm_tf.umbrella import mbar
+
+_NUM_SAMPLES = 100_000  # of plain Monte Carlo and importance sampling
+_SHORT = 5.0  # seconds; a road this quick is timed without the building of its graph
+
+
+def _cumulants(order):
+    bound = "lower" if order == 1 else None
+    return lambda rbm, seed: LogZEstimate(-float(cumulant_free_energy(rbm, order)), bound=bound)
+
+
+def _from_mean_field(rbm, seed):
+    mean = np.clip(tap(rbm, order=1).visible, 0.01, 0.99)
+    return importance_sampling(rbm, mean, num_samples=_NUM_SAMPLES, seed=seed)
+
+
+def _back(rbm, seed):
+    return reverse_ais(rbm, tempered_sample(rbm, 100, seed=seed), seed=seed)
+
+
+ROADS = {  # from a name to a function (rbm, seed) -> `LogZEstimate`
+    "naive mean field": lambda rbm, seed: tap(rbm, order=1),
+    "cumulants, order 1": _cumulants(1),
+    "cumulants, order 2": _cumulants(2),
+    "cumulants, order 3": _cumulants(3),
+    "TAP, order 2": lambda rbm, seed: tap(rbm, order=2),
+    "TAP, order 3": lambda rbm, seed: tap(rbm, order=3),
+    "plain Monte Carlo": lambda rbm, seed: monte_carlo(rbm, num_samples=_NUM_SAMPLES, seed=seed),
+    "importance sampling from mean field": _from_mean_field,
+    "AIS forward": lambda rbm, seed: ais(rbm, seed=seed),
+    "AIS reverse": _back,
+    "tempering, MBAR": lambda rbm, seed: mbar(tempered_windows(rbm, seed=seed)),
+}
+
+
+def compare(rbm, *, roads=None, seed=None):
+    """Walk several roads to ln Z and put what they say into a table, with the exact value if any.
+
+    Args:
+        rbm: `BernoulliRBM`.
+        roads: dict from a name to a function (rbm, seed) -> `LogZEstimate`; default: `ROADS`.
+        seed: integer that every road gets.
+
+    Returns:
+        list of dicts, ready for `pandas.DataFrame`, one for each road after the exact one: method,
+        "ln Z" in nats, "s.e." its standard error, "ESS" the effective sample size, "error" against
+        the exact value, bound, seconds. None stands for what a road does not say, and for the error
+        where both layers have more than 20 units. A road that takes less than 5 seconds is walked
+        twice, so that its seconds do not count the building of a TensorFlow graph.
+
+    Example:
+        >>> table = compare(BernoulliRBM(6, 4, seed=0), roads={"TAP": ROADS["TAP, order 2"]})
+        >>> [row["method"] for row in table]
+        ['exact, 2^4 states', 'TAP']
+    """
+    rows, exact, machine = [], None, machine_of(rbm)
+    smaller = min(machine.num_visible, machine.num_hidden)
+    if smaller <= MAX_UNITS - 5:
+        exact, seconds = _timed(lambda: LogZEstimate(log_z(rbm)))
+        rows.append(_row(f"exact, 2^{smaller} states", exact, exact, seconds))
+    for name, road in tqdm((ROADS if roads is None else roads).items(), "ln Z", unit="road"):
+        estimate, seconds = _timed(lambda road=road: road(rbm, seed))
+        if not getattr(estimate, "converged", True):
+            name = f"{name} (not converged)"
+        rows.append(_row(name, estimate, exact, seconds))
+    return rows
+
+
+def _timed(function):
+    for _ in range(2):
+        start = time.perf_counter()
+        result = function()
+        seconds = time.perf_counter() - start
+        if seconds > _SHORT:
+            break
+    return result, seconds
+
+
+def _row(name, estimate, exact, seconds):
+    sampled = estimate.standard_error is not None
+    return {
+        "method": name,
+        "ln Z": estimate.log_z,
+        "s.e.": estimate.standard_error,
+        "ESS": estimate.effective_sample_size,
+        "error": None if exact is None else estimate.log_z - exact.log_z,
+        "bound": f"{estimate.bound}, on average" if sampled and estimate.bound else estimate.bound,
+        "seconds": seconds,
+    }

@@ -1,0 +1,25 @@
+"""One door for numbers of chains, samples, steps: integers, and large enough."""
+
+import operator
+
+
+def check_counts(at_least=1, **counts):
+    """Refuse counts that are no integers, or too small.
+
+    Args:
+        at_least: the smallest that will do.
+        **counts: by the names that the caller's arguments have.
+
+    Raises:
+        ValueError: with the name and what was received.
+
+    Example:
+        >>> check_counts(num_chains=10, num_steps=1)
+    """
+    for name, value in counts.items():
+        try:
+            large_enough = operator.index(value) >= at_least
+        except TypeError:
+            large_enough = False
+        if not large_enough:
+            raise ValueError(f"{name} must be an integer of {at_least} or more; got {value!r}.")
