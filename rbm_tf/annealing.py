@@ -5,20 +5,31 @@ A log-weight adds up F_{beta_{k-1}}(v_{k-1}) - F_{beta_k}(v_{k-1}) along the pat
 does not depend on the number of temperatures.
 """
 
+from __future__ import annotations
+
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.estimates import estimate_log_z
+from rbm_tf.estimates import LogZEstimate, estimate_log_z
 from rbm_tf.machine import machine_of
 from rbm_tf.shared.arrays import visible_states
 from rbm_tf.shared.betas import checked_betas
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike, RBMLike
 from rbm_tf.tempered_path import pair_path, tempered_path
 
 
-def ais(rbm, *, num_chains=100, betas=None, base="data", progress=True, seed=None):
+def ais(
+    rbm: RBMLike,
+    *,
+    num_chains: int = 100,
+    betas: ArrayLike | None = None,
+    base: str | ArrayLike = "data",
+    progress: bool = True,
+    seed: int | None = None,
+) -> LogZEstimate:
     """Estimate ln Z by annealed importance sampling from the base to the RBM.
 
     Z is estimated without bias; log_z therefore lies below ln Z on average.
@@ -52,7 +63,15 @@ def ais(rbm, *, num_chains=100, betas=None, base="data", progress=True, seed=Non
     return estimate_log_z(path.base_log_z + _anneal(path, betas, v, chain_seed, progress))
 
 
-def reverse_ais(rbm, samples, *, betas=None, base="data", progress=True, seed=None):
+def reverse_ais(
+    rbm: RBMLike,
+    samples: ArrayLike,
+    *,
+    betas: ArrayLike | None = None,
+    base: str | ArrayLike = "data",
+    progress: bool = True,
+    seed: int | None = None,
+) -> LogZEstimate:
     """Estimate ln Z by annealing samples of the RBM back to the base.
 
     1/Z is estimated without bias; log_z therefore lies above ln Z on average, if the samples really
@@ -87,7 +106,15 @@ def reverse_ais(rbm, samples, *, betas=None, base="data", progress=True, seed=No
     return estimate_log_z(log_weights, reverse=True)
 
 
-def log_z_ratio(rbm, samples, other, *, betas=None, progress=True, seed=None):
+def log_z_ratio(
+    rbm: RBMLike,
+    samples: ArrayLike,
+    other: RBMLike,
+    *,
+    betas: ArrayLike | None = None,
+    progress: bool = True,
+    seed: int | None = None,
+) -> LogZEstimate:
     """Estimate ln Z of another RBM less that of this one, by annealing between the two.
 
     The difference of their mean log-likelihoods follows without either ln Z. For models that are
@@ -120,7 +147,14 @@ def log_z_ratio(rbm, samples, other, *, betas=None, progress=True, seed=None):
     return estimate_log_z(path.constant + _anneal(path, betas, v, as_seed(seed), progress))
 
 
-def choose_betas(rbm, *, num_betas=1001, num_chains=50, base="data", seed=None):
+def choose_betas(
+    rbm: RBMLike,
+    *,
+    num_betas: int = 1001,
+    num_chains: int = 50,
+    base: str | ArrayLike = "data",
+    seed: int | None = None,
+) -> np.ndarray:
     """Choose a path from a pilot run: steps of equal length in the model's own metric.
 
     A step costs variance in proportion to its squared length, dbeta times the standard deviation of

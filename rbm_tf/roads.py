@@ -1,6 +1,10 @@
 """The roads to ln Z, side by side: one table row for each."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -11,6 +15,7 @@ from rbm_tf.estimates import LogZEstimate
 from rbm_tf.machine import machine_of
 from rbm_tf.mean_field import cumulant_free_energy, tap
 from rbm_tf.reweighting import importance_sampling, monte_carlo
+from rbm_tf.shared.types import RBMLike
 from rbm_tf.tempering import tempered_sample, tempered_windows
 from rbm_tf.umbrella import mbar
 
@@ -47,7 +52,12 @@ ROADS = {  # from a name to a function (rbm, seed) -> `LogZEstimate`
 }
 
 
-def compare(rbm, *, roads=None, seed=None):
+def compare(
+    rbm: RBMLike,
+    *,
+    roads: Mapping[str, Callable[..., LogZEstimate]] | None = None,
+    seed: int | None = None,
+) -> list[dict[str, Any]]:
     """Walk several roads to ln Z and put what they say into a table, with the exact value if any.
 
     Args:

@@ -5,6 +5,8 @@ of `rbm_tf.tempered_path`; a ladder is one chain in every window. Ladders never 
 independent samples. `rbm_tf.umbrella` turns the windows into ln Z.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +17,8 @@ from rbm_tf.shared.betas import checked_betas
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import as_seed
-from rbm_tf.tempered_path import tempered_path
+from rbm_tf.shared.types import ArrayLike, RBMLike
+from rbm_tf.tempered_path import TemperedPath, tempered_path
 
 _NUM_BETAS = 20
 
@@ -32,24 +35,24 @@ class Windows(NamedTuple):
     samples: np.ndarray  # last visible states at beta = 1, (num_chains, num_visible)
 
     @property
-    def swap_acceptance(self):
+    def swap_acceptance(self) -> np.ndarray:
         """Mean probability that neighbours k and k + 1 accept a swap, (num_betas - 1,)."""
         forward, backward = work(self.free_energies)
         return np.exp(np.minimum(0, -forward - backward)).mean((1, 2))
 
 
 def tempered_windows(
-    rbm,
+    rbm: RBMLike,
     *,
-    betas=None,
-    num_chains=20,
-    num_steps=200,
-    num_burn_in=100,
-    base="data",
-    swap=True,
-    progress=True,
-    seed=None,
-):
+    betas: ArrayLike | None = None,
+    num_chains: int = 20,
+    num_steps: int = 200,
+    num_burn_in: int = 100,
+    base: str | ArrayLike = "data",
+    swap: bool = True,
+    progress: bool = True,
+    seed: int | None = None,
+) -> Windows:
     """Sample every window of the path at equilibrium, by parallel tempering.
 
     Each sweep is a Gibbs sweep of all windows followed by an attempt to swap the states of
@@ -104,7 +107,15 @@ def tempered_windows(
     )
 
 
-def tempered_sample(rbm, num_samples, *, betas=None, num_steps=1000, progress=True, seed=None):
+def tempered_sample(
+    rbm: RBMLike,
+    num_samples: int,
+    *,
+    betas: ArrayLike | None = None,
+    num_steps: int = 1000,
+    progress: bool = True,
+    seed: int | tf.Tensor | None = None,
+) -> tf.Tensor:
     """Draw from the model by parallel tempering, one ladder per sample.
 
     For models whose modes `rbm.sample` does not leave: states travel to small beta, where they
@@ -148,7 +159,7 @@ def _base_states(path, betas, num_chains, seed):
     return tf.reshape(v, (betas.shape[0], num_chains, -1))
 
 
-def work(free_energies):
+def work(free_energies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """F_{k+1} - F_k at samples of k, and F_k - F_{k+1} at samples of k + 1.
 
     Args:
@@ -196,7 +207,14 @@ def _swap(path, betas, state, partner, seed):
     return tuple(tf.where(accept, tf.gather(x, partner), x) for x in state)
 
 
-def advance(path, betas, state, index, seed, swap):
+def advance(
+    path: TemperedPath,
+    betas: tf.Tensor,
+    state: tuple[tf.Tensor, tf.Tensor],
+    index: int | tf.Tensor,
+    seed: tf.Tensor,
+    swap: bool,
+) -> tuple[tf.Tensor, ...]:
     """Sweep all windows once, then try to swap neighbours.
 
     Args:

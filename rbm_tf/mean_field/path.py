@@ -4,18 +4,24 @@ H = H_q + lambda (E - H_q) is itself the energy of an RBM, with the kernel lambd
 between those of q and the model's: Gibbs sampling and exact enumeration work at every lambda.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
 from rbm_tf.gibbs import gibbs_chain, sample_bernoulli
 from rbm_tf.machine import Machine, binary_states, machine_of
+from rbm_tf.mean_field.stationary import MeanField
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike, RBMLike
 
 MAX_STATE_UNITS = 20
 
 
-def interpolated_rbm(rbm, point, lam):
+def interpolated_rbm(rbm: RBMLike, point: MeanField, lam: float) -> tuple[Machine, float]:
     """The RBM whose energy is H_q + lambda V up to a constant, V = E - H_q.
 
     F(lambda) = -ln Z(parameters) - log_scale, for instance with `enumeration.log_z(parameters)`.
@@ -55,7 +61,7 @@ def interpolated_rbm(rbm, point, lam):
     return parameters, float((1 - lam) * np.log1p(-means).sum())
 
 
-def perturbation(rbm, point, v, h):
+def perturbation(rbm: RBMLike, point: MeanField, v: ArrayLike, h: ArrayLike) -> tf.Tensor:
     """V = E - H_q at given states, with H_q = -ln q, so that F_q = 0.
 
     Args:
@@ -85,7 +91,7 @@ def perturbation(rbm, point, v, h):
     return log_scale - linear - tf.reduce_sum(v @ kernel * h, -1)
 
 
-def all_log_weights(rbm, point):
+def all_log_weights(rbm: RBMLike, point: MeanField) -> tuple[tf.Tensor, tf.Tensor]:
     """ln w = -V and ln q of every state of a small RBM: exact input for `lambda_path`.
 
     Args:
@@ -121,7 +127,15 @@ def all_log_weights(rbm, point):
     return log_weights, tf.constant(log_q)
 
 
-def gibbs_path(rbm, point, lambdas, *, num_chains=1000, num_steps=20, seed=None):
+def gibbs_path(
+    rbm: RBMLike,
+    point: MeanField,
+    lambdas: Sequence[float] | np.ndarray,
+    *,
+    num_chains: int = 1000,
+    num_steps: int = 20,
+    seed: int | None = None,
+) -> tf.Tensor:
     """Samples of V along the path: their means are dF/dlambda, their variances -d^2F/dlambda^2.
 
     Chains start as exact draws of q, and move num_steps Gibbs sweeps at each lambda before they are

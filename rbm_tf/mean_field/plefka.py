@@ -10,10 +10,12 @@ With m = <v>, n = <h>, c = m (1 - m) and d = n (1 - n), Plefka's expansion is
 and dGamma/dm = dGamma/dn = 0 are the TAP equations (B26).
 """
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 
-def check_order(order, *, highest=3):
+def check_order(order: int, *, highest: int = 3) -> None:
     """Refuse an order that is not 1, 2, .. highest.
 
     Example:
@@ -25,7 +27,7 @@ def check_order(order, *, highest=3):
         raise ValueError(f"order must be {', '.join(map(str, others))} or {last}; got {order!r}.")
 
 
-def gamma(parameters, m, n, order):
+def gamma(parameters: tuple[tf.Tensor, ...], m: tf.Tensor, n: tf.Tensor, order: int) -> tf.Tensor:
     """The free energy Gamma(m, n) as a function of the magnetisations.
 
     Args:
@@ -60,7 +62,7 @@ def gamma(parameters, m, n, order):
     return total
 
 
-def correlation(kernel, m, n, order):
+def correlation(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor, order: int) -> tf.Tensor:
     """The average <v h^T> = -dGamma/dW, over the starts.
 
     Args:
@@ -90,7 +92,14 @@ def correlation(kernel, m, n, order):
     return total
 
 
-def damped_step(parameters, m, n, order, *, damping=0.5):
+def damped_step(
+    parameters: tuple[tf.Tensor, ...],
+    m: tf.Tensor,
+    n: tf.Tensor,
+    order: int,
+    *,
+    damping: float | tf.Tensor = 0.5,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Update m from n, then n from m, by the TAP equations.
 
     Args:
@@ -121,7 +130,7 @@ def _update(kernel, bias, m, n, order):
     return tf.sigmoid(field + reaction_field(kernel, m, n, order))
 
 
-def reaction_field(kernel, m, n, order):
+def reaction_field(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor, order: int) -> tf.Tensor:
     """Minus the derivative of Gamma's terms of orders 2 .. order in the means m of one layer.
 
     (1/2 - m_i) sum_j W_ij^2 d_j + (1/3 - 2 c_i) sum_j W_ij^3 d_j (1/2 - n_j): the field on a unit

@@ -3,6 +3,8 @@
 m = <v> and n = <h> are the magnetisations.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +14,7 @@ from rbm_tf.estimates import LogZEstimate
 from rbm_tf.machine import machine_of
 from rbm_tf.mean_field.plefka import check_order, damped_step, gamma
 from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.types import RBMLike
 
 _TOLERANCE = 1e-12  # largest change of a magnetisation in one undamped step
 
@@ -26,12 +29,20 @@ class MeanField(LogZEstimate):
     num_iterations: int
 
     @property
-    def free_energy(self):
+    def free_energy(self) -> float:
         """Gamma, nats; -ln Z up to the error of the approximation."""
         return -self.log_z
 
 
-def tap(rbm, *, order=2, num_starts=10, max_iterations=10_000, damping=0.5, seed=0):
+def tap(
+    rbm: RBMLike,
+    *,
+    order: int = 2,
+    num_starts: int = 10,
+    max_iterations: int = 10_000,
+    damping: float = 0.5,
+    seed: int | None = 0,
+) -> MeanField:
     """Solve the TAP equations by damped iteration from several starts.
 
     Only order 1 bounds: its free energy is never below -ln Z. Of the starts that converge, the one
@@ -71,7 +82,15 @@ def tap(rbm, *, order=2, num_starts=10, max_iterations=10_000, damping=0.5, seed
     )
 
 
-def tap_of(parameters, order, *, num_starts=10, max_iterations=10_000, damping=0.5, seed=0):
+def tap_of(
+    parameters: tuple[tf.Tensor, ...],
+    order: int,
+    *,
+    num_starts: int = 10,
+    max_iterations: int = 10_000,
+    damping: float = 0.5,
+    seed: int | None = 0,
+) -> MeanField:
     """`tap` for parameters given as float64 tensors, such as those of a scaled model.
 
     Example:

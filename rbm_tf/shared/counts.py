@@ -1,9 +1,10 @@
 """One door for numbers of chains, samples, steps: integers, and large enough."""
 
 import operator
+from typing import Any
 
 
-def check_counts(at_least=1, **counts):
+def check_counts(at_least: int = 1, **counts: Any) -> None:
     """Refuse counts that are no integers, or too small.
 
     Args:

@@ -16,6 +16,7 @@ DType: TypeAlias = Any  # "float32", np.float32 or tf.float32
 Shape: TypeAlias = tuple[int | None, ...]  # None where a length varies
 Shapes: TypeAlias = Any  # a Shape, or a sequence of them, one for each tensor
 PathLike: TypeAlias = str | os.PathLike[str]
+Values: TypeAlias = Any  # a number, or an array with one for each of a batch
 Data: TypeAlias = Any  # array-like, a table, or batches: tf.data.Dataset, PyDataset, generator, ..
 DataSet: TypeAlias = "tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]"
 

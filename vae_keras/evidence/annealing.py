@@ -6,7 +6,10 @@ log-weight adds up ln f_{beta_k}(z_{k-1}) - ln f_{beta_{k-1}}(z_{k-1}). It needs
 the Keras backend, and says so on others.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -18,7 +21,11 @@ from rbm_tf.shared.betas import checked_betas
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike
 from vae_keras.evidence.paths import Schedule, anneal, latent_path
+
+if TYPE_CHECKING:
+    from vae_keras.vae import VAE
 
 _PILOT_CHAINS = 8
 _GAIN = 0.1
@@ -35,7 +42,16 @@ class AnnealedEstimate(LogZEstimate):
     acceptance: np.ndarray | None = None  # (num_betas - 2, batch), of each move
 
 
-def ais(vae, x, *, num_chains=50, betas=None, base="prior", progress=True, seed=None):
+def ais(
+    vae: VAE,
+    x: ArrayLike,
+    *,
+    num_chains: int = 50,
+    betas: ArrayLike | None = None,
+    base: str = "prior",
+    progress: bool = True,
+    seed: int | None = None,
+) -> AnnealedEstimate:
     """Estimate ln p(x) by annealed importance sampling from the base to the posterior: <w> = p(x).
 
     p(x) is estimated without bias; log_z = ln <w> therefore lies below ln p(x) on average. The step
@@ -73,7 +89,15 @@ def ais(vae, x, *, num_chains=50, betas=None, base="prior", progress=True, seed=
     return AnnealedEstimate(**vars(estimate_log_z(log_weights)), acceptance=acceptance)
 
 
-def ais_path(vae, x, *, num_chains=50, lambdas=None, progress=True, seed=None):
+def ais_path(
+    vae: VAE,
+    x: ArrayLike,
+    *,
+    num_chains: int = 50,
+    lambdas: ArrayLike | None = None,
+    progress: bool = True,
+    seed: int | None = None,
+) -> LambdaPath:
     """The lambda path from q(z|x) to the posterior, its averages from annealed chains.
 
     F(lambda) = -ln <w^lambda>_q and the mean and variance of V = -ln w under the distribution
@@ -110,7 +134,16 @@ def ais_path(vae, x, *, num_chains=50, lambdas=None, progress=True, seed=None):
     return LambdaPath(lambdas.numpy(), -curve[:, 0], -curve[:, 1], curve[:, 2])
 
 
-def reverse_ais(vae, x, z, *, betas=None, base="prior", progress=True, seed=None):
+def reverse_ais(
+    vae: VAE,
+    x: ArrayLike,
+    z: ArrayLike,
+    *,
+    betas: ArrayLike | None = None,
+    base: str = "prior",
+    progress: bool = True,
+    seed: int | None = None,
+) -> AnnealedEstimate:
     """Estimate ln p(x) by annealing exact posterior samples z back to the base: <1/w> = 1/p(x).
 
     log_z = -ln <1/w> is above ln p(x) on average, so that with `ais` it brackets ln p(x). Exact
@@ -155,7 +188,7 @@ def reverse_ais(vae, x, z, *, betas=None, base="prior", progress=True, seed=None
     return AnnealedEstimate(**vars(estimate), acceptance=acceptance)
 
 
-def bracket_verdict(forward, reverse):
+def bracket_verdict(forward: LogZEstimate, reverse: LogZEstimate) -> Verdict:
     """Judge forward and reverse estimates of the same simulated data by each other.
 
     They bracket ln p(x) on average, so their mean gap is at least as large as the mean error of

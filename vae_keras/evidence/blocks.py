@@ -1,20 +1,37 @@
 """Estimates of ln p(x) for many images: block by block, with a progress bar, in bounded memory."""
 
+from __future__ import annotations
+
 import hashlib
 import pathlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from tqdm.auto import tqdm
 
 from rbm_tf.shared.files import written_whole
+from rbm_tf.shared.types import ArrayLike, PathLike
 from vae_keras.evidence.estimators import iwae
+
+if TYPE_CHECKING:
+    from vae_keras.vae import VAE
 
 _BLOCK = 2**20  # log-weights in memory at once
 _IMAGES = 100  # in a block at most
 
 
-def estimate_in_blocks(vae, x, estimators, num_samples, *, path=None, progress=True, seed=None):
+def estimate_in_blocks(
+    vae: VAE,
+    x: ArrayLike,
+    estimators: Mapping[str, Callable[[Any], Any]],
+    num_samples: int,
+    *,
+    path: PathLike | None = None,
+    progress: bool = True,
+    seed: int | None = None,
+) -> dict[str, np.ndarray]:
     """Apply functions of log-weights to many images, whose log-weights need not fit into memory.
 
     All functions see the same log-weights of an image. Blocks of images and their noise follow
@@ -61,7 +78,9 @@ def estimate_in_blocks(vae, x, estimators, num_samples, *, path=None, progress=T
     return dict(zip(estimators, done.T, strict=True))
 
 
-def streamed_iwae(vae, x, num_samples, *, progress=True, seed=None):
+def streamed_iwae(
+    vae: VAE, x: ArrayLike, num_samples: int, *, progress: bool = True, seed: int | None = None
+) -> np.ndarray:
     """`evidence.iwae` with any number of samples, as a running log-mean-exp over blocks of them.
 
     Args:

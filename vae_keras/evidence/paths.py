@@ -4,13 +4,19 @@ f_beta(z) = b(z)^(1 - beta) p(x, z)^beta, where the base b is the prior or q(z|x
 out the factor (2 pi)^(-latent_dim / 2), which all of them share.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from rbm_tf.cumulants import weighted_cumulants
 from rbm_tf.shared.progress import in_parts
+from rbm_tf.shared.types import ArrayLike
+
+if TYPE_CHECKING:
+    from vae_keras.vae import VAE
 
 BASES = ("prior", "posterior")
 _TARGET = 0.65  # acceptance rate that step sizes are steered to
@@ -25,18 +31,18 @@ class LatentPath(NamedTuple):
     log_var: tf.Tensor
     posterior_log_var: tf.Tensor
 
-    def draw(self, num_chains, seed):
+    def draw(self, num_chains: int, seed: tf.Tensor) -> tf.Tensor:
         """Samples of the base, (num_chains, batch, latent_dim)."""
         eps = tf.random.stateless_normal((num_chains, *self.mean.shape), seed)
         return self.mean + tf.exp(0.5 * self.log_var) * eps
 
-    def width(self, beta):
+    def width(self, beta: float | tf.Tensor) -> tf.Tensor:
         """The expected standard deviation of z at beta, (batch, latent_dim)."""
         precisions = tf.exp(-self.log_var), tf.exp(-self.posterior_log_var)
         return tf.math.rsqrt((1 - beta) * precisions[0] + beta * precisions[1])
 
 
-def latent_path(vae, x, base):
+def latent_path(vae: VAE, x: ArrayLike, base: str) -> LatentPath:
     """The path of each example of x.
 
     Args:
@@ -63,7 +69,7 @@ def latent_path(vae, x, base):
     return LatentPath(tf.cast(x, tf.float32), *ends, log_var)
 
 
-def log_density(vae, path, z, beta):
+def log_density(vae: VAE, path: LatentPath, z: tf.Tensor, beta: float | tf.Tensor) -> tf.Tensor:
     """ln f_beta(z) = (1 - beta) ln b(z) + beta ln p(x, z).
 
     Args:
@@ -106,7 +112,15 @@ class Walk(NamedTuple):
     factor: tf.Tensor  # of the step sizes, (batch,)
 
 
-def anneal(vae, path, schedule, z, *, progress=True, seed):
+def anneal(
+    vae: VAE,
+    path: LatentPath,
+    schedule: Schedule,
+    z: tf.Tensor,
+    *,
+    progress: bool = True,
+    seed: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Walk along betas by Hamiltonian Monte Carlo, one move at each but the first and the last.
 
     Step sizes that adapt, gain above 0, bias the weights a little: use those of a pilot walk in a
@@ -140,7 +154,9 @@ def anneal(vae, path, schedule, z, *, progress=True, seed):
     log_f = log_density(vae, path, z, betas[0])
     log_weight = tf.zeros_like(log_f, tf.float64)
     walk = Walk(z, log_weight, log_f, tf.ones_like(log_f[0]))
-    sizes, rates, curves = [], [], []
+    sizes: list[tf.Tensor] = []
+    rates: list[tf.Tensor] = []
+    curves: list[tf.Tensor] = []
     for part in in_parts(len(betas) - 2, "annealing", progress):
         walk, rows = _moves(vae, path, schedule, walk, *map(tf.constant, part), seed)
         for parts, row in zip((sizes, rates, curves), rows, strict=True):
