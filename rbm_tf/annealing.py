@@ -35,12 +35,12 @@ def ais(
     Z is estimated without bias; log_z therefore lies below ln Z on average.
 
     Args:
-        rbm: `BernoulliRBM`.
-        num_chains: number of independent chains.
-        betas: the path, increasing from 0 to 1; default: 1,001 equal steps.
-        base: see `tempered_path`.
-        progress: False shows no progress bar, which appears after two seconds.
-        seed: integer; the same seed gives the same estimate.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        num_chains: the number of independent chains.
+        betas: the path, (num_betas,), increasing from 0 to 1; the default is 1,001 equal steps.
+        base: where the path begins, as `tempered_path` takes it.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same estimate.
 
     Returns:
         `LogZEstimate`: each log-weight is one chain's estimate of ln Z, and log_z their
@@ -78,12 +78,14 @@ def reverse_ais(
     come from the model. Forward and reverse estimates that agree bracket ln Z.
 
     Args:
-        rbm: `BernoulliRBM`.
-        samples: visible states drawn from the model, one per chain, (num_chains, num_visible).
-        betas: the path, increasing from 0 to 1, walked backwards; default: 1,001 equal steps.
-        base: see `tempered_path`.
-        progress: False shows no progress bar, which appears after two seconds.
-        seed: integer; the same seed gives the same estimate.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        samples: visible states that were drawn from the model, one for each chain,
+            (num_chains, num_visible).
+        betas: the path, (num_betas,), increasing from 0 to 1, and walked backwards; the default is
+            1,001 equal steps.
+        base: where the path begins, as `tempered_path` takes it.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same estimate.
 
     Returns:
         `LogZEstimate`: each log-weight is one chain's estimate of ln Z, and log_z is
@@ -121,12 +123,13 @@ def log_z_ratio(
     alike it is far more accurate than two separate estimates.
 
     Args:
-        rbm: `BernoulliRBM`.
-        samples: visible states drawn from rbm, one per chain, (num_chains, num_visible).
-        other: `BernoulliRBM` with as many visible units; the hidden layer may differ.
-        betas: the path, increasing from 0 to 1; default: 1,001 equal steps.
-        progress: False shows no progress bar, which appears after two seconds.
-        seed: integer; the same seed gives the same estimate.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        samples: visible states that were drawn from rbm, one for each chain,
+            (num_chains, num_visible).
+        other: another RBM with as many visible units; the hidden layer may differ.
+        betas: the path, (num_betas,), increasing from 0 to 1; the default is 1,001 equal steps.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same estimate.
 
     Returns:
         `LogZEstimate` of the difference other - rbm: each log-weight is one chain's estimate.
@@ -161,14 +164,14 @@ def choose_betas(
     dF_beta/dbeta. The pilot measures the deviation at 101 temperatures.
 
     Args:
-        rbm: `BernoulliRBM`.
-        num_betas: number of temperatures to choose, 2 or more.
-        num_chains: chains of the pilot run.
-        base: see `tempered_path`.
-        seed: integer; the same seed gives the same path.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        num_betas: the number of inverse temperatures to choose, 2 or more.
+        num_chains: the number of chains of the pilot run.
+        base: where the path begins, as `tempered_path` takes it.
+        seed: integer that fixes the draws; the same seed gives the same path.
 
     Returns:
-        betas, (num_betas,), increasing from 0 to 1.
+        The betas, (num_betas,), float64, increasing from 0 to 1.
 
     Raises:
         ValueError: if num_betas is below 2 or num_chains below 1.
@@ -225,7 +228,7 @@ def _moves(path, betas, v, log_weight, first, last, seed):
     """The steps of the walk from first on, without last; returns states and log-weights."""
 
     def step(index, v, log_weight):
-        hidden_input = path.hidden_input(v)
+        hidden_input = path.hidden_input(v)  # (num_chains, num_hidden)
         log_weight += path.log_ratio(v, hidden_input, betas[index], betas[index + 1])
         v = path.sweep(hidden_input, betas[index + 1], tf.random.fold_in(seed, index + 1))
         return index + 1, v, log_weight

@@ -21,7 +21,7 @@ def effective_sample_size(log_weights: ArrayLike) -> np.ndarray:
     """(sum w)^2 / sum w^2 along axis 0, from 1 to the number of samples.
 
     Args:
-        log_weights: (num_samples, ..), nats.
+        log_weights: log importance weights ln w, (num_samples, ..), nats.
 
     Returns:
         The shape of log_weights without axis 0, float64; 0 where all weights are zero, NaN where a
@@ -54,7 +54,8 @@ def pareto_k(log_weights: ArrayLike) -> np.ndarray:
     other, it is 0.
 
     Args:
-        log_weights: (num_samples, ..), nats; 25 samples or more, better thousands.
+        log_weights: log importance weights ln w, (num_samples, ..), nats; 25 samples or more,
+            better thousands.
 
     Returns:
         The shape of log_weights without axis 0, float64; NaN where a log-weight is NaN or +inf, and
@@ -77,7 +78,7 @@ def pareto_k(log_weights: ArrayLike) -> np.ndarray:
         raise ValueError(f"pareto_k needs 25 samples or more; got {num}.")
     size = min(num // 5, int(3 * num**0.5))
     tails = np.sort(log_weights, 0)[-size - 1 :]  # NaN is sorted to the end
-    k = [_tail_shape(tail) for tail in tails.reshape(size + 1, -1).T]
+    k = [_tail_shape(tail) for tail in tails.reshape(size + 1, -1).T]  # one for each data point
     return np.reshape(k, log_weights.shape[1:])
 
 
@@ -109,7 +110,8 @@ def weights_verdict(log_weights: ArrayLike) -> Verdict:
     """Judge ln <w> of each data point by the tail of its weights and their effective number.
 
     Args:
-        log_weights: (num_samples, ..), nats; 25 samples or more, better thousands.
+        log_weights: log importance weights ln w, (num_samples, ..), nats; 25 samples or more,
+            better thousands.
 
     Returns:
         `Verdict` of each data point; its signs are those of `tail_verdict`.
@@ -137,8 +139,8 @@ def tail_verdict(
 
     Args:
         pareto_k: k-hat of each data point, (..).
-        effective_sample_size: of each data point, (..).
-        num_samples: of which they were made.
+        effective_sample_size: the effective sample size of each data point, (..).
+        num_samples: the number of samples that they were made of.
 
     Returns:
         `Verdict` of each data point, with the signs "pareto_k" and "effective_sample_size", (..),
@@ -186,7 +188,8 @@ def series_verdict(log_weights: ArrayLike) -> Verdict:
     means that the samples do not hold the answer, and no order finds it.
 
     Args:
-        log_weights: (num_samples, ..), nats; 25 samples or more, better thousands.
+        log_weights: log importance weights ln w, (num_samples, ..), nats; 25 samples or more,
+            better thousands.
 
     Returns:
         `Verdict` with the signs "pareto_k", "skewness", "excess_kurtosis", all medians over data

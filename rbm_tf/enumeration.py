@@ -46,11 +46,11 @@ def log_z(rbm: RBMLike, *, beta: float = 1.0) -> float:
     """The exact ln Z = ln sum_{v,h} exp(-beta E(v, h)).
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
-        beta: inverse temperature.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        beta: the inverse temperature.
 
     Returns:
-        float, nats.
+        Number, nats.
 
     Raises:
         ValueError: if both layers have more than 25 units.
@@ -70,8 +70,8 @@ def thermodynamics(rbm: RBMLike, betas: ArrayLike) -> Thermodynamics:
     """The exact ln Z, U, S and C at several inverse temperatures.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
-        betas: inverse temperatures, (num_betas,).
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        betas: the inverse temperatures, (num_betas,).
 
     Returns:
         `Thermodynamics`.
@@ -98,7 +98,7 @@ def moments(rbm: RBMLike) -> Moments:
     """The exact averages <v>, <h> and <v h^T> over p(v, h), which the gradient of F_eq needs (B9).
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
 
     Returns:
         `Moments`.
@@ -117,7 +117,7 @@ def moments_in_graph(rbm: RBMLike) -> tuple[tf.Tensor, Moments]:
     """ln Z and the exact averages as tensors, for use inside a `tf.function`.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything with kernel, visible_bias and hidden_bias.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
 
     Returns:
         ln Z, scalar float64, and `Moments` of float64 tensors.

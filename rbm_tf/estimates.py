@@ -42,9 +42,9 @@ def estimate_log_z(log_weights: ArrayLike, *, reverse: bool = False) -> LogZEsti
     """Average importance weights along axis 0: forward ln <w>, reverse -ln <1/w>, in float64.
 
     Args:
-        log_weights: (num_samples, ..), nats.
-        reverse: False if the samples come from a proposal, so that <w> = Z; True if they come from
-            the model itself, so that <1/w> = 1/Z.
+        log_weights: log importance weights ln w, (num_samples, ..), nats.
+        reverse: whether the weights are inverse ones: False if the samples come from a proposal, so
+            that <w> = Z; True if they come from the model itself, so that <1/w> = 1/Z.
 
     Returns:
         `LogZEstimate`, a lower bound on average, reverse an upper one. With one sample, or no
@@ -87,9 +87,9 @@ def verdict(forward: LogZEstimate, reverse: LogZEstimate, *others: LogZEstimate)
     as `ais` from another base, and agrees as well. A mode that every start misses never shows.
 
     Args:
-        forward: `LogZEstimate` of `ais`.
-        reverse: `LogZEstimate` of `reverse_ais`.
-        *others: `LogZEstimate` of `ais` from other bases, or of other methods that sample.
+        forward: the estimate by `ais`.
+        reverse: the estimate by `reverse_ais`.
+        *others: estimates by `ais` from other bases, or by other methods that sample.
 
     Returns:
         `Verdict` with the sign "gap", reverse - forward in nats: trusted if there are others, all

@@ -24,10 +24,10 @@ def importance_sampling(
     units are summed out. On average log_z is below ln Z.
 
     Args:
-        rbm: `BernoulliRBM`.
-        visible_mean: means of the proposal, strictly between 0 and 1, (num_visible,).
-        num_samples: number of samples.
-        seed: integer; the same seed gives the same estimate.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        visible_mean: the means of the proposal, strictly between 0 and 1, (num_visible,).
+        num_samples: the number of samples to draw.
+        seed: integer that fixes the draws; the same seed gives the same estimate.
 
     Returns:
         `LogZEstimate`.
@@ -54,6 +54,7 @@ def importance_sampling(
         size = min(_BLOCK, num_samples - index * _BLOCK)
         v = sample_bernoulli(tf.broadcast_to(logits, (size, machine.num_visible)), block_seed)
         log_proposal = -tf.nn.sigmoid_cross_entropy_with_logits(v, tf.broadcast_to(logits, v.shape))
+        # log_proposal: (size, num_visible)
         log_weights.append(-clamped_free_energy(machine, v) - tf.reduce_sum(log_proposal, -1))
     return estimate_log_z(tf.concat(log_weights, 0))
 
@@ -67,9 +68,9 @@ def monte_carlo(
     exponentially with the number of units.
 
     Args:
-        rbm: `BernoulliRBM`.
-        num_samples: number of samples.
-        seed: integer; the same seed gives the same estimate.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        num_samples: the number of samples to draw.
+        seed: integer that fixes the draws; the same seed gives the same estimate.
 
     Returns:
         `LogZEstimate`.

@@ -61,12 +61,13 @@ def compare(
     """Walk several roads to ln Z and put what they say into a table, with the exact value if any.
 
     Args:
-        rbm: `BernoulliRBM`.
-        roads: dict from a name to a function (rbm, seed) -> `LogZEstimate`; default: `ROADS`.
-        seed: integer that every road gets.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        roads: for each name a function that maps (rbm, seed) to a `LogZEstimate`; the default is
+            `ROADS`.
+        seed: integer that every road gets; the same seed gives the same estimates.
 
     Returns:
-        list of dicts, ready for `pandas.DataFrame`, one for each road after the exact one: method,
+        List of dicts, ready for `pandas.DataFrame`, one for each road after the exact one: method,
         "ln Z" in nats, "s.e." its standard error, "ESS" the effective sample size, "error" against
         the exact value, bound, seconds. None stands for what a road does not say, and for the error
         where both layers have more than 20 units. A road that takes less than 5 seconds is walked

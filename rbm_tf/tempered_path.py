@@ -112,8 +112,8 @@ def pair_path(rbm: RBMLike, other: RBMLike) -> PairPath:
     The smaller hidden layer is filled up with units that interact with nothing.
 
     Args:
-        rbm: `BernoulliRBM`.
-        other: `BernoulliRBM`.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        other: another RBM with as many visible units.
 
     Returns:
         `PairPath`.
@@ -151,7 +151,7 @@ def tempered_path(rbm: RBMLike, *, base: str | ArrayLike = "data") -> TemperedPa
     """The path from a base to an RBM.
 
     Args:
-        rbm: `BernoulliRBM`.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
         base: the means of the visible units at beta = 0. "data" takes the training data's,
             `rbm.visible_offset`; "uniform" takes 1/2; "mean_field" those of naive mean field; or
             an array (num_visible,). They are clipped to [0.01, 0.99].

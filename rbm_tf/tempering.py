@@ -61,15 +61,15 @@ def tempered_windows(
     The result takes 8 num_betas^2 num_chains num_steps bytes, the estimators a few times that.
 
     Args:
-        rbm: `BernoulliRBM`.
-        betas: the windows, increasing from 0 to 1; default: 20 equally spaced.
-        num_chains: number of independent ladders, 2 or more; a standard error needs 10.
-        num_steps: sweeps that are recorded.
-        num_burn_in: sweeps before, which start from the base in every window.
-        base: see `tempered_path`.
-        swap: False leaves out the swaps: separate umbrella sampling of each window.
-        progress: False shows no progress bar, which appears after two seconds.
-        seed: integer; the same seed gives the same samples.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        betas: the windows, (num_betas,), increasing from 0 to 1; the default is 20 equally spaced.
+        num_chains: the number of independent ladders, 2 or more; a standard error needs 10.
+        num_steps: the number of sweeps that are recorded.
+        num_burn_in: the number of sweeps before, which start from the base in every window.
+        base: where the path begins, as `tempered_path` takes it.
+        swap: whether neighbours swap states; False is separate umbrella sampling of each window.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same samples.
 
     Returns:
         `Windows`. A `swap_acceptance` below 0.2 asks for more betas there; `samples` are draws from
@@ -122,16 +122,16 @@ def tempered_sample(
     change mode, and back. It costs num_betas times as much as `rbm.sample`.
 
     Args:
-        rbm: `BernoulliRBM`.
-        num_samples: number of independent ladders.
-        betas: increasing from 0 to 1; default: 20 equally spaced.
-        num_steps: Gibbs sweeps of each ladder, each followed by a swap attempt. Compare two
-            values: the ladders need to forget their start at the base.
-        progress: False shows no progress bar, which appears after two seconds.
-        seed: integer, or (2,) int32 tensor.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        num_samples: the number of independent ladders, of which each gives one sample.
+        betas: the windows, (num_betas,), increasing from 0 to 1; the default is 20 equally spaced.
+        num_steps: the number of Gibbs sweeps of each ladder, each followed by a swap attempt.
+            Compare two values: the ladders need to forget their start at the base.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer or (2,) int32 tensor that fixes the draws.
 
     Returns:
-        visible states, (num_samples, num_visible).
+        Visible states, (num_samples, num_visible).
 
     Raises:
         ValueError: if betas do not increase from 0 to 1, or a number is below 1.
@@ -156,14 +156,14 @@ def _windows(betas, rbm):
 def _base_states(path, betas, num_chains, seed):
     """Draws at beta = 0 for every window, (num_betas, num_chains, num_visible)."""
     v = path.sample_base(betas.shape[0] * num_chains, seed)
-    return tf.reshape(v, (betas.shape[0], num_chains, -1))
+    return tf.reshape(v, (betas.shape[0], num_chains, -1))  # (num_betas, num_chains, num_visible)
 
 
 def work(free_energies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """F_{k+1} - F_k at samples of k, and F_k - F_{k+1} at samples of k + 1.
 
     Args:
-        free_energies: of `Windows`.
+        free_energies: those of `Windows`, (num_betas, num_betas, num_chains, num_steps).
 
     Returns:
         Two arrays (num_betas - 1, num_chains, num_steps), nats.
@@ -218,12 +218,12 @@ def advance(
     """Sweep all windows once, then try to swap neighbours.
 
     Args:
-        path: `TemperedPath`.
-        betas: (num_betas,).
+        path: the `TemperedPath`.
+        betas: the windows, (num_betas,).
         state: v and its hidden inputs, (num_betas, num_chains, units).
-        index: number of the sweep; its parity chooses the pairs.
-        seed: (2,) int32.
-        swap: False leaves out the swaps.
+        index: the number of the sweep; its parity chooses the pairs.
+        seed: (2,) int32 tensor that fixes the draws.
+        swap: whether neighbours swap states.
 
     Returns:
         The new state.

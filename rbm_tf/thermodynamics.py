@@ -25,10 +25,10 @@ def annealed_thermodynamics(
     use the weights accumulated up to there: the closer the temperatures, the better.
 
     Args:
-        rbm: `BernoulliRBM`.
-        betas: increasing from 0, to 1 or beyond, (num_betas,).
-        num_chains: number of independent chains.
-        seed: integer; the same seed gives the same curves.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        betas: the inverse temperatures, increasing from 0 to 1 or beyond, (num_betas,).
+        num_chains: the number of independent chains.
+        seed: integer that fixes the draws; the same seed gives the same curves.
 
     Returns:
         `Thermodynamics`.
@@ -92,9 +92,9 @@ def tap_thermodynamics(rbm: RBMLike, betas: ArrayLike, *, order: int = 2) -> The
     fresh starts; NaN stands where the iteration did not converge.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
-        betas: inverse temperatures, increasing, at least 3, (num_betas,).
-        order: 1, 2 or 3.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        betas: the inverse temperatures, 3 or more and increasing, (num_betas,).
+        order: the last order that counts, 1, 2 or 3.
 
     Returns:
         `Thermodynamics`.
@@ -146,7 +146,7 @@ def effective_temperature(rbm: RBMLike) -> float:
         rbm: `BernoulliRBM`, or anything with a kernel.
 
     Returns:
-        float, in units of 1 / nats; infinite for a kernel of zeros.
+        Number, in units of 1 / nats; infinite for a kernel of zeros.
 
     Example:
         >>> rbm = BernoulliRBM(6, 4, seed=0)

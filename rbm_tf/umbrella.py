@@ -29,7 +29,7 @@ def thermodynamic_integration(windows: Windows) -> LogZEstimate:
     -s^2 / 12 (g'(1) - g'(0)), so halving the steps quarters it. `bar` and `mbar` have no such bias.
 
     Args:
-        windows: `Windows`.
+        windows: the samples of all windows, as `tempered_windows` returns them.
 
     Returns:
         `LogZEstimate`.
@@ -57,7 +57,7 @@ def bar(windows: Windows) -> LogZEstimate:
     jackknife), since pymbar's own takes correlated samples for independent ones.
 
     Args:
-        windows: `Windows`.
+        windows: the samples of all windows, as `tempered_windows` returns them.
 
     Returns:
         `LogZEstimate`.
@@ -87,7 +87,7 @@ def mbar(windows: Windows) -> LogZEstimate:
     The standard error is made as in `bar`.
 
     Args:
-        windows: `Windows`.
+        windows: the samples of all windows, as `tempered_windows` returns them.
 
     Returns:
         `LogZEstimate`.

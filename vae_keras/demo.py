@@ -57,9 +57,9 @@ def reference_with_verdict(vae: VAE, x: np.ndarray, seed: int) -> tuple[np.ndarr
     """IWAE of `REFERENCE_BUDGET` log-weights for each example, and whether to trust it.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: data, (num, ..).
-        seed: integer.
+        seed: integer that fixes the draws.
 
     Returns:
         (num,) nats, and `Verdict`.
@@ -86,15 +86,16 @@ def estimate_rows(
     """One row for each estimate of the mean ln p(x), from the same log-weights.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: data, (num, ..).
-        num_samples: log-weights for each example; estimates that need fewer take the first.
+        num_samples: the number of log-weights for each example; estimates that need fewer take the
+            first.
         reference: a better estimate of ln p(x) of each example, (num,), or None.
-        path: as in `estimate_in_blocks`.
-        seed: integer.
+        path: a .npz file for the results so far, as `estimate_in_blocks` takes it.
+        seed: integer that fixes the draws.
 
     Returns:
-        list of dicts: estimate, samples, mean, its standard error over examples, and with a
+        List of dicts: estimate, samples, mean, its standard error over examples, and with a
         reference bias, its standard error, and RMSE.
     """
     analytic = [

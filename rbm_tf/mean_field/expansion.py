@@ -35,8 +35,8 @@ def cumulant_free_energy(rbm: RBMLike, order: int) -> tf.Tensor:
     q, and bound nothing. Order 4 takes a product W^T W, the others are sums over bonds.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
-        order: 1, 2, 3 or 4.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        order: the last order that counts, 1, 2, 3 or 4.
 
     Returns:
         F_order, scalar float64 tensor, nats.
@@ -79,9 +79,9 @@ def fourth_cumulant(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
     in v and h vanish; F_4 = F_3 - <<V^4>> / 24.
 
     Args:
-        kernel: W, (num_visible, num_hidden).
-        m: (num_visible,).
-        n: (num_hidden,).
+        kernel: the kernel W, (num_visible, num_hidden).
+        m: magnetisations <v>, (num_visible,).
+        n: magnetisations <h>, (num_hidden,).
 
     Returns:
         Scalar, nats^4.
@@ -110,9 +110,9 @@ def plefka_fourth_term(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> tf.Tens
     The second and third sum cancel every pair of different bonds that share a unit.
 
     Args:
-        kernel: W, (num_visible, num_hidden).
-        m: (num_visible,).
-        n: (num_hidden,).
+        kernel: the kernel W, (num_visible, num_hidden).
+        m: magnetisations <v>, (num_visible,).
+        n: magnetisations <h>, (num_hidden,).
 
     Returns:
         Scalar, nats.
@@ -141,11 +141,11 @@ def response_step(
     """One step of the iteration for the linear response; s_m first, then s_n.
 
     Args:
-        kernel: W, (num_visible, num_hidden).
+        kernel: the kernel W, (num_visible, num_hidden).
         magnetisations: m and n of naive mean field, (num_starts, num_visible) and
             (num_starts, num_hidden).
         response: s_m and s_n, of the same shapes; zero to start with.
-        order: 1, 2 or 3.
+        order: the last order that counts, 1, 2 or 3.
 
     Returns:
         The new s_m and s_n. They settle where the naive iteration settles.
@@ -175,11 +175,11 @@ def cumulant_moments(
     m + s_m, n + s_n, and m n^T + W c d^T + .. + s_m n^T + m s_n^T, in place of <v>, <h>, <v h^T>.
 
     Args:
-        kernel: W, (num_visible, num_hidden).
+        kernel: the kernel W, (num_visible, num_hidden).
         magnetisations: m and n of naive mean field, (num_starts, num_visible) and
             (num_starts, num_hidden).
         response: s_m and s_n, the fixed point of `response_step`.
-        order: 1, 2 or 3.
+        order: the last order that counts, 1, 2 or 3.
 
     Returns:
         (num_visible,), (num_hidden,) and (num_visible, num_hidden).

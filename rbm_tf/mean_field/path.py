@@ -27,9 +27,9 @@ def interpolated_rbm(rbm: RBMLike, point: MeanField, lam: float) -> tuple[Machin
     F(lambda) = -ln Z(parameters) - log_scale, for instance with `enumeration.log_z(parameters)`.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
         point: `MeanField`, or anything with visible (m) and hidden (n) between 0 and 1.
-        lam: lambda; 0 is q, 1 is the RBM.
+        lam: the place lambda on the path; 0 is q, 1 is the RBM.
 
     Returns:
         `Machine`, float64, and log_scale, float, nats.
@@ -65,10 +65,10 @@ def perturbation(rbm: RBMLike, point: MeanField, v: ArrayLike, h: ArrayLike) -> 
     """V = E - H_q at given states, with H_q = -ln q, so that F_q = 0.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
         point: `MeanField`, or anything with visible (m) and hidden (n) between 0 and 1.
-        v: (num_states, num_visible).
-        h: (num_states, num_hidden).
+        v: visible states, (num_states, num_visible).
+        h: hidden states, (num_states, num_hidden).
 
     Returns:
         (num_states,), float64, nats; -V = ln w is the log importance weight.
@@ -95,7 +95,7 @@ def all_log_weights(rbm: RBMLike, point: MeanField) -> tuple[tf.Tensor, tf.Tenso
     """ln w = -V and ln q of every state of a small RBM: exact input for `lambda_path`.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
         point: `MeanField`, or anything with visible (m) and hidden (n) between 0 and 1.
 
     Returns:
@@ -142,12 +142,12 @@ def gibbs_path(
     read. Strong couplings need more sweeps.
 
     Args:
-        rbm: `BernoulliRBM`.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
         point: `MeanField`, or anything with visible (m) and hidden (n) between 0 and 1.
-        lambdas: increasing from 0, (num_lambdas,).
-        num_chains: independent chains.
-        num_steps: sweeps at each lambda.
-        seed: of the chains.
+        lambdas: the places on the path, increasing from 0, (num_lambdas,).
+        num_chains: the number of independent chains.
+        num_steps: the number of sweeps at each lambda.
+        seed: integer that fixes the chains; the same seed gives the same samples.
 
     Returns:
         V, (num_lambdas, num_chains), float64, nats; chains are independent, lambdas are not.

@@ -18,6 +18,13 @@ import tensorflow as tf
 def check_order(order: int, *, highest: int = 3) -> None:
     """Refuse an order that is not 1, 2, .. highest.
 
+    Args:
+        order: what was given.
+        highest: the highest order that there is.
+
+    Raises:
+        ValueError: for another order.
+
     Example:
         >>> check_order(2)
     """
@@ -31,10 +38,10 @@ def gamma(parameters: tuple[tf.Tensor, ...], m: tf.Tensor, n: tf.Tensor, order: 
     """The free energy Gamma(m, n) as a function of the magnetisations.
 
     Args:
-        parameters: kernel, visible_bias and hidden_bias.
-        m: (num_starts, num_visible).
-        n: (num_starts, num_hidden).
-        order: 1, 2 or 3.
+        parameters: kernel, visible_bias and hidden_bias, such as a `Machine`.
+        m: magnetisations <v>, (num_starts, num_visible).
+        n: magnetisations <h>, (num_starts, num_hidden).
+        order: the last order that counts, 1, 2 or 3.
 
     Returns:
         (num_starts,), nats.
@@ -66,10 +73,10 @@ def correlation(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor, order: int) -> tf
     """The average <v h^T> = -dGamma/dW, over the starts.
 
     Args:
-        kernel: (num_visible, num_hidden).
-        m: (num_starts, num_visible).
-        n: (num_starts, num_hidden).
-        order: 1, 2 or 3.
+        kernel: the kernel W, (num_visible, num_hidden).
+        m: magnetisations <v>, (num_starts, num_visible).
+        n: magnetisations <h>, (num_starts, num_hidden).
+        order: the last order that counts, 1, 2 or 3.
 
     Returns:
         (num_visible, num_hidden).
@@ -103,11 +110,11 @@ def damped_step(
     """Update m from n, then n from m, by the TAP equations.
 
     Args:
-        parameters: kernel, visible_bias and hidden_bias.
-        m: (num_starts, num_visible).
-        n: (num_starts, num_hidden).
-        order: 1, 2 or 3.
-        damping: share of the old value that stays.
+        parameters: kernel, visible_bias and hidden_bias, such as a `Machine`.
+        m: magnetisations <v>, (num_starts, num_visible).
+        n: magnetisations <h>, (num_starts, num_hidden).
+        order: the last order that counts, 1, 2 or 3.
+        damping: the share of the old value that stays.
 
     Returns:
         The new m and n.
@@ -138,9 +145,9 @@ def reaction_field(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor, order: int) ->
 
     Args:
         kernel: W, (num_units, num_neighbours).
-        m: (num_starts, num_units).
-        n: (num_starts, num_neighbours).
-        order: 1 (no reaction), 2 or 3.
+        m: magnetisations of the layer, (num_starts, num_units).
+        n: magnetisations of the other layer, (num_starts, num_neighbours).
+        order: the last order that counts, 1 (no reaction), 2 or 3.
 
     Returns:
         (num_starts, num_units), nats.

@@ -50,12 +50,12 @@ def tap(
     be better than order 2.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
-        order: 1 (naive mean field), 2 or 3.
-        num_starts: number of starts; the first is m = 1/2, the others are uniform random.
-        max_iterations: when to give up.
-        damping: share of the old value in each update, 0 to below 1.
-        seed: of the random starts.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        order: the last order that counts, 1 (naive mean field), 2 or 3.
+        num_starts: the number of starts; the first is m = 1/2, the others are uniform random.
+        max_iterations: the number of iterations after which to give up.
+        damping: the share of the old value in each update, from 0 to below 1.
+        seed: integer that fixes the random starts.
 
     Returns:
         `MeanField`; its `converged` says whether the point is to be trusted as a fixed point.
@@ -92,6 +92,20 @@ def tap_of(
     seed: int | None = 0,
 ) -> MeanField:
     """`tap` for parameters given as float64 tensors, such as those of a scaled model.
+
+    Args:
+        parameters: kernel, visible_bias and hidden_bias, float64 tensors, such as a `Machine`.
+        order: the last order that counts, 1, 2 or 3.
+        num_starts: the number of starts, as `tap` takes it.
+        max_iterations: the number of iterations after which to give up.
+        damping: the share of the old value in each update, from 0 to below 1.
+        seed: integer that fixes the random starts.
+
+    Returns:
+        `MeanField`.
+
+    Raises:
+        ValueError: if order is not 1, 2 or 3, or another argument is out of range.
 
     Example:
         >>> machine = machine_of(BernoulliRBM(6, 4, seed=0), dtype=tf.float64)

@@ -8,8 +8,8 @@ def check_counts(at_least: int = 1, **counts: Any) -> None:
     """Refuse counts that are no integers, or too small.
 
     Args:
-        at_least: the smallest that will do.
-        **counts: by the names that the caller's arguments have.
+        at_least: the smallest integer that will do.
+        **counts: the counts by the names that they have as arguments.
 
     Raises:
         ValueError: with the name and what was received.

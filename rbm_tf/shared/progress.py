@@ -16,12 +16,12 @@ def in_parts(num_steps: int, description: str, progress: bool = True) -> Iterato
     The bar appears after two seconds and leaves when all is done.
 
     Args:
-        num_steps: number of steps, 0 or more.
+        num_steps: the number of steps, 0 or more.
         description: what the bar says.
-        progress: False shows no bar.
+        progress: whether to show the bar.
 
     Yields:
-        (first, last): the steps from first on, without last.
+        Pairs (first, last) for the steps from first on, without last.
 
     Example:
         >>> list(in_parts(100, "sweeps"))

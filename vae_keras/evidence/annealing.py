@@ -9,7 +9,6 @@ the Keras backend, and says so on others.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -23,9 +22,6 @@ from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
 from vae_keras.evidence.paths import Schedule, anneal, latent_path
-
-if TYPE_CHECKING:
-    from vae_keras.vae import VAE
 
 _PILOT_CHAINS = 8
 _GAIN = 0.1
@@ -43,7 +39,7 @@ class AnnealedEstimate(LogZEstimate):
 
 
 def ais(
-    vae: VAE,
+    vae: keras.Model,
     x: ArrayLike,
     *,
     num_chains: int = 50,
@@ -58,14 +54,14 @@ def ais(
     sizes come from a pilot run, separate for each image and temperature.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: data, (batch, ..).
-        num_chains: number of independent chains for each example.
-        betas: the path, increasing from 0 to 1; default: 1,001 equal steps.
+        num_chains: the number of independent chains for each example.
+        betas: the path, (num_betas,), increasing from 0 to 1; the default is 1,001 equal steps.
         base: where the path starts: "prior", or "posterior" for q(z|x), which is nearer but may
             miss what q misses.
-        progress: False shows no progress bar, which appears after two seconds.
-        seed: integer; the same seed gives the same estimate.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same estimate.
 
     Returns:
         `AnnealedEstimate`.
@@ -90,7 +86,7 @@ def ais(
 
 
 def ais_path(
-    vae: VAE,
+    vae: keras.Model,
     x: ArrayLike,
     *,
     num_chains: int = 50,
@@ -105,12 +101,12 @@ def ais_path(
     in `rbm_tf.cumulants.path.lambda_path`, lose their weight as lambda grows.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: data, (batch, ..).
-        num_chains: number of independent chains for each example.
-        lambdas: the path, increasing from 0 to 1; default: 1,001 equal steps.
-        progress: False shows no progress bar, which appears after two seconds.
-        seed: integer; the same seed gives the same path.
+        num_chains: the number of independent chains for each example.
+        lambdas: the path, (num_lambdas,), increasing from 0 to 1; the default is 1,001 equal steps.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same path.
 
     Returns:
         `LambdaPath` of arrays (num_lambdas, batch), float64; minus the last free energy is
@@ -135,7 +131,7 @@ def ais_path(
 
 
 def reverse_ais(
-    vae: VAE,
+    vae: keras.Model,
     x: ArrayLike,
     z: ArrayLike,
     *,
@@ -150,14 +146,15 @@ def reverse_ais(
     posterior samples come with simulated data, `x, z = vae.sample(num_samples)`.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: simulated data, (batch, ..).
         z: the latent variables that x came from, (batch, latent_dim), or (num_chains, batch,
             latent_dim) for several chains.
-        betas: the path, increasing from 0 to 1, walked backwards; default: 1,001 equal steps.
+        betas: the path, (num_betas,), increasing from 0 to 1, and walked backwards; the default is
+            1,001 equal steps.
         base: where the path ends: "prior" or "posterior".
-        progress: False shows no progress bar, which appears after two seconds.
-        seed: integer; the same seed gives the same estimate.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same estimate.
 
     Returns:
         `AnnealedEstimate`.
@@ -195,8 +192,8 @@ def bracket_verdict(forward: LogZEstimate, reverse: LogZEstimate) -> Verdict:
     either.
 
     Args:
-        forward: `LogZEstimate` of `ais`.
-        reverse: `LogZEstimate` of `reverse_ais` for the same data.
+        forward: the estimate by `ais`.
+        reverse: the estimate by `reverse_ais` for the same data.
 
     Returns:
         `Verdict` with the sign "gap", reverse - forward in nats, mean over images: trusted if it is

@@ -23,7 +23,7 @@ def elbo(log_weights: ArrayLike) -> tf.Tensor:
     """The evidence lower bound <ln w>, order 1 of the cumulant expansion (B14, B24).
 
     Args:
-        log_weights: (num_samples, batch).
+        log_weights: log importance weights ln w, nats, (num_samples, batch).
 
     Returns:
         (batch,), nats; below ln p(x) in expectation.
@@ -42,7 +42,7 @@ def iwae(log_weights: ArrayLike) -> tf.Tensor:
     """The importance-weighted bound ln (1/K) sum_k w_k, with all K samples.
 
     Args:
-        log_weights: (num_samples, batch).
+        log_weights: log importance weights ln w, nats, (num_samples, batch).
 
     Returns:
         (batch,), nats; below ln p(x) in expectation, and the tighter the more samples.
@@ -66,8 +66,9 @@ def jackknife(log_weights: ArrayLike, *, order: int = 1) -> tf.Tensor:
     over all ways to leave j weights out. The time grows as K for both orders.
 
     Args:
-        log_weights: (num_samples, batch), more samples than the order.
-        order: 1 or 2.
+        log_weights: log importance weights ln w, nats, (num_samples, batch), more samples than the
+            order.
+        order: the power of 1/K up to which the bias goes, 1 or 2.
 
     Returns:
         (batch,), nats; not finite where no more weights than the order are above zero.
@@ -133,8 +134,9 @@ def cumulant(log_weights: ArrayLike, *, order: int = 2) -> tf.Tensor:
     1 is the ELBO; higher orders are not bounds.
 
     Args:
-        log_weights: (num_samples, batch), at least `order` samples.
-        order: 1 to 6.
+        log_weights: log importance weights ln w, nats, (num_samples, batch), at least `order`
+            samples.
+        order: the last order that counts, 1 to 6.
 
     Returns:
         (batch,), nats; NaN from order 2 on where a weight is zero, since ln w then has no variance.
@@ -155,9 +157,10 @@ def grouped_cumulant(log_weights: ArrayLike, group_size: int, *, order: int = 2)
     Groups of one are `cumulant`; a single group, of all samples, at order 1 is `iwae`.
 
     Args:
-        log_weights: (num_samples, batch), num_samples a multiple of group_size.
-        group_size: K, weights in a group.
-        order: 1 to 6; at least as many groups.
+        log_weights: log importance weights ln w, nats, (num_samples, batch), num_samples a multiple
+            of group_size.
+        group_size: the number K of weights in a group.
+        order: the last order that counts, 1 to 6; there must be as many groups.
 
     Returns:
         (batch,), nats.
@@ -178,7 +181,7 @@ def log_means_of_groups(log_weights: ArrayLike, group_size: int) -> tf.Tensor:
 
     Args:
         log_weights: (num_samples, ..), num_samples a multiple of group_size.
-        group_size: K, weights in a group.
+        group_size: the number K of weights in a group.
 
     Returns:
         (num_samples / K, ..), nats.
@@ -200,8 +203,8 @@ def num_groups(num_samples: int, group_size: int) -> int:
     """How many groups of a size the samples make.
 
     Args:
-        num_samples: a multiple of group_size.
-        group_size: K, weights in a group.
+        num_samples: the number of samples, a multiple of group_size.
+        group_size: the number K of weights in a group.
 
     Returns:
         num_samples / K, an integer.
@@ -232,9 +235,9 @@ def thermodynamic_sum(
     are bounds of ln p(x). One partition from the left is the ELBO.
 
     Args:
-        log_weights: (num_samples, batch).
-        betas: increasing from 0 to 1, (num_betas,).
-        rule: "left", "right" or "trapezoid".
+        log_weights: log importance weights ln w, nats, (num_samples, batch).
+        betas: the ends of the partitions, increasing from 0 to 1, (num_betas,).
+        rule: where each partition takes the average: "left", "right" or, both, "trapezoid".
 
     Returns:
         (batch,), nats.

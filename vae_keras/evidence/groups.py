@@ -39,11 +39,13 @@ def regrouped_cumulants(
     Each grouping gives unbiased k-statistics, and so does their average, with less noise.
 
     Args:
-        log_weights: (num_samples, batch), num_samples a multiple of group_size.
-        group_size: K, weights in a group.
-        max_order: 1 to 6; at least as many groups.
-        num_regroupings: groupings to average over; the first is that of the samples' order.
-        seed: integer; the same seed gives the same groups.
+        log_weights: log importance weights ln w, nats, (num_samples, batch), num_samples a multiple
+            of group_size.
+        group_size: the number K of weights in a group.
+        max_order: the highest order, 1 to 6; there must be as many groups.
+        num_regroupings: the number of groupings to average over; the first is that of the samples'
+            order.
+        seed: integer that fixes the groups; the same seed gives the same ones.
 
     Returns:
         (max_order, batch), in powers of nats.
@@ -160,8 +162,9 @@ def grouped_estimate(log_weights: ArrayLike, *, seed: int | None = None) -> Grou
     together, without a reference: give a hundred or more.
 
     Args:
-        log_weights: (num_samples, batch), num_samples a multiple of 10.
-        seed: integer; the same seed gives the same groups.
+        log_weights: log importance weights ln w, nats, (num_samples, batch), num_samples a multiple
+            of 10.
+        seed: integer that fixes the groups; the same seed gives the same ones.
 
     Returns:
         `GroupedEstimate`.
@@ -217,8 +220,10 @@ def grouped_standard_error(log_weights: ArrayLike, group_size: int) -> tf.Tensor
     `grouped_estimate` a little more precise than this.
 
     Args:
-        log_weights: (num_samples, batch), num_samples a multiple of group_size.
-        group_size: K, such as that of a `GroupedEstimate`; 3 groups or more.
+        log_weights: log importance weights ln w, nats, (num_samples, batch), num_samples a multiple
+            of group_size.
+        group_size: the number K of weights in a group, such as that of a `GroupedEstimate`; 3
+            groups or more.
 
     Returns:
         (batch,), float64, nats.

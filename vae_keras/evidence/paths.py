@@ -6,17 +6,15 @@ out the factor (2 pi)^(-latent_dim / 2), which all of them share.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from rbm_tf.cumulants import weighted_cumulants
 from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.types import ArrayLike
-
-if TYPE_CHECKING:
-    from vae_keras.vae import VAE
 
 BASES = ("prior", "posterior")
 _TARGET = 0.65  # acceptance rate that step sizes are steered to
@@ -42,13 +40,13 @@ class LatentPath(NamedTuple):
         return tf.math.rsqrt((1 - beta) * precisions[0] + beta * precisions[1])
 
 
-def latent_path(vae: VAE, x: ArrayLike, base: str) -> LatentPath:
+def latent_path(vae: keras.Model, x: ArrayLike, base: str) -> LatentPath:
     """The path of each example of x.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: data, (batch, ..).
-        base: "prior" or "posterior".
+        base: where the path begins, "prior" or "posterior".
 
     Returns:
         `LatentPath`.
@@ -69,14 +67,17 @@ def latent_path(vae: VAE, x: ArrayLike, base: str) -> LatentPath:
     return LatentPath(tf.cast(x, tf.float32), *ends, log_var)
 
 
-def log_density(vae: VAE, path: LatentPath, z: tf.Tensor, beta: float | tf.Tensor) -> tf.Tensor:
+def log_density(
+    vae: keras.Model, path: LatentPath, z: tf.Tensor, beta: float | tf.Tensor
+) -> tf.Tensor:
     """ln f_beta(z) = (1 - beta) ln b(z) + beta ln p(x, z).
 
     Args:
-        vae: `VAE`.
-        path: `LatentPath`.
-        z: (num_chains, batch, latent_dim); path.x has as many rows, num_chains times the batch.
-        beta: scalar.
+        vae: the `VAE`.
+        path: the `LatentPath`.
+        z: latent variables, (num_chains, batch, latent_dim); path.x has as many rows, num_chains
+            times the batch.
+        beta: the place on the path, a scalar from 0 to 1.
 
     Returns:
         (num_chains, batch), float32, nats.
@@ -91,6 +92,7 @@ def log_density(vae: VAE, path: LatentPath, z: tf.Tensor, beta: float | tf.Tenso
     log_base = -0.5 * tf.reduce_sum(distance + path.log_var, -1)
     log_prior = -0.5 * tf.reduce_sum(tf.square(z), -1)
     loss = vae.likelihood.call(path.x, vae.decoder(tf.reshape(z, (-1, vae.latent_dim))))
+    # loss: (num_chains * batch,); log_joint: (num_chains, batch)
     log_joint = log_prior - tf.reshape(tf.cast(loss, tf.float32), tf.shape(z)[:2])
     return log_base + beta * (log_joint - log_base)
 
@@ -113,7 +115,7 @@ class Walk(NamedTuple):
 
 
 def anneal(
-    vae: VAE,
+    vae: keras.Model,
     path: LatentPath,
     schedule: Schedule,
     z: tf.Tensor,
@@ -127,15 +129,15 @@ def anneal(
     second one with gain 0.
 
     Args:
-        vae: `VAE`.
-        path: `LatentPath`.
-        schedule: `Schedule`.
+        vae: the `VAE`.
+        path: the `LatentPath`.
+        schedule: what the chains do at each temperature, a `Schedule`.
         z: where the chains start, (num_chains, batch, latent_dim).
-        progress: False shows no progress bar, which appears after two seconds.
-        seed: (2,) int32.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: (2,) int32 tensor that fixes the draws.
 
     Returns:
-        the sum of ln f_{beta_k} - ln f_{beta_{k-1}}, float64 (num_chains, batch); step sizes and
+        The sum of ln f_{beta_k} - ln f_{beta_{k-1}}, float64 (num_chains, batch); step sizes and
         acceptance rates of every move, both (num_betas - 2, batch); and at every temperature the
         logarithm of the mean weight, and mean and variance of ln p(x, z) - ln b(z) with the
         weights, float64 (num_betas, 3, batch).

@@ -18,8 +18,8 @@ def sumo_lengths(num: int, *, seed: int | None = None) -> np.ndarray:
     Their mean is about 5.1. An estimate takes K + 1 weights.
 
     Args:
-        num: how many.
-        seed: integer; the same seed gives the same numbers.
+        num: how many numbers to draw.
+        seed: integer that fixes the draws; the same seed gives the same numbers.
 
     Returns:
         (num,) integers, 1 or above.
@@ -44,9 +44,9 @@ def sumo(log_weights: ArrayLike, lengths: ArrayLike) -> np.ndarray:
     variance.
 
     Args:
-        log_weights: (num_samples, batch), of which an example uses the first K + 1; batch may be
-            any shape, also none.
-        lengths: K of each example from `sumo_lengths`, (batch,).
+        log_weights: log importance weights ln w, nats, (num_samples, batch), of which an example
+            uses the first K + 1; batch may be any shape, also none.
+        lengths: the K of each example, from `sumo_lengths`, (batch,).
 
     Returns:
         (batch,), float64, nats.
