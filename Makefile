@@ -19,6 +19,7 @@ lab: .venv/.installed
 lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 notebooks: .venv/.installed
 	$(BIN)/jupytext --to ipynb --execute notebooks/[0-9]*.py

@@ -5,6 +5,8 @@ of `rbm_tf.tempered_path`; a ladder is one chain in every window. Ladders never 
 independent samples. `rbm_tf.umbrella` turns the windows into ln Z.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +17,8 @@ from rbm_tf.shared.betas import checked_betas
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import as_seed
-from rbm_tf.tempered_path import tempered_path
+from rbm_tf.shared.types import ArrayLike, RBMLike
+from rbm_tf.tempered_path import TemperedPath, tempered_path
 
 _NUM_BETAS = 20
 
@@ -32,24 +35,24 @@ class Windows(NamedTuple):
     samples: np.ndarray  # last visible states at beta = 1, (num_chains, num_visible)
 
     @property
-    def swap_acceptance(self):
+    def swap_acceptance(self) -> np.ndarray:
         """Mean probability that neighbours k and k + 1 accept a swap, (num_betas - 1,)."""
         forward, backward = work(self.free_energies)
         return np.exp(np.minimum(0, -forward - backward)).mean((1, 2))
 
 
 def tempered_windows(
-    rbm,
+    rbm: RBMLike,
     *,
-    betas=None,
-    num_chains=20,
-    num_steps=200,
-    num_burn_in=100,
-    base="data",
-    swap=True,
-    progress=True,
-    seed=None,
-):
+    betas: ArrayLike | None = None,
+    num_chains: int = 20,
+    num_steps: int = 200,
+    num_burn_in: int = 100,
+    base: str | ArrayLike = "data",
+    swap: bool = True,
+    progress: bool = True,
+    seed: int | None = None,
+) -> Windows:
     """Sample every window of the path at equilibrium, by parallel tempering.
 
     Each sweep is a Gibbs sweep of all windows followed by an attempt to swap the states of
@@ -58,15 +61,15 @@ def tempered_windows(
     The result takes 8 num_betas^2 num_chains num_steps bytes, the estimators a few times that.
 
     Args:
-        rbm: `BernoulliRBM`.
-        betas: the windows, increasing from 0 to 1; default: 20 equally spaced.
-        num_chains: number of independent ladders, 2 or more; a standard error needs 10.
-        num_steps: sweeps that are recorded.
-        num_burn_in: sweeps before, which start from the base in every window.
-        base: see `tempered_path`.
-        swap: False leaves out the swaps: separate umbrella sampling of each window.
-        progress: False shows no progress bar, which appears after two seconds.
-        seed: integer; the same seed gives the same samples.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        betas: the windows, (num_betas,), increasing from 0 to 1; the default is 20 equally spaced.
+        num_chains: the number of independent ladders, 2 or more; a standard error needs 10.
+        num_steps: the number of sweeps that are recorded.
+        num_burn_in: the number of sweeps before, which start from the base in every window.
+        base: where the path begins, as `tempered_path` takes it.
+        swap: whether neighbours swap states; False is separate umbrella sampling of each window.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same samples.
 
     Returns:
         `Windows`. A `swap_acceptance` below 0.2 asks for more betas there; `samples` are draws from
@@ -104,23 +107,31 @@ def tempered_windows(
     )
 
 
-def tempered_sample(rbm, num_samples, *, betas=None, num_steps=1000, progress=True, seed=None):
+def tempered_sample(
+    rbm: RBMLike,
+    num_samples: int,
+    *,
+    betas: ArrayLike | None = None,
+    num_steps: int = 1000,
+    progress: bool = True,
+    seed: int | tf.Tensor | None = None,
+) -> tf.Tensor:
     """Draw from the model by parallel tempering, one ladder per sample.
 
     For models whose modes `rbm.sample` does not leave: states travel to small beta, where they
     change mode, and back. It costs num_betas times as much as `rbm.sample`.
 
     Args:
-        rbm: `BernoulliRBM`.
-        num_samples: number of independent ladders.
-        betas: increasing from 0 to 1; default: 20 equally spaced.
-        num_steps: Gibbs sweeps of each ladder, each followed by a swap attempt. Compare two
-            values: the ladders need to forget their start at the base.
-        progress: False shows no progress bar, which appears after two seconds.
-        seed: integer, or (2,) int32 tensor.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        num_samples: the number of independent ladders, of which each gives one sample.
+        betas: the windows, (num_betas,), increasing from 0 to 1; the default is 20 equally spaced.
+        num_steps: the number of Gibbs sweeps of each ladder, each followed by a swap attempt.
+            Compare two values: the ladders need to forget their start at the base.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer or (2,) int32 tensor that fixes the draws.
 
     Returns:
-        visible states, (num_samples, num_visible).
+        Visible states, (num_samples, num_visible).
 
     Raises:
         ValueError: if betas do not increase from 0 to 1, or a number is below 1.
@@ -145,14 +156,14 @@ def _windows(betas, rbm):
 def _base_states(path, betas, num_chains, seed):
     """Draws at beta = 0 for every window, (num_betas, num_chains, num_visible)."""
     v = path.sample_base(betas.shape[0] * num_chains, seed)
-    return tf.reshape(v, (betas.shape[0], num_chains, -1))
+    return tf.reshape(v, (betas.shape[0], num_chains, -1))  # (num_betas, num_chains, num_visible)
 
 
-def work(free_energies):
+def work(free_energies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """F_{k+1} - F_k at samples of k, and F_k - F_{k+1} at samples of k + 1.
 
     Args:
-        free_energies: of `Windows`.
+        free_energies: those of `Windows`, (num_betas, num_betas, num_chains, num_steps).
 
     Returns:
         Two arrays (num_betas - 1, num_chains, num_steps), nats.
@@ -196,16 +207,23 @@ def _swap(path, betas, state, partner, seed):
     return tuple(tf.where(accept, tf.gather(x, partner), x) for x in state)
 
 
-def advance(path, betas, state, index, seed, swap):
+def advance(
+    path: TemperedPath,
+    betas: tf.Tensor,
+    state: tuple[tf.Tensor, tf.Tensor],
+    index: int | tf.Tensor,
+    seed: tf.Tensor,
+    swap: bool,
+) -> tuple[tf.Tensor, ...]:
     """Sweep all windows once, then try to swap neighbours.
 
     Args:
-        path: `TemperedPath`.
-        betas: (num_betas,).
+        path: the `TemperedPath`.
+        betas: the windows, (num_betas,).
         state: v and its hidden inputs, (num_betas, num_chains, units).
-        index: number of the sweep; its parity chooses the pairs.
-        seed: (2,) int32.
-        swap: False leaves out the swaps.
+        index: the number of the sweep; its parity chooses the pairs.
+        seed: (2,) int32 tensor that fixes the draws.
+        swap: whether neighbours swap states.
 
     Returns:
         The new state.

@@ -1,7 +1,12 @@
 """Training for a command line: a progress bar, one file, and an end that can be asked for."""
 
+from __future__ import annotations
+
 import contextlib
 import math
+import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 from tqdm import tqdm
@@ -10,7 +15,13 @@ from rbm_tf.command_line import interruptions
 from rbm_tf.shared.checkpoints import are_finite, arrays_of
 
 
-def fit(model, path, epochs, saved_model=None, **kwargs):
+def fit(
+    model: keras.Model,
+    path: pathlib.Path,
+    epochs: int,
+    saved_model: keras.Model | None = None,
+    **kwargs: Any,
+) -> None:
     """Train with a progress bar over epochs, and save the model whole or not at all.
 
     Ctrl-C or SIGTERM ends training with the batch, or with the batches of one execution. What was
@@ -20,9 +31,9 @@ def fit(model, path, epochs, saved_model=None, **kwargs):
     Args:
         model: compiled Keras model.
         path: the .keras file to write.
-        epochs: number of epochs.
-        saved_model: what to save, if not the model itself.
-        **kwargs: for `model.fit`.
+        epochs: the number of epochs.
+        saved_model: the model to save, where that is not the trained one.
+        **kwargs: further arguments of `model.fit`.
 
     Raises:
         ValueError: if path is a folder, or the loss or a weight becomes NaN or infinite.
@@ -72,11 +83,11 @@ def _guard(signals):
 
 
 @contextlib.contextmanager
-def epoch_bar(epochs):
+def epoch_bar(epochs: int) -> Iterator[keras.callbacks.Callback]:
     """A Keras callback that draws one progress bar over all epochs.
 
     Args:
-        epochs: number of epochs.
+        epochs: the number of epochs.
 
     Yields:
         `keras.callbacks.Callback`.

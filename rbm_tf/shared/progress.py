@@ -1,24 +1,27 @@
 """Progress bars over long computations, which go on in parts meanwhile."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Iterator
 
 _FIRST = 64  # steps of the first part
 _SECONDS = 0.2  # that a part should take at least
 _DELAY = 2.0  # seconds before a bar appears
 
 
-def in_parts(num_steps, description, progress=True):
+def in_parts(num_steps: int, description: str, progress: bool = True) -> Iterator[tuple[int, int]]:
     """Cut steps into parts of a few tenths of a second, behind a progress bar.
 
     The bar appears after two seconds and leaves when all is done.
 
     Args:
-        num_steps: number of steps, 0 or more.
+        num_steps: the number of steps, 0 or more.
         description: what the bar says.
-        progress: False shows no bar.
+        progress: whether to show the bar.
 
     Yields:
-        (first, last): the steps from first on, without last.
+        Pairs (first, last) for the steps from first on, without last.
 
     Example:
         >>> list(in_parts(100, "sweeps"))

@@ -6,6 +6,8 @@ log-weight adds up ln f_{beta_k}(z_{k-1}) - ln f_{beta_{k-1}}(z_{k-1}). It needs
 the Keras backend, and says so on others.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import keras
@@ -18,6 +20,7 @@ from rbm_tf.shared.betas import checked_betas
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike
 from vae_keras.evidence.paths import Schedule, anneal, latent_path
 
 _PILOT_CHAINS = 8
@@ -35,21 +38,30 @@ class AnnealedEstimate(LogZEstimate):
     acceptance: np.ndarray | None = None  # (num_betas - 2, batch), of each move
 
 
-def ais(vae, x, *, num_chains=50, betas=None, base="prior", progress=True, seed=None):
+def ais(
+    vae: keras.Model,
+    x: ArrayLike,
+    *,
+    num_chains: int = 50,
+    betas: ArrayLike | None = None,
+    base: str = "prior",
+    progress: bool = True,
+    seed: int | None = None,
+) -> AnnealedEstimate:
     """Estimate ln p(x) by annealed importance sampling from the base to the posterior: <w> = p(x).
 
     p(x) is estimated without bias; log_z = ln <w> therefore lies below ln p(x) on average. The step
     sizes come from a pilot run, separate for each image and temperature.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: data, (batch, ..).
-        num_chains: number of independent chains for each example.
-        betas: the path, increasing from 0 to 1; default: 1,001 equal steps.
+        num_chains: the number of independent chains for each example.
+        betas: the path, (num_betas,), increasing from 0 to 1; the default is 1,001 equal steps.
         base: where the path starts: "prior", or "posterior" for q(z|x), which is nearer but may
             miss what q misses.
-        progress: False shows no progress bar, which appears after two seconds.
-        seed: integer; the same seed gives the same estimate.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same estimate.
 
     Returns:
         `AnnealedEstimate`.
@@ -73,7 +85,15 @@ def ais(vae, x, *, num_chains=50, betas=None, base="prior", progress=True, seed=
     return AnnealedEstimate(**vars(estimate_log_z(log_weights)), acceptance=acceptance)
 
 
-def ais_path(vae, x, *, num_chains=50, lambdas=None, progress=True, seed=None):
+def ais_path(
+    vae: keras.Model,
+    x: ArrayLike,
+    *,
+    num_chains: int = 50,
+    lambdas: ArrayLike | None = None,
+    progress: bool = True,
+    seed: int | None = None,
+) -> LambdaPath:
     """The lambda path from q(z|x) to the posterior, its averages from annealed chains.
 
     F(lambda) = -ln <w^lambda>_q and the mean and variance of V = -ln w under the distribution
@@ -81,12 +101,12 @@ def ais_path(vae, x, *, num_chains=50, lambdas=None, progress=True, seed=None):
     in `rbm_tf.cumulants.path.lambda_path`, lose their weight as lambda grows.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: data, (batch, ..).
-        num_chains: number of independent chains for each example.
-        lambdas: the path, increasing from 0 to 1; default: 1,001 equal steps.
-        progress: False shows no progress bar, which appears after two seconds.
-        seed: integer; the same seed gives the same path.
+        num_chains: the number of independent chains for each example.
+        lambdas: the path, (num_lambdas,), increasing from 0 to 1; the default is 1,001 equal steps.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same path.
 
     Returns:
         `LambdaPath` of arrays (num_lambdas, batch), float64; minus the last free energy is
@@ -110,21 +130,31 @@ def ais_path(vae, x, *, num_chains=50, lambdas=None, progress=True, seed=None):
     return LambdaPath(lambdas.numpy(), -curve[:, 0], -curve[:, 1], curve[:, 2])
 
 
-def reverse_ais(vae, x, z, *, betas=None, base="prior", progress=True, seed=None):
+def reverse_ais(
+    vae: keras.Model,
+    x: ArrayLike,
+    z: ArrayLike,
+    *,
+    betas: ArrayLike | None = None,
+    base: str = "prior",
+    progress: bool = True,
+    seed: int | None = None,
+) -> AnnealedEstimate:
     """Estimate ln p(x) by annealing exact posterior samples z back to the base: <1/w> = 1/p(x).
 
     log_z = -ln <1/w> is above ln p(x) on average, so that with `ais` it brackets ln p(x). Exact
     posterior samples come with simulated data, `x, z = vae.sample(num_samples)`.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: simulated data, (batch, ..).
         z: the latent variables that x came from, (batch, latent_dim), or (num_chains, batch,
             latent_dim) for several chains.
-        betas: the path, increasing from 0 to 1, walked backwards; default: 1,001 equal steps.
+        betas: the path, (num_betas,), increasing from 0 to 1, and walked backwards; the default is
+            1,001 equal steps.
         base: where the path ends: "prior" or "posterior".
-        progress: False shows no progress bar, which appears after two seconds.
-        seed: integer; the same seed gives the same estimate.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same estimate.
 
     Returns:
         `AnnealedEstimate`.
@@ -155,15 +185,15 @@ def reverse_ais(vae, x, z, *, betas=None, base="prior", progress=True, seed=None
     return AnnealedEstimate(**vars(estimate), acceptance=acceptance)
 
 
-def bracket_verdict(forward, reverse):
+def bracket_verdict(forward: LogZEstimate, reverse: LogZEstimate) -> Verdict:
     """Judge forward and reverse estimates of the same simulated data by each other.
 
     They bracket ln p(x) on average, so their mean gap is at least as large as the mean error of
     either.
 
     Args:
-        forward: `LogZEstimate` of `ais`.
-        reverse: `LogZEstimate` of `reverse_ais` for the same data.
+        forward: the estimate by `ais`.
+        reverse: the estimate by `reverse_ais` for the same data.
 
     Returns:
         `Verdict` with the sign "gap", reverse - forward in nats, mean over images: trusted if it is

@@ -4,13 +4,17 @@ f_beta(z) = b(z)^(1 - beta) p(x, z)^beta, where the base b is the prior or q(z|x
 out the factor (2 pi)^(-latent_dim / 2), which all of them share.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from rbm_tf.cumulants import weighted_cumulants
 from rbm_tf.shared.progress import in_parts
+from rbm_tf.shared.types import ArrayLike
 
 BASES = ("prior", "posterior")
 _TARGET = 0.65  # acceptance rate that step sizes are steered to
@@ -25,24 +29,24 @@ class LatentPath(NamedTuple):
     log_var: tf.Tensor
     posterior_log_var: tf.Tensor
 
-    def draw(self, num_chains, seed):
+    def draw(self, num_chains: int, seed: tf.Tensor) -> tf.Tensor:
         """Samples of the base, (num_chains, batch, latent_dim)."""
         eps = tf.random.stateless_normal((num_chains, *self.mean.shape), seed)
         return self.mean + tf.exp(0.5 * self.log_var) * eps
 
-    def width(self, beta):
+    def width(self, beta: float | tf.Tensor) -> tf.Tensor:
         """The expected standard deviation of z at beta, (batch, latent_dim)."""
         precisions = tf.exp(-self.log_var), tf.exp(-self.posterior_log_var)
         return tf.math.rsqrt((1 - beta) * precisions[0] + beta * precisions[1])
 
 
-def latent_path(vae, x, base):
+def latent_path(vae: keras.Model, x: ArrayLike, base: str) -> LatentPath:
     """The path of each example of x.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: data, (batch, ..).
-        base: "prior" or "posterior".
+        base: where the path begins, "prior" or "posterior".
 
     Returns:
         `LatentPath`.
@@ -63,14 +67,17 @@ def latent_path(vae, x, base):
     return LatentPath(tf.cast(x, tf.float32), *ends, log_var)
 
 
-def log_density(vae, path, z, beta):
+def log_density(
+    vae: keras.Model, path: LatentPath, z: tf.Tensor, beta: float | tf.Tensor
+) -> tf.Tensor:
     """ln f_beta(z) = (1 - beta) ln b(z) + beta ln p(x, z).
 
     Args:
-        vae: `VAE`.
-        path: `LatentPath`.
-        z: (num_chains, batch, latent_dim); path.x has as many rows, num_chains times the batch.
-        beta: scalar.
+        vae: the `VAE`.
+        path: the `LatentPath`.
+        z: latent variables, (num_chains, batch, latent_dim); path.x has as many rows, num_chains
+            times the batch.
+        beta: the place on the path, a scalar from 0 to 1.
 
     Returns:
         (num_chains, batch), float32, nats.
@@ -85,6 +92,7 @@ def log_density(vae, path, z, beta):
     log_base = -0.5 * tf.reduce_sum(distance + path.log_var, -1)
     log_prior = -0.5 * tf.reduce_sum(tf.square(z), -1)
     loss = vae.likelihood.call(path.x, vae.decoder(tf.reshape(z, (-1, vae.latent_dim))))
+    # loss: (num_chains * batch,); log_joint: (num_chains, batch)
     log_joint = log_prior - tf.reshape(tf.cast(loss, tf.float32), tf.shape(z)[:2])
     return log_base + beta * (log_joint - log_base)
 
@@ -106,22 +114,30 @@ class Walk(NamedTuple):
     factor: tf.Tensor  # of the step sizes, (batch,)
 
 
-def anneal(vae, path, schedule, z, *, progress=True, seed):
+def anneal(
+    vae: keras.Model,
+    path: LatentPath,
+    schedule: Schedule,
+    z: tf.Tensor,
+    *,
+    progress: bool = True,
+    seed: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Walk along betas by Hamiltonian Monte Carlo, one move at each but the first and the last.
 
     Step sizes that adapt, gain above 0, bias the weights a little: use those of a pilot walk in a
     second one with gain 0.
 
     Args:
-        vae: `VAE`.
-        path: `LatentPath`.
-        schedule: `Schedule`.
+        vae: the `VAE`.
+        path: the `LatentPath`.
+        schedule: what the chains do at each temperature, a `Schedule`.
         z: where the chains start, (num_chains, batch, latent_dim).
-        progress: False shows no progress bar, which appears after two seconds.
-        seed: (2,) int32.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: (2,) int32 tensor that fixes the draws.
 
     Returns:
-        the sum of ln f_{beta_k} - ln f_{beta_{k-1}}, float64 (num_chains, batch); step sizes and
+        The sum of ln f_{beta_k} - ln f_{beta_{k-1}}, float64 (num_chains, batch); step sizes and
         acceptance rates of every move, both (num_betas - 2, batch); and at every temperature the
         logarithm of the mean weight, and mean and variance of ln p(x, z) - ln b(z) with the
         weights, float64 (num_betas, 3, batch).
@@ -140,7 +156,9 @@ def anneal(vae, path, schedule, z, *, progress=True, seed):
     log_f = log_density(vae, path, z, betas[0])
     log_weight = tf.zeros_like(log_f, tf.float64)
     walk = Walk(z, log_weight, log_f, tf.ones_like(log_f[0]))
-    sizes, rates, curves = [], [], []
+    sizes: list[tf.Tensor] = []
+    rates: list[tf.Tensor] = []
+    curves: list[tf.Tensor] = []
     for part in in_parts(len(betas) - 2, "annealing", progress):
         walk, rows = _moves(vae, path, schedule, walk, *map(tf.constant, part), seed)
         for parts, row in zip((sizes, rates, curves), rows, strict=True):
