@@ -3,15 +3,21 @@
 
 BIN := .venv/bin
 EXTRAS := dev,notebooks
+# Tests on all processors, four at most for the memory's sake, with one thread each.
+PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 \
+    $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test lab lint notebooks clean
+.PHONY: demo test check lab lint notebooks clean
 
 demo: .venv/.installed
 	$(BIN)/python -m rbm_tf demo
 	$(BIN)/python -m vae_keras demo
 
 test: .venv/.installed
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+check: lint
+	$(PYTEST) -m 'not slow'
 
 lab: .venv/.installed
 	$(BIN)/jupyter lab notebooks

@@ -4,8 +4,24 @@ import pytest
 
 from rbm_tf.quiet import quiet_start
 
-quiet_start()
 matplotlib.use("Agg")
+
+
+def pytest_configure(config):
+    """Start TensorFlow, but not in the process that only hands out tests to others."""
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        quiet_start()
+
+
+def pytest_collection_modifyitems(items):
+    """Put the chapters in the middle, where the second of two processes begins.
+
+    The first one has answers at once, and the long chapters do not come last.
+    """
+    chapters = [item for item in items if item.path.stem == "test_notebooks"]
+    others = [item for item in items if item not in chapters]
+    middle = min(len(items) // 2, len(others))
+    items[:] = others[:middle] + chapters + others[middle:]
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import datetime
 import pathlib
 
 import jupytext
@@ -8,6 +9,17 @@ from nbclient import NotebookClient
 SOURCES = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("[0-9]*.py"))
 MAX_BYTES = 500_000
 MAX_LINES = 15
+
+
+def duration(source):
+    """The time that the executed twin took."""
+    cells = nbformat.read(source.with_suffix(".ipynb"), as_version=4).cells
+    times = [
+        datetime.datetime.fromisoformat(time)
+        for cell in cells
+        for time in cell.metadata.get("execution", {}).values()
+    ]
+    return max(times) - min(times)
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
@@ -41,7 +53,10 @@ def test_notebook_has_short_cells_checks_a_picture_and_solutions(source):
         assert heading.lower() in text.lower(), heading
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "source", sorted(SOURCES, key=duration, reverse=True), ids=lambda path: path.stem
+)
 def test_notebook_runs_from_top_to_bottom(source, tmp_path):
     notebook = jupytext.read(source)
     kernel = {"kernel_name": "python3", "timeout": 600}
