@@ -122,7 +122,7 @@ ACTIONS = {
 def main(argv=None):
     """Run the command line."""
     parser = arguments.build_parser(
-        "python -m vae_keras",
+        arguments.typed("vae_keras"),
         "Variational autoencoders.",
         ACTIONS,
         {"train": _train_options, "evaluate": _evaluate_options},
