@@ -838,15 +838,9 @@ for steps in path_lengths:
 ladder = np.linspace(0, 1, 9)
 for sweeps in (10, 30, 100, 300):
     cost = 2 * len(ladder) * num_ladders * 2 * sweeps  # as many sweeps of burn-in
+    options = {"num_chains": num_ladders, "num_steps": sweeps, "num_burn_in": sweeps}
     runs = [
-        tempering.tempered_windows(
-            rbm,
-            betas=ladder,
-            num_chains=num_ladders,
-            num_steps=sweeps,
-            num_burn_in=sweeps,
-            seed=100 + repeat,
-        )
+        tempering.tempered_windows(rbm, betas=ladder, **options, seed=100 + repeat)
         for repeat in range(num_repeats)
     ]
     survey("integration", cost, lambda s, r=runs: umbrella.thermodynamic_integration(r[s - 100]))

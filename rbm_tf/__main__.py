@@ -147,8 +147,9 @@ ACTIONS = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line."""
+    program = arguments.typed("rbm_tf")
     parser = arguments.build_parser(
-        "python -m rbm_tf", "Restricted Boltzmann machines.", ACTIONS, {"train": _train_options}
+        program, "Restricted Boltzmann machines.", ACTIONS, {"train": _train_options}
     )
     command_line.run(parser, argv)
 

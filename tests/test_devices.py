@@ -72,7 +72,8 @@ if sys.argv[1] == "2":
     keras.distribution.set_distribution(keras.distribution.DataParallel())
 x = (np.random.default_rng(0).random((40, 6)) < 0.3).astype("float32")
 keras.utils.set_random_seed(0)
-vae = VAE(dense_encoder((6,), 2, hidden_units=(4,)), dense_decoder((6,), 2, hidden_units=(4,)), seed=0)
+encoder = dense_encoder((6,), 2, hidden_units=(4,))
+vae = VAE(encoder, dense_decoder((6,), 2, hidden_units=(4,)), seed=0)
 history = vae.fit(x, batch_size=20, epochs=3, verbose=0).history
 print(json.dumps(history))
 """

@@ -126,7 +126,7 @@ ACTIONS = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = arguments.build_parser(
-        "python -m vae_keras",
+        arguments.typed("vae_keras"),
         "Variational autoencoders.",
         ACTIONS,
         {"train": _train_options, "evaluate": _evaluate_options},

@@ -61,6 +61,17 @@ def shortened(message: str | Exception, longest: int = _LONGEST) -> str:
     return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
 
 
+def typed(package: str) -> str:
+    """What the user typed: the name of the installed script, or python -m and the package's.
+
+    Example:
+        >>> typed("rbm_tf")
+        'python -m rbm_tf'
+    """
+    script = package.replace("_", "-")
+    return script if pathlib.Path(sys.argv[0]).stem == script else f"python -m {package}"
+
+
 def build_parser(
     program: str,
     description: str,
