@@ -16,7 +16,9 @@ from rbm_tf.training.negative_phase import MeanFieldPhase
 @pytest.fixture
 def rbm():
     rbm = BernoulliRBM(6, 4, seed=0)
-    rbm.compile(keras.optimizers.SGD(0.1, momentum=0.9))
+    rbm.compile(
+        keras.optimizers.SGD(0.1, momentum=0.9), run_eagerly=True
+    )  # no graphs for a few steps
     rbm.fit(np.eye(6), epochs=2, verbose=0)
     return rbm
 
@@ -216,7 +218,7 @@ def test_blow_up_after_a_resumption_goes_back_to_the_backup(rbm, tmp_path, first
     rbm.fit(np.eye(6), epochs=2, verbose=0, callbacks=[BackupAndRestore(tmp_path, "epoch", False)])
     good, trained = kept_in(tmp_path), weights_of(rbm)
     new = BernoulliRBM(6, 4, seed=0)
-    new.compile(keras.optimizers.SGD(0.1, momentum=0.9))
+    new.compile(keras.optimizers.SGD(0.1, momentum=0.9), run_eagerly=True)
     callbacks = [StopWhenNotFinite(), BackupAndRestore(tmp_path)][:: 1 if first else -1]
     with pytest.warns(UserWarning, match="lower the learning rate, or scale the data"):
         callbacks.append(blow_up(2))
