@@ -1,5 +1,5 @@
-# Every target makes .venv by itself, with uv where the machine has it and venv + pip elsewhere.
-# A second call installs nothing: .venv/.installed is newer than setup.cfg.
+# Every target makes its environment by itself, with uv where the machine has it and venv + pip
+# elsewhere. A second call installs nothing: .installed in it is newer than setup.cfg.
 
 BIN := .venv/bin
 EXTRAS := dev,notebooks
@@ -7,7 +7,7 @@ EXTRAS := dev,notebooks
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 \
     $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test check lab lint notebooks clean
+.PHONY: demo test check lowest lab lint notebooks clean
 
 demo: .venv/.installed
 	$(BIN)/python -m rbm_tf demo
@@ -19,33 +19,52 @@ test: .venv/.installed
 check: lint
 	$(PYTEST) -m 'not slow'
 
+# Layers, VAE, evidence and RBM on the oldest versions that setup.cfg allows. Old versions deprecate
+# one another, and Keras 3.10 warns of the inputs of any functional model that it has loaded.
+lowest: .venv-lowest/.installed
+	.venv-lowest/bin/python -m pytest -W ignore::DeprecationWarning \
+	    -W 'ignore:The structure of:UserWarning' \
+	    tests/test_layers*.py tests/test_vae.py tests/test_vae_backends.py tests/test_vae_faults.py \
+	    tests/test_evidence.py tests/test_diagnostics.py tests/test_rbm.py tests/test_machine.py
+
 lab: .venv/.installed
 	$(BIN)/jupyter lab notebooks
 
 lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 notebooks: .venv/.installed
 	$(BIN)/jupytext --to ipynb --execute notebooks/[0-9]*.py
 
 clean:
-	rm -rf .venv outputs
+	rm -rf .venv .venv-lowest outputs
 
 .venv/.installed: setup.cfg
-	@if command -v uv >/dev/null 2>&1; then \
-	    uv venv --quiet --allow-existing --python '>=3.11,<3.14' .venv && \
-	    uv pip install --python .venv --editable '.[$(EXTRAS)]'; \
-	else \
-	    for python in $(PYTHON) python3 python3.13 python3.12 python3.11 none; do \
-	        "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
-	            2>/dev/null && break; \
-	    done; \
-	    if [ "$$python" = none ]; then \
-	        echo 'free-energies needs Python 3.11, 3.12 or 3.13: install one, or say make PYTHON=/path/to/python3.12' >&2; \
-	        exit 2; \
-	    fi; \
-	    "$$python" -m venv .venv && \
-	    $(BIN)/python -m pip install --disable-pip-version-check --editable '.[$(EXTRAS)]'; \
-	fi
-	@touch $@
+	$(call install,14,--editable '.[$(EXTRAS)]')
+
+.venv-lowest/.installed: setup.cfg
+	@mkdir -p $(@D)
+	sed -En 's/^    ([a-z_-]+)(\[tf\])? >= ([0-9.]+)$$/\1==\3/p' setup.cfg > $(@D)/lowest.txt
+	$(call install,13,--constraint $(@D)/lowest.txt --editable . pytest)
+
+# Make the environment that the target lies in, for a Python from 3.11 to below 3.$(1), and install $(2).
+define install
+@if command -v uv >/dev/null 2>&1; then \
+    uv venv --quiet --allow-existing --python '>=3.11,<3.$(1)' $(@D) && \
+    uv pip install --python $(@D) $(2); \
+else \
+    for python in $(PYTHON) python3 python3.13 python3.12 python3.11 none; do \
+        "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, $(1)))' \
+            2>/dev/null && break; \
+    done; \
+    if [ "$$python" = none ]; then \
+        echo 'free-energies needs a Python from 3.11 to below 3.$(1) here: install one, or say make PYTHON=/path/to/python3.12' >&2; \
+        exit 2; \
+    fi; \
+    "$$python" -m venv $(@D) && \
+    $(@D)/bin/python -m pip install --disable-pip-version-check $(2); \
+fi
+@touch $@
+endef

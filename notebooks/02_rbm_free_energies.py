@@ -75,14 +75,13 @@ num_failing_steps = 60  # of section 11
 num_samples = 36
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
-plt.rcParams.update({"figure.dpi": 88, "axes.spines.top": False, "axes.spines.right": False})
-plt.rcParams.update({"legend.frameon": False, "axes.titlesize": 11, "figure.autolayout": True})
+plt.style.use(["rbm_tf.course", {"figure.dpi": 88}])
 
 
 # %%
-def agree(left, right, tolerance=1e-10):
-    """True if both are equal to the tolerance, relative for numbers above 1, absolute below."""
-    return np.allclose(left, right, rtol=tolerance, atol=tolerance)
+def check(left, right, tolerance=1e-10):
+    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
+    np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance)
 
 
 def label(axis, title, xlabel, ylabel):
@@ -135,8 +134,8 @@ energies = rbm.energy(v, h).numpy().reshape(512, 64)  # E(v, h), nats
 boltzmann_factors = np.exp(-energies)
 joint = np.exp(-energies - enumeration.log_z(rbm))  # p(v, h) (B3), (512, 64)
 linear = (visible_states @ visible_bias)[:, np.newaxis] + hidden_states @ hidden_bias
-assert agree(energies, -linear - visible_states @ kernel @ hidden_states.T)  # (B1)
-assert agree(joint.sum(), 1.0)  # (B3): the library's ln Z is that of the sum over all states
+check(energies, -linear - visible_states @ kernel @ hidden_states.T)  # (B1)
+check(joint.sum(), 1.0)  # (B3): the library's ln Z is that of the sum over all states
 print(f"{joint.size} states, ln Z = {np.log(boltzmann_factors.sum()):.6f}")
 print(f"probabilities from {joint.min():.1e} to {joint.max():.1e}, in all {joint.sum():.12f}")
 
@@ -222,18 +221,18 @@ hidden_input = hidden_bias + visible_states @ kernel  # (2.3), (512, 6)
 free_energy = -visible_states @ visible_bias - softplus(hidden_input).sum(axis=1)  # (B5b)
 clamped_energy = np.sum(conditional * energies, axis=1)
 clamped_entropy = -np.sum(conditional * np.log(conditional), axis=1)
-assert agree(free_energy, -np.log(boltzmann_factors.sum(axis=1)))  # (2.1)
-assert agree(free_energy, clamped_energy - clamped_entropy)  # (2.6)
-assert agree(free_energy, rbm.free_energy(visible_states))  # the library
+check(free_energy, -np.log(boltzmann_factors.sum(axis=1)))  # (2.1)
+check(free_energy, clamped_energy - clamped_entropy)  # (2.6)
+check(free_energy, rbm.free_energy(visible_states))  # the library
 print(f"F_c from {free_energy.min():.3f} to {free_energy.max():.3f} nats")
 
 # %%
 equilibrium_free_energy = -enumeration.log_z(rbm)
-assert agree(np.log(marginal), -free_energy + equilibrium_free_energy)  # (B5a)
-assert agree(equilibrium_free_energy, -tf.reduce_logsumexp(-free_energy))  # (2.2)
+check(np.log(marginal), -free_energy + equilibrium_free_energy)  # (B5a)
+check(equilibrium_free_energy, -tf.reduce_logsumexp(-free_energy))  # (2.2)
 assert np.all(free_energy > equilibrium_free_energy)  # clamping costs free energy
 mean_energy, entropy = np.sum(joint * energies), -np.sum(joint * np.log(joint))
-assert agree(equilibrium_free_energy, mean_energy - entropy)  # (B6)
+check(equilibrium_free_energy, mean_energy - entropy)  # (B6)
 print(f"F_eq = <E> - S = {mean_energy:.3f} - {entropy:.3f} = {equilibrium_free_energy:.3f} nats")
 for name, index in (("likeliest", np.argmax(marginal)), ("least likely", np.argmin(marginal))):
     print(f"{name} image: F_c = {clamped_energy[index]:.3f} - {clamped_entropy[index]:.3f}", end="")
@@ -243,7 +242,7 @@ for name, index in (("likeliest", np.argmax(marginal)), ("least likely", np.argm
 x = np.linspace(-6, 6, 241)
 on = 1 / (1 + np.exp(-x))  # p(h = 1), the sigmoid
 unit_entropy = -on * np.log(on) - (1 - on) * np.log(1 - on)
-assert agree(-softplus(x), -x * on - unit_entropy)  # (2.6) for one unit
+check(-softplus(x), -x * on - unit_entropy)  # (2.6) for one unit
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4))
 axes[0].plot(x, -softplus(x), color=blue, lw=2.5, label="free energy $-$softplus$(x)$")
 axes[0].plot(x, -x * on, color=orange, label="expected energy")
@@ -304,9 +303,9 @@ def distance_from_product(p):
 
 
 # %%
-assert agree(conditional, bernoulli(hidden_mean.numpy(), hidden_states))  # (3.1), (3.2)
+check(conditional, bernoulli(hidden_mean.numpy(), hidden_states))  # (3.1), (3.2)
 given_hidden = (joint / joint.sum(axis=0)).T  # p(v|h), (64, 512)
-assert agree(given_hidden, bernoulli(visible_mean.numpy(), visible_states))  # (3.3)
+check(given_hidden, bernoulli(visible_mean.numpy(), visible_states))  # (3.3)
 distance = distance_from_product(marginal)
 print(f"p(v) is no product: KL(p(v) || product of its means) = {distance:.4f} nats")
 assert distance > 1e-3
@@ -376,8 +375,8 @@ def log_likelihood(rbm):
 
 
 divergence = special.rel_entr(is_data / 14, marginal).sum()  # KL(p_D || p), over all 512 images
-assert agree(log_likelihood(rbm), np.log(marginal[is_data]).mean())  # (B2)
-assert agree(log_likelihood(rbm), upper_limit - divergence)  # (4.3)
+check(log_likelihood(rbm), np.log(marginal[is_data]).mean())  # (B2)
+check(log_likelihood(rbm), upper_limit - divergence)  # (4.3)
 assert log_likelihood(rbm) < upper_limit
 print(f"upper limit -ln 14 = {upper_limit:.6f}, uniform model -9 ln 2 = {uniform:.6f} nats")
 print(f"random RBM: L = {upper_limit:.4f} - {divergence:.4f} = {log_likelihood(rbm):.4f} nats")
@@ -454,20 +453,20 @@ for factor in bias_factors:
 # %%
 norm, unit, no_bias = np.linalg.norm(kernel), random_rbm(0, 0, 0), random_rbm(kernel_scale, 0, 0)
 unit.kernel.assign(kernel / norm)
-assert agree(enumeration.log_z(no_bias), enumeration.log_z(unit, beta=norm))  # (5.1)
+check(enumeration.log_z(no_bias), enumeration.log_z(unit, beta=norm))  # (5.1)
 
 # %%
 for s in (0.5, 0.9, 0.99, 2.0):
     cold = random_rbm(s * kernel_scale, s * bias_scale, s * bias_scale)  # all parameters times s
-    assert agree(enumeration.log_z(cold), enumeration.log_z(rbm, beta=s))  # (B7)
-    assert agree(cold.energy(v, h), s * energies.ravel())  # (B7)
+    check(enumeration.log_z(cold), enumeration.log_z(rbm, beta=s))  # (B7)
+    check(cold.energy(v, h), s * energies.ravel())  # (B7)
     generating = partial(  # K(t)
         cumulants.generating_function, x=-bias_energy.ravel(), log_weights=-s * energies.ravel()
     )
     t = tf.constant(1 - s, tf.float64)
     slope = cumulants.derivatives(generating, max_order=1, at=t)[0]
     exact = relative_entropy(s * interaction + bias_energy, s * energies)
-    assert agree(exact, t * slope - generating(t))  # (5.3)
+    check(exact, t * slope - generating(t))  # (5.3)
     variance = cumulants.derivatives(generating, max_order=2, at=0 * t)[1]
     print(f"s = {s:4.2f}: KL = {exact:.6f} nats, leading term {t**2 / 2 * variance:.6f} nats")
 
@@ -604,9 +603,9 @@ for image, p_hidden in zip(data, rbm.hidden_mean(data).numpy(), strict=True):
     difference = finite_differences(of_image, theta)
     row = np.flatnonzero((visible_states == image).all(axis=1))[0]
     hidden_average = conditional[row] @ hidden_states  # <h> over p(h|v) from the table
-    assert agree(by_formula, -flatten(np.outer(image, hidden_average), image, hidden_average))
-    assert agree(by_formula, autodiff(of_image, theta))
-    assert agree(by_formula, difference)
+    check(by_formula, -flatten(np.outer(image, hidden_average), image, hidden_average))
+    check(by_formula, autodiff(of_image, theta))
+    check(by_formula, difference)
     worst = max(worst, np.abs(by_formula - difference).max())
 print(f"14 x 69 derivatives agree; largest error of a finite difference {worst:.1e}")
 
@@ -658,10 +657,10 @@ table = correlation, marginal @ visible_states, p_h @ hidden_states
 model_gradient = -flatten(*table)  # (B9)
 moments = enumeration.moments(rbm)
 library = moments.correlation, moments.visible, moments.hidden
-assert agree(model_gradient, -flatten(*library))
-assert agree(model_gradient, -flatten(*averages(rbm, visible_states, marginal)))  # (7.2)
-assert agree(model_gradient, autodiff(equilibrium, theta))
-assert agree(model_gradient, finite_differences(equilibrium, theta))
+check(model_gradient, -flatten(*library))
+check(model_gradient, -flatten(*averages(rbm, visible_states, marginal)))  # (7.2)
+check(model_gradient, autodiff(equilibrium, theta))
+check(model_gradient, finite_differences(equilibrium, theta))
 print("dF_eq/da =", " ".join(f"{-x:.4f}" for x in table[1]))
 
 # %% [markdown]
@@ -711,17 +710,17 @@ print("dF_eq/da =", " ".join(f"{-x:.4f}" for x in table[1]))
 
 # %%
 interaction_energy = np.sum(joint * interaction)
-assert agree(np.sum(kernel * -table[0]), interaction_energy)  # (8.2)
-assert agree(theta @ model_gradient, mean_energy)  # (8.3)
-assert agree(mean_energy, enumeration.thermodynamics(rbm, [1.0]).energy[0])  # (B6)
-assert agree(equilibrium_free_energy - theta @ model_gradient, -entropy)  # (8.3)
+check(np.sum(kernel * -table[0]), interaction_energy)  # (8.2)
+check(theta @ model_gradient, mean_energy)  # (8.3)
+check(mean_energy, enumeration.thermodynamics(rbm, [1.0]).energy[0])  # (B6)
+check(equilibrium_free_energy - theta @ model_gradient, -entropy)  # (8.3)
 
 pairs = zip(visible_states, hidden_mean.numpy(), strict=True)
 clamped_gradients = np.array([-flatten(np.outer(x, y), x, y) for x, y in pairs])  # (B8), (512, 69)
 by_weights = clamped_gradients[:, :54] @ theta[:54]
-assert agree(by_weights, np.sum(conditional * interaction, axis=1))  # (8.2), clamped
-assert agree(clamped_gradients @ theta, clamped_energy)  # (8.3), clamped
-assert agree(free_energy - clamped_gradients @ theta, -clamped_entropy)  # (8.3), clamped
+check(by_weights, np.sum(conditional * interaction, axis=1))  # (8.2), clamped
+check(clamped_gradients @ theta, clamped_energy)  # (8.3), clamped
+check(free_energy - clamped_gradients @ theta, -clamped_entropy)  # (8.3), clamped
 print(f"weights x derivatives of F_eq: {interaction_energy:.6f} nats = <E_W>")
 print(f"parameters x derivatives of F_eq: {mean_energy:.6f} nats = <E> = F_eq + {entropy:.6f}")
 
@@ -779,17 +778,17 @@ def likelihood(theta):
 
 positive, negative = averages(rbm, data, data_weights), table
 gradient = flatten(*positive) - flatten(*negative)  # (9.1)
-assert agree(gradient, autodiff(likelihood, theta))
-assert agree(gradient, finite_differences(likelihood, theta))
+check(gradient, autodiff(likelihood, theta))
+check(gradient, finite_differences(likelihood, theta))
 energy_of_data = clamped_energy[is_data].mean()
-assert agree(theta @ gradient, mean_energy - energy_of_data)
+check(theta @ gradient, mean_energy - energy_of_data)
 print(f"theta . grad L = {theta @ gradient:.4f} nats = <E> free - <E> clamped", end=" = ")
 print(f"{mean_energy:.4f} - ({energy_of_data:.4f}) nats")
 
 # %%
 products = (v[:, :, np.newaxis] * h[:, np.newaxis, :]).reshape(len(v), -1)
 phi = np.concatenate([products, v, h], axis=1)  # (32768, 69)
-assert agree(phi @ theta, -energies.ravel())
+check(phi @ theta, -energies.ravel())
 free = np.cov(phi.T, aweights=joint.ravel(), bias=True)  # over p(v, h)
 held = np.zeros_like(free)
 for states, q in zip(phi.reshape(512, 64, 69)[is_data], conditional[is_data], strict=True):
@@ -798,7 +797,8 @@ for states, q in zip(phi.reshape(512, 64, 69)[is_data], conditional[is_data], st
 # %%
 hessian = finite_differences(partial(autodiff, likelihood), theta)
 of_log_z = -finite_differences(partial(autodiff, equilibrium), theta)
-assert agree(of_log_z, free) and agree(hessian + of_log_z, held)  # (9.3)
+check(of_log_z, free)
+check(hessian + of_log_z, held)  # (9.3)
 assert min(np.linalg.eigvalsh(x)[0] for x in (of_log_z, hessian + of_log_z)) > -1e-9  # convex
 curvature = np.linalg.eigvalsh(hessian)
 print(f"Hessian of L: eigenvalues from {curvature[0]:.3f} to {curvature[-1]:.3f},", end=" ")
@@ -842,8 +842,8 @@ def log_probabilities(rbm):
 
 
 # %%
-assert agree(likelihood(np.zeros(69)), uniform)
-assert agree(autodiff(likelihood, np.zeros(69)), 0.0)  # zero is a stationary point
+check(likelihood(np.zeros(69)), uniform)
+check(autodiff(likelihood, np.zeros(69)), 0.0)  # zero is a stationary point
 trained = random_rbm(start_scale, 0.0, 0.0)
 start, before = flatten(*trained.trainable_variables), log_probabilities(trained)
 history = np.array([train_step(trained, tf.constant(1.0, tf.float64)) for _ in range(num_steps)])
@@ -860,7 +860,7 @@ for step in (0, 10, 50, 100, 300, 1000, num_steps - 1):
 theta_trained = flatten(*trained.trainable_variables)
 phases = (data, data_weights), (visible_states, np.exp(after))
 positive, negative = (flatten(*averages(trained, *phase)) for phase in phases)
-assert agree(positive - negative, autodiff(likelihood, theta_trained))  # (9.1)
+check(positive - negative, autodiff(likelihood, theta_trained))  # (9.1)
 for name, log_p, point in (("before", before, start), ("after", after, theta_trained)):
     gradient, p = autodiff(likelihood, point), np.exp(log_p)
     print(f"{name}: mean ln p(v) = {log_p[is_data].mean():.4f} nats", end=", ")
@@ -1025,7 +1025,7 @@ likeliest = np.argmax(log_probabilities(runaway))
 print(f"likeliest image {visible_states[likeliest].astype(int)}", end=", ")
 print(f"p(v) = {np.exp(log_probabilities(runaway)[likeliest]):.6f}")
 print(f"change of L in the last step: {np.diff(failed_curve)[-1]:.6f} nats")
-assert agree(np.diff(failed_curve)[-1], -learning_rate * (54 + 9) / 4, tolerance=1e-8)  # (11.1)
+check(np.diff(failed_curve)[-1], -learning_rate * (54 + 9) / 4, tolerance=1e-8)  # (11.1)
 assert np.all(flatten(*runaway.trainable_variables) > start)  # every parameter has grown
 assert np.all(np.diff(failed[:, 0]) < 0)  # the objective falls at every step
 
@@ -1113,11 +1113,11 @@ tiny = BernoulliRBM(1, 1, dtype="float64")
 for parameter, value in zip(tiny.trainable_variables, ([[w]], [a], [b]), strict=True):
     parameter.assign(value)
 z = 1 + math.exp(b) + math.exp(a) + math.exp(a + b + w)
-assert agree(tiny.free_energy([[0.0], [1.0]]), [-softplus(b), -a - softplus(b + w)])
-assert agree(enumeration.log_z(tiny), math.log(z))
+check(tiny.free_energy([[0.0], [1.0]]), [-softplus(b), -a - softplus(b + w)])
+check(enumeration.log_z(tiny), math.log(z))
 positive = averages(tiny, np.array([[0.0], [1.0]]), np.array([1 - f, f]))
 exact = enumeration.moments(tiny)
-assert agree(flatten(*positive), flatten(exact.correlation, exact.visible, exact.hidden))
+check(flatten(*positive), flatten(exact.correlation, exact.visible, exact.hidden))
 print(f"1. a = {a:.6f}, F_eq = {-math.log(z):.6f} nats, p(1) = {exact.visible[0]:.6f}")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
@@ -1125,8 +1125,8 @@ print(f"1. a = {a:.6f}, F_eq = {-math.log(z):.6f} nats, p(1) = {exact.visible[0]
 # E = -b.h - sum_i y_i v_i, and the sum over v is e^(b.h) prod_i (1 + e^(y_i)).
 visible_input = visible_bias + hidden_states @ kernel.T  # (64, 9)
 clamped_hidden = -hidden_states @ hidden_bias - softplus(visible_input).sum(axis=1)
-assert agree(np.log(joint.sum(axis=0)), -clamped_hidden + equilibrium_free_energy)
-assert agree(-tf.reduce_logsumexp(-clamped_hidden), equilibrium_free_energy)
+check(np.log(joint.sum(axis=0)), -clamped_hidden + equilibrium_free_energy)
+check(-tf.reduce_logsumexp(-clamped_hidden), equilibrium_free_energy)
 print(f"2. F_c(h) from {clamped_hidden.min():.3f} to {clamped_hidden.max():.3f} nats")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
@@ -1138,7 +1138,7 @@ for name, model in (("random", rbm), ("trained", trained)):
     mean = (data[:, :, np.newaxis] * p).mean(axis=0)  # (9, 6)
     variance = (data[:, :, np.newaxis] * p).var(axis=0)
     extra = (data[:, :, np.newaxis] * p * (1 - p)).mean(axis=0)
-    assert agree(mean * (1 - mean), variance + extra)
+    check(mean * (1 - mean), variance + extra)
     share = 100 * extra.sum() / (variance + extra).sum()
     print(f"3. {name} RBM: {share:.1f} % of the variance would come from sampling h")
 print("   Sampling h adds noise and removes no bias; the exact mean costs nothing.")
@@ -1155,7 +1155,7 @@ energy_table = trained.energy(v, h).numpy().reshape(512, 64)
 given = tf.nn.softmax(-energy_table).numpy()  # p(h|v)
 by_image = np.sum(given * energy_table, axis=1)
 slope = autodiff(at_beta, tf.constant(1.0, tf.float64))
-assert agree(slope, np.exp(after) @ by_image - by_image[is_data].mean())
+check(slope, np.exp(after) @ by_image - by_image[is_data].mean())
 betas = np.linspace(0.5, 5.0, 451)
 best = betas[np.argmax([at_beta(beta) for beta in betas])]
 print(f"4. L'(1) = {slope:.4f} nats, best beta {best:.2f}:", end=" ")
@@ -1169,11 +1169,11 @@ first = np.eye(num_visible)[0]  # 1 for the first pixel
 flipped.kernel.assign((1 - 2 * first[:, np.newaxis]) * plain.kernel)
 flipped.hidden_bias.assign(plain.kernel[0])
 flipped_v = np.abs(first - v)
-assert agree(plain.energy(v, h), flipped.energy(flipped_v, h))  # a_1 = 0
-assert agree(np.linalg.norm(plain.kernel), np.linalg.norm(flipped.kernel))
+check(plain.energy(v, h), flipped.energy(flipped_v, h))  # a_1 = 0
+check(np.linalg.norm(plain.kernel), np.linalg.norm(flipped.kernel))
 for name, key in (("W alone", "kernel"), ("biases, too,", "hidden_bias")):
     for model in (plain, flipped):
         getattr(model, key).assign(0.5 * getattr(model, key))
     divergence = relative_entropy(plain.energy(v, h), flipped.energy(flipped_v, h))
     print(f"5. {name} halved: KL between the two machines = {divergence:.4f} nats")
-assert agree(divergence, 0.0)
+check(divergence, 0.0)

@@ -76,14 +76,13 @@ num_labelled, num_draws = (50, 100, 300), 10
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 keras.utils.set_random_seed(seed)
-plt.rcParams.update({"figure.dpi": 74, "axes.spines.top": False, "axes.spines.right": False})
-plt.rcParams.update({"legend.frameon": False, "axes.titlesize": 11, "figure.autolayout": True})
+plt.style.use(["rbm_tf.course", {"figure.dpi": 74}])
 
 
 # %%
-def agree(left, right, tolerance=1e-10):
-    """True if both are equal to the tolerance, relative for numbers above 1, absolute below."""
-    return np.allclose(left, right, rtol=tolerance, atol=tolerance)
+def check(left, right, tolerance=1e-10):
+    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
+    np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance)
 
 
 def label(axis, title, xlabel, ylabel):
@@ -168,9 +167,9 @@ def random_rbm(kernel_scale):
 rbm = random_rbm(strong)
 p, T = joint(rbm).sum(axis=1), sweep_matrix(rbm)
 flow = p[:, np.newaxis] * T
-assert agree(T.sum(axis=1), 1.0)
+check(T.sum(axis=1), 1.0)
 assert np.allclose(flow, flow.T, rtol=1e-10, atol=0)  # detailed balance (1.3)
-assert agree(p @ T, p)  # stationarity (1.4)
+check(p @ T, p)  # stationarity (1.4)
 print(f"largest |p T - p| = {np.abs(p @ T - p).max():.1e}, smallest entry of T = {T.min():.1e}")
 
 # %% [markdown]
@@ -257,15 +256,16 @@ for name, rbm in machines.items():
     p, (values, vectors) = joint(rbm).sum(axis=1), spectrum(rbm)
     p_0 = starts[name] = np.where(is_far, 0, 2 * p) if "modes" in name else is_data / 14
     of_sweep = np.sort(np.linalg.eigvals(sweep_matrix(rbm)).real)[::-1]
-    assert agree(of_sweep, np.append(values, np.zeros(512 - 64))) and agree(values[0], 1.0)  # (2.1)
+    check(of_sweep, np.append(values, np.zeros(512 - 64)))
+    check(values[0], 1.0)  # (2.1)
     coefficients = (p_0 / np.sqrt(p)) @ vectors * values**3
     expanded = np.sqrt(p) * (vectors @ coefficients)  # (2.2), k = 3; a = 1 gives p
     p_3 = p_0 @ np.linalg.matrix_power(sweep_matrix(rbm), 3)
-    assert agree(expanded, p_3, 1e-6)  # dividing by sqrt(p) magnifies rounding
+    check(expanded, p_3, 1e-6)  # dividing by sqrt(p) magnifies rounding
     tau = 1 / np.log(1 / values[1])
     print(f"{name:22s} lambda_2 = {values[1]:.6f}, tau = {tau:7.1f} sweeps")
     if "modes" in name:
-        assert agree(p[is_far].sum(), 0.5)  # by symmetry
+        check(p[is_far].sum(), 0.5)  # by symmetry
 
 # %% [markdown]
 # This machine with large random weights mixes within two sweeps; others drawn alike take from one to
@@ -349,7 +349,7 @@ for name, rbm in machines.items():
         bias = (coefficients * values**k)[1:] @ modes[1:]  # (3.3)
         if k in (1, 2, 5, 20):
             p_k = starts[name] @ np.linalg.matrix_power(sweep_matrix(rbm), int(k))
-            assert agree(exact - bias, (starts[name] - p_k) @ phi, 1e-6)  # (3.2)
+            check(exact - bias, (starts[name] - p_k) @ phi, 1e-6)  # (3.2)
         bias_curves[name].append(np.linalg.norm(bias) / np.linalg.norm(exact))
 
 # %%
@@ -425,7 +425,7 @@ for number in numbers:
     lags.append(np.linalg.norm(difference))
     print(f"N = {number:3d}: error {lags[-1]:.6f}, error x N = {lags[-1] * number:.4f}")
 assert np.all(np.diff(lags) < 0)
-assert agree(lags[-1] * numbers[-1], lags[-2] * numbers[-2], 0.02)  # proportional to 1/N (4.1)
+check(lags[-1] * numbers[-1], lags[-2] * numbers[-2], 0.02)  # proportional to 1/N (4.1)
 
 # %% [markdown]
 # ## 5. Parallel tempering: when modes are far apart
@@ -578,7 +578,7 @@ for order in (1, 2, 3):
     for sign in (1, -1):
         parameters = base.kernel.numpy() + sign * shift, *biases
         ends.append(mean_field.tap_of(tuple(map(tf.constant, parameters)), order).free_energy)
-    assert agree(-(ends[0] - ends[1]) / 2e-4, analytic, 1e-7)  # (6.2)
+    check(-(ends[0] - ends[1]) / 2e-4, analytic, 1e-7)  # (6.2)
 
 # %%
 for order in (1, 2, 3):
@@ -589,7 +589,8 @@ for order in (1, 2, 3):
     m, n = point.visible[np.newaxis], point.hidden[np.newaxis]
     correlation = mean_field.correlation(base.kernel.numpy(), m, n, order)
     expected = point.free_energy, point.visible, point.hidden, correlation
-    assert all(agree(x, y, 1e-6) for x, y in zip(result, expected, strict=True))
+    for x, y in zip(result, expected, strict=True):
+        check(x, y, 1e-6)
     print(f"order {order}: Gamma = {point.free_energy:.6f}", end=", ")
     print(f"F_eq = {-enumeration.log_z(base):.6f} nats")
 
@@ -735,7 +736,7 @@ assert own[2][0] > lowest[2][0] + 0.5 > 1 and own[2][2] < 0.01 < 0.3 < lowest[2]
 model = trained["CD-1, no noise"][0]
 of_tables = is_data / 14 @ sweep_matrix(model) @ features(model)  # over p_D T (3.1)
 own = model.negative_phase(model.machine, tf.zeros((1, num_hidden)), training=False)
-assert agree(np.concatenate([np.ravel(x) for x in (own.correlation, *own[1:3])]), of_tables, 1e-5)
+check(np.concatenate([np.ravel(x) for x in (own.correlation, *own[1:3])]), of_tables, 1e-5)
 size = np.sqrt(np.mean(trained["exact"][0].kernel.numpy() ** 2))
 print(f"root mean square weight of the exactly trained machine: {size:.2f} nats")
 
@@ -913,17 +914,13 @@ def mirrored(kernel, visible_bias, hidden_bias):  # (9.1)
 
 
 def machine(values, images, centered):
-    rbm = BernoulliRBM(
-        num_visible,
-        num_hidden,
-        negative_phase=phases.ExactPhase(),
-        centered=centered,
-        dtype="float64",
-    )
-    set_parameters(rbm, *values).adapt(images)  # mu becomes the images' mean
+    options = {"negative_phase": phases.ExactPhase(), "centered": centered, "dtype": "float64"}
+    rbm = BernoulliRBM.from_parameters(*values, **options)
+    rbm.adapt(images)  # mu becomes the images' mean
     return rbm
 
 
+# %%
 def ascent(rbm, images):
     """The step that `fit` would take at a learning rate of 1: minus the gradient of the loss."""
     with tf.GradientTape() as tape:
@@ -951,7 +948,8 @@ mu, lam = rbm.visible_offset.numpy(), rbm.hidden_offset.numpy()
 by_kernel = plain[0] - np.outer(mu, plain[2]) - np.outer(plain[1], lam)  # (9.4)
 by_hand = by_kernel, plain[1] - by_kernel @ lam, plain[2] - by_kernel.T @ mu
 centred = ascent(rbm, black)
-assert all(agree(x, y) for x, y in zip(by_hand, centred, strict=True))
+for x, y in zip(by_hand, centred, strict=True):
+    check(x, y)
 uphill = sum(np.sum(x * y) for x, y in zip(plain, centred, strict=True))
 assert uphill > 0
 print(f"plain . centred = {uphill:.4f} > 0: the centred step goes uphill")
@@ -974,7 +972,7 @@ for centered in (False, True):
             curve.append(float(-np.mean(rbm.free_energy(x)) - enumeration.log_z(rbm)))
             rbm.fit(np.tile(x, (10, 1)), batch_size=len(x), shuffle=False, verbose=0)
         curves[centered, name] = curve
-assert agree(curves[True, "black ink"], curves[True, "white ink"], 1e-8)  # (9.5), every 10 updates
+check(curves[True, "black ink"], curves[True, "white ink"], 1e-8)  # (9.5), every 10 updates
 for (centered, name), curve in curves.items():
     kind = "centred" if centered else "plain"
     print(f"{kind:7s} {name}: L = {curve[-1]:.4f} nats after 390 updates")
@@ -1156,11 +1154,11 @@ hidden_on, visible_on = (np.ravel(f(on)) for f in (tiny.hidden_mean, tiny.visibl
 lambda_2 = np.diff(hidden_on)[0] * np.diff(visible_on)[0]
 stays = (1 - hidden_on) * visible_on[0] + hidden_on * visible_on[1]  # T(v -> 1)
 T = np.stack([1 - stays, stays], axis=1)
-assert agree(np.sort(np.linalg.eigvals(T)), [lambda_2, 1.0])
+check(np.sort(np.linalg.eigvals(T)), [lambda_2, 1.0])
 p_1, p_k = enumeration.moments(tiny).visible[0], np.array([0.1, 0.9])
 for k in range(1, 6):
     p_k = p_k @ T
-    assert agree(p_k @ binary - p_1, lambda_2**k * (0.9 - p_1))
+    check(p_k @ binary - p_1, lambda_2**k * (0.9 - p_1))
 print(f"1. lambda_2 = {lambda_2:.6f}; the bias shrinks by this factor with each sweep")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
@@ -1207,10 +1205,10 @@ for name, x, y in (("zero offsets", 0 * mu, 0 * lam), ("offsets of section 9", m
     R[63:, :54] = np.kron(x, np.eye(6))  # b~_j = b_j + sum_i mu_i W_ij
     P = np.linalg.inv(R) @ np.linalg.inv(R).T
     eigenvalues = np.linalg.eigvalsh(P)
-    assert agree(P, P.T) and eigenvalues[0] > 0 and agree(np.linalg.det(P), 1.0)
+    assert np.allclose(P, P.T) and eigenvalues[0] > 0 and abs(np.linalg.det(P) - 1) < 1e-10
     print(f"4. {name}: eigenvalues of P from {eigenvalues[0]:.4f} to {eigenvalues[-1]:.4f}")
 flat = [np.concatenate([np.ravel(x) for x in step]) for step in (plain, centred)]
-assert agree(P @ flat[0], flat[1])  # (9.4)
+check(P @ flat[0], flat[1])  # (9.4)
 of_centred = asymmetry(P @ jacobians["exact"])  # climbs L, but is no gradient in these coordinates
 print(f"   centred step: |J - J^T| / |J| = {of_centred:.2f}")
 assert of_centred > 0.1

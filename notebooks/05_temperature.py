@@ -77,14 +77,13 @@ tap_betas = np.linspace(0.05, 2, 40)
 glass_beta, glass_betas = 0.7, np.linspace(0.1, 1.6, 31)  # of the spin glasses
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
-plt.rcParams.update({"figure.dpi": 67, "axes.spines.top": False, "axes.spines.right": False})
-plt.rcParams.update({"legend.frameon": False, "axes.titlesize": 11, "figure.autolayout": True})
+plt.style.use(["rbm_tf.course", {"figure.dpi": 67}])
 
 
 # %%
-def agree(left, right, tolerance=1e-10):
-    """True if both are equal to the tolerance, relative for numbers above 1, absolute below."""
-    return np.allclose(left, right, rtol=tolerance, atol=tolerance)
+def check(left, right, tolerance=1e-10):
+    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
+    np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance)
 
 
 def label(axis, title, xlabel, ylabel):
@@ -153,11 +152,14 @@ step = 1e-3
 below, at_one, above = (enumeration.thermodynamics(rbm, [1 + d]) for d in (-step, 0, step))
 slope, bend = above.log_z - below.log_z, above.log_z - 2 * at_one.log_z + below.log_z
 W, a, b = (np.asarray(x, float) for x in rbm.machine)
-assert agree(exact.entropy[0], 80 * math.log(2)) and exact.heat_capacity[0] == 0
-assert agree(exact.energy[0], -(a.sum() + b.sum()) / 2 - W.sum() / 4, tolerance=1e-6)
+check(exact.entropy[0], 80 * math.log(2))
+assert exact.heat_capacity[0] == 0
+check(exact.energy[0], -(a.sum() + b.sum()) / 2 - W.sum() / 4, tolerance=1e-6)
 assert np.all(np.diff(exact.energy) < 0) and np.all(np.diff(exact.entropy) < 0)
-assert agree(at_one.energy, -slope / (2 * step), tolerance=1e-5)  # (B6a)
-assert agree(at_one.heat_capacity, bend / step**2, tolerance=1e-5)  # (B6b, B6c)
+check(at_one.energy, -slope / (2 * step), tolerance=1e-5)  # (B6a)
+check(at_one.heat_capacity, bend / step**2, tolerance=1e-5)  # (B6b, B6c)
+
+# %%
 print(f"beta = 0: S = 80 ln 2 = {exact.entropy[0]:.3f} nats, U = {exact.energy[0]:.3f} nats")
 print(f"beta = 1: U = {at_one.energy[0]:.3f}, S = {at_one.entropy[0]:.3f} nats", end=", ")
 print(f"F = {-at_one.log_z[0]:.3f}, C = {at_one.heat_capacity[0]:.3f} nats")
@@ -258,9 +260,9 @@ for index, beta in enumerate(beta_points):
     p, log_z, mean, variance = mixture(beta)
     within, between = p @ variance, p @ (mean - p @ mean) ** 2  # (2.6)
     parts.append((within * beta**2, between * beta**2))
-    assert agree(log_z, points.log_z[index])  # (2.2)
-    assert agree(p @ mean, points.energy[index], tolerance=1e-8)
-    assert agree(sum(parts[-1]), points.heat_capacity[index], tolerance=1e-8)  # (2.6)
+    check(log_z, points.log_z[index])  # (2.2)
+    check(p @ mean, points.energy[index], tolerance=1e-8)
+    check(sum(parts[-1]), points.heat_capacity[index], tolerance=1e-8)  # (2.6)
 within, between = np.transpose(parts)
 for index in (2, 10, 20):
     print(f"beta = {beta_points[index]:.1f}: C = {within[index]:.3f} (within)", end=" + ")
@@ -399,9 +401,9 @@ for beta in (0.6, 1.5):
     new = table.sum(axis=1)  # f_beta(v), (4.1)
     sweep = (table / new[:, np.newaxis]) @ (table / table.sum(axis=0)).T  # p(h|v) p(v'|h)
     mass, old = (mass * new / old) @ sweep, new  # (4.2), on average
-    assert agree(mass, new / 32)  # (4.3)
+    check(mass, new / 32)  # (4.3)
     energy = mass @ (np.sum(table * tiny_energy, axis=1) / new) / mass.sum()  # (4.5)
-    assert agree(energy, enumeration.thermodynamics(tiny, [beta]).energy)
+    check(energy, enumeration.thermodynamics(tiny, [beta]).energy)
     print(f"beta = {beta}: mean weight {mass.sum():.6f}, Z/Z_0 {table.sum() / 32:.6f}")
 
 # %% [markdown]
@@ -478,7 +480,7 @@ estimates = [
     for run in range(num_runs)
 ]
 same = [estimate.log_z for estimate in estimates]
-assert agree(same, runs[800]["log_z"][:, 100])  # one and the same run
+check(same, runs[800]["log_z"][:, 100])  # one and the same run
 n_eff = np.mean([estimate.effective_sample_size for estimate in estimates])
 C_one = at_one.heat_capacity[0]
 predicted = [math.sqrt(x) for x in (1 / n_eff - 1 / 800, C_one / n_eff, 2 * C_one**2 / n_eff)]
@@ -522,18 +524,13 @@ for name, measured, theory in zip(names, error_bars[2], predicted, strict=True):
 fall, truth = exact.energy[0] - at_one.energy[0], [getattr(at_one, name)[0] for name in names]
 print(f"U(0) - U(1) = {fall:.2f} nats, exact C = {C_one:.2f} nats")
 print("temperatures    (5.1)   n_eff   (5.2)   error of ln Z, U, C    error claimed for ln Z")
-coarse = {}
+coarse, runs = {}, range(num_runs)
 for num_betas in (5, 17, 65, 257):
     ladder = np.linspace(0, 1, num_betas)
-    curves = [
-        annealed_thermodynamics(rbm, ladder, num_chains=100, seed=run) for run in range(num_runs)
-    ]
-    same = [
-        annealing.ais(rbm, num_chains=100, betas=ladder, seed=run, base="uniform")
-        for run in range(num_runs)
-    ]
+    curves = [annealed_thermodynamics(rbm, ladder, num_chains=100, seed=run) for run in runs]
+    same = [annealing.ais(rbm, betas=ladder, base="uniform", seed=run) for run in runs]
     last = np.array([[getattr(c, name)[-1] for name in names] for c in curves])
-    assert agree(last[:, 0], [e.log_z for e in same])
+    check(last[:, 0], [e.log_z for e in same])
     n_eff = np.mean([e.effective_sample_size for e in same])
     claimed, spread = np.mean([e.standard_error for e in same]), fall / (num_betas - 1)  # (5.1)
     coarse[num_betas], mean_error = last, np.mean(last - truth, axis=0)
@@ -562,6 +559,8 @@ many = [
 ]
 log_weights = np.concatenate([x.log_weights for x in many])
 print(f"5 temperatures: Var(ln w) = {log_weights.var():.1f}; (5.1) says {fall / 4:.1f}")
+
+# %%
 biases, numbers = [], (100, 1000, 10_000, 100_000)
 for number in numbers:
     rows = np.exp(log_weights.reshape(-1, number) - truth[0])  # repeats with so many chains each
@@ -667,7 +666,7 @@ for order, beta in itertools.product((1, 2, 3), (0.3, 1.0)):
     around = beta + 0.01 * np.arange(-2, 3)
     curves = tap_thermodynamics(rbm, around, order=order)
     (f0, f1, _, f3, f4), U = curves.log_z, curves.energy[2]
-    assert agree(U, -(8 * (f3 - f1) - (f4 - f0)) / 0.12, tolerance=1e-5)  # (6.4), (6.5)
+    check(U, -(8 * (f3 - f1) - (f4 - f0)) / 0.12, tolerance=1e-5)  # (6.4), (6.5)
     scaled = Machine(beta * kernel, beta * visible_bias, beta * hidden_bias)
     point = mean_field.tap(scaled, order=order)
     m, n = point.visible, point.hidden
@@ -675,7 +674,7 @@ for order, beta in itertools.product((1, 2, 3), (0.3, 1.0)):
     S = -np.sum(p * np.log(p) + (1 - p) * np.log1p(-p))  # S_mf, (6.2)
     S -= (order >= 2) * beta**2 / 2 * (c @ kernel**2 @ d)
     S -= (order >= 3) * 4 * beta**3 / 3 * ((c * (0.5 - m)) @ kernel**3 @ (d * (0.5 - n)))
-    assert agree(curves.entropy[2], S, tolerance=1e-8)  # (6.6)
+    check(curves.entropy[2], S, tolerance=1e-8)  # (6.6)
     print(f"order {order}, beta = {beta}: U = {U:.4f}, S = {S:.4f} nats")
 
 # %%
@@ -781,13 +780,13 @@ plt.show()
 s = 2.0
 scaled = Machine(s * kernel, s * visible_bias, s * hidden_bias)
 doubled, colder = (enumeration.thermodynamics(*x) for x in ((scaled, [1.0]), (rbm, [s])))
-assert agree(doubled.log_z, colder.log_z)  # (B7)
-assert agree(doubled.entropy, colder.entropy, tolerance=1e-9)
-assert agree(doubled.heat_capacity, colder.heat_capacity, tolerance=1e-8)
-assert agree(doubled.energy, s * colder.energy)
+check(doubled.log_z, colder.log_z)  # (B7)
+check(doubled.entropy, colder.entropy, tolerance=1e-9)
+check(doubled.heat_capacity, colder.heat_capacity, tolerance=1e-8)
+check(doubled.energy, s * colder.energy)
 norm = np.linalg.norm(kernel, 2)  # the largest singular value
-assert agree(np.linalg.norm(scaled.kernel, 2), s * norm)
-assert agree(effective_temperature(scaled), effective_temperature(rbm) / s, tolerance=1e-6)
+check(np.linalg.norm(scaled.kernel, 2), s * norm)
+check(effective_temperature(scaled), effective_temperature(rbm) / s, tolerance=1e-6)
 print(f"trained model: largest singular value {norm:.3f} nats, T_eff = {1 / norm:.4f}")
 
 # %% [markdown]
@@ -859,7 +858,7 @@ for name, W in directions.items():
 
 # %%
 for W in directions.values():
-    assert agree(enumeration.moments(without_fields(4.2 * W)).visible, 0.5)  # exact, by symmetry
+    check(enumeration.moments(without_fields(4.2 * W)).visible, 0.5)  # exact, by symmetry
 stability, solutions = [], []
 for beta in tap_betas:
     point = mean_field.tap(Machine(beta * kernel, beta * visible_bias, beta * hidden_bias), order=1)
@@ -925,7 +924,7 @@ epoch, spectral, frobenius, entropy, heat_capacity = np.transpose(history)
 late, bias = epoch >= 11, np.asarray(snapshots[1].visible_bias, float)
 pixels = np.sum(bias**2 * sigmoid(bias) * sigmoid(-bias))
 warmed = enumeration.thermodynamics(rbm, spectral[late] / spectral[-1])  # (B7)
-assert agree(warmed.entropy[-1], entropy[-1], tolerance=1e-8)
+check(warmed.entropy[-1], entropy[-1], tolerance=1e-8)
 print(f"C of 64 independent pixels with the biases of epoch 1: {pixels:.2f} nats")
 print("S of the final model at T_eff of epochs 11 to 100:", warmed.entropy.round(1), "nats")
 
@@ -992,8 +991,8 @@ for name, W in directions.items():
     print(f"{name:9s}: spectral, Frobenius, nuclear norm {np.round(norms, 3)}", end="; ")
     print(f"C <= {curve.heat_capacity[top]:.3f} nats, at T_eff = {temperatures[top]:.3f}")
 equal, bond = (np.linalg.svd(directions[k])[1] for k in ("all equal", "one bond"))
-assert agree(equal, bond)  # all singular values, hence all such norms
-assert agree(heat_curves["one bond"], 1 / (4 * temperatures * np.cosh(0.25 / temperatures)) ** 2)
+check(equal, bond)  # all singular values, hence all such norms
+check(heat_curves["one bond"], 1 / (4 * temperatures * np.cosh(0.25 / temperatures)) ** 2)
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 3.2))
@@ -1068,7 +1067,8 @@ for planted in (0.3, 0.7, 2.0):
     on, off = (probability @ ising.bond_energy(glasses, s * planted) for s in (1, 1 / 2))
     print(f"beta_p = {planted}: {on:.12f}, -tanh {-math.tanh(planted):.12f}", end="; ")
     print(f"at half of this beta {off:.4f}")
-    assert agree(on, -math.tanh(planted)) and abs(on - off) > 1e-3  # (B28)
+    check(on, -math.tanh(planted))
+    assert abs(on - off) > 1e-3  # (B28)
 
 # %% [markdown]
 # **And the variational bound?** Somebody who infers at a wrong $\beta$ puts
@@ -1172,13 +1172,13 @@ plt.show()
 lam, betas = 1.7, np.linspace(0.5, 10, 20)
 curve = enumeration.thermodynamics(without_fields(np.array([[lam]])), betas)
 x = betas * lam / 4
-assert agree(curve.log_z, np.log(4 * np.cosh(x)) - x)  # the constant: E in (B1) is lam / 4 higher
-assert agree(curve.energy, -lam / 4 * np.tanh(x) + lam / 4)
-assert agree(curve.heat_capacity, (x / np.cosh(x)) ** 2)
+check(curve.log_z, np.log(4 * np.cosh(x)) - x)  # the constant: E in (B1) is lam / 4 higher
+check(curve.energy, -lam / 4 * np.tanh(x) + lam / 4)
+check(curve.heat_capacity, (x / np.cosh(x)) ** 2)
 root = 1.0
 for _ in range(200):
     root = 0.5 * (root + 1 / np.tanh(root))
-assert agree(root * np.tanh(root), 1.0)
+check(root * np.tanh(root), 1.0)
 print(f"1. C is largest at beta L / 4 = {root:.4f}: T_eff = {1 / (4 * root):.4f}", end=", ")
 print(f"C = {(root / np.cosh(root)) ** 2:.4f} nats")
 
@@ -1191,7 +1191,7 @@ for num_nodes in (4, 8, 16):
     integral = 0.5 * weight @ (enumeration.thermodynamics(rbm, nodes).heat_capacity / nodes)
     S = 80 * math.log(2) - integral
     print(f"2. {num_nodes:2d} temperatures: S(1) = {S:.6f}, exact {at_one.entropy[0]:.6f} nats")
-assert agree(S, at_one.entropy[0], tolerance=1e-5)
+check(S, at_one.entropy[0], tolerance=1e-5)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 3. <w> = Z(1 + t) / Z(1) and <w^2> = <exp(-2 t E)> = Z(1 + 2 t) / Z(1). With K(t) = ln Z(1 + t),
@@ -1222,7 +1222,7 @@ for N in (8, 32, 128, 512):
         C.append((np.sum(p * energy**2) - np.sum(p * energy) ** 2) / T**2)
     if N == 8:  # the kernel of section 8
         curve = enumeration.thermodynamics(without_fields(directions["all equal"]), 1 / grid)
-        assert agree(C, curve.heat_capacity, tolerance=1e-8)
+        check(C, curve.heat_capacity, tolerance=1e-8)
     T, top = grid[np.argmax(C)], max(C) / (2 * N)
     print(f"4. N = {N:3d}: C / 2N is largest at T_eff = {T:.3f}: {top:.3f} nats")
 

@@ -78,14 +78,13 @@ num_data, noise_scale = 5000, 0.3  # score matching
 num_chains, chain_steps = 500, 400  # of the samplers
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
-plt.rcParams.update({"figure.dpi": 74, "axes.spines.top": False, "axes.spines.right": False})
-plt.rcParams.update({"legend.frameon": False, "axes.titlesize": 11, "figure.autolayout": True})
+plt.style.use(["rbm_tf.course", {"figure.dpi": 74}])
 
 
 # %%
-def agree(left, right, tolerance=1e-9):
-    """True if both are equal to the tolerance, relative for numbers above 1, absolute below."""
-    return np.allclose(left, right, rtol=tolerance, atol=tolerance)
+def check(left, right, tolerance=1e-9):
+    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
+    np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance)
 
 
 def within(samples, exact):
@@ -150,13 +149,13 @@ def spring(z):
 
 sigma, step = np.exp(q_log_var / 2), 1e-5
 exact_gradient = np.array([q_mean, sigma**2 / 2])  # (1.4)
-assert agree(gaussian_average(spring), (q_mean**2 + sigma**2) / 2)
+check(gaussian_average(spring), (q_mean**2 + sigma**2) / 2)
 
 # %%
 up, down = (gaussian_average(spring, q_mean + x) for x in (step, -step))
 wide, narrow = (gaussian_average(spring, log_var=q_log_var + x) for x in (step, -step))
 differences = np.array([up - down, wide - narrow]) / (2 * step)
-assert agree(differences, exact_gradient, tolerance=1e-7)
+check(differences, exact_gradient, tolerance=1e-7)
 print("gradient in (mean, log-variance):", exact_gradient.round(6), "nats")
 
 # %% [markdown]
@@ -201,8 +200,8 @@ print("gradient in (mean, log-variance):", exact_gradient.round(6), "nats")
 # %%
 scores = np.array([nodes / sigma, (nodes**2 - 1) / 2])  # (2.2) at the nodes
 values = spring(q_mean + sigma * nodes)
-assert agree(scores @ node_weights, 0.0)  # (2.1)
-assert agree(scores @ (node_weights * values), exact_gradient)  # (B17a)
+check(scores @ node_weights, 0.0)  # (2.1)
+check(scores @ (node_weights * values), exact_gradient)  # (B17a)
 
 eps = np.random.default_rng(seed).normal(size=num_samples)
 z = q_mean + sigma * eps
@@ -267,8 +266,8 @@ assert within(score_rows(1)[..., 0], exact_gradient)
 # %%
 slopes = q_mean + sigma * nodes  # f'(z) = z
 path = np.array([np.ones_like(nodes), sigma * nodes / 2])  # dz/dphi
-assert agree(path @ (node_weights * slopes), exact_gradient)  # (B17b)
-assert agree(scores[0] @ (node_weights * values), node_weights @ slopes)  # (3.1)
+check(path @ (node_weights * slopes), exact_gradient)  # (B17b)
+check(scores[0] @ (node_weights * values), node_weights @ slopes)  # (3.1)
 
 path_by_hand = np.stack([z, z * sigma * eps / 2], axis=1)
 assert within(path_by_hand, exact_gradient)
@@ -328,8 +327,8 @@ path_variance = np.array([s2, s2 * mu2 / 4 + s2**2 / 2])  # (4.1), (4.4)
 score_variance = np.array(
     [mu2**2 / (4 * s2) + 7 * mu2 / 2 + 15 * s2 / 4, mu2**2 / 8 + 15 * mu2 * s2 / 4 + 37 * s2**2 / 8]
 )  # (4.3), (4.4)
-assert agree((path * slopes) ** 2 @ node_weights - exact_gradient**2, path_variance)
-assert agree((scores * values) ** 2 @ node_weights - exact_gradient**2, score_variance)
+check((path * slopes) ** 2 @ node_weights - exact_gradient**2, path_variance)
+check((scores * values) ** 2 @ node_weights - exact_gradient**2, score_variance)
 
 for name, rows, exact in (
     ("pathwise", path_rows(1), path_variance),
@@ -406,9 +405,9 @@ weighted = scores[0] ** 2 * node_weights
 best = weighted @ values / weighted.sum()  # b*, (5.1)
 baselines = {"none": 0.0, "leave_one_out": node_weights @ values, "optimal": best}
 exact_variances = {name: weighted @ (values - b) ** 2 - q_mean**2 for name, b in baselines.items()}
-assert agree(exact_variances["leave_one_out"], 2 * mu2 + 5 * s2 / 2)  # (5.2)
-assert agree(exact_variances["optimal"], 2 * mu2 + 3 * s2 / 2)
-assert agree(score_variance[0] - (weighted @ values) ** 2 / weighted.sum(), 2 * mu2 + 3 * s2 / 2)
+check(exact_variances["leave_one_out"], 2 * mu2 + 5 * s2 / 2)  # (5.2)
+check(exact_variances["optimal"], 2 * mu2 + 3 * s2 / 2)
+check(score_variance[0] - (weighted @ values) ** 2 / weighted.sum(), 2 * mu2 + 3 * s2 / 2)
 for name, exact in exact_variances.items():
     rows = score_rows(1, name)[:, 0, 0]
     assert within(rows, q_mean) and within((rows - q_mean) ** 2, exact)
@@ -458,7 +457,7 @@ predicted = {
     "pathwise": np.full(len(dims), s2),
 }
 for name in measured:
-    assert agree(measured[name], predicted[name], tolerance=0.08)
+    check(measured[name], predicted[name], tolerance=0.08)
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 3.6))
@@ -596,7 +595,7 @@ noise = tf.constant(rng.normal(size=shape), tf.float32)
 test_eps = tf.constant(rng.normal(size=(10, len(x_test), latent_dim)), tf.float32)
 kinds = {"pathwise": blue, "leave_one_out": green, "none": orange}
 start = [float(free_energy(x_test, new_vae(), test_eps[:2], kind)) for kind in kinds]
-assert agree(start, start[0], tolerance=1e-5)  # one value, three gradients
+check(start, start[0], tolerance=1e-5)  # one value, three gradients
 runs = {kind: train(kind) for kind in kinds}
 for kind, (curve, _) in runs.items():
     print(f"{kind:13s}: -ELBO of test digits {curve[0]:.2f} -> {curve[-1]:.2f} nats")
@@ -745,7 +744,7 @@ log_w = -(z_node**2 + (x_seen - z_node) ** 2) / 2 + nodes**2 / 2  # + constants
 w = np.exp(log_w) / (node_weights @ np.exp(log_w))  # w / Z
 slope_node = x_seen - 2 * z_node + nodes / guess_sigma  # d ln w / dz
 total_node = slope_node - nodes / guess_sigma  # in mu, (9.3)
-assert agree(node_weights @ (w * total_node), 0.0)  # grad Z = 0
+check(node_weights @ (w * total_node), 0.0)  # grad Z = 0
 signal = node_weights @ (w**2 * slope_node)  # K times the mean, (9.6)
 
 
@@ -760,7 +759,7 @@ def rho(mean):
 
 # %%
 by_rho = -(rho(guess[0] + step) - rho(guess[0] - step)) / (4 * step)  # (9.2)
-assert agree(signal, by_rho, tolerance=1e-6)
+check(signal, by_rho, tolerance=1e-6)
 noise_plain = np.sqrt(node_weights @ (w * total_node) ** 2)  # times 1 / sqrt(K)
 ratio = w**2 * slope_node - 2 * signal * w  # its fluctuations are those of (9.6)
 noise_double = np.sqrt(node_weights @ ratio**2 - signal**2)  # times K^(-3/2)
@@ -793,12 +792,12 @@ for num_weights in group_sizes:
         snr[name].append(abs(rows.mean()) / rows.std())
     assert within(plain - double, 0.0)  # one mean
 large = np.sqrt(group_sizes[4:8])
-assert agree(snr["double"][4:8] / large, abs(signal) / noise_double, tolerance=0.15)  # (9.6)
+check(snr["double"][4:8] / large, abs(signal) / noise_double, tolerance=0.15)  # (9.6)
 
 posterior = gradients.importance_weighted(
     log_joint, [0.5], [np.log(0.5)], (1000, 8), seed=seed, double=True
 )
-assert agree(posterior.mean, 0.0, tolerance=1e-5)  # no noise where q is the posterior
+check(posterior.mean, 0.0, tolerance=1e-5)  # no noise where q is the posterior
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 3.5))
@@ -866,7 +865,7 @@ states = np.array(list(np.ndindex(*[2] * 6)), float)  # (64, 6)
 p = special.expit(logits)
 q_states = np.prod(np.where(states == 1, p, 1 - p), axis=1)
 exact_bits = (q_states * energy(states).numpy()) @ (states - p)  # (10.1)
-assert agree(exact_bits, gradients.exact_gradient(energy, logits))
+check(exact_bits, gradients.exact_gradient(energy, logits))
 bits = np.random.default_rng(seed).random((num_samples, 6)) < p
 assert within(energy(bits.astype(float)).numpy()[:, np.newaxis] * (bits - p), exact_bits)
 print("exact gradient (nats):", exact_bits.round(4))
@@ -896,7 +895,7 @@ f, s = energy(states).numpy(), states - p
 pairs = (f[:, np.newaxis] - f)[..., np.newaxis] * (s[:, np.newaxis] - s) / 2  # of two samples
 one = q_states @ np.sum((np.tensordot(q_states, pairs, 1) - exact_bits) ** 2, axis=1)
 two = q_states @ np.sum((pairs - exact_bits) ** 2, axis=2) @ q_states
-assert agree(np.tensordot(q_states, np.tensordot(q_states, pairs, 1), 1), exact_bits)
+check(np.tensordot(q_states, np.tensordot(q_states, pairs, 1), 1), exact_bits)
 assert abs(2 * np.sqrt(one) / spread["leave_one_out"] - 1) < 0.05  # many samples
 
 
@@ -991,8 +990,9 @@ with tf.GradientTape() as tape:
         lambda x: 42 - tf.reduce_sum((x - fitted[0]) * ((x - fitted[0]) @ fitted[1]), -1) / 2, cloud
     )
     loss = tf.reduce_mean(losses)  # (B11b); 42 stands for an unknown -ln Z
-assert all(agree(slope, 0.0) for slope in tape.gradient(loss, fitted))  # (11.2)
-assert agree(loss, -np.trace(fitted[1]) / 2)
+for slope in tape.gradient(loss, fitted):
+    check(slope, 0.0)  # (11.2)
+check(loss, -np.trace(fitted[1]) / 2)
 print(f"J at the sample's moments: {loss:.6f}, -tr(S^-1) / 2 = {-np.trace(fitted[1]) / 2:.6f}")
 
 # %% [markdown]
@@ -1028,7 +1028,7 @@ def match_scores(m2, m4, m6):
 
 
 exact_moments = [integrate.simpson(grid**n * density, x=grid) for n in (2, 4, 6)]
-assert agree(match_scores(*np.array(exact_moments)), well, tolerance=1e-8)  # (11.3)
+check(match_scores(*np.array(exact_moments)), well, tolerance=1e-8)  # (11.3)
 
 # %%
 cdf = integrate.cumulative_simpson(density, x=grid, initial=0)
@@ -1092,7 +1092,7 @@ clean_mean = integrate.simpson(blur * grid, x=grid) / blurred  # E[x|y]
 exact_score = np.gradient(np.log(blurred), grid, edge_order=2)  # of the blurred density
 middle = np.abs(grid) < 3
 tweedie = grid + noise_scale**2 * exact_score
-assert agree(tweedie[middle], clean_mean[middle], tolerance=1e-4)  # (12.2)
+check(tweedie[middle], clean_mean[middle], tolerance=1e-4)  # (12.2)
 
 # %%
 rng = np.random.default_rng(seed)
@@ -1107,7 +1107,7 @@ def minus_clamped(x):
 
 noisy = tf.constant(rng.normal(size=(20, 5)))
 autoencoder = offset + special.expit(bias_h + noisy @ kernel) @ kernel.T
-assert agree(gradients.denoise(minus_clamped, noisy, noise_scale=1.0), autoencoder)
+check(gradients.denoise(minus_clamped, noisy, noise_scale=1.0), autoencoder)
 
 # %% [markdown]
 # Now train: the energy is a small network, the loss is (B11c), the data are 5000 points in the
@@ -1192,7 +1192,7 @@ for distance in (0.5, 1, 2, 3, 4):
     kl.append(integrate.simpson(p * np.log(p / q_hills), x=wide_grid))
     print(f"d = {distance:3}: J = {fisher[-1]:.6f}, KL(p || q) = {kl[-1]:.4f} nats")
 assert fisher[-1] < 1e-2 * max(fisher) and np.all(np.diff(kl) > 0)
-assert agree(kl[-1], np.log(0.5 / np.sqrt(0.9 * 0.1)), tolerance=1e-2)
+check(kl[-1], np.log(0.5 / np.sqrt(0.9 * 0.1)), tolerance=1e-2)
 
 # %% [markdown]
 # As the hills part, the likelihood sees the wrong shares better and better; score matching does so
@@ -1482,11 +1482,9 @@ plt.show()
 # sigma^4) / 4, minus sigma^4 / 4.
 s_squared = (nodes**2 - 1) ** 2 / 4
 averages = [node_weights @ (nodes**n * s_squared) for n in (0, 2, 4)]
-assert agree(averages, [1 / 2, 5 / 2, 39 / 2])
+check(averages, [1 / 2, 5 / 2, 39 / 2])
 by_moments = (mu2**2 / 2 + 15 * mu2 * s2 + 39 * s2**2 / 2) / 4 - s2**2 / 4
-assert agree(
-    [by_moments, (s2 * mu2 + 3 * s2**2 - s2**2) / 4], [score_variance[1], path_variance[1]]
-)
+check([by_moments, (s2 * mu2 + 3 * s2**2 - s2**2) / 4], [score_variance[1], path_variance[1]])
 print("1. moments with s^2:", np.round(averages, 3))
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
@@ -1497,7 +1495,7 @@ omega = np.linspace(0.05, 4, 400)
 c = np.cos(2 * omega * q_mean) * np.exp(-2 * omega**2 * s2)
 path_square, score_square = omega**2 * (1 - c) / 2, (1 + c * (1 - 4 * omega**2 * s2)) / (2 * s2)
 ripple = np.cos(omega[:, np.newaxis] * (q_mean + sigma * nodes))
-assert agree((ripple * scores[0]) ** 2 @ node_weights, score_square, tolerance=1e-6)
+check((ripple * scores[0]) ** 2 @ node_weights, score_square, tolerance=1e-6)
 last = omega[np.flatnonzero(path_square < score_square)[-1]]
 print(f"2. the score function is better from omega = {last:.2f} on; 1/sigma = {1 / sigma:.2f}")
 
@@ -1520,7 +1518,7 @@ covariance_pd = node_weights @ (path_g * difference)  # both means are exact, th
 alpha = -covariance_pd / (node_weights @ difference**2)
 least = s2 - covariance_pd**2 / (node_weights @ difference**2)
 print(f"4. alpha = {alpha:.4f}, variance {least:.4f} instead of {s2:.4f}")
-assert agree([alpha, least], [s2 / (2 * mu2 + 5 * s2 / 2), s2 * (1 - alpha)])
+check([alpha, least], [s2 / (2 * mu2 + 5 * s2 / 2), s2 * (1 - alpha)])
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 5. With p = a/n and v = p (1 - p): H'' = n v, H''' = n v (1 - 2 p), H'''' = n v (1 - 6 v). In the
@@ -1530,6 +1528,6 @@ n, p = heads + tails, heads / (heads + tails)
 v = p * (1 - p)
 third, fourth = n * v * (1 - 2 * p), n * v * (1 - 6 * v)
 correction = -fourth / (8 * (n * v) ** 2) + 5 * third**2 / (24 * (n * v) ** 3)
-assert agree(correction, (1 / heads + 1 / tails - 1 / n) / 12)
+check(correction, (1 / heads + 1 / tails - 1 / n) / 12)
 error = laplace(heads, tails) + correction - special.betaln(heads, tails)
 print(f"5. correction {correction:+.6f} nats; left after it {error:+.6f} nats")

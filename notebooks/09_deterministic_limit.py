@@ -73,14 +73,13 @@ grid_points, grid_edge = 281, 5.0  # of the latent plane, for exact ln p(x)
 noise_scale, num_components = 0.5, 3  # of the linear model in section 5
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
-plt.rcParams.update({"figure.dpi": 72, "axes.spines.top": False, "axes.spines.right": False})
-plt.rcParams.update({"legend.frameon": False, "axes.titlesize": 11, "figure.autolayout": True})
+plt.style.use(["rbm_tf.course", {"figure.dpi": 72}])
 
 
 # %%
-def agree(left, right, tolerance=1e-10):
-    """True if both are equal to the tolerance, relative for numbers above 1, absolute below."""
-    return np.allclose(left, right, rtol=tolerance, atol=tolerance)
+def check(left, right, tolerance=1e-10):
+    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
+    np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance)
 
 
 def label(axis, title, xlabel, ylabel):
@@ -187,7 +186,7 @@ step = 1e-3
 for start in starts:
     around = [best_gaussian(0.2 + dT, start) for dT in (-step, 0.0, step)]
     entropy = 0.5 + np.log(np.sqrt(2 * np.pi * 0.2)) + around[1][1]
-    assert agree((around[2][2] - around[0][2]) / (2 * step), -entropy, tolerance=1e-3)  # (1.3)
+    check((around[2][2] - around[0][2]) / (2 * step), -entropy, tolerance=1e-3)  # (1.3)
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.4))
@@ -223,7 +222,7 @@ for T in (1.0, 0.1, 0.01):
     free, bound = (-T * special.logsumexp(-e / T) for e in (levels, np.diag(hamiltonian)))
     assert free <= bound
     print(f"T = {T:4.2f}: free energy {free:8.4f} <= {bound:8.4f} of the best mixture")
-assert agree([free, bound], [levels[0], hamiltonian.diagonal().min()], tolerance=1e-10)
+check([free, bound], [levels[0], hamiltonian.diagonal().min()], tolerance=1e-10)
 print(f"ground state {levels[0]:.4f} <= {hamiltonian.diagonal().min():.4f}")
 
 # %% [markdown]
@@ -290,7 +289,7 @@ for T in temperatures:
     zeros = ops.zeros((1, 50, latent_dim))
     eps = layers.GaussianSampling(seed=seed)((zeros, zeros))[0]
     by_hand, by_library = loss_by_hand(model, batch, T, eps), float(model.compute_loss(batch))
-    assert agree(by_hand, by_library, tolerance=1e-5)
+    check(by_hand, by_library, tolerance=1e-5)
     print(f"T = {T:4.2f}: {by_hand:.4f} nats, before training")
 
 # %% [markdown]
@@ -352,7 +351,7 @@ z_scaled = layers.GaussianSampling(seed=seed)((scaled[0][None], log_var[None]))[
 nll = likelihoods.BernoulliNegativeLogLikelihood()
 distortion = nll(batch, model.decoder(T**0.5 * z_scaled))
 beta_vae = float(distortion + rate_layer.losses[0])
-assert agree(beta_vae, float(model.compute_loss(batch)), tolerance=1e-5)  # (4.1)
+check(beta_vae, float(model.compute_loss(batch)), tolerance=1e-5)  # (4.1)
 print(f"beta-VAE with beta = {T}: {beta_vae:.4f} nats, the same as the loss at T = {T}")
 
 # %% [markdown]
@@ -443,9 +442,9 @@ for T in (20.0, 6.0, 1.0, 0.1):
     start = np.random.default_rng(seed).normal(size=5 * num_components)
     found = optimize.minimize(linear_loss, start, args=(T,), tol=1e-8)
     rate, distortion = linear_optimum(T)
-    assert agree(found.fun, distortion + T * rate, tolerance=1e-6)
+    check(found.fun, distortion + T * rate, tolerance=1e-6)
     lengths = np.linalg.svd(found.x.reshape(5, -1), compute_uv=False)
-    assert agree(lengths**2, np.maximum(0, eigenvalues[:3] / T - noise_scale**2), tolerance=1e-2)
+    check(lengths**2, np.maximum(0, eigenvalues[:3] / T - noise_scale**2), tolerance=1e-2)
     print(f"T = {T:4.1f}: L = {found.fun:7.4f} nats, R = {rate:.4f}, w =", lengths.round(3))
 print("critical temperatures:", critical[:num_components].round(3))
 
@@ -456,11 +455,11 @@ precision = np.eye(num_components) + W.T @ W / noise_scale**2
 codes = np.linalg.solve(precision, W.T @ (x_linear - centre).T / noise_scale**2).T  # m
 principal = np.linalg.svd(x_linear - centre, full_matrices=False)[2][:num_components]
 pca = centre + (x_linear - centre) @ principal.T @ principal
-assert agree(codes @ W.T + centre, pca, tolerance=1e-4)
+check(codes @ W.T + centre, pca, tolerance=1e-4)
 second_moment = np.mean(codes**2, axis=0) + T * np.diag(np.linalg.inv(precision))
-assert agree(second_moment / T, np.ones(num_components), tolerance=1e-6)  # (4.4), for each j
+check(second_moment / T, np.ones(num_components), tolerance=1e-6)  # (4.4), for each j
 at_one = stats.multivariate_normal(centre, W @ W.T + noise_scale**2 * np.eye(5))
-assert agree(linear_loss(W, 1.0), -at_one.logpdf(x_linear).mean(), tolerance=1e-6)  # T = 1: -ln p
+check(linear_loss(W, 1.0), -at_one.logpdf(x_linear).mean(), tolerance=1e-6)  # T = 1: -ln p
 print(f"T = {T}: reconstruction = PCA; standard deviation of the codes {codes.std():.5f}")
 
 
@@ -556,7 +555,7 @@ curvature = 1 / narrow**2
 for T in (0.02, 0.01, 0.005):
     found = best_gaussian(T, starts[0])[2] + 0.5 * T * np.log(2 * np.pi * T)
     print(f"T = {T}: {found / T:.5f} per degree; 1/2 ln E'' = {0.5 * np.log(curvature):.5f}")
-    assert agree(found / T, 0.5 * np.log(curvature), tolerance=1e-3)
+    check(found / T, 0.5 * np.log(curvature), tolerance=1e-3)
 
 # %% [markdown]
 # ## 7. Digits, at five temperatures
@@ -628,8 +627,8 @@ for T in temperatures[:-1]:
     rescale(models[T], c)
     after = parts(models[T], x_train)
     gain = loss_of(before[T], T) - loss_of(after, T)
-    assert agree(gain, latent_dim * T / 2 * (c**2 - 1 - np.log(c**2)), tolerance=1e-3)  # (7.1)
-    assert agree(after[1], latent_dim * T, tolerance=1e-3)  # (4.4)
+    check(gain, latent_dim * T / 2 * (c**2 - 1 - np.log(c**2)), tolerance=1e-3)  # (7.1)
+    check(after[1], latent_dim * T, tolerance=1e-3)  # (4.4)
     print(f"T = {T:4.2f}: c = {c:.3f}, gain {gain:.4f} nats")
 
 
@@ -916,7 +915,7 @@ reconstructed = np.asarray(cold.reconstruct(x_test))
 for _ in range(4):
     losses.append(loss_of(parts(cold, x_test, num_draws=1), 0.0))
     rescale(cold, 3.0)
-    assert agree(cold.reconstruct(x_test), reconstructed, tolerance=1e-4)
+    check(cold.reconstruct(x_test), reconstructed, tolerance=1e-4)
 print("T = 0, codes divided by 3 each time:", np.round(losses, 4))
 assert np.all(np.diff(losses) < 0)
 hot, losses = models[1.0], []
@@ -975,7 +974,7 @@ for T in (0.1, 1.0, 6.0):
     w2 = np.maximum(0, eigenvalues[:3] / T - noise_scale**2)
     signal = w2 * eigenvalues[:3] / (w2 + noise_scale**2) ** 2
     noise = T * noise_scale**2 / (w2 + noise_scale**2)
-    assert agree(signal + noise, np.full(3, T))
+    check(signal + noise, np.full(3, T))
     print(f"1. T = {T}: share of the signal", (signal / T).round(4))
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
@@ -997,8 +996,8 @@ print(f"2. {len(np.unique(chosen))} of 1000 models are best at some temperature"
 for T in (0.5, 3.0, 6.0, 12.0, 30.0):
     (R1, D1), (R2, D2) = linear_optimum(T - 1e-4), linear_optimum(T + 1e-4)
     on = np.sum(critical[:num_components] > T)
-    assert agree((D2 - D1) / 2e-4, on / 2, tolerance=1e-6)
-    assert agree(-T * (R2 - R1) / 2e-4, on / 2, tolerance=1e-6)
+    check((D2 - D1) / 2e-4, on / 2, tolerance=1e-6)
+    check(-T * (R2 - R1) / 2e-4, on / 2, tolerance=1e-6)
     print(f"3. T = {T:4.1f}: C = {on / 2}")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
@@ -1014,12 +1013,12 @@ for T in (1.0, 0.5, 1e-6):
         return 2.5 * np.log(2 * np.pi * n / t) + rest
 
     best_s2 = np.exp(optimize.minimize_scalar(profile, bounds=(-6, 3), method="bounded").x)
-    assert agree(best_s2, off.sum() / (5 - 2 * T), tolerance=1e-4)
+    check(best_s2, off.sum() / (5 - 2 * T), tolerance=1e-4)
     print(f"4. T = {T}: s^2 = {best_s2:.4f}")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # With these a on, lambda_a / T must be above s^2, so T < T_c = M lambda_a / (sum_off lambda + a
 # lambda_a), which is below M / a. At T_c, w_a reaches 0 continuously, and a falls by one.
 T_c = 5 * on[-1] / (off.sum() + 2 * on[-1])
-assert agree(off.sum() / (5 - 2 * T_c), on[-1] / T_c)  # w_a = 0 there
+check(off.sum() / (5 - 2 * T_c), on[-1] / T_c)  # w_a = 0 there
 print(f"4. both on up to T = {T_c:.4f}")

@@ -70,15 +70,14 @@ num_bits, num_epochs = 8, 100  # of the binary autoencoder
 num_points, noise_scale, num_draws = 20, 0.5, 64  # of the regression
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
-plt.rcParams.update({"figure.dpi": 80, "axes.spines.top": False, "axes.spines.right": False})
-plt.rcParams.update({"legend.frameon": False, "axes.titlesize": 11, "figure.autolayout": True})
+plt.style.use(["rbm_tf.course", {"figure.dpi": 80}])
 folder = tempfile.mkdtemp()
 
 
 # %%
-def agree(left, right, tolerance=1e-10):
-    """True if both are equal to the tolerance, relative for numbers above 1, absolute below."""
-    return np.allclose(left, right, rtol=tolerance, atol=tolerance)
+def check(left, right, tolerance=1e-10):
+    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
+    np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance)
 
 
 def label(axis, title, xlabel, ylabel):
@@ -153,7 +152,7 @@ mean, log_var = (np.asarray(a) for a in pair)
 kernel, bias = model.layers[-1].get_weights()
 log_p = special.log_softmax(z @ kernel + bias, axis=1)[np.arange(num_labelled), y_few]
 kl = -0.5 * np.sum(1 + log_var - mean**2 - np.exp(log_var), axis=1)  # B30
-assert agree(reported, np.mean(-log_p + 0.1 * kl), tolerance=1e-5)  # (2.1)
+check(reported, np.mean(-log_p + 0.1 * kl), tolerance=1e-5)  # (2.1)
 print(f"cross-entropy {-log_p.mean():.4f} + 0.1 x KL {kl.mean():.4f} = {reported:.4f} nats")
 
 # %% [markdown]
@@ -191,7 +190,7 @@ def scores(model, x, y, num_draws=30):
 classifiers, results = {beta: fitted(beta) for beta in betas}, {}
 noisy = x_test + np.random.default_rng(seed).normal(size=x_test.shape, scale=0.3)
 for beta, model in classifiers.items():
-    assert agree(model.get_layer("bottleneck").weight, beta, tolerance=1e-6)
+    check(model.get_layer("bottleneck").weight, beta, tolerance=1e-6)
     pair = keras.Model(model.input, model.get_layer("bottleneck").output)(x_test)
     rate = float(np.mean(layers.GaussianKL()(pair)))
     print(f"beta = {beta:4.2f}: KL {rate:8.2f} nats", end="")
@@ -292,10 +291,11 @@ exact = special.logsumexp(log_joint, axis=1)
 
 # %%
 kl = np.sum(np.exp(log_q) * (log_q + num_bits * np.log(2)), axis=1)
-assert agree(layers.BernoulliKL()(logits.astype("float32")), kl, tolerance=1e-4)
+check(layers.BernoulliKL()(logits.astype("float32")), kl, tolerance=1e-4)
 elbo = np.sum(np.exp(log_q) * log_likelihood, axis=1) - kl
 gap = np.sum(np.exp(log_q) * (log_q - log_joint + exact[:, None]), axis=1)
-assert np.all(elbo <= exact) and agree(exact - elbo, gap, tolerance=1e-8)  # (B12)
+check(exact - elbo, gap, tolerance=1e-8)
+assert np.all(elbo <= exact)  # (B12)
 assert np.all(kl <= num_bits * np.log(2))
 
 # %%
@@ -500,11 +500,11 @@ path = f"{folder}/classifier.keras"
 classifiers[0.1].save(path)
 loaded = keras.models.load_model(path)  # safe mode is the default
 x = x_test[:5]
-assert agree(loaded(x), classifiers[0.1](x), tolerance=1e-6)  # the same noise in both
+check(loaded(x), classifiers[0.1](x), tolerance=1e-6)  # the same noise in both
 model.save_weights(f"{folder}/regression.weights.h5")
 fresh = regression(num_points, epochs=1)
 fresh.load_weights(f"{folder}/regression.weights.h5")
-assert agree(fresh(features), model(features), tolerance=1e-5)
+check(fresh(features), model(features), tolerance=1e-5)
 print("the model loaded in safe mode, and the loaded weights, go on with the same noise")
 
 # %% [markdown]
@@ -534,7 +534,7 @@ pair = ops.zeros((1, 4), "float16"), ops.full((1, 4), 12.0, "float16")
 careful = layers.GaussianKL(dtype=half)(pair)
 naive = -0.5 * ops.sum(1 + pair[1] - pair[0] ** 2 - ops.exp(pair[1]), axis=-1)
 assert careful.dtype == "float32" and np.isinf(float(naive[0]))
-assert agree(careful, 2 * (np.exp(12) - 13), tolerance=1e-5)  # B30
+check(careful, 2 * (np.exp(12) - 13), tolerance=1e-5)  # B30
 print(f"GaussianKL {float(careful[0]):.1f} nats, in half precision {float(naive[0])}")
 
 # %% [markdown]
@@ -559,7 +559,7 @@ loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 on_rbm.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"], jit_compile=False)
 on_rbm.fit(x_few, y_few, batch_size=50, epochs=100, verbose=0)
 flat = x_test[:5].reshape(5, -1)
-assert agree(rbm(flat), rbm.hidden_mean(flat), tolerance=1e-6)
+check(rbm(flat), rbm.hidden_mean(flat), tolerance=1e-6)
 accuracy = on_rbm.evaluate(x_test, y_test, verbose=0, return_dict=True)["accuracy"]
 print(f"{num_labelled} labels on frozen RBM features: {accuracy:.1%} of the test images right")
 
@@ -602,7 +602,7 @@ print(f"{num_labelled} labels on frozen RBM features: {accuracy:.1%} of the test
 p = special.expit(logits)
 entropy = np.sum(special.entr(p) + special.entr(1 - p), axis=1)
 coded = np.sum(np.exp(log_q) * (log_q + num_bits * np.log(2)), axis=1)  # over 256 codes
-assert agree(coded, num_bits * np.log(2) - entropy, tolerance=1e-6)
+check(coded, num_bits * np.log(2) - entropy, tolerance=1e-6)
 aggregate = np.exp(log_q).mean(axis=0)
 mismatch = np.sum(special.xlogy(aggregate, aggregate)) + num_bits * np.log(2)
 information = coded.mean() - mismatch

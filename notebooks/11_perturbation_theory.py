@@ -51,6 +51,7 @@ from rbm_tf.quiet import quiet_start
 quiet_start()  # TensorFlow's start-up messages, off
 
 import math
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -70,14 +71,13 @@ large_visible, large_hidden, large_scale = 40, 16, 0.5
 num_chains, num_sweeps = 1000, 20
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
-plt.rcParams.update({"figure.dpi": 88, "axes.spines.top": False, "axes.spines.right": False})
-plt.rcParams.update({"legend.frameon": False, "axes.titlesize": 11, "figure.autolayout": True})
+plt.style.use(["rbm_tf.course", {"figure.dpi": 88}])
 
 
 # %%
-def agree(left, right, tolerance=1e-10):
-    """True if both are equal to the tolerance, relative for numbers above 1, absolute below."""
-    return np.allclose(left, right, rtol=tolerance, atol=tolerance)
+def check(left, right, tolerance=1e-10):
+    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
+    np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance)
 
 
 def label(axis, title, xlabel, ylabel):
@@ -153,9 +153,10 @@ print("mean, least and greatest V:", q @ perturbation, perturbation.min(), pertu
 
 # %%
 log_weights, log_q = mean_field.all_log_weights(rbm, point)  # -V and ln q
-assert agree(q.sum(), 1.0)
-assert agree(log_weights, -perturbation) and agree(log_q, -model_energy)
-assert agree(mean_field.perturbation(rbm, point, v, h), perturbation)
+check(q.sum(), 1.0)
+check(log_weights, -perturbation)
+check(log_q, -model_energy)
+check(mean_field.perturbation(rbm, point, v, h), perturbation)
 
 # %% [markdown]
 # ## 2. The free energy as an average over the model
@@ -206,12 +207,12 @@ def free_energy(lam):
     return -tf.reduce_logsumexp(-model_energy - lam * perturbation)
 
 
-assert agree(free_energy(0.0), 0.0)
-assert agree(free_energy(1.0), exact)  # F(1) = -ln Z
+check(free_energy(0.0), 0.0)
+check(free_energy(1.0), exact)  # F(1) = -ln Z
 for lam in (0.25, 0.5, 0.75):
     parameters, log_scale = mean_field.interpolated_rbm(rbm, point, lam)
     by_enumeration = -enumeration.log_z(parameters) - log_scale
-    assert agree(free_energy(lam), by_enumeration)  # (B19) = (B20)
+    check(free_energy(lam), by_enumeration)  # (B19) = (B20)
     print(f"lambda = {lam}: F = {free_energy(lam):.6f} nats")
 print(f"lambda = 1:    F = {free_energy(1.0):.6f} nats = -ln Z")
 
@@ -262,12 +263,13 @@ for index in (0, 50, 100):
     first, second = cumulants.derivatives(free_energy, max_order=2, at=at)
     tilted = q * np.exp(-lambdas[index] * perturbation)
     by_hand = tilted @ perturbation / tilted.sum()  # (3.1)
-    assert agree([first, by_hand], path.mean[index])
-    assert agree(-second, path.variance[index])  # (3.2)
+    check([first, by_hand], path.mean[index])
+    check(-second, path.variance[index])  # (3.2)
 
 p = np.exp(-energy + exact)
 forward, backward = q @ np.log(q / p), p @ np.log(p / q)
-assert agree(path.mean[0] - exact, forward) and agree(exact - path.mean[100], backward)  # (3.4)
+check(path.mean[0] - exact, forward)
+check(exact - path.mean[100], backward)  # (3.4)
 print(f"F_q + <V>_q = {path.mean[0]:.4f}  >=  F_eq = {exact:.4f}  >=  F_q + <V>_1 =", end=" ")
 print(f"{path.mean[100]:.4f} nats; KL(q|p) = {forward:.4f}, KL(p|q) = {backward:.4f}")
 
@@ -336,14 +338,14 @@ centred = perturbation - q @ perturbation
 central = [q @ centred**k for k in range(5)]
 by_hand = [q @ perturbation, central[2], central[3], central[4] - 3 * central[2] ** 2]  # (B22)
 kappa = cumulants.weighted_cumulants(-log_weights, log_q, max_order)
-assert agree(by_hand, kappa[:4])
+check(by_hand, kappa[:4])
 
 signs = np.array([1, -1, 1, -1])
 zero = tf.zeros((), tf.float64)
-assert agree(cumulants.derivatives(free_energy, max_order=4, at=zero), signs * by_hand)  # (B23)
+check(cumulants.derivatives(free_energy, max_order=4, at=zero), signs * by_hand)  # (B23)
 polynomials = cumulants.taylor_polynomials(kappa, lambdas).numpy()  # (max_order, num_lambdas)
 order_3 = lambdas * by_hand[0] - lambdas**2 / 2 * by_hand[1] + lambdas**3 / 6 * by_hand[2]
-assert agree(polynomials[2], order_3)
+check(polynomials[2], order_3)
 for order in (1, 2, 3, 4):
     error = polynomials[order - 1, 100] - exact
     print(f"order {order}: F_{order} = {polynomials[order - 1, 100]:.5f}, error {error:+.5f} nats")
@@ -355,12 +357,12 @@ for order in (1, 2, 3, 4):
 # is the *high-temperature series*, to be used at $\beta = 1$.
 
 # %%
-coins = point._replace(visible=np.full_like(m, 0.5), hidden=np.full_like(n, 0.5))
+coins = replace(point, visible=np.full_like(m, 0.5), hidden=np.full_like(n, 0.5))
 coin_weights, coin_log_q = mean_field.all_log_weights(rbm, coins)
 coin_path = cumulants.lambda_path(coin_weights, lambdas, log_q=coin_log_q)
 coin_kappa = cumulants.weighted_cumulants(-coin_weights, coin_log_q, max_order)
 coin_polynomials = cumulants.taylor_polynomials(coin_kappa, lambdas).numpy()
-assert agree(coin_path.free_energy[100], exact)  # (B20) is exact for every q
+check(coin_path.free_energy[100], exact)  # (B20) is exact for every q
 print(f"standard deviation of V: {kappa[1] ** 0.5:.3f} and {coin_kappa[1] ** 0.5:.3f} nats")
 print("error of orders 1, 2, .. at lambda = 1, nats")
 print("mean field:", (polynomials[:8, 100] - exact).round(3))
@@ -545,19 +547,20 @@ def gaussian_orders(square, max_order):
 # %%
 nodes, node_weights = np.polynomial.hermite_e.hermegauss(60)
 place = cumulants.weighted_cumulants(1.7 * nodes - 1.7**2 / 2, np.log(node_weights), 4)  # (6.1)
-assert agree(place, [-(1.7**2) / 2, 1.7**2, 0.0, 0.0], 1e-9)
-assert agree(cumulants.log_expectation(place[:2]), 0.0)  # order 2 is exact
+check(place, [-(1.7**2) / 2, 1.7**2, 0.0, 0.0], 1e-9)
+check(cumulants.log_expectation(place[:2]), 0.0)  # order 2 is exact
 
 # %%
 for square in (0.4, 0.7, 1.5):
     log_w = -math.log(square) / 2 + (1 - 1 / square) * nodes**2 / 2  # (6.2)
     quadrature = cumulants.weighted_cumulants(log_w, np.log(node_weights), 4)
     sums = [float(cumulants.log_expectation(quadrature[:k])) for k in range(1, 5)]
-    assert agree(sums, gaussian_orders(square, 4), 1e-9)  # (6.3)
+    check(sums, gaussian_orders(square, 4), 1e-9)  # (6.3)
 gap = -gaussian_orders(0.4, 1)[0]
 print(f"s^2 = 0.4: gap of the ELBO {gap:.4f} nats")
 print("corrections of orders 2, 3, 4:", np.round(np.array(gaussian_orders(0.4, 4)[1:]) + gap, 4))
-assert agree(gaussian_orders(0.7, 80)[-1], 0.0, 1e-6) and abs(gaussian_orders(0.4, 40)[-1]) > 1e3
+check(gaussian_orders(0.7, 80)[-1], 0.0, 1e-6)
+assert abs(gaussian_orders(0.4, 40)[-1]) > 1e3
 
 # %%
 squares = np.linspace(0.3, 2.5, 111)
@@ -609,9 +612,11 @@ pair_kappa = cumulants.weighted_cumulants(
 )
 sums = [float(cumulants.log_expectation(pair_kappa[:k])) for k in range(1, 7)]
 elbo_gap = -math.log(1 - rho**2) / 2
-assert agree(sums[0], -elbo_gap, 1e-9)  # (6.5)
-assert agree(sums[1] - sums[0], rho**2 / 2, 1e-9) and agree(sums[3] - sums[2], rho**4 / 4, 1e-9)
-assert agree(pair_kappa[2], 0.0, 1e-9) and agree(pair_kappa[4], 0.0, 1e-7)
+check(sums[0], -elbo_gap, 1e-9)  # (6.5)
+check(sums[1] - sums[0], rho**2 / 2, 1e-9)
+check(sums[3] - sums[2], rho**4 / 4, 1e-9)
+check(pair_kappa[2], 0.0, 1e-9)
+check(pair_kappa[4], 0.0, 1e-7)
 print(f"rho = {rho}: errors of orders 1 to 6", np.round(sums, 4), "nats")
 
 # %% [markdown]
@@ -642,8 +647,11 @@ exact_kappa = kappa[:4].numpy() * signs * -1  # of ln w = -V
 # %%
 left_out = (num_samples * kappa_samples[0] - samples) / (num_samples - 1)
 by_hand = np.sqrt((num_samples - 1) * np.var(left_out))  # (7.1) for the mean
-assert agree(by_hand, errors[0]) and agree(by_hand, np.std(samples, ddof=1) / num_samples**0.5)
+check(by_hand, errors[0])
+check(by_hand, np.std(samples, ddof=1) / num_samples**0.5)
 assert np.all(np.abs(kappa_samples - exact_kappa) < 5 * errors)
+
+# %%
 print("order   kappa of ln w   estimate   s.e.   |  series  s.e.  exact -F (nats)")
 for k in range(4):
     series = float(cumulants.log_expectation(kappa_samples[: k + 1]))
@@ -672,7 +680,7 @@ for index, batch in enumerate(np.split(samples.numpy(), 10)):
     workers[index % 3] = workers[index % 3].update(batch)
 merged = workers[0].merge(workers[1]).merge(workers[2])
 assert merged.count == num_samples
-assert agree(merged.cumulants(), kappa_samples)
+check(merged.cumulants(), kappa_samples)
 print("three workers, ten batches:", merged.cumulants().round(6))
 
 # %% [markdown]
@@ -715,7 +723,7 @@ for steps in step_counts:
     plain = cumulants.integrate_path(grid.lambdas, grid.mean)
     ends = (grid.variance[-1] - grid.variance[0]) / 12 / steps**2  # (8.3), the rest cancels
     corrected = cumulants.integrate_path(grid.lambdas, grid.mean, variance=grid.variance)
-    assert agree(corrected, plain + ends)
+    check(corrected, plain + ends)
     plain_errors.append(float(plain) - exact)
     corrected_errors.append(float(corrected) - exact)
     pair = plain_errors[-1], corrected_errors[-1]
@@ -741,6 +749,7 @@ v_mean, v_variance = moving.mean(1), moving.var(1, ddof=1)
 integral = float(cumulants.integrate_path(grid, v_mean, variance=v_variance))
 
 
+# %%
 def large_free_energy(lam):
     machine, scale = mean_field.interpolated_rbm(large, large_point, lam)  # (2.1)
     return -enumeration.log_z(machine) - scale
@@ -886,9 +895,9 @@ for name, (values, target) in cases.items():
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 1. -ln <exp(-lambda (V + c))> = lambda c - ln <exp(-lambda V)>; by (B21) a shift is the term n = 1.
 moved = cumulants.weighted_cumulants(-log_weights + 3.0, log_q, 5)
-assert agree(moved - kappa[:5], [3.0, 0, 0, 0, 0], 1e-8)
+check(moved - kappa[:5], [3.0, 0, 0, 0, 0], 1e-8)
 shifted_path = cumulants.lambda_path(log_weights - 3.0, lambdas, log_q=log_q)
-assert agree(shifted_path.free_energy - path.free_energy, 3.0 * lambdas)
+check(shifted_path.free_energy - path.free_energy, 3.0 * lambdas)
 print("1. cumulants move by", (moved - kappa[:5]).numpy().round(9))
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
@@ -913,7 +922,7 @@ assert abs(best - probabilities @ two_values) <= 0.005 + 1e-9
 ends = cumulants.lambda_path(log_weights, [0.0, 1.0], log_q=log_q)
 half_way = np.mean(ends.mean) + (ends.variance[1] - ends.variance[0]) / 4
 one_step = cumulants.integrate_path([0.0, 1.0], ends.mean, variance=ends.variance)
-assert agree(one_step, np.mean(ends.mean) + (ends.variance[1] - ends.variance[0]) / 12)
+check(one_step, np.mean(ends.mean) + (ends.variance[1] - ends.variance[0]) / 12)
 print(
     f"4. errors: mean of both ends {half_way - exact:+.5f}, one step {one_step - exact:+.5f} nats"
 )

@@ -71,14 +71,13 @@ num_epochs, batch_size, num_draws = 60, 50, 5
 num_simulated, annealing_betas = 50, np.linspace(0, 1, 301)
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
-plt.rcParams.update({"figure.dpi": 80, "axes.spines.top": False, "axes.spines.right": False})
-plt.rcParams.update({"legend.frameon": False, "axes.titlesize": 11, "figure.autolayout": True})
+plt.style.use(["rbm_tf.course", {"figure.dpi": 80}])
 
 
 # %%
-def agree(left, right, tolerance=1e-10):
-    """True if both are equal to the tolerance, relative for numbers above 1, absolute below."""
-    return np.allclose(left, right, rtol=tolerance, atol=tolerance)
+def check(left, right, tolerance=1e-10):
+    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
+    np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance)
 
 
 def label(axis, title, xlabel, ylabel):
@@ -122,8 +121,8 @@ log_shares = np.log([1 - share, share])
 kappa = cumulants.weighted_cumulants(values, log_shares, max_order=6).numpy()
 orders = np.cumsum(kappa / [1, 2, 6, 24, 120, 720])  # by hand (B25)
 exact = float(cumulants.generating_function(1.0, values, log_weights=log_shares))
-assert agree(orders, [cumulants.log_expectation(kappa[:n]) for n in range(1, 7)])
-assert agree(exact, np.log(0.7 + 0.3 * np.exp(3)))
+check(orders, [cumulants.log_expectation(kappa[:n]) for n in range(1, 7)])
+check(exact, np.log(0.7 + 0.3 * np.exp(3)))
 assert orders[0] < exact < orders[2]  # odd, yet above
 print(f"exact {exact:.4f} nats; orders 1 to 6:", orders.round(4))
 
@@ -152,7 +151,7 @@ m, num = 1.2, 20_000
 z = np.random.default_rng(seed).normal(size=(5, num))
 log_weights = m * z - m**2 / 2  # exact ln p = 0
 by_hand = log_weights.mean(0) + log_weights.var(0, ddof=1) / 2  # (B25), order 2
-assert agree(by_hand, evidence.cumulant(tf.constant(log_weights)))
+check(by_hand, evidence.cumulant(tf.constant(log_weights)))
 for name, estimate in (
     ("ELBO", evidence.elbo(log_weights).numpy()),
     ("IWAE", evidence.iwae(log_weights).numpy()),
@@ -250,7 +249,8 @@ for name in ("0.8", "0.4"):
     a, constant = 1 - 1 / gallery[name], -np.log(gallery[name]) / 2
     kappa = np.array([[a / 2 + constant], [a**2 / 2], [a**3]])  # (n - 1)! a^n / 2
     by_hand = kappa[0] - (np.log1p(-a) + a) / a**2 * kappa[1]  # (4.1)
-    assert agree(by_hand, 0.0) and agree(evidence.gamma_closure(tf.constant(kappa)), by_hand)
+    check(by_hand, 0.0)
+    check(evidence.gamma_closure(tf.constant(kappa)), by_hand)
     print(f"s² = {name}: order 2 {kappa[0, 0] + kappa[1, 0] / 2:+.4f}, closure {by_hand[0]:+.4f}")
 
 # %% [markdown]
@@ -295,7 +295,7 @@ for size in sizes:
     j = np.arange(size + 1)
     level = np.log((j * np.exp(3.0) + (size - j)) / size)  # L_K
     log_probability = stats.binom.logpmf(j, size, share)
-    assert agree(np.exp(log_probability) @ np.exp(level), np.exp(exact))  # (5.1)
+    check(np.exp(log_probability) @ np.exp(level), np.exp(exact))  # (5.1)
     kappa = cumulants.weighted_cumulants(level, log_probability, max_order=3)
     exact_series.append([cumulants.log_expectation(kappa[:n]) for n in (1, 2, 3)])
 bias = np.array(exact_series) - exact  # (sizes, orders)
@@ -446,25 +446,25 @@ for name, vae in vaes.items():
 # first, by trapezoids with their end correction, is IWAE; that under the second agrees with it.
 
 # %%
-paths = {}
+paths, options = {}, {"num_chains": 10, "lambdas": annealing_betas, "seed": 7}
 for name, vae in vaes.items():
     few = weights[name].numpy()[:, :num_simulated].astype(float)
     weighted = cumulants.lambda_path(few, np.linspace(0, 1, 21))
-    annealed = evidence.ais_path(
-        vae, x_test[:num_simulated], num_chains=10, lambdas=annealing_betas, seed=7
-    )
+    annealed = evidence.ais_path(vae, x_test[:num_simulated], **options)
     kappa, area = cumulants.sample_cumulants(few, 3).numpy().mean(axis=1), evidence.iwae(few)
     paths[name] = weighted, annealed, kappa
-    sums = -cumulants.integrate_path(
-        weighted.lambdas, weighted.mean, variance=weighted.variance
-    ).numpy()
-    assert agree(-weighted.free_energy[-1].numpy(), area) and abs(np.mean(sums - area)) < 1e-3
+    slope, bend = weighted.mean, weighted.variance
+    sums = -cumulants.integrate_path(weighted.lambdas, slope, variance=bend).numpy()
+    check(-weighted.free_energy[-1].numpy(), area)
     difference = -cumulants.integrate_path(annealed.lambdas, annealed.mean).numpy() - area
     error = np.std(difference, ddof=1) / np.sqrt(num_simulated)
-    assert abs(np.mean(difference)) < 5 * error  # (6.1)
-    print(f"{name}: kappa_1 to kappa_3 {kappa.round(2)}, order 2 {kappa[0] + kappa[1] / 2:.2f},")
-    print(f"   IWAE {np.mean(area):.2f}; area {np.mean(sums - area):+.4f},", end=" ")
+    assert abs(np.mean(sums - area)) < 1e-3 and abs(np.mean(difference)) < 5 * error  # (6.1)
+    print(f"{name}: IWAE {np.mean(area):.2f}; area {np.mean(sums - area):+.4f},", end=" ")
     print(f"by chains {np.mean(difference):+.3f} +- {error:.3f} nats")
+
+# %%
+for name, (_, _, kappa) in paths.items():
+    print(f"{name}: kappa_1 to kappa_3 {kappa.round(2)}, order 2 {kappa[0] + kappa[1] / 2:.2f}")
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
@@ -589,7 +589,7 @@ nodes, shares = np.polynomial.hermite_e.hermegauss(30)  # of averages over N(0, 
 for d in (0.0, 1.0, 3.0):
     log_w = stats.norm.logpdf(d + nodes) - stats.norm.logpdf(nodes)  # z = d + node; ln p = 0
     kappa = cumulants.weighted_cumulants(log_w, np.log(shares / shares.sum()), 2)
-    assert agree(cumulants.log_expectation(kappa), 0.0)  # (7.1)
+    check(cumulants.log_expectation(kappa), 0.0)  # (7.1)
 overshoot = [-np.log(s2) / 2 + (1 - 1 / s2) / 2 + (1 - 1 / s2) ** 2 / 4 for s2 in (0.9, 0.5, 0.2)]
 assert np.all(np.diff([0.0, *overshoot]) > 0)  # order 2 minus ln p, (3.2)
 print("order 2 - ln p for posterior variances 0.9, 0.5, 0.2:", np.round(overshoot, 3))

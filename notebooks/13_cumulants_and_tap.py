@@ -69,14 +69,13 @@ bars_hidden, bars_rate, bars_epochs = 8, 0.05, 60
 digit_hidden, digit_rate, digit_epochs = 12, 0.2, 20
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
-plt.rcParams.update({"figure.dpi": 88, "axes.spines.top": False, "axes.spines.right": False})
-plt.rcParams.update({"legend.frameon": False, "axes.titlesize": 11, "figure.autolayout": True})
+plt.style.use(["rbm_tf.course", {"figure.dpi": 88}])
 
 
 # %%
-def agree(left, right, tolerance=1e-10):
-    """True if both are equal to the tolerance, relative for numbers above 1, absolute below."""
-    return np.allclose(left, right, rtol=tolerance, atol=tolerance)
+def check(left, right, tolerance=1e-10):
+    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
+    np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance)
 
 
 def label(axis, title, xlabel, ylabel):
@@ -135,10 +134,10 @@ states = (np.arange(2**11)[:, np.newaxis] >> np.arange(11)) & 1
 v, h = states[:, :num_visible], states[:, num_visible:]
 
 bonds = np.sum((v - m) @ kernel * (h - n), axis=1)  # Q
-assert agree(mean_field.perturbation(rbm, point, v, h), point.free_energy - bonds)  # (1.2)
+check(mean_field.perturbation(rbm, point, v, h), point.free_energy - bonds)  # (1.2)
 log_weights, log_q = mean_field.all_log_weights(rbm, point)
 kappa = cumulants.weighted_cumulants(log_weights, log_q, 5).numpy()  # of -V = Q - F_1
-assert agree(kappa[0], -point.free_energy)
+check(kappa[0], -point.free_energy)
 print(f"F_1 = {point.free_energy:.6f}, F_eq = {exact:.6f} nats")
 print("cumulants of Q, orders 2 to 5:", kappa[1:].round(6))
 
@@ -196,10 +195,10 @@ gamma, delta = c * (1 - 6 * c), d * (1 - 6 * d)
 fourth = 6 * d @ gram**2 @ d + 3 * gamma @ visible_fields**2  # (2.4)
 fourth += 3 * delta @ hidden_fields**2 + gamma @ kernel**4 @ delta
 
-assert agree([second, third, fourth], kappa[1:4])
-assert agree(fourth, fourth_cumulant(kernel, m, n))
+check([second, third, fourth], kappa[1:4])
+check(fourth, fourth_cumulant(kernel, m, n))
 orders = point.free_energy - np.cumsum([0, second / 2, third / 6, fourth / 24])  # (1.3)
-assert agree(orders, [mean_field.cumulant_free_energy(rbm, k) for k in (1, 2, 3, 4)])
+check(orders, [mean_field.cumulant_free_energy(rbm, k) for k in (1, 2, 3, 4)])
 for order, value in enumerate(orders, start=1):
     print(f"order {order}: F_{order} = {value:.6f}, error {value - exact:+.6f} nats")
 
@@ -297,7 +296,7 @@ def relaxation(kernel, m, n):
 
 
 # %%
-assert agree(plefka_fourth_term(kernel, m, n), -fourth / 24 + relaxation(kernel, m, n))  # (3.7)
+check(plefka_fourth_term(kernel, m, n), -fourth / 24 + relaxation(kernel, m, n))  # (3.7)
 no_bias = tf.zeros(num_visible, tf.float64), tf.zeros(num_hidden, tf.float64)
 errors = np.zeros((3, 2))  # without order 4, with the cumulant's, with Plefka's; two scales
 for machine in range(num_machines):
@@ -406,7 +405,7 @@ hessian = np.block([[np.diag(1 / c), -kernel], [-kernel.T, np.diag(1 / d)]])  # 
 reaction_m = mean_field.reaction_field(kernel, m[np.newaxis], n[np.newaxis], 3)
 reaction_n = mean_field.reaction_field(kernel.T, n[np.newaxis], m[np.newaxis], 3)
 response = np.linalg.solve(hessian, np.concatenate([reaction_m, reaction_n], 1)[0])  # H s = r
-assert agree(np.concatenate([visible - m, hidden - n]), response)
+check(np.concatenate([visible - m, hidden - n]), response)
 
 # %%
 step, ends = 1e-4, []
@@ -419,7 +418,7 @@ for sign in (1, -1):  # (5.1) and (5.3) against differences of F_3
     )
     ends.append([float(mean_field.cumulant_free_energy(x, 3)) for x in (shifted, other)])
 slopes = -(np.array(ends[0]) - ends[1]) / (2 * step)
-assert agree(slopes, [visible[0], correlation[0, 0]], 1e-6)
+check(slopes, [visible[0], correlation[0, 0]], 1e-6)
 print("-dF_3/da_1 and -dF_3/dW_11 by differences:", slopes.round(8))
 print(
     "from (5.1) and (5.3):                     ", np.array([visible[0], correlation[0, 0]]).round(8)
@@ -735,11 +734,9 @@ for w in (0.4, 0.2):
     one = np.array([[w]])
     for sign in (1, -1):  # no odd orders
         correction = exact_gamma(sign * one, half, half) - 2 * np.log(0.5) + sign * w / 4
-        assert agree(correction, -np.log(np.cosh(w / 4)), 1e-8)
-    assert agree(
-        half**2 @ one**2 @ half**2 / 2, (w / 4) ** 2 / 2
-    )  # (B26a), c = d = 1/4; (B26b) is 0
-    assert agree(plefka_fourth_term(one, half, half), (w / 4) ** 4 / 12)  # (3.7)
+        check(correction, -np.log(np.cosh(w / 4)), 1e-8)
+    check(half**2 @ one**2 @ half**2 / 2, (w / 4) ** 2 / 2)  # (B26a), c = d = 1/4; (B26b) is 0
+    check(plefka_fourth_term(one, half, half), (w / 4) ** 4 / 12)  # (3.7)
 print("1. -ln cosh(W / 4): orders 2 and 4 agree, order 3 vanishes")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
@@ -775,10 +772,8 @@ assert abs(power - 5) < 0.4
 # 4. <exp(f.y)> over y ~ N(0, D) is exp(f D f / 2) with f = W^T x; over x ~ N(0, diag(c)), f ~ N(0, G), and
 # <exp(f D f / 2)> = det(1 - D G)^(-1/2). So -ln <e^Q> = 1/2 ln det(1 - D G) = -1/2 tr DG - 1/4 tr (DG)^2 - ..
 rings = np.diag(d) @ gram
-assert agree(np.trace(rings) / 2, second / 2)  # order 2
-assert agree(
-    np.trace(rings @ rings) / 4, 6 * d @ gram**2 @ d / 24
-)  # the first term of (2.4), over 24
+check(np.trace(rings) / 2, second / 2)  # order 2
+check(np.trace(rings @ rings) / 4, 6 * d @ gram**2 @ d / 24)  # the first term of (2.4), over 24
 determinant = np.linalg.slogdet(np.eye(num_hidden) - rings)[1] / 2
 misses = [abs(x - exact) for x in (point.free_energy + determinant, orders[1], orders[0])]
 print("4. errors: F_1 + 1/2 ln det {:.6f}, F_2 {:.6f}, F_1 {:.6f} nats".format(*misses))
@@ -797,7 +792,7 @@ for number in counts:
     turning = np.sum(square.sum(0) ** 2) + np.sum(square.sum(1) ** 2) - np.sum(square**2)
     turned.append(6 / 256 * turning / 24)
     totals.append(fourth_cumulant(W, coins, coins) / 24)
-    assert agree(24 * totals[-1], walks - 6 / 256 * turning - 2 / 256 * np.sum(square**2))
+    check(24 * totals[-1], walks - 6 / 256 * turning - 2 / 256 * np.sum(square**2))
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 for row in zip(counts, turned, totals, strict=True):

@@ -73,14 +73,13 @@ chain_length, lattice_size = 24, 6
 couplings = np.linspace(0.02, 1.2, 60)
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
-plt.rcParams.update({"figure.dpi": 78, "axes.spines.top": False, "axes.spines.right": False})
-plt.rcParams.update({"legend.frameon": False, "axes.titlesize": 11, "figure.autolayout": True})
+plt.style.use(["rbm_tf.course", {"figure.dpi": 78}])
 
 
 # %%
-def agree(left, right, tolerance=1e-10):
-    """True if both are equal to the tolerance, relative for numbers above 1, absolute below."""
-    return np.allclose(left, right, rtol=tolerance, atol=tolerance)
+def check(left, right, tolerance=1e-10):
+    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
+    np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance)
 
 
 def label(axis, title, xlabel, ylabel):
@@ -134,7 +133,7 @@ order_errors = -partial_sums  # ln p(x) = 0
 gap = order_errors[0]  # of the ELBO, KL(q || p)
 print("one copy: kappa_1 .. kappa_4 =", kappa[:4].round(4))
 for order in (1, 2, 3, 4):
-    assert agree(cumulants.log_expectation(kappa[:order]), partial_sums[order - 1])
+    check(cumulants.log_expectation(kappa[:order]), partial_sums[order - 1])
     print(f"order {order}: {partial_sums[order - 1]:+.5f} nats, exact 0")
 
 # %% [markdown]
@@ -191,7 +190,7 @@ for count in range(1, 65):
     law = np.convolve(law, die)  # of the sum of `count` dice
     values = np.arange(len(law), dtype=float)
     many = cumulants.weighted_cumulants(values, np.log(law), max_order=5).numpy()
-    assert agree(many / count, one, tolerance=1e-6)  # B27
+    check(many / count, one, tolerance=1e-6)  # B27
     if count in (1, 2, 64):
         square = law @ values**2
         print(f"{count:2d} dice: cumulants per die {(many / count).round(5)}", end="")
@@ -360,7 +359,7 @@ def mean_and_error(estimates):
 # %%
 t_values = np.linspace(0.02, 1, 50)
 for size in sizes:
-    assert agree(log_mean_cumulants(size, 1), size * kappa[:4], tolerance=1e-5)
+    check(log_mean_cumulants(size, 1), size * kappa[:4], tolerance=1e-5)
     limit = -size * np.log(1 - a * t_values) / 2 + t_values * size * math.log(1 - a) / 2
     limit = limit / t_values + (1 / t_values - 1) * math.log(num_samples)  # (4.1)
     exact_mean = log_mean_cumulants(size, num_samples)[0]
@@ -371,7 +370,7 @@ for size in sizes:
 
 # %%
 divergence = a / (1 - a) / 2 + math.log(1 - a) / 2  # KL(p || q) = K'(1) - K(1) of one copy
-assert agree(divergence, (variance - 1 - math.log(variance)) / 2)  # the Gaussian formula
+check(divergence, (variance - 1 - math.log(variance)) / 2)  # the Gaussian formula
 
 
 def excess(log_k, size):
@@ -727,7 +726,7 @@ for count in tile_counts:
         shortfall[name].append(np.mean(truth - method(mosaics)) / count)
 for name, values in shortfall.items():
     print(f"{name:9s} below the reference, nats per tile:", np.round(values, 3))
-assert agree(shortfall["ELBO"], shortfall["ELBO"][0], tolerance=1e-9)  # B27, with any samples
+check(shortfall["ELBO"], shortfall["ELBO"][0], tolerance=1e-9)  # B27, with any samples
 assert np.all(np.array(shortfall["IWAE"]) <= np.array(shortfall["ELBO"]) + 1e-9)  # Jensen
 
 # %%
@@ -823,9 +822,10 @@ def ring_trials(length):
 exact_ring, about_spins, about_pairs = ring_trials(chain_length)
 long_ring = ring_trials(2 * chain_length)
 exact_formula = -np.log(2 * np.cosh(J)) - np.log1p(np.tanh(J) ** chain_length) / chain_length
-assert agree(exact_ring, exact_formula)  # (9.1)
-assert agree(about_spins[0], -np.log(2 * np.cosh(2 * J * spin_m)) + J * spin_m**2)  # (9.2)
-assert agree(about_spins, long_ring[1]) and agree(about_pairs, long_ring[2])  # B27
+check(exact_ring, exact_formula)  # (9.1)
+check(about_spins[0], -np.log(2 * np.cosh(2 * J * spin_m)) + J * spin_m**2)  # (9.2)
+check(about_spins, long_ring[1])
+check(about_pairs, long_ring[2])  # B27
 assert np.all(about_spins[0] > exact_ring) and np.all(about_pairs[0] > exact_ring)  # B16
 assert np.all(about_pairs[0] < about_spins[0])
 assert np.any(about_spins[1] < exact_ring)  # no bound from order 2 on, B24
@@ -836,7 +836,7 @@ model = ising.chain(chain_length, J[list(chosen)])
 for block, orders in (((1, 1), about_spins), ((2, 1), about_pairs)):
     trial = ising.block_trial(model, block)
     library = ising.trial_free_energies(model, trial, max_order=4) / chain_length
-    assert agree(library, orders[:, list(chosen)], tolerance=1e-8)
+    check(library, orders[:, list(chosen)], tolerance=1e-8)
 fields = np.linspace(0, 3, 301)
 for index in chosen:
     trials = ising.chain(chain_length, 0.0, field=fields)
@@ -913,7 +913,7 @@ for size in (4, 6, 8):  # B27: no cluster of three bonds can go round
     print(f"{size} x {size}, J = 0.2: orders 1 to 4", orders.round(7), end=" ")
     print(f"exact {-lattice.log_z() / size**2:.7f} nats per spin")
     shorter = orders if shorter is None else shorter
-    assert agree(orders[:3], shorter[:3])
+    check(orders[:3], shorter[:3])
 for index in (18, 28, 42, 58):
     gains = (square_spins - exact_square)[:, index] / (square_spins - exact_square)[0, index]
     print(f"J = {J[index]:.2f}: error of orders 1, 2, 3 in units of the first", gains.round(3))
@@ -1019,7 +1019,7 @@ assert -mean / size < abs(np.cumsum(terms)[1])  # IWAE wins, even at N = 64
 # 1. Under free spins the bonds b_i = s_i s_i+1 of an open chain are independent fair coins, symmetric
 # under b -> -b, so odd cumulants vanish. On a ring their product is 1: order 12 knows, and no odd one.
 orders = ising.trial_free_energies(ising.chain(12, 0.4), ising.chain(12, 0.0), max_order=7)
-assert agree(np.diff(orders)[[1, 3, 5]], 0.0)  # terms of orders 3, 5, 7
+check(np.diff(orders)[[1, 3, 5]], 0.0)  # terms of orders 3, 5, 7
 print("1. F_1 .. F_7:", orders.round(5))
 
 # %% jupyter={"source_hidden": true} tags=["solution"]

@@ -1,18 +1,23 @@
 """The command line: python -m rbm_tf demo | train | evaluate | sample."""
 
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
 from rbm_tf.command_line import arguments
 from rbm_tf.command_line import program as command_line
 from rbm_tf.shared.memory import check_memory
 
 
-def demo(options):
+def demo(options: argparse.Namespace) -> None:
     """Train an RBM on digits, and print every approximation to its ln Z beside the exact value."""
     from rbm_tf.demo import run_demo
 
     run_demo(options)
 
 
-def train(options):
+def train(options: argparse.Namespace) -> None:
     """Train an RBM and save it as rbm.keras."""
     import keras
 
@@ -44,7 +49,7 @@ def train(options):
     command_line.show(options, results, [text], "rbm_train")
 
 
-def evaluate(options):
+def evaluate(options: argparse.Namespace) -> None:
     """Print ln Z and the mean log-likelihood of training and test data."""
     from rbm_tf.annealing import ais, reverse_ais
     from rbm_tf.enumeration import MAX_UNITS, log_z
@@ -86,7 +91,7 @@ def evaluate(options):
     command_line.show(options, results, tables, "rbm_evaluate")
 
 
-def sample(options):
+def sample(options: argparse.Namespace) -> None:
     """Draw images by Gibbs sampling; write them as rbm_samples.npy and .png."""
     import numpy as np
 
@@ -140,10 +145,11 @@ ACTIONS = {
 }
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line."""
+    program = arguments.typed("rbm_tf")
     parser = arguments.build_parser(
-        "python -m rbm_tf", "Restricted Boltzmann machines.", ACTIONS, {"train": _train_options}
+        program, "Restricted Boltzmann machines.", ACTIONS, {"train": _train_options}
     )
     command_line.run(parser, argv)
 

@@ -5,29 +5,42 @@ A log-weight adds up F_{beta_{k-1}}(v_{k-1}) - F_{beta_k}(v_{k-1}) along the pat
 does not depend on the number of temperatures.
 """
 
+from __future__ import annotations
+
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.estimates import estimate_log_z
+from rbm_tf.estimates import LogZEstimate, estimate_log_z
 from rbm_tf.machine import machine_of
 from rbm_tf.shared.arrays import visible_states
 from rbm_tf.shared.betas import checked_betas
 from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike, RBMLike
 from rbm_tf.tempered_path import pair_path, tempered_path
 
 
-def ais(rbm, *, num_chains=100, betas=None, base="data", seed=None):
+def ais(
+    rbm: RBMLike,
+    *,
+    num_chains: int = 100,
+    betas: ArrayLike | None = None,
+    base: str | ArrayLike = "data",
+    progress: bool = True,
+    seed: int | None = None,
+) -> LogZEstimate:
     """Estimate ln Z by annealed importance sampling from the base to the RBM.
 
     Z is estimated without bias; log_z therefore lies below ln Z on average.
 
     Args:
-        rbm: `BernoulliRBM`.
-        num_chains: number of independent chains.
-        betas: the path, increasing from 0 to 1; default: 1,001 equal steps.
-        base: see `tempered_path`.
-        seed: integer; the same seed gives the same estimate.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        num_chains: the number of independent chains.
+        betas: the path, (num_betas,), increasing from 0 to 1; the default is 1,001 equal steps.
+        base: where the path begins, as `tempered_path` takes it.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same estimate.
 
     Returns:
         `LogZEstimate`: each log-weight is one chain's estimate of ln Z, and log_z their
@@ -47,21 +60,32 @@ def ais(rbm, *, num_chains=100, betas=None, base="data", seed=None):
     path = tempered_path(rbm, base=base)
     start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
     v = path.sample_base(num_chains, start_seed)
-    return estimate_log_z(path.base_log_z + _anneal(path, betas, v, chain_seed))
+    return estimate_log_z(path.base_log_z + _anneal(path, betas, v, chain_seed, progress))
 
 
-def reverse_ais(rbm, samples, *, betas=None, base="data", seed=None):
+def reverse_ais(
+    rbm: RBMLike,
+    samples: ArrayLike,
+    *,
+    betas: ArrayLike | None = None,
+    base: str | ArrayLike = "data",
+    progress: bool = True,
+    seed: int | None = None,
+) -> LogZEstimate:
     """Estimate ln Z by annealing samples of the RBM back to the base.
 
     1/Z is estimated without bias; log_z therefore lies above ln Z on average, if the samples really
     come from the model. Forward and reverse estimates that agree bracket ln Z.
 
     Args:
-        rbm: `BernoulliRBM`.
-        samples: visible states drawn from the model, one per chain, (num_chains, num_visible).
-        betas: the path, increasing from 0 to 1, walked backwards; default: 1,001 equal steps.
-        base: see `tempered_path`.
-        seed: integer; the same seed gives the same estimate.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        samples: visible states that were drawn from the model, one for each chain,
+            (num_chains, num_visible).
+        betas: the path, (num_betas,), increasing from 0 to 1, and walked backwards; the default is
+            1,001 equal steps.
+        base: where the path begins, as `tempered_path` takes it.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same estimate.
 
     Returns:
         `LogZEstimate`: each log-weight is one chain's estimate of ln Z, and log_z is
@@ -80,22 +104,32 @@ def reverse_ais(rbm, samples, *, betas=None, base="data", seed=None):
     betas = checked_betas(betas, machine_of(rbm).dtype)
     path = tempered_path(rbm, base=base)
     v = _checked_samples(rbm, samples)
-    log_weights = path.base_log_z - _anneal(path, betas[::-1], v, as_seed(seed))
+    log_weights = path.base_log_z - _anneal(path, betas[::-1], v, as_seed(seed), progress)
     return estimate_log_z(log_weights, reverse=True)
 
 
-def log_z_ratio(rbm, samples, other, *, betas=None, seed=None):
+def log_z_ratio(
+    rbm: RBMLike,
+    samples: ArrayLike,
+    other: RBMLike,
+    *,
+    betas: ArrayLike | None = None,
+    progress: bool = True,
+    seed: int | None = None,
+) -> LogZEstimate:
     """Estimate ln Z of another RBM less that of this one, by annealing between the two.
 
     The difference of their mean log-likelihoods follows without either ln Z. For models that are
     alike it is far more accurate than two separate estimates.
 
     Args:
-        rbm: `BernoulliRBM`.
-        samples: visible states drawn from rbm, one per chain, (num_chains, num_visible).
-        other: `BernoulliRBM` with as many visible units; the hidden layer may differ.
-        betas: the path, increasing from 0 to 1; default: 1,001 equal steps.
-        seed: integer; the same seed gives the same estimate.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        samples: visible states that were drawn from rbm, one for each chain,
+            (num_chains, num_visible).
+        other: another RBM with as many visible units; the hidden layer may differ.
+        betas: the path, (num_betas,), increasing from 0 to 1; the default is 1,001 equal steps.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same estimate.
 
     Returns:
         `LogZEstimate` of the difference other - rbm: each log-weight is one chain's estimate.
@@ -113,24 +147,31 @@ def log_z_ratio(rbm, samples, other, *, betas=None, seed=None):
     betas = checked_betas(betas, machine_of(rbm).dtype)
     v = _checked_samples(rbm, samples)
     path = pair_path(rbm, other)
-    return estimate_log_z(path.constant + _anneal(path, betas, v, as_seed(seed)))
+    return estimate_log_z(path.constant + _anneal(path, betas, v, as_seed(seed), progress))
 
 
-def choose_betas(rbm, *, num_betas=1001, num_chains=50, base="data", seed=None):
+def choose_betas(
+    rbm: RBMLike,
+    *,
+    num_betas: int = 1001,
+    num_chains: int = 50,
+    base: str | ArrayLike = "data",
+    seed: int | None = None,
+) -> np.ndarray:
     """Choose a path from a pilot run: steps of equal length in the model's own metric.
 
     A step costs variance in proportion to its squared length, dbeta times the standard deviation of
     dF_beta/dbeta. The pilot measures the deviation at 101 temperatures.
 
     Args:
-        rbm: `BernoulliRBM`.
-        num_betas: number of temperatures to choose, 2 or more.
-        num_chains: chains of the pilot run.
-        base: see `tempered_path`.
-        seed: integer; the same seed gives the same path.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        num_betas: the number of inverse temperatures to choose, 2 or more.
+        num_chains: the number of chains of the pilot run.
+        base: where the path begins, as `tempered_path` takes it.
+        seed: integer that fixes the draws; the same seed gives the same path.
 
     Returns:
-        betas, (num_betas,), increasing from 0 to 1.
+        The betas, (num_betas,), float64, increasing from 0 to 1.
 
     Raises:
         ValueError: if num_betas is below 2 or num_chains below 1.
@@ -174,17 +215,22 @@ def _checked_samples(rbm, samples):
     return tf.cast(states, machine_of(rbm).dtype)
 
 
-@tf.function(reduce_retracing=True)
-def _anneal(path, betas, v, seed):
+def _anneal(path, betas, v, seed, progress):
     """Walk along betas; returns the sum of ln f_{beta_k} - ln f_{beta_{k-1}}, float64 (chains,)."""
-    last = tf.shape(betas)[0] - 1
+    log_weight = tf.zeros(v.shape[0], tf.float64)
+    for part in in_parts(betas.shape[0] - 2, "annealing", progress):
+        v, log_weight = _moves(path, betas, v, log_weight, *map(tf.constant, part), seed)
+    return log_weight + path.log_ratio(v, path.hidden_input(v), betas[-2], betas[-1])
+
+
+@tf.function(reduce_retracing=True)
+def _moves(path, betas, v, log_weight, first, last, seed):
+    """The steps of the walk from first on, without last; returns states and log-weights."""
 
     def step(index, v, log_weight):
-        hidden_input = path.hidden_input(v)
-        log_weight += path.log_ratio(v, hidden_input, betas[index - 1], betas[index])
-        v = path.sweep(hidden_input, betas[index], tf.random.fold_in(seed, index))
+        hidden_input = path.hidden_input(v)  # (num_chains, num_hidden)
+        log_weight += path.log_ratio(v, hidden_input, betas[index], betas[index + 1])
+        v = path.sweep(hidden_input, betas[index + 1], tf.random.fold_in(seed, index + 1))
         return index + 1, v, log_weight
 
-    start = (tf.constant(1), v, tf.zeros(tf.shape(v)[0], tf.float64))
-    _, v, log_weight = tf.while_loop(lambda index, *_: index < last, step, start)
-    return log_weight + path.log_ratio(v, path.hidden_input(v), betas[last - 1], betas[last])
+    return tf.while_loop(lambda index, *_: index < last, step, (first, v, log_weight))[1:]

@@ -1,5 +1,9 @@
 """The demonstration: one RBM small enough to enumerate, and every road to its ln Z."""
 
+from __future__ import annotations
+
+import argparse
+
 import keras
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,7 +20,7 @@ EPOCHS = 300
 BATCH_SIZE = 50
 
 
-def run_demo(options):
+def run_demo(options: argparse.Namespace) -> None:
     """Train on the 8 x 8 digits, compare all estimates of ln Z, draw the figures."""
     (x_train, _), (x_test, _) = load_digits("bernoulli", seed=options.seed)
     x_train, x_test = (x.reshape(len(x), -1) for x in (x_train, x_test))

@@ -1,10 +1,13 @@
 """Whether importance weights, and cumulant series of their logarithms, can be trusted."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from rbm_tf.cumulants import sample_cumulants
 from rbm_tf.estimates import Verdict
 from rbm_tf.shared.log_weights import as_log_weights
+from rbm_tf.shared.types import ArrayLike
 
 _LARGEST_NEXT_TERM = 0.25  # of the series, relative to the term before
 _LARGEST_K = 0.7
@@ -14,11 +17,11 @@ _SPAN = 700  # nats between the excesses that a fit in float64 can hold
 _SMALLEST_SAMPLE = 10  # effective; the standard error of ln <w> is then about 0.3 nats
 
 
-def effective_sample_size(log_weights):
+def effective_sample_size(log_weights: ArrayLike) -> np.ndarray:
     """(sum w)^2 / sum w^2 along axis 0, from 1 to the number of samples.
 
     Args:
-        log_weights: (num_samples, ..), nats.
+        log_weights: log importance weights ln w, (num_samples, ..), nats.
 
     Returns:
         The shape of log_weights without axis 0, float64; 0 where all weights are zero, NaN where a
@@ -37,7 +40,7 @@ def effective_sample_size(log_weights):
     return relative.sum(0) ** 2 / np.where(squares == 0, 1, squares)
 
 
-def pareto_k(log_weights):
+def pareto_k(log_weights: ArrayLike) -> np.ndarray:
     """The shape k-hat of the generalised Pareto tail of the weights, along axis 0.
 
     Below 0.5 the weights have a finite variance; up to 0.7 their mean can still be estimated with a
@@ -51,7 +54,8 @@ def pareto_k(log_weights):
     other, it is 0.
 
     Args:
-        log_weights: (num_samples, ..), nats; 25 samples or more, better thousands.
+        log_weights: log importance weights ln w, (num_samples, ..), nats; 25 samples or more,
+            better thousands.
 
     Returns:
         The shape of log_weights without axis 0, float64; NaN where a log-weight is NaN or +inf, and
@@ -74,7 +78,7 @@ def pareto_k(log_weights):
         raise ValueError(f"pareto_k needs 25 samples or more; got {num}.")
     size = min(num // 5, int(3 * num**0.5))
     tails = np.sort(log_weights, 0)[-size - 1 :]  # NaN is sorted to the end
-    k = [_tail_shape(tail) for tail in tails.reshape(size + 1, -1).T]
+    k = [_tail_shape(tail) for tail in tails.reshape(size + 1, -1).T]  # one for each data point
     return np.reshape(k, log_weights.shape[1:])
 
 
@@ -102,11 +106,12 @@ def _fit(log_excess):
     return float(array_stats.psislw(-np.append(nothing, log_excess))[1])  # takes -ln w
 
 
-def weights_verdict(log_weights):
+def weights_verdict(log_weights: ArrayLike) -> Verdict:
     """Judge ln <w> of each data point by the tail of its weights and their effective number.
 
     Args:
-        log_weights: (num_samples, ..), nats; 25 samples or more, better thousands.
+        log_weights: log importance weights ln w, (num_samples, ..), nats; 25 samples or more,
+            better thousands.
 
     Returns:
         `Verdict` of each data point; its signs are those of `tail_verdict`.
@@ -124,7 +129,9 @@ def weights_verdict(log_weights):
     return tail_verdict(k, size, len(log_weights))
 
 
-def tail_verdict(pareto_k, effective_sample_size, num_samples):
+def tail_verdict(
+    pareto_k: ArrayLike, effective_sample_size: ArrayLike, num_samples: int
+) -> Verdict:
     """The verdict of `weights_verdict` from numbers that are at hand.
 
     Trusted is a data point with k-hat up to min(1 - 1 / log10(num_samples), 0.7) and an effective
@@ -132,8 +139,8 @@ def tail_verdict(pareto_k, effective_sample_size, num_samples):
 
     Args:
         pareto_k: k-hat of each data point, (..).
-        effective_sample_size: of each data point, (..).
-        num_samples: of which they were made.
+        effective_sample_size: the effective sample size of each data point, (..).
+        num_samples: the number of samples that they were made of.
 
     Returns:
         `Verdict` of each data point, with the signs "pareto_k" and "effective_sample_size", (..),
@@ -172,7 +179,7 @@ def _reasons(heavy, few, limit):
     return f"{'; '.join(reasons)}. Anneal these, or take a better q."
 
 
-def series_verdict(log_weights):
+def series_verdict(log_weights: ArrayLike) -> Verdict:
     """Judge ln <w> = <ln w> + kappa_2 / 2 + kappa_3 / 6 + .. by the tail and by its next term.
 
     Trusted is the series whose next term is at most a quarter of the second, with weights whose
@@ -181,7 +188,8 @@ def series_verdict(log_weights):
     means that the samples do not hold the answer, and no order finds it.
 
     Args:
-        log_weights: (num_samples, ..), nats; 25 samples or more, better thousands.
+        log_weights: log importance weights ln w, (num_samples, ..), nats; 25 samples or more,
+            better thousands.
 
     Returns:
         `Verdict` with the signs "pareto_k", "skewness", "excess_kurtosis", all medians over data

@@ -4,6 +4,8 @@ The sum runs over the smaller layer, block by block; the other layer is summed o
 exp(-F_c(h)) = exp(b.h) prod_i (1 + exp(a_i + (W h)_i)), and alike with the layers exchanged.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ from rbm_tf.machine import (
     hidden_input,
     machine_of,
 )
+from rbm_tf.shared.types import ArrayLike, RBMLike
 
 MAX_UNITS = 25
 _BLOCK_BITS = 12  # 4,096 states at a time
@@ -39,15 +42,15 @@ class Thermodynamics(NamedTuple):
     heat_capacity: np.ndarray  # C = beta^2 <<E^2>>, nats
 
 
-def log_z(rbm, *, beta=1.0):
+def log_z(rbm: RBMLike, *, beta: float = 1.0) -> float:
     """The exact ln Z = ln sum_{v,h} exp(-beta E(v, h)).
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
-        beta: inverse temperature.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        beta: the inverse temperature.
 
     Returns:
-        float, nats.
+        Number, nats.
 
     Raises:
         ValueError: if both layers have more than 25 units.
@@ -63,12 +66,12 @@ def log_z(rbm, *, beta=1.0):
     return float(_sum_states(machine, tf.constant(beta, tf.float64)))
 
 
-def thermodynamics(rbm, betas):
+def thermodynamics(rbm: RBMLike, betas: ArrayLike) -> Thermodynamics:
     """The exact ln Z, U, S and C at several inverse temperatures.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
-        betas: inverse temperatures, (num_betas,).
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        betas: the inverse temperatures, (num_betas,).
 
     Returns:
         `Thermodynamics`.
@@ -91,11 +94,11 @@ def thermodynamics(rbm, betas):
     return Thermodynamics(beta, ln_z, energy, ln_z + beta * energy, beta**2 * variance)
 
 
-def moments(rbm):
+def moments(rbm: RBMLike) -> Moments:
     """The exact averages <v>, <h> and <v h^T> over p(v, h), which the gradient of F_eq needs (B9).
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
 
     Returns:
         `Moments`.
@@ -107,14 +110,14 @@ def moments(rbm):
         >>> moments(BernoulliRBM(4, 3, seed=0)).correlation.shape
         (4, 3)
     """
-    return Moments(*(x.numpy() for x in moments_in_graph(rbm)[1]))
+    return Moments(*(np.array(x) for x in moments_in_graph(rbm)[1]))
 
 
-def moments_in_graph(rbm):
+def moments_in_graph(rbm: RBMLike) -> tuple[tf.Tensor, Moments]:
     """ln Z and the exact averages as tensors, for use inside a `tf.function`.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything with kernel, visible_bias and hidden_bias.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
 
     Returns:
         ln Z, scalar float64, and `Moments` of float64 tensors.

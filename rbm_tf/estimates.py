@@ -1,12 +1,15 @@
 """What every road to ln Z returns, and whether several of them bear each other out."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_probability as tfp
 
 from rbm_tf.shared.log_weights import as_log_weights
+from rbm_tf.shared.types import ArrayLike, Values
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,13 +21,13 @@ class LogZEstimate:
     effective_sample_size tells. Roads without samples have neither.
     """
 
-    log_z: float | np.ndarray  # scalar or (..)
-    standard_error: float | np.ndarray | None = None  # the shape of log_z
+    log_z: Values  # float or (..)
+    standard_error: Values = None  # the shape of log_z; None without samples
     log_weights: np.ndarray | None = None  # (num_samples, ..), float64; each an estimate by itself
     bound: str | None = None  # "lower" or "upper"; with a standard error: on average
 
     @property
-    def effective_sample_size(self):
+    def effective_sample_size(self) -> Values:
         """(sum w)^2 / sum w^2 of the averaged weights, from 1 to num_samples; None without them."""
         if self.log_weights is None:
             return None
@@ -35,13 +38,13 @@ class LogZEstimate:
         return num_samples / (1 + (num_samples - 1) * self.standard_error**2)
 
 
-def estimate_log_z(log_weights, *, reverse=False):
+def estimate_log_z(log_weights: ArrayLike, *, reverse: bool = False) -> LogZEstimate:
     """Average importance weights along axis 0: forward ln <w>, reverse -ln <1/w>, in float64.
 
     Args:
-        log_weights: (num_samples, ..), nats.
-        reverse: False if the samples come from a proposal, so that <w> = Z; True if they come from
-            the model itself, so that <1/w> = 1/Z.
+        log_weights: log importance weights ln w, (num_samples, ..), nats.
+        reverse: whether the weights are inverse ones: False if the samples come from a proposal, so
+            that <w> = Z; True if they come from the model itself, so that <1/w> = 1/Z.
 
     Returns:
         `LogZEstimate`, a lower bound on average, reverse an upper one. With one sample, or no
@@ -69,12 +72,12 @@ def estimate_log_z(log_weights, *, reverse=False):
 class Verdict(NamedTuple):
     """Whether a result can be trusted, why, and the numbers that say so."""
 
-    trusted: bool | np.ndarray  # of one result, or of each of a batch
+    trusted: Values  # bool, of one result, or of each of a batch
     message: str
-    signs: dict  # from the name of a number to its value
+    signs: dict[str, Any]  # from the name of a number to its value
 
 
-def verdict(forward, reverse, *others):
+def verdict(forward: LogZEstimate, reverse: LogZEstimate, *others: LogZEstimate) -> Verdict:
     """Judge a forward and a reverse estimate of ln Z by each other, and by others.
 
     Forward and reverse bracket ln Z on average, so a gap that their errors do not explain means
@@ -84,9 +87,9 @@ def verdict(forward, reverse, *others):
     as `ais` from another base, and agrees as well. A mode that every start misses never shows.
 
     Args:
-        forward: `LogZEstimate` of `ais`.
-        reverse: `LogZEstimate` of `reverse_ais`.
-        *others: `LogZEstimate` of `ais` from other bases, or of other methods that sample.
+        forward: the estimate by `ais`.
+        reverse: the estimate by `reverse_ais`.
+        *others: estimates by `ais` from other bases, or by other methods that sample.
 
     Returns:
         `Verdict` with the sign "gap", reverse - forward in nats: trusted if there are others, all
@@ -120,8 +123,8 @@ def verdict(forward, reverse, *others):
                 f"an estimate from elsewhere differs by {difference:.2f} nats from the forward one,"
                 f" their error is {error:.2f}"
             )
-    weighted = [e for e in estimates if e.log_weights is not None]
-    share = min(e.effective_sample_size / len(e.log_weights) for e in weighted)
+    weighted = [(e, e.log_weights) for e in estimates if e.log_weights is not None]
+    share = min(e.effective_sample_size / len(log_weights) for e, log_weights in weighted)
     if not share >= 0.1:
         reasons.append(f"the effective sample size is {share:.0%} of the chains")
     signs = {"gap": gap}

@@ -1,28 +1,42 @@
 """Block Gibbs sampling of binary units, as pure functions of tensors and a seed."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import tensorflow as tf
 
-from rbm_tf.machine import hidden_input, visible_input
+from rbm_tf.machine import Machine, hidden_input, visible_input
 
 UNROLLED = 10  # steps that a graph holds one by one, which is faster than a loop
 
 
-def sample_bernoulli(logits, seed):
-    """Draw units {0, 1} from their logits, in the same dtype; seed is (2,) int32."""
+def sample_bernoulli(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Draw units {0, 1}, each 1 with probability sigmoid(logit).
+
+    Args:
+        logits: the inputs of the units, any shape.
+        seed: (2,) int32 tensor that fixes the draw.
+
+    Returns:
+        The shape and the dtype of logits.
+    """
     uniform = tf.random.stateless_uniform(tf.shape(logits), seed, dtype=logits.dtype)
     return tf.math.ceil(tf.sigmoid(logits) - uniform)  # 1 where uniform < p; faster than a cast
 
 
-def gibbs_sweep(machine, hidden, seed):
+def gibbs_sweep(
+    machine: Machine, hidden: tf.Tensor, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """One sweep h -> v -> h' of block Gibbs sampling.
 
     Args:
-        machine: `Machine`.
+        machine: the `Machine`.
         hidden: binary hidden states, (num_chains, num_hidden).
-        seed: (2,) int32.
+        seed: (2,) int32 tensor that fixes the draws.
 
     Returns:
-        visible states (num_chains, num_visible), their inputs b + v W to the hidden units, and the
+        Visible states (num_chains, num_visible), their inputs b + v W to the hidden units, and the
         new hidden states, both (num_chains, num_hidden).
     """
     seeds = tf.unstack(tf.random.split(seed))
@@ -31,13 +45,15 @@ def gibbs_sweep(machine, hidden, seed):
     return visible, inputs, sample_bernoulli(inputs, seeds[1])
 
 
-def repeated(step, state, num_steps):
+def repeated(
+    step: Callable[..., tuple[tf.Tensor, ...]], state: tuple[tf.Tensor, ...], num_steps: int
+) -> tuple[tf.Tensor, ...]:
     """Apply step num_steps times, in a graph whose size has a bound: long ones are a loop.
 
     Args:
-        step: function of the step's number and the state's tensors, which returns new ones.
-        state: tuple of tensors.
-        num_steps: 0 or more.
+        step: function that maps the step's number and the state's tensors to new ones.
+        state: the tensors to begin with, a tuple.
+        num_steps: the number of steps, 0 or more.
 
     Returns:
         The last state.
@@ -55,8 +71,13 @@ def repeated(step, state, num_steps):
 
 
 @tf.function(reduce_retracing=True)
-def gibbs_chain(machine, hidden, num_steps, seed):
-    """Run num_steps sweeps, a scalar int32 tensor of 1 or more; otherwise as `gibbs_sweep`."""
+def gibbs_chain(
+    machine: Machine, hidden: tf.Tensor, first: tf.Tensor, last: tf.Tensor, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Run the sweeps from first on, without last, two int32 scalars; otherwise as `gibbs_sweep`.
+
+    A chain that is run in parts is the same as one that is run at once.
+    """
 
     def sweep(index, hidden):
         return gibbs_sweep(machine, hidden, tf.random.fold_in(seed, index))
@@ -64,6 +85,5 @@ def gibbs_chain(machine, hidden, num_steps, seed):
     def step(index, hidden):
         return index + 1, tf.ensure_shape(sweep(index, hidden)[2], hidden.shape)
 
-    last = num_steps - 1
-    start = tf.constant(0), hidden
-    return sweep(last, tf.while_loop(lambda index, _: index < last, step, start)[1])
+    final = last - 1
+    return sweep(final, tf.while_loop(lambda index, _: index < final, step, (first, hidden))[1])

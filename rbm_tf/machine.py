@@ -5,9 +5,13 @@ independent; everything that is summed or drawn in this package goes through the
 b + v W and a + W h.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from rbm_tf.shared.types import DType, RBMLike
 
 
 class Machine(NamedTuple):
@@ -26,28 +30,28 @@ class Machine(NamedTuple):
     hidden_bias: tf.Tensor  # b, (num_hidden,)
 
     @property
-    def num_visible(self):
+    def num_visible(self) -> int:
         """Number of visible units."""
         return self.kernel.shape[0]
 
     @property
-    def num_hidden(self):
+    def num_hidden(self) -> int:
         """Number of hidden units."""
         return self.kernel.shape[1]
 
     @property
-    def dtype(self):
+    def dtype(self) -> tf.DType:
         """Of the biases, and of states and free energies."""
         return self.visible_bias.dtype
 
 
-def machine_of(rbm, *, dtype=None):
+def machine_of(rbm: RBMLike, *, dtype: DType | None = None) -> Machine:
     """The value of an RBM, from the model or from the value itself.
 
     Args:
         rbm: `BernoulliRBM`, `Machine`, or anything with kernel, visible_bias and hidden_bias.
-        dtype: of all three tensors, converted from the variables themselves; None leaves each in
-            its own, a model's kernel in the dtype that it makes products in.
+        dtype: the dtype of all three tensors, converted from the variables themselves; None leaves
+            each in its own, a model's kernel in the dtype that it makes products in.
 
     Returns:
         `Machine`.
@@ -78,8 +82,16 @@ def machine_of(rbm, *, dtype=None):
     return Machine(*(tensor if dtype is None else tf.cast(tensor, dtype) for tensor in tensors))
 
 
-def product(x, kernel, *, transpose=False):
+def product(x: tf.Tensor, kernel: tf.Tensor, *, transpose: bool = False) -> tf.Tensor:
     """The product x W, or x W^T, made in the kernel's dtype and returned in that of x.
+
+    Args:
+        x: states, (batch, num_visible), or (batch, num_hidden) with transpose.
+        kernel: the kernel W, (num_visible, num_hidden).
+        transpose: whether to multiply by W^T.
+
+    Returns:
+        (batch, num_hidden), or (batch, num_visible) with transpose, in the dtype of x.
 
     Example:
         >>> product(tf.ones((1, 2)), tf.ones((2, 3))).numpy()
@@ -88,8 +100,15 @@ def product(x, kernel, *, transpose=False):
     return tf.cast(tf.matmul(tf.cast(x, kernel.dtype), kernel, transpose_b=transpose), x.dtype)
 
 
-def hidden_input(machine, v):
-    """b + v W, what the hidden units feel, (batch, num_hidden), from v (batch, num_visible).
+def hidden_input(machine: Machine, v: tf.Tensor) -> tf.Tensor:
+    """b + v W, what the hidden units feel.
+
+    Args:
+        machine: the `Machine`.
+        v: visible states, (batch, num_visible).
+
+    Returns:
+        (batch, num_hidden), nats.
 
     Example:
         >>> hidden_input(machine_of(BernoulliRBM(6, 4)), tf.zeros((3, 6))).shape
@@ -98,8 +117,15 @@ def hidden_input(machine, v):
     return machine.hidden_bias + product(v, machine.kernel)
 
 
-def visible_input(machine, h):
-    """a + W h, what the visible units feel, (batch, num_visible), from h (batch, num_hidden).
+def visible_input(machine: Machine, h: tf.Tensor) -> tf.Tensor:
+    """a + W h, what the visible units feel.
+
+    Args:
+        machine: the `Machine`.
+        h: hidden states, (batch, num_hidden).
+
+    Returns:
+        (batch, num_visible), nats.
 
     Example:
         >>> visible_input(machine_of(BernoulliRBM(6, 4)), tf.zeros((3, 4))).shape
@@ -108,8 +134,16 @@ def visible_input(machine, h):
     return machine.visible_bias + product(h, machine.kernel, transpose=True)
 
 
-def energy(machine, v, h):
-    """E(v, h) = -a.v - b.h - v^T W h (B1), (batch,), nats.
+def energy(machine: Machine, v: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
+    """E(v, h) = -a.v - b.h - v^T W h (B1).
+
+    Args:
+        machine: the `Machine`.
+        v: visible states, (batch, num_visible).
+        h: hidden states, (batch, num_hidden).
+
+    Returns:
+        (batch,), nats.
 
     Example:
         >>> machine = machine_of(BernoulliRBM(2, 1))
@@ -120,11 +154,13 @@ def energy(machine, v, h):
     return -visible - tf.reduce_sum(hidden_input(machine, v) * h, -1)
 
 
-def clamped_free_energy(machine, v, *, inputs=None):
+def clamped_free_energy(
+    machine: Machine, v: tf.Tensor, *, inputs: tf.Tensor | None = None
+) -> tf.Tensor:
     """F_c(v) = -a.v - sum_j softplus(b_j + (v W)_j), the hidden units summed out (B5).
 
     Args:
-        machine: `Machine`.
+        machine: the `Machine`.
         v: visible states, (batch, num_visible).
         inputs: `hidden_input(machine, v)` where it is at hand, (batch, num_hidden).
 
@@ -141,13 +177,15 @@ def clamped_free_energy(machine, v, *, inputs=None):
     return -visible - tf.reduce_sum(tf.math.softplus(inputs), -1)
 
 
-def binary_states(num_units, *, first=0, num_states=None):
+def binary_states(
+    num_units: int, *, first: int | tf.Tensor = 0, num_states: int | tf.Tensor | None = None
+) -> tf.Tensor:
     """All states of binary units, or some of them, as rows: the bits of their numbers.
 
     Args:
-        num_units: of a layer; the first column is the lowest bit.
-        first: number of the first state.
-        num_states: how many, 2 ** num_units by default.
+        num_units: the number of units of a layer; the first column is the lowest bit.
+        first: the number of the first state.
+        num_states: how many states, by default 2 ** num_units.
 
     Returns:
         (num_states, num_units), float64.

@@ -1,19 +1,27 @@
 """Pictures: functions draw into the Axes they are given and return them; two save files."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rbm_tf.shared.files import written_whole
+from rbm_tf.shared.types import ArrayLike, PathLike
 
 
-def image_grid(ax, images, *, columns=10):
+def image_grid(ax: Axes, images: ArrayLike, *, columns: int = 10) -> Axes:
     """Draw images side by side, dark ink on white.
 
     Args:
-        ax: matplotlib Axes.
-        images: (num, height, width), each scaled alike from the least to the greatest value.
-        columns: images in a row.
+        ax: matplotlib Axes to draw into.
+        images: the images, (num, height, width), all scaled alike from the least to the greatest
+            value.
+        columns: the number of images in a row.
 
     Returns:
         ax.
@@ -34,14 +42,20 @@ def image_grid(ax, images, *, columns=10):
     return ax
 
 
-def estimates(ax, names, values, standard_errors, exact):
+def estimates(
+    ax: Axes,
+    names: Sequence[str],
+    values: ArrayLike,
+    standard_errors: Sequence[float | None],
+    exact: float,
+) -> Axes:
     """Draw estimates as points with error bars of 2 standard errors, below each other.
 
     Args:
-        ax: matplotlib Axes.
-        names: of the methods, first at the top.
-        values: the estimates, nats.
-        standard_errors: nats; None or NaN where there is none.
+        ax: matplotlib Axes to draw into.
+        names: the names of the methods, the first at the top.
+        values: the estimates, (num,), nats.
+        standard_errors: their standard errors, (num,), nats; None or NaN where there is none.
         exact: the true value, nats; drawn as a line at 0.
 
     Returns:
@@ -57,7 +71,7 @@ def estimates(ax, names, values, standard_errors, exact):
     ax.hlines(rows, 0, errors, color="lightsteelblue", linewidth=3)
     ax.errorbar(errors, rows, xerr=bars, fmt="o", color="tab:blue", ecolor="tab:orange", capsize=3)
     for row, error in zip(rows, errors, strict=True):
-        place = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
+        place: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
         ax.annotate(
             f"{error:+.3f}", (error, row), bbox={"fc": "white", "ec": "none", "pad": 1}, **place
         )
@@ -67,15 +81,17 @@ def estimates(ax, names, values, standard_errors, exact):
     return ax
 
 
-def curves(ax, x, series, xlabel, ylabel):
+def curves(
+    ax: Axes, x: ArrayLike, series: Mapping[str, ArrayLike], xlabel: str, ylabel: str
+) -> Axes:
     """Draw several curves with a legend.
 
     Args:
-        ax: matplotlib Axes.
-        x: (num,).
-        series: dict from label to values (num,).
-        xlabel: of the horizontal axis, with its unit.
-        ylabel: of the vertical axis, with its unit.
+        ax: matplotlib Axes to draw into.
+        x: the points of the horizontal axis, (num,).
+        series: for each label the values of its curve, (num,).
+        xlabel: the name of the horizontal axis, with its unit.
+        ylabel: the name of the vertical axis, with its unit.
 
     Returns:
         ax.
@@ -91,13 +107,13 @@ def curves(ax, x, series, xlabel, ylabel):
     return ax
 
 
-def scatter_by_label(ax, points, labels):
+def scatter_by_label(ax: Axes, points: ArrayLike, labels: ArrayLike) -> Axes:
     """Draw points of the plane in the colour of their label.
 
     Args:
-        ax: matplotlib Axes.
-        points: (num, 2).
-        labels: integers 0 to 9, (num,).
+        ax: matplotlib Axes to draw into.
+        points: coordinates, (num, 2).
+        labels: integers from 0 to 9, (num,).
 
     Returns:
         ax.
@@ -108,18 +124,18 @@ def scatter_by_label(ax, points, labels):
     points, labels = np.asarray(points), np.asarray(labels)
     for label in np.unique(labels):
         chosen = points[labels == label]
-        ax.scatter(*chosen.T, s=12, color=f"C{label}", label=str(label))
+        ax.scatter(chosen[:, 0], chosen[:, 1], s=12, color=f"C{label}", label=str(label))
     ax.legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
     ax.set_aspect("equal")
     return ax
 
 
-def histogram_with_gaussian(ax, samples):
+def histogram_with_gaussian(ax: Axes, samples: ArrayLike) -> Axes:
     """Draw a histogram with the Gaussian of the same mean and variance.
 
     Args:
-        ax: matplotlib Axes.
-        samples: (num,), such as the log-weights of one image, nats.
+        ax: matplotlib Axes to draw into.
+        samples: numbers such as the log-weights of one image, (num,), nats.
 
     Returns:
         ax.
@@ -138,14 +154,14 @@ def histogram_with_gaussian(ax, samples):
     return ax
 
 
-def save_images(path, images, title, *, columns=10):
+def save_images(path: PathLike, images: np.ndarray, title: str, *, columns: int = 10) -> None:
     """Write a PNG of a grid of images.
 
     Args:
-        path: of the file.
-        images: (num, height, width).
-        title: above the grid.
-        columns: images in a row.
+        path: where the file is to stand.
+        images: the images, (num, height, width).
+        title: the line above the grid.
+        columns: the number of images in a row.
 
     Example:
         >>> save_images("images.png", np.zeros((20, 8, 8)), "Nothing")
@@ -156,12 +172,12 @@ def save_images(path, images, title, *, columns=10):
     save_figure(figure, path)
 
 
-def save_figure(figure, path):
+def save_figure(figure: Figure, path: PathLike) -> None:
     """Write a picture whole or not at all, 150 dots an inch.
 
     Args:
-        figure: matplotlib Figure.
-        path: of the file, whose ending decides the format.
+        figure: matplotlib Figure to write.
+        path: where the file is to stand; its ending decides the format.
 
     Example:
         >>> save_figure(Figure(), "empty.png")

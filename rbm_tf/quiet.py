@@ -21,7 +21,7 @@ def _muted_stderr():
         os.close(saved)
 
 
-def quiet_start():
+def quiet_start() -> None:
     """Import TensorFlow, Keras and TensorFlow Probability without their start-up messages.
 
     Call it before the first `import keras`; later imports find the modules loaded. Warnings of

@@ -1,5 +1,10 @@
 """The restricted Boltzmann machine with binary units, as a Keras model."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -19,7 +24,9 @@ from rbm_tf.shared.checked_fit import CheckedFit
 from rbm_tf.shared.checkpoints import WholeFiles
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
+from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import LIMIT, as_seed, integer_seed
+from rbm_tf.shared.types import ArrayLike, Data, Shape
 from rbm_tf.training.free_energy_gap import free_energy_gap
 from rbm_tf.training.negative_phase import ModelStates, PersistentContrastiveDivergence
 
@@ -48,16 +55,21 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
     The first `fit` calls `adapt`.
 
     Args:
-        num_visible: number of visible units.
-        num_hidden: number of hidden units.
-        negative_phase: a layer of `rbm_tf.training.negative_phase`; default: persistent contrastive
-            divergence with 100 chains.
-        centered: subtract offsets from both layers in the gradient, which conditions it better and
-            leaves its fixed points alone. It is a direction for SGD, with or without momentum;
-            optimizers that rescale each parameter, such as Adam, get the plain gradient.
-        resample: draw binary visible states anew from grey levels at every step, instead of taking
-            data as they are.
-        seed: of the initial kernel, and of the default negative phase.
+        num_visible: the number of visible units.
+        num_hidden: the number of hidden units.
+        negative_phase: a layer of `rbm_tf.training.negative_phase`; the default is persistent
+            contrastive divergence with 100 chains.
+        centered: whether to subtract offsets from both layers in the gradient, which conditions it
+            better and leaves its fixed points alone. It is a direction for SGD, with or without
+            momentum; optimizers that rescale each parameter, such as Adam, get the plain gradient.
+        resample: whether to draw binary visible states anew from grey levels at every step, in
+            place of taking data as they are.
+        seed: integer that fixes the initial kernel and the default negative phase.
+
+    Call arguments:
+        v: visible states, (batch, num_visible).
+
+    Output: p(h_j = 1 | v), (batch, num_hidden).
 
     Raises:
         ValueError: if a size is below 1, or at call time if data do not have num_visible columns.
@@ -74,15 +86,15 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
 
     def __init__(
         self,
-        num_visible,
-        num_hidden,
+        num_visible: int,
+        num_hidden: int,
         *,
-        negative_phase=None,
-        centered=True,
-        resample=False,
-        seed=None,
-        **kwargs,
-    ):
+        negative_phase: keras.layers.Layer | None = None,
+        centered: bool = True,
+        resample: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if num_visible < 1 or num_hidden < 1:
             raise ValueError(
@@ -130,14 +142,16 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
             self.negative_phase.build((self.num_visible, self.num_hidden))
 
     @classmethod
-    def from_parameters(cls, kernel, visible_bias, hidden_bias, **kwargs):
+    def from_parameters(
+        cls, kernel: ArrayLike, visible_bias: ArrayLike, hidden_bias: ArrayLike, **kwargs: Any
+    ) -> BernoulliRBM:
         """A model with given parameters.
 
         Args:
-            kernel: W, (num_visible, num_hidden).
-            visible_bias: a, (num_visible,).
-            hidden_bias: b, (num_hidden,).
-            **kwargs: as for the class, without the sizes.
+            kernel: the kernel W, (num_visible, num_hidden).
+            visible_bias: the visible bias a, (num_visible,).
+            hidden_bias: the hidden bias b, (num_hidden,).
+            **kwargs: arguments of the class other than the sizes.
 
         Returns:
             `BernoulliRBM`.
@@ -159,7 +173,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         return rbm
 
     @property
-    def machine(self):
+    def machine(self) -> Machine:
         """The value: the kernel in the compute dtype, the biases in their own."""
         kernel, *biases = (
             tf.convert_to_tensor(x.value)
@@ -167,7 +181,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         )
         return Machine(tf.cast(kernel, self.compute_dtype), *biases)
 
-    def energy(self, v, h):
+    def energy(self, v: ArrayLike, h: ArrayLike) -> tf.Tensor:
         """E(v, h) = -a.v - b.h - v^T W h (B1).
 
         Args:
@@ -185,7 +199,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         h = self._states(h, self.num_hidden, "h")
         return energy(self.machine, v, h)
 
-    def free_energy(self, v):
+    def free_energy(self, v: ArrayLike) -> tf.Tensor:
         """The clamped free energy F_c(v) = -a.v - sum_j softplus(b_j + (v W)_j) (B5).
 
         Args:
@@ -201,41 +215,66 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         v = self._states(v, self.num_visible, "v")
         return clamped_free_energy(self.machine, v)
 
-    def hidden_mean(self, v):
-        """p(h_j = 1 | v) = sigmoid(b_j + (v W)_j), (batch, num_hidden)."""
+    def hidden_mean(self, v: ArrayLike) -> tf.Tensor:
+        """p(h_j = 1 | v) = sigmoid(b_j + (v W)_j).
+
+        Args:
+            v: visible states, (batch, num_visible).
+
+        Returns:
+            (batch, num_hidden).
+        """
         return tf.sigmoid(hidden_input(self.machine, self._states(v, self.num_visible, "v")))
 
-    def visible_mean(self, h):
-        """p(v_i = 1 | h) = sigmoid(a_i + (W h)_i), (batch, num_visible)."""
+    def visible_mean(self, h: ArrayLike) -> tf.Tensor:
+        """p(v_i = 1 | h) = sigmoid(a_i + (W h)_i).
+
+        Args:
+            h: hidden states, (batch, num_hidden).
+
+        Returns:
+            (batch, num_visible).
+        """
         return tf.sigmoid(visible_input(self.machine, self._states(h, self.num_hidden, "h")))
 
-    def gibbs_step(self, v, *, seed=None):
+    def gibbs_step(self, v: ArrayLike, *, seed: int | tf.Tensor | None = None) -> tf.Tensor:
         """One sweep v -> h -> v' of block Gibbs sampling, which leaves p(v) as it is.
 
         Args:
             v: visible states, (batch, num_visible).
-            seed: integer, or (2,) int32 tensor.
+            seed: integer or (2,) int32 tensor that fixes the draws.
 
         Returns:
-            visible states, (batch, num_visible).
+            Visible states, (batch, num_visible).
         """
         hidden_seed, visible_seed = tf.unstack(tf.random.split(as_seed(seed)))
         v = self._states(v, self.num_visible, "v")
         h = sample_bernoulli(hidden_input(self.machine, v), hidden_seed)
         return sample_bernoulli(visible_input(self.machine, h), visible_seed)
 
-    def sample(self, num_samples, num_steps=1000, *, seed=None):
+    def sample(
+        self,
+        num_samples: int,
+        num_steps: int = 1000,
+        *,
+        progress: bool = True,
+        seed: int | tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """Draw from the model by independent Gibbs chains that start from fair coins.
 
         The chains need to forget their start: compare two values of num_steps.
 
         Args:
-            num_samples: number of chains.
-            num_steps: sweeps of each.
-            seed: integer, or (2,) int32 tensor.
+            num_samples: the number of chains, of which each gives one sample.
+            num_steps: the number of sweeps of each chain.
+            progress: whether to show a progress bar, which appears after two seconds.
+            seed: integer or (2,) int32 tensor that fixes the draws.
 
         Returns:
-            visible states, (num_samples, num_visible).
+            Visible states, (num_samples, num_visible).
+
+        Raises:
+            ValueError: if one of the numbers is below 1.
 
         Example:
             >>> BernoulliRBM(64, 16).sample(num_samples=5, num_steps=100, seed=0).shape
@@ -245,15 +284,17 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
         start = tf.zeros((num_samples, self.num_hidden), self.variable_dtype)
         hidden = sample_bernoulli(start, start_seed)
-        return gibbs_chain(self.machine, hidden, tf.constant(num_steps), chain_seed)[0]
+        for part in in_parts(num_steps, "sampling", progress):
+            v, _, hidden = gibbs_chain(self.machine, hidden, *map(tf.constant, part), chain_seed)
+        return v
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Record the input shape; the parameters exist from construction."""
 
-    def call(self, v):
+    def call(self, v: ArrayLike) -> tf.Tensor:
         return tf.cast(self.hidden_mean(v), self.compute_dtype)
 
-    def adapt(self, data):
+    def adapt(self, data: Data) -> None:
         """Set what the data alone decide: the visible offset and, while it is 0, the visible bias.
 
         The offset becomes the mean of each pixel, the bias its log-odds with one 0 and one 1
@@ -271,7 +312,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         total, count = np.zeros(self.num_visible), 0
         for batch in batches:
             x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
-            (v,), _ = self._taken(self._inputs(x, y))
+            (v,), _ = self._taken(self._inputs(x, y))  # (batch, num_visible)
             total, count = total + v.sum(0, dtype=float), count + len(v)
         if not count:
             raise ValueError("There are no data: the data set holds no batch.")
@@ -280,9 +321,16 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
             self.visible_bias.assign(np.log(total + 1) - np.log(count - total + 1))
         self._adapted.assign(1.0)
 
-    def fit(
-        self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs
-    ):
+    def fit(  # type: ignore[override]  # the other options by keyword
+        self,
+        x: Data = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
         """Train on data, as `keras.Model.fit` and with its arguments; y is not used.
 
         Raises:
@@ -307,8 +355,15 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         rows = tf.range(num, dtype=tf.int64)
         return tf.random.experimental.index_shuffle(rows, key, num - 1).numpy()
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The mean free-energy gap of a batch; a training step moves chains and offsets on."""
+    def compute_loss(
+        self,
+        x: tf.Tensor = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: tf.Tensor | None = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """The mean free-energy gap of a batch, nats; training moves chains and offsets on."""
         v = self._states(x, self.num_visible, "x")
         if self.resample:
             seed = tf.random.fold_in(self.negative_phase.random_state.value, _RESAMPLING)
@@ -341,7 +396,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
             )
         return states
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         phase = keras.saving.serialize_keras_object(self.negative_phase)
         return {
             **super().get_config(),
@@ -354,6 +409,6 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> BernoulliRBM:
         phase = keras.saving.deserialize_keras_object(config["negative_phase"])
         return cls(**{**config, "negative_phase": phase})

@@ -1,28 +1,33 @@
 """ln Z from independent samples: plain Monte Carlo and importance sampling."""
 
+from __future__ import annotations
+
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.estimates import estimate_log_z
+from rbm_tf.estimates import LogZEstimate, estimate_log_z
 from rbm_tf.gibbs import sample_bernoulli
 from rbm_tf.machine import clamped_free_energy, machine_of
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike, RBMLike
 
 _BLOCK = 10_000  # samples in memory at once
 
 
-def importance_sampling(rbm, visible_mean, *, num_samples=10_000, seed=None):
+def importance_sampling(
+    rbm: RBMLike, visible_mean: ArrayLike, *, num_samples: int = 10_000, seed: int | None = None
+) -> LogZEstimate:
     """Estimate ln Z by importance sampling from independent visible units.
 
     v ~ q(v) = prod_i Bernoulli(visible_mean_i), w = exp(-F_c(v)) / q(v), <w>_q = Z; the hidden
     units are summed out. On average log_z is below ln Z.
 
     Args:
-        rbm: `BernoulliRBM`.
-        visible_mean: means of the proposal, strictly between 0 and 1, (num_visible,).
-        num_samples: number of samples.
-        seed: integer; the same seed gives the same estimate.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        visible_mean: the means of the proposal, strictly between 0 and 1, (num_visible,).
+        num_samples: the number of samples to draw.
+        seed: integer that fixes the draws; the same seed gives the same estimate.
 
     Returns:
         `LogZEstimate`.
@@ -49,20 +54,23 @@ def importance_sampling(rbm, visible_mean, *, num_samples=10_000, seed=None):
         size = min(_BLOCK, num_samples - index * _BLOCK)
         v = sample_bernoulli(tf.broadcast_to(logits, (size, machine.num_visible)), block_seed)
         log_proposal = -tf.nn.sigmoid_cross_entropy_with_logits(v, tf.broadcast_to(logits, v.shape))
+        # log_proposal: (size, num_visible)
         log_weights.append(-clamped_free_energy(machine, v) - tf.reduce_sum(log_proposal, -1))
     return estimate_log_z(tf.concat(log_weights, 0))
 
 
-def monte_carlo(rbm, *, num_samples=10_000, seed=None):
+def monte_carlo(
+    rbm: RBMLike, *, num_samples: int = 10_000, seed: int | None = None
+) -> LogZEstimate:
     """Estimate ln Z by plain Monte Carlo: ln of 2^num_visible times <exp(-F_c(v))> over fair coins.
 
     Unbiased for Z and useless for ln Z once the model has structure: its relative variance grows
     exponentially with the number of units.
 
     Args:
-        rbm: `BernoulliRBM`.
-        num_samples: number of samples.
-        seed: integer; the same seed gives the same estimate.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        num_samples: the number of samples to draw.
+        seed: integer that fixes the draws; the same seed gives the same estimate.
 
     Returns:
         `LogZEstimate`.

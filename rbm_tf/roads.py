@@ -1,6 +1,10 @@
 """The roads to ln Z, side by side: one table row for each."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -11,6 +15,7 @@ from rbm_tf.estimates import LogZEstimate
 from rbm_tf.machine import machine_of
 from rbm_tf.mean_field import cumulant_free_energy, tap
 from rbm_tf.reweighting import importance_sampling, monte_carlo
+from rbm_tf.shared.types import RBMLike
 from rbm_tf.tempering import tempered_sample, tempered_windows
 from rbm_tf.umbrella import mbar
 
@@ -47,16 +52,22 @@ ROADS = {  # from a name to a function (rbm, seed) -> `LogZEstimate`
 }
 
 
-def compare(rbm, *, roads=None, seed=None):
+def compare(
+    rbm: RBMLike,
+    *,
+    roads: Mapping[str, Callable[..., LogZEstimate]] | None = None,
+    seed: int | None = None,
+) -> list[dict[str, Any]]:
     """Walk several roads to ln Z and put what they say into a table, with the exact value if any.
 
     Args:
-        rbm: `BernoulliRBM`.
-        roads: dict from a name to a function (rbm, seed) -> `LogZEstimate`; default: `ROADS`.
-        seed: integer that every road gets.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        roads: for each name a function that maps (rbm, seed) to a `LogZEstimate`; the default is
+            `ROADS`.
+        seed: integer that every road gets; the same seed gives the same estimates.
 
     Returns:
-        list of dicts, ready for `pandas.DataFrame`, one for each road after the exact one: method,
+        List of dicts, ready for `pandas.DataFrame`, one for each road after the exact one: method,
         "ln Z" in nats, "s.e." its standard error, "ESS" the effective sample size, "error" against
         the exact value, bound, seconds. None stands for what a road does not say, and for the error
         where both layers have more than 20 units. A road that takes less than 5 seconds is walked

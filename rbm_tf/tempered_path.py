@@ -5,6 +5,8 @@ of independent visible units with biases a0 and undecided hidden units, at beta 
 hidden units are summed out everywhere.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +16,7 @@ from rbm_tf.gibbs import sample_bernoulli
 from rbm_tf.machine import Machine, hidden_input, machine_of, product, visible_input
 from rbm_tf.mean_field import tap
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike, RBMLike
 
 BASES = ("data", "uniform", "mean_field")
 _SMALLEST_MEAN = 0.01  # a base must be able to draw every state
@@ -26,23 +29,25 @@ class TemperedPath(NamedTuple):
     base_bias: tf.Tensor  # a0, (num_visible,)
     base_log_z: tf.Tensor  # ln Z at beta = 0, scalar float64, nats
 
-    def hidden_input(self, v):
+    def hidden_input(self, v: tf.Tensor) -> tf.Tensor:
         """b + v W, (num_chains, num_hidden), which every method below takes."""
         return hidden_input(self.machine, v)
 
-    def log_ratio(self, v, hidden_input, old, new):
+    def log_ratio(
+        self, v: tf.Tensor, hidden_input: tf.Tensor, old: tf.Tensor, new: tf.Tensor
+    ) -> tf.Tensor:
         """F_old(v) - F_new(v) between two inverse temperatures, float64, (num_chains,)."""
         by_unit = _softplus_difference(new * hidden_input, old * hidden_input)
         slope = tf.linalg.matvec(v, self.machine.visible_bias - self.base_bias)
         return tf.cast((new - old) * slope + tf.reduce_sum(by_unit, -1), tf.float64)
 
-    def derivative(self, v, hidden_input, beta):
+    def derivative(self, v: tf.Tensor, hidden_input: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
         """dF_beta/dbeta, whose average at beta is -d ln Z/dbeta; float64, (num_chains,)."""
         hidden = tf.reduce_sum(hidden_input * tf.sigmoid(beta * hidden_input), -1)
         slope = tf.linalg.matvec(v, self.machine.visible_bias - self.base_bias)
         return -tf.cast(slope + hidden, tf.float64)
 
-    def sweep(self, hidden_input, beta, seed):
+    def sweep(self, hidden_input: tf.Tensor, beta: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """One Gibbs sweep v -> h -> v' at beta, from the hidden input of v; returns v'."""
         seeds = tf.unstack(tf.random.split(seed))
         h = sample_bernoulli(beta * hidden_input, seeds[0])
@@ -50,7 +55,7 @@ class TemperedPath(NamedTuple):
         kernel = self.machine.kernel
         return sample_bernoulli(bias + beta * product(h, kernel, transpose=True), seeds[1])
 
-    def sample_base(self, num_chains, seed):
+    def sample_base(self, num_chains: int, seed: int | tf.Tensor | None) -> tf.Tensor:
         """Independent draws at beta = 0, (num_chains, num_visible)."""
         logits = tf.broadcast_to(self.base_bias, (num_chains, *self.base_bias.shape))
         return sample_bernoulli(logits, as_seed(seed))
@@ -66,25 +71,29 @@ class PairPath(NamedTuple):
     second: Machine
     constant: tf.Tensor  # the log-weights' part that padding makes, scalar float64, nats
 
-    def hidden_input(self, v):
+    def hidden_input(self, v: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """The hidden inputs under both models."""
         pair = self.first, self.second
         return tuple(hidden_input(machine, v) for machine in pair)
 
-    def log_ratio(self, v, hidden_input, old, new):
+    def log_ratio(
+        self, v: tf.Tensor, hidden_input: tuple[tf.Tensor, ...], old: tf.Tensor, new: tf.Tensor
+    ) -> tf.Tensor:
         """F_old(v) - F_new(v), float64, (num_chains,)."""
-        before, after = (_between(*hidden_input, beta) for beta in (old, new))
+        before, after = (_between(beta, *hidden_input) for beta in (old, new))
         by_unit = _softplus_difference(after, before)
         slope = tf.linalg.matvec(v, self.second.visible_bias - self.first.visible_bias)
         return tf.cast((new - old) * slope + tf.reduce_sum(by_unit, -1), tf.float64)
 
-    def sweep(self, hidden_input, beta, seed):
+    def sweep(
+        self, hidden_input: tuple[tf.Tensor, ...], beta: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
         """One Gibbs sweep at beta, from the hidden inputs of v; returns visible states."""
         seeds = tf.unstack(tf.random.split(seed))
-        h = sample_bernoulli(_between(*hidden_input, beta), seeds[0])
+        h = sample_bernoulli(_between(beta, *hidden_input), seeds[0])
         pair = self.first, self.second
         inputs = (visible_input(machine, h) for machine in pair)
-        return sample_bernoulli(_between(*inputs, beta), seeds[1])
+        return sample_bernoulli(_between(beta, *inputs), seeds[1])
 
 
 def _softplus_difference(x, y):
@@ -93,18 +102,18 @@ def _softplus_difference(x, y):
     return tf.nn.relu(x) - tf.nn.relu(y) + tf.math.log(ratio)
 
 
-def _between(first, second, beta):
+def _between(beta, first, second):
     return (1 - beta) * first + beta * second
 
 
-def pair_path(rbm, other):
+def pair_path(rbm: RBMLike, other: RBMLike) -> PairPath:
     """The path from one RBM to another over the same visible units.
 
     The smaller hidden layer is filled up with units that interact with nothing.
 
     Args:
-        rbm: `BernoulliRBM`.
-        other: `BernoulliRBM`.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        other: another RBM with as many visible units.
 
     Returns:
         `PairPath`.
@@ -138,11 +147,11 @@ def pair_path(rbm, other):
     return PairPath(padded(first), padded(second), tf.constant(constant, tf.float64))
 
 
-def tempered_path(rbm, *, base="data"):
+def tempered_path(rbm: RBMLike, *, base: str | ArrayLike = "data") -> TemperedPath:
     """The path from a base to an RBM.
 
     Args:
-        rbm: `BernoulliRBM`.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
         base: the means of the visible units at beta = 0. "data" takes the training data's,
             `rbm.visible_offset`; "uniform" takes 1/2; "mean_field" those of naive mean field; or
             an array (num_visible,). They are clipped to [0.01, 0.99].

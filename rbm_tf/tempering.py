@@ -5,6 +5,8 @@ of `rbm_tf.tempered_path`; a ladder is one chain in every window. Ladders never 
 independent samples. `rbm_tf.umbrella` turns the windows into ln Z.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +15,10 @@ import tensorflow as tf
 from rbm_tf.machine import machine_of
 from rbm_tf.shared.betas import checked_betas
 from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import as_seed
-from rbm_tf.tempered_path import tempered_path
+from rbm_tf.shared.types import ArrayLike, RBMLike
+from rbm_tf.tempered_path import TemperedPath, tempered_path
 
 _NUM_BETAS = 20
 
@@ -31,23 +35,24 @@ class Windows(NamedTuple):
     samples: np.ndarray  # last visible states at beta = 1, (num_chains, num_visible)
 
     @property
-    def swap_acceptance(self):
+    def swap_acceptance(self) -> np.ndarray:
         """Mean probability that neighbours k and k + 1 accept a swap, (num_betas - 1,)."""
         forward, backward = work(self.free_energies)
         return np.exp(np.minimum(0, -forward - backward)).mean((1, 2))
 
 
 def tempered_windows(
-    rbm,
+    rbm: RBMLike,
     *,
-    betas=None,
-    num_chains=20,
-    num_steps=200,
-    num_burn_in=100,
-    base="data",
-    swap=True,
-    seed=None,
-):
+    betas: ArrayLike | None = None,
+    num_chains: int = 20,
+    num_steps: int = 200,
+    num_burn_in: int = 100,
+    base: str | ArrayLike = "data",
+    swap: bool = True,
+    progress: bool = True,
+    seed: int | None = None,
+) -> Windows:
     """Sample every window of the path at equilibrium, by parallel tempering.
 
     Each sweep is a Gibbs sweep of all windows followed by an attempt to swap the states of
@@ -56,14 +61,15 @@ def tempered_windows(
     The result takes 8 num_betas^2 num_chains num_steps bytes, the estimators a few times that.
 
     Args:
-        rbm: `BernoulliRBM`.
-        betas: the windows, increasing from 0 to 1; default: 20 equally spaced.
-        num_chains: number of independent ladders, 2 or more; a standard error needs 10.
-        num_steps: sweeps that are recorded.
-        num_burn_in: sweeps before, which start from the base in every window.
-        base: see `tempered_path`.
-        swap: False leaves out the swaps: separate umbrella sampling of each window.
-        seed: integer; the same seed gives the same samples.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        betas: the windows, (num_betas,), increasing from 0 to 1; the default is 20 equally spaced.
+        num_chains: the number of independent ladders, 2 or more; a standard error needs 10.
+        num_steps: the number of sweeps that are recorded.
+        num_burn_in: the number of sweeps before, which start from the base in every window.
+        base: where the path begins, as `tempered_path` takes it.
+        swap: whether neighbours swap states; False is separate umbrella sampling of each window.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same samples.
 
     Returns:
         `Windows`. A `swap_acceptance` below 0.2 asks for more betas there; `samples` are draws from
@@ -88,33 +94,44 @@ def tempered_windows(
     path, betas = tempered_path(rbm, base=base), _windows(betas, rbm)
     start_seed, burn_in_seed, seed = tf.unstack(tf.random.split(as_seed(seed), 3))
     v = _base_states(path, betas, num_chains, start_seed)
-    v = _equilibrate(path, betas, v, tf.constant(num_burn_in), burn_in_seed, swap)
-    v, free_energies, derivatives = _record(path, betas, v, tf.constant(num_steps), seed, swap)
+    state = _equilibrated(path, betas, v, num_burn_in, burn_in_seed, swap, progress)
+    (v, _), free_energies, derivatives = _recorded(
+        path, betas, state, num_steps, seed, swap, progress
+    )
     return Windows(
         betas.numpy().astype(float),
-        free_energies.numpy().transpose(2, 1, 3, 0).astype(float),
-        derivatives.numpy().transpose(1, 2, 0),
+        free_energies.transpose(2, 1, 3, 0).astype(float),
+        derivatives.transpose(1, 2, 0),
         float(path.base_log_z),
         v[-1].numpy(),
     )
 
 
-def tempered_sample(rbm, num_samples, *, betas=None, num_steps=1000, seed=None):
+def tempered_sample(
+    rbm: RBMLike,
+    num_samples: int,
+    *,
+    betas: ArrayLike | None = None,
+    num_steps: int = 1000,
+    progress: bool = True,
+    seed: int | tf.Tensor | None = None,
+) -> tf.Tensor:
     """Draw from the model by parallel tempering, one ladder per sample.
 
     For models whose modes `rbm.sample` does not leave: states travel to small beta, where they
     change mode, and back. It costs num_betas times as much as `rbm.sample`.
 
     Args:
-        rbm: `BernoulliRBM`.
-        num_samples: number of independent ladders.
-        betas: increasing from 0 to 1; default: 20 equally spaced.
-        num_steps: Gibbs sweeps of each ladder, each followed by a swap attempt. Compare two
-            values: the ladders need to forget their start at the base.
-        seed: integer, or (2,) int32 tensor.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        num_samples: the number of independent ladders, of which each gives one sample.
+        betas: the windows, (num_betas,), increasing from 0 to 1; the default is 20 equally spaced.
+        num_steps: the number of Gibbs sweeps of each ladder, each followed by a swap attempt.
+            Compare two values: the ladders need to forget their start at the base.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer or (2,) int32 tensor that fixes the draws.
 
     Returns:
-        visible states, (num_samples, num_visible).
+        Visible states, (num_samples, num_visible).
 
     Raises:
         ValueError: if betas do not increase from 0 to 1, or a number is below 1.
@@ -127,7 +144,7 @@ def tempered_sample(rbm, num_samples, *, betas=None, num_steps=1000, seed=None):
     path, betas = tempered_path(rbm), _windows(betas, rbm)
     start_seed, seed = tf.unstack(tf.random.split(as_seed(seed)))
     v = _base_states(path, betas, num_samples, start_seed)
-    return _equilibrate(path, betas, v, tf.constant(num_steps), seed, True)[-1]
+    return _equilibrated(path, betas, v, num_steps, seed, True, progress)[0][-1]
 
 
 def _windows(betas, rbm):
@@ -139,14 +156,14 @@ def _windows(betas, rbm):
 def _base_states(path, betas, num_chains, seed):
     """Draws at beta = 0 for every window, (num_betas, num_chains, num_visible)."""
     v = path.sample_base(betas.shape[0] * num_chains, seed)
-    return tf.reshape(v, (betas.shape[0], num_chains, -1))
+    return tf.reshape(v, (betas.shape[0], num_chains, -1))  # (num_betas, num_chains, num_visible)
 
 
-def work(free_energies):
+def work(free_energies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """F_{k+1} - F_k at samples of k, and F_k - F_{k+1} at samples of k + 1.
 
     Args:
-        free_energies: of `Windows`.
+        free_energies: those of `Windows`, (num_betas, num_betas, num_chains, num_steps).
 
     Returns:
         Two arrays (num_betas - 1, num_chains, num_steps), nats.
@@ -190,16 +207,23 @@ def _swap(path, betas, state, partner, seed):
     return tuple(tf.where(accept, tf.gather(x, partner), x) for x in state)
 
 
-def advance(path, betas, state, index, seed, swap):
+def advance(
+    path: TemperedPath,
+    betas: tf.Tensor,
+    state: tuple[tf.Tensor, tf.Tensor],
+    index: int | tf.Tensor,
+    seed: tf.Tensor,
+    swap: bool,
+) -> tuple[tf.Tensor, ...]:
     """Sweep all windows once, then try to swap neighbours.
 
     Args:
-        path: `TemperedPath`.
-        betas: (num_betas,).
+        path: the `TemperedPath`.
+        betas: the windows, (num_betas,).
         state: v and its hidden inputs, (num_betas, num_chains, units).
-        index: number of the sweep; its parity chooses the pairs.
-        seed: (2,) int32.
-        swap: False leaves out the swaps.
+        index: the number of the sweep; its parity chooses the pairs.
+        seed: (2,) int32 tensor that fixes the draws.
+        swap: whether neighbours swap states.
 
     Returns:
         The new state.
@@ -219,35 +243,50 @@ def advance(path, betas, state, index, seed, swap):
     return _swap(path, betas, state, _partners(tf.shape(betas)[0], index % 2), swap_seed)
 
 
+def _equilibrated(path, betas, v, num_steps, seed, swap, progress):
+    """The states of all windows, (num_betas, num_chains, num_visible) as v, and their inputs."""
+    state = v, path.hidden_input(v)
+    for part in in_parts(num_steps, "tempering", progress):
+        state = _advance_all(path, betas, state, *map(tf.constant, part), seed, swap)
+    return state
+
+
 @tf.function(reduce_retracing=True)
-def _equilibrate(path, betas, v, num_steps, seed, swap):
-    """Sweep and swap; returns the states, (num_betas, num_chains, num_visible) as v."""
+def _advance_all(path, betas, state, first, last, seed, swap):
+    """Sweep and swap, from the sweep `first` on, without `last`."""
 
     def step(index, state):
         return index + 1, advance(path, betas, state, index, seed, swap)
 
-    start = (tf.constant(0), (v, path.hidden_input(v)))
-    return tf.while_loop(lambda index, _: index < num_steps, step, start)[1][0]
+    return tf.while_loop(lambda index, _: index < last, step, (first, state))[1]
+
+
+def _recorded(path, betas, state, num_steps, seed, swap, progress):
+    """As `_equilibrated`; also F_l (sweeps, l, k, chains) and dF_beta/dbeta (sweeps, k, chains)."""
+    records = []
+    for part in in_parts(num_steps, "recording", progress):
+        state, *record = _record(path, betas, state, *map(tf.constant, part), seed, swap)
+        records.append([array.numpy() for array in record])
+    return state, *(np.concatenate(arrays) for arrays in zip(*records, strict=True))
 
 
 @tf.function(reduce_retracing=True)
-def _record(path, betas, v, num_steps, seed, swap):
-    """As `_equilibrate`; also F_l (sweeps, l, k, chains) and dF_beta/dbeta (sweeps, k, chains)."""
+def _record(path, betas, state, first, last, seed, swap):
+    """As `_advance_all`, with a record of every sweep."""
 
     def step(index, state, free_energies, derivatives):
         state = advance(path, betas, state, index, seed, swap)
         in_windows = tf.map_fn(lambda beta: _potential(path, beta, *state), betas)
         derivative = path.derivative(*state, betas[:, tf.newaxis, tf.newaxis])
         free_energies, derivatives = (
-            array.write(index, value)
+            array.write(index - first, value)
             for array, value in ((free_energies, in_windows), (derivatives, derivative))
         )
         return index + 1, state, free_energies, derivatives
 
-    arrays = (tf.TensorArray(dtype, num_steps) for dtype in (betas.dtype, tf.float64))
-    _, (v, _), free_energies, derivatives = tf.while_loop(
-        lambda index, *_: index < num_steps,
-        step,
-        (tf.constant(0), (v, path.hidden_input(v)), *arrays),
+    arrays = (tf.TensorArray(dtype, last - first) for dtype in (betas.dtype, tf.float64))
+    start = first, state, *arrays
+    _, state, free_energies, derivatives = tf.while_loop(
+        lambda index, *_: index < last, step, start
     )
-    return v, free_energies.stack(), derivatives.stack()
+    return state, free_energies.stack(), derivatives.stack()

@@ -3,6 +3,8 @@
 `rbm_tf.enumeration.thermodynamics` is the exact counterpart; all return the same record.
 """
 
+from __future__ import annotations
+
 import numpy as np
 import tensorflow as tf
 
@@ -10,20 +12,23 @@ from rbm_tf import mean_field
 from rbm_tf.enumeration import Thermodynamics
 from rbm_tf.machine import machine_of
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike, RBMLike
 from rbm_tf.tempered_path import tempered_path
 
 
-def annealed_thermodynamics(rbm, betas, *, num_chains=100, seed=None):
+def annealed_thermodynamics(
+    rbm: RBMLike, betas: ArrayLike, *, num_chains: int = 100, seed: int | None = None
+) -> Thermodynamics:
     """ln Z, U, S and C along one annealing run from beta = 0, by its importance weights.
 
     All parameters are scaled by beta, so the base is uniform. ln Z(beta) and the averages at beta
     use the weights accumulated up to there: the closer the temperatures, the better.
 
     Args:
-        rbm: `BernoulliRBM`.
-        betas: increasing from 0, to 1 or beyond, (num_betas,).
-        num_chains: number of independent chains.
-        seed: integer; the same seed gives the same curves.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        betas: the inverse temperatures, increasing from 0 to 1 or beyond, (num_betas,).
+        num_chains: the number of independent chains.
+        seed: integer that fixes the draws; the same seed gives the same curves.
 
     Returns:
         `Thermodynamics`.
@@ -78,7 +83,7 @@ def _walk(path, betas, v, seed):
     return tf.while_loop(lambda index, *_: index < num_betas, step, start)[-1].stack()
 
 
-def tap_thermodynamics(rbm, betas, *, order=2):
+def tap_thermodynamics(rbm: RBMLike, betas: ArrayLike, *, order: int = 2) -> Thermodynamics:
     """ln Z, U, S and C by naive mean field (order 1) or TAP of order 2 or 3.
 
     With A2 = sum W^2 c d and A3 = sum W^3 c (1/2 - m) d (1/2 - n) at the solution for beta,
@@ -87,9 +92,9 @@ def tap_thermodynamics(rbm, betas, *, order=2):
     fresh starts; NaN stands where the iteration did not converge.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
-        betas: inverse temperatures, increasing, at least 3, (num_betas,).
-        order: 1, 2 or 3.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        betas: the inverse temperatures, 3 or more and increasing, (num_betas,).
+        order: the last order that counts, 1, 2 or 3.
 
     Returns:
         `Thermodynamics`.
@@ -131,7 +136,7 @@ def _tap_row(rbm, beta, order):
     return [log_z, energy, log_z + beta * energy]
 
 
-def effective_temperature(rbm):
+def effective_temperature(rbm: RBMLike) -> float:
     """The inverse of the largest singular value of W: the temperature that training has set.
 
     Multiplying all parameters by s divides it by s, just as beta = s does (B7). Without fields,
@@ -141,7 +146,7 @@ def effective_temperature(rbm):
         rbm: `BernoulliRBM`, or anything with a kernel.
 
     Returns:
-        float, in units of 1 / nats; infinite for a kernel of zeros.
+        Number, in units of 1 / nats; infinite for a kernel of zeros.
 
     Example:
         >>> rbm = BernoulliRBM(6, 4, seed=0)

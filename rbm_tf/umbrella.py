@@ -5,6 +5,8 @@ the RBM. The spread over ladders is the standard error, whatever the correlation
 windows. What all ladders share is not in it: a burn-in too short to forget the start.
 """
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import warnings
@@ -14,12 +16,12 @@ from scipy.integrate import trapezoid
 from scipy.special import softmax
 
 from rbm_tf.estimates import LogZEstimate
-from rbm_tf.tempering import work
+from rbm_tf.tempering import Windows, work
 
 _TOLERANCE = 1e-3  # nats that a solution of pymbar may be off
 
 
-def thermodynamic_integration(windows):
+def thermodynamic_integration(windows: Windows) -> LogZEstimate:
     """ln Z = base_log_z - integral_0^1 <dF_beta/dbeta>_beta dbeta, by the trapezoid rule.
 
     Each ladder's integral is an independent estimate. The rule's own bias is not in the standard
@@ -27,7 +29,7 @@ def thermodynamic_integration(windows):
     -s^2 / 12 (g'(1) - g'(0)), so halving the steps quarters it. `bar` and `mbar` have no such bias.
 
     Args:
-        windows: `Windows`.
+        windows: the samples of all windows, as `tempered_windows` returns them.
 
     Returns:
         `LogZEstimate`.
@@ -48,14 +50,14 @@ def thermodynamic_integration(windows):
     return _estimate(windows.base_log_z - integral.mean(), integral)
 
 
-def bar(windows):
+def bar(windows: Windows) -> LogZEstimate:
     """ln Z by Bennett's acceptance ratio, summed over neighbouring windows; needs pymbar.
 
     The standard error comes from each ladder's first-order pull on the sum (the infinitesimal
     jackknife), since pymbar's own takes correlated samples for independent ones.
 
     Args:
-        windows: `Windows`.
+        windows: the samples of all windows, as `tempered_windows` returns them.
 
     Returns:
         `LogZEstimate`.
@@ -78,14 +80,14 @@ def bar(windows):
     return _estimate(windows.base_log_z - free_energy, by_ladder)
 
 
-def mbar(windows):
+def mbar(windows: Windows) -> LogZEstimate:
     """ln Z by the multistate acceptance ratio, from all samples in all windows; needs pymbar.
 
     Of all estimators from the same samples it has the smallest variance when they are independent.
     The standard error is made as in `bar`.
 
     Args:
-        windows: `Windows`.
+        windows: the samples of all windows, as `tempered_windows` returns them.
 
     Returns:
         `LogZEstimate`.

@@ -164,6 +164,27 @@ def test_every_public_function_and_class_has_an_example(name):
             assert internal or is_record(value), f"{name}.{key} has no example"
 
 
+def parts_of(body):
+    """What stands in a module or class, and in its classes, whatever their names."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.ClassDef):
+            yield from parts_of(node.body)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_every_public_function_method_and_field_has_its_types(path):
+    for node in parts_of(ast.parse(path.read_text()).body):
+        if not isinstance(node, ast.FunctionDef) or (
+            node.name.startswith("_") and node.name != "__init__"
+        ):
+            continue
+        given = node.args
+        named = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+        bare = [a.arg for a in named if a and not a.annotation and a.arg not in ("self", "cls")]
+        assert node.returns and not bare, f"{node.name} lacks the types of {bare or 'its result'}"
+
+
 INTERNAL = {"rbm_tf.gibbs"}  # tensor programs behind the model's methods
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.integrate
@@ -125,7 +127,7 @@ def test_gibbs_sampling_along_the_path_gives_its_mean_and_variance(small):
 def test_impossible_requests_are_refused(random_rbm, small):
     rbm, point, *_ = small
     with pytest.raises(ValueError, match="strictly between 0 and 1"):
-        interpolated_rbm(rbm, point._replace(visible=np.ones(5)), 0.5)
+        interpolated_rbm(rbm, replace(point, visible=np.ones(5)), 0.5)
     with pytest.raises(ValueError, match="up to 20 units"):
         all_log_weights(random_rbm(15, 6), point)
     for wrong in ({"num_chains": 0}, {"num_steps": 0}):

@@ -62,7 +62,7 @@ FUNCTIONS = {
         rbm, num_betas=4, num_chains=5, seed=0, base="uniform"
     ),
     "windows": lambda rbm: (
-        tempering.tempered_windows(rbm, betas=[0, 1], base="uniform", seed=0).energies
+        tempering.tempered_windows(rbm, betas=[0, 1], base="uniform", seed=0).free_energies
     ),
     "importance": lambda rbm: (
         reweighting.importance_sampling(rbm, np.full(5, 0.5), num_samples=9, seed=0).log_z

@@ -45,7 +45,9 @@ def test_gibbs_chain_of_hidden_states(rbm):
     kernel, visible_bias, hidden_bias = machine_of(rbm)
     mirrored = Machine(tf.transpose(kernel), hidden_bias, visible_bias)
     start = model_states(mirrored).draw(np.random.default_rng(0), 20_000)
-    v, inputs, h = gibbs_chain(rbm.machine, tf.constant(start), tf.constant(3), (0, 1))
+    v, inputs, h = gibbs_chain(
+        rbm.machine, tf.constant(start), tf.constant(0), tf.constant(3), (0, 1)
+    )
     check_samples(v, model_states(rbm))
     check_samples(h, model_states(mirrored))
     np.testing.assert_allclose(inputs, hidden_input(rbm.machine, v), atol=1e-12)
@@ -144,7 +146,7 @@ def test_hamiltonian_moves_of_the_annealed_evidence():
         for i in range(2):
             vae = model.vae(shift * np.eye(2)[i])
             path = latent_path(vae, x, "posterior")
-            log_ratio, _, acceptance, _ = anneal(vae, path, steps, tf.constant(z), (0, 1))
+            log_ratio, _, acceptance, _ = anneal(vae, path, steps, tf.constant(z), seed=(0, 1))
             assert 0.5 < np.mean(acceptance) < 0.99
             along = (log_ratio + model.log_p()[:num_images]) / (precision[i] * shift)
             moved.append(mean[:, i] + along + shift / 2)
@@ -158,13 +160,13 @@ def test_sample_reaches_the_model(rbm):
 
 
 def test_tempered_sample_reaches_the_model(rbm):
-    v = tempered_sample(rbm, 20_000, betas=BETAS, num_sweeps=50, seed=1)
+    v = tempered_sample(rbm, 20_000, betas=BETAS, num_steps=50, seed=1)
     check_samples(v, model_states(rbm))
 
 
 @pytest.mark.parametrize("swap", [True, False])
 def test_tempered_windows_reach_the_model(rbm, swap):
-    options = {"num_chains": 20_000, "num_sweeps": 1, "num_burn_in": 100, "swap": swap, "seed": 1}
+    options = {"num_chains": 20_000, "num_steps": 1, "num_burn_in": 100, "swap": swap, "seed": 1}
     check_samples(tempered_windows(rbm, betas=BETAS, **options).samples, model_states(rbm))
 
 

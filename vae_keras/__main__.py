@@ -1,20 +1,24 @@
 """The command line: python -m vae_keras demo | train | evaluate | sample."""
 
+from __future__ import annotations
+
+import argparse
 import math
+from collections.abc import Sequence
 
 from rbm_tf.command_line import arguments
 from rbm_tf.command_line import program as command_line
 from rbm_tf.shared.memory import check_memory
 
 
-def demo(options):
+def demo(options: argparse.Namespace) -> None:
     """Train the post's VAE on digits, and print every estimate of ln p(x) beside a reference."""
     from vae_keras.demo import run_demo
 
     run_demo(options)
 
 
-def train(options):
+def train(options: argparse.Namespace) -> None:
     """Train a VAE and save it as vae.keras."""
     from rbm_tf.command_line.training import fit
     from vae_keras import networks
@@ -39,7 +43,7 @@ def train(options):
     command_line.show(options, {"model": str(path)}, [text], "vae_train")
 
 
-def evaluate(options):
+def evaluate(options: argparse.Namespace) -> None:
     """Print the ELBO and importance-weighted estimates of the mean log-likelihood of test data."""
     from vae_keras.demo import estimate_rows, mean_columns
     from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
@@ -63,7 +67,7 @@ def evaluate(options):
     command_line.show(options, rows, [text], "vae_evaluate")
 
 
-def sample(options):
+def sample(options: argparse.Namespace) -> None:
     """Draw images from the prior; write them as vae_samples.npy and, if they are flat, .png."""
     import numpy as np
 
@@ -119,10 +123,10 @@ ACTIONS = {
 }
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = arguments.build_parser(
-        "python -m vae_keras",
+        arguments.typed("vae_keras"),
         "Variational autoencoders.",
         ACTIONS,
         {"train": _train_options, "evaluate": _evaluate_options},

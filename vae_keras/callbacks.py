@@ -1,5 +1,7 @@
 """A callback that moves a scalar weight while `fit` runs: KL warm-up, temperature annealing."""
 
+from typing import Any
+
 import keras
 
 
@@ -13,10 +15,11 @@ class WeightSchedule(keras.callbacks.Callback):
     Args:
         weight: scalar `keras.Variable` of a layer or a model, such as `AddKL().weight`, a sampling
             layer's `temperature` or an `ELBO`'s `beta`.
-        start: value before the first step.
-        end: value from num_epochs on.
-        num_epochs: length of the ramp, above 0; fractions count.
-        cycle_epochs: begin anew every cycle_epochs, at least num_epochs; None: one ramp only.
+        start: the value before the first step.
+        end: the value from num_epochs on.
+        num_epochs: the length of the ramp in epochs, above 0; fractions count.
+        cycle_epochs: the number of epochs after which the ramp begins anew, at least num_epochs;
+            None makes one ramp only.
 
     Raises:
         ValueError: if weight is not a scalar variable, or a length does not fit.
@@ -34,7 +37,15 @@ class WeightSchedule(keras.callbacks.Callback):
         [0.0, 0.5, 1.0, 1.0]
     """
 
-    def __init__(self, weight, *, start=0.0, end=1.0, num_epochs=10, cycle_epochs=None):
+    def __init__(
+        self,
+        weight: keras.Variable,
+        *,
+        start: float = 0.0,
+        end: float = 1.0,
+        num_epochs: float = 10,
+        cycle_epochs: float | None = None,
+    ) -> None:
         super().__init__()
         if not isinstance(weight, keras.Variable) or tuple(weight.shape) != ():
             raise ValueError(
@@ -50,25 +61,29 @@ class WeightSchedule(keras.callbacks.Callback):
         self.num_epochs, self.cycle_epochs = num_epochs, cycle_epochs
         self._epoch, self._value = 0, None
 
-    def value(self, epoch):
-        """The weight's value after a number of epochs, which may be a fraction."""
+    def value(self, epoch: float) -> float:
+        """The weight's value after a number of epochs, which may be a fraction.
+
+        Args:
+            epoch: the number of epochs since training began, 0 or above.
+        """
         if self.cycle_epochs is not None:
             epoch = epoch % self.cycle_epochs
         return self.start + (self.end - self.start) * min(1.0, epoch / self.num_epochs)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._value = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
         self._set(self.value(epoch))
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         num_batches = (self.params or {}).get("steps")
         if num_batches:
             self._set(self.value(self._epoch + batch / num_batches))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None:
             logs[self.weight.name] = self._value
 

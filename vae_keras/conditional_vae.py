@@ -1,10 +1,15 @@
 """The conditional variational autoencoder, p(x|z, y): the VAE with a condition y beside x and z."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.types import ArrayLike, Tensor
 from vae_keras.shared.checks import check_shape, checked_array, input_shapes
 from vae_keras.vae import VAE
 
@@ -18,9 +23,15 @@ class ConditionalVAE(VAE):
     the encoder's inputs, and `predict((x, y))` reconstructs.
 
     Args:
-        encoder: model (x, y) -> (mean, log_var), both (batch, latent_dim).
-        decoder: model (z, y) -> the likelihood's parameters, logits of x's shape.
-        likelihood, objective, temperature, seed: as in `VAE`.
+        encoder: model that maps (x, y) to (mean, log_var), both (batch, latent_dim).
+        decoder: model that maps (z, y) to the likelihood's parameters, such as logits, in the shape
+            of x.
+        **kwargs: likelihood, objective, temperature and seed, as `VAE` takes them.
+
+    Call arguments:
+        x: pair (x, y) of data and conditions, each (batch, ..).
+
+    Output: the mean of p(x|z, y) at the posterior mean, the shape of the data.
 
     Raises:
         ValueError: if encoder and decoder do not fit together, or do not take a condition.
@@ -39,7 +50,7 @@ class ConditionalVAE(VAE):
         (10, 64)
     """
 
-    def __init__(self, encoder, decoder, **kwargs):
+    def __init__(self, encoder: keras.Model, decoder: keras.Model, **kwargs: Any) -> None:
         for model, name, first in ((encoder, "encoder", "x"), (decoder, "decoder", "z")):
             if len(input_shapes(model, name)) != 2:
                 raise ValueError(
@@ -92,24 +103,48 @@ class ConditionalVAE(VAE):
         super()._check(x)
         self._check_condition(y)
 
-    def encode(self, x, y):
-        """mean and log_var of q(z|x, y), both (batch, latent_dim)."""
+    def encode(self, x: ArrayLike, y: ArrayLike) -> tuple[Tensor, Tensor]:
+        """The posterior of the latent variables.
+
+        Args:
+            x: data, (batch, ..).
+            y: conditions, (batch, ..).
+
+        Returns:
+            mean and log_var of q(z|x, y), both (batch, latent_dim).
+        """
         return super().encode((x, y))
 
-    def decode(self, z, y):
-        """The mean of p(x|z, y) for latent variables z (batch, latent_dim)."""
+    def decode(self, z: ArrayLike, y: ArrayLike) -> Tensor:
+        """The mean of p(x|z, y).
+
+        Args:
+            z: latent variables, (batch, latent_dim).
+            y: conditions, (batch, ..).
+
+        Returns:
+            (batch, ..) in the shape of the data.
+        """
         return self.likelihood.mean(self.decoder((z, self._checked_condition(y))))
 
-    def reconstruct(self, x, y):
-        """The decoder's mean at the posterior mean, in the shape of x."""
+    def reconstruct(self, x: ArrayLike, y: ArrayLike) -> Tensor:
+        """The mean of p(x|z, y) at the posterior mean.
+
+        Args:
+            x: data, (batch, ..).
+            y: conditions, (batch, ..).
+
+        Returns:
+            The shape of x.
+        """
         return super().reconstruct((x, y))
 
-    def generate(self, y, *, seed=None):
+    def generate(self, y: ArrayLike, *, seed: int | None = None) -> Tensor:
         """Means of p(x|z, y) for z drawn from the prior, one for each condition.
 
         Args:
-            y: conditions, (num_samples, ..).
-            seed: integer; the same seed gives the same examples.
+            y: conditions, (num_samples, ..), one for each example to draw.
+            seed: integer that fixes the draws; the same seed gives the same examples.
 
         Returns:
             (num_samples, ..) in the shape of the data.
@@ -119,12 +154,12 @@ class ConditionalVAE(VAE):
             keras.random.normal((y.shape[0], self.latent_dim), seed=integer_seed(seed)), y
         )
 
-    def sample(self, y, *, seed=None):
+    def sample(self, y: ArrayLike, *, seed: int | None = None) -> tuple[Tensor, Tensor]:
         """Data from the model, one for each condition: z ~ p(z) and x ~ p(x|z, y).
 
         Args:
-            y: conditions, (num_samples, ..).
-            seed: integer; the same seed gives the same examples.
+            y: conditions, (num_samples, ..), one for each example to draw.
+            seed: integer that fixes the draws; the same seed gives the same examples.
 
         Returns:
             x (num_samples, ..) in the shape of the data, and z (num_samples, latent_dim).
@@ -132,28 +167,32 @@ class ConditionalVAE(VAE):
         y = self._checked_condition(y)
         return self._sample(y.shape[0], seed, lambda z: self.decoder((z, y)))
 
-    def log_weights(self, x, y, num_samples, *, seed=None):
+    def log_weights(
+        self, x: ArrayLike, y: ArrayLike, num_samples: int, *, seed: int | None = None
+    ) -> Tensor:
         """ln w = ln p(x|z, y) + ln p(z) - ln q(z|x, y) with z ~ q(z|x, y); <w> = p(x|y).
 
         Args:
             x: data, (batch, ..).
             y: conditions, (batch, ..).
-            num_samples: samples of z for each example.
-            seed: integer; the same seed gives the same weights.
+            num_samples: the number of draws of z for each example.
+            seed: integer that fixes the draws; the same seed gives the same weights.
 
         Returns:
             (num_samples, batch), float32, nats.
         """
         return super().log_weights((x, y), num_samples, seed=seed)
 
-    def elbo(self, x, y, *, num_samples=1, seed=None):
+    def elbo(
+        self, x: ArrayLike, y: ArrayLike, *, num_samples: int = 1, seed: int | None = None
+    ) -> Tensor:
         """The ELBO of ln p(x|y) of each example, with the KL in closed form.
 
         Args:
             x: data, (batch, ..).
             y: conditions, (batch, ..).
-            num_samples: samples of z that the first term averages.
-            seed: integer; the same seed gives the same value.
+            num_samples: the number of draws of z that the first term averages.
+            seed: integer that fixes the draws; the same seed gives the same value.
 
         Returns:
             (batch,), float32, nats.

@@ -1,6 +1,11 @@
 """The demonstration: the post's VAE on digits, and every estimate of its ln p(x)."""
 
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,6 +15,8 @@ from rbm_tf import diagnostics, plotting
 from rbm_tf.command_line import program as command_line
 from rbm_tf.command_line.training import fit
 from rbm_tf.datasets import load_digits
+from rbm_tf.estimates import Verdict
+from rbm_tf.shared.types import PathLike
 from vae_keras import evidence
 from vae_keras.evidence.blocks import estimate_in_blocks
 from vae_keras.lambda_vae import build_lambda_vae
@@ -22,7 +29,7 @@ REFERENCE_BUDGET = 10_000
 _BETAS = np.linspace(0, 1, 11)
 
 
-def run_demo(options):
+def run_demo(options: argparse.Namespace) -> None:
     """Train on the 8 x 8 digits, compare all estimates of ln p(x), draw the figures."""
     (x_train, _), (x_test, y_test) = load_digits("bernoulli", seed=options.seed)
     model = build_lambda_vae(x_train.shape[1:], seed=options.seed)
@@ -46,13 +53,13 @@ def run_demo(options):
     command_line.show(options, rows, tables, "vae_demo")
 
 
-def reference_with_verdict(vae, x, seed):
+def reference_with_verdict(vae: VAE, x: np.ndarray, seed: int) -> tuple[np.ndarray, Verdict]:
     """IWAE of `REFERENCE_BUDGET` log-weights for each example, and whether to trust it.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: data, (num, ..).
-        seed: integer.
+        seed: integer that fixes the draws.
 
     Returns:
         (num,) nats, and `Verdict`.
@@ -67,19 +74,28 @@ def reference_with_verdict(vae, x, seed):
     return values["reference"], verdict
 
 
-def estimate_rows(vae, x, num_samples, seed, *, reference=None, path=None):
+def estimate_rows(
+    vae: VAE,
+    x: np.ndarray,
+    num_samples: int,
+    seed: int,
+    *,
+    reference: np.ndarray | None = None,
+    path: PathLike | None = None,
+) -> list[dict[str, Any]]:
     """One row for each estimate of the mean ln p(x), from the same log-weights.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: data, (num, ..).
-        num_samples: log-weights for each example; estimates that need fewer take the first.
+        num_samples: the number of log-weights for each example; estimates that need fewer take the
+            first.
         reference: a better estimate of ln p(x) of each example, (num,), or None.
-        path: as in `estimate_in_blocks`.
-        seed: integer.
+        path: a .npz file for the results so far, as `estimate_in_blocks` takes it.
+        seed: integer that fixes the draws.
 
     Returns:
-        list of dicts: estimate, samples, mean, its standard error over examples, and with a
+        List of dicts: estimate, samples, mean, its standard error over examples, and with a
         reference bias, its standard error, and RMSE.
     """
     analytic = [
@@ -95,7 +111,7 @@ def estimate_rows(vae, x, num_samples, seed, *, reference=None, path=None):
     ]
 
 
-def mean_columns(rows):
+def mean_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The columns of `estimate_rows` as `command_line.table` takes them."""
     formats = {"estimate": "", "samples": "d", "mean": ".3f", "s.e.": ".3f"}
     if "bias" in rows[0]:

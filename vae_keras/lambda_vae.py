@@ -4,24 +4,29 @@ A dense encoder, a Lambda layer that samples, a dense decoder, and the reconstru
 analytic KL. `vae_keras.vae.VAE` is the same model in reusable form.
 """
 
+from __future__ import annotations
+
 import keras
 from keras import layers, ops
 
 from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.types import Tensor
 from vae_keras.layers import AddKL, xla_draws_fast
 from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
 from vae_keras.networks import dense_decoder, dense_encoder
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
-def sample_gaussian(mean_and_log_var, seed):
+def sample_gaussian(
+    mean_and_log_var: tuple[Tensor, Tensor], seed: keras.random.SeedGenerator
+) -> Tensor:
     """z = mean + exp(log_var / 2) * eps, eps ~ N(0, I): the body of the Lambda layer (B31).
 
     A registered function: a model that holds it in a Lambda layer loads in Keras's safe mode.
 
     Args:
-        mean_and_log_var: pair of tensors, (batch, latent_dim).
-        seed: `keras.random.SeedGenerator`.
+        mean_and_log_var: pair of tensors, each (batch, latent_dim).
+        seed: the `keras.random.SeedGenerator` that the noise comes from.
 
     Returns:
         z, (batch, latent_dim).
@@ -36,17 +41,23 @@ def sample_gaussian(mean_and_log_var, seed):
     return mean + ops.exp(log_var / 2) * eps
 
 
-def build_lambda_vae(input_shape=(784,), *, latent_dim=2, intermediate_dim=256, seed=None):
+def build_lambda_vae(
+    input_shape: tuple[int, ...] = (784,),
+    *,
+    latent_dim: int = 2,
+    intermediate_dim: int = 256,
+    seed: int | None = None,
+) -> keras.Model:
     """Build and compile the post's model.
 
     Its loss is the variational free energy -ELBO (B32): the cross-entropy summed over pixels, plus
     the KL that the layer `add_kl` puts in. Train it to reproduce its input: `model.fit(x, x)`.
 
     Args:
-        input_shape: shape of one example.
-        latent_dim: number of latent variables.
-        intermediate_dim: width of the one hidden layer in encoder and decoder.
-        seed: of the Lambda layer's noise.
+        input_shape: the shape of one example.
+        latent_dim: the number of latent variables.
+        intermediate_dim: the number of units in the hidden layer of encoder and decoder.
+        seed: integer that fixes the noise of the Lambda layer.
 
     Returns:
         A functional `keras.Model`: x (batch, *input_shape) -> logits, the same shape, with the

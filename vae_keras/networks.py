@@ -1,19 +1,30 @@
 """Encoders x -> (mean, log_var) and decoders z -> logits, dense and convolutional."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Sequence
 
 import keras
 from keras import layers
 
+from rbm_tf.shared.types import Tensor
 
-def dense_encoder(input_shape, latent_dim, *, hidden_units=(256,), activation="relu"):
+
+def dense_encoder(
+    input_shape: tuple[int, ...],
+    latent_dim: int,
+    *,
+    hidden_units: Sequence[int] = (256,),
+    activation: str | Callable[[Tensor], Tensor] = "relu",
+) -> keras.Model:
     """A dense encoder.
 
     Args:
-        input_shape: shape of one example, such as (28, 28) or (784,).
-        latent_dim: number of latent variables.
-        hidden_units: widths of the hidden layers, in order.
-        activation: of the hidden layers.
+        input_shape: the shape of one example, such as (28, 28) or (784,).
+        latent_dim: the number of latent variables.
+        hidden_units: the numbers of units in the hidden layers, in order.
+        activation: function of the hidden layers, by name or itself.
 
     Returns:
         A functional `keras.Model`: x (batch, *input_shape) -> (mean, log_var), both
@@ -31,14 +42,20 @@ def dense_encoder(input_shape, latent_dim, *, hidden_units=(256,), activation="r
     return _encoder(x, hidden, latent_dim)
 
 
-def dense_decoder(output_shape, latent_dim, *, hidden_units=(256,), activation="relu"):
+def dense_decoder(
+    output_shape: tuple[int, ...],
+    latent_dim: int,
+    *,
+    hidden_units: Sequence[int] = (256,),
+    activation: str | Callable[[Tensor], Tensor] = "relu",
+) -> keras.Model:
     """A dense decoder.
 
     Args:
-        output_shape: shape of one example, such as (28, 28) or (784,).
-        latent_dim: number of latent variables.
-        hidden_units: widths of the hidden layers, in order.
-        activation: of the hidden layers.
+        output_shape: the shape of one example, such as (28, 28) or (784,).
+        latent_dim: the number of latent variables.
+        hidden_units: the numbers of units in the hidden layers, in order.
+        activation: function of the hidden layers, by name or itself.
 
     Returns:
         A functional `keras.Model`: z (batch, latent_dim) -> logits (batch, *output_shape).
@@ -55,15 +72,21 @@ def dense_decoder(output_shape, latent_dim, *, hidden_units=(256,), activation="
     return keras.Model(z, layers.Reshape(output_shape)(logits), name="decoder")
 
 
-def conv_encoder(input_shape, latent_dim, *, filters=(32, 64), activation="relu"):
+def conv_encoder(
+    input_shape: tuple[int, ...],
+    latent_dim: int,
+    *,
+    filters: Sequence[int] = (32, 64),
+    activation: str | Callable[[Tensor], Tensor] = "relu",
+) -> keras.Model:
     """A convolutional encoder; every convolution halves height and width.
 
     Args:
-        input_shape: (height, width) or (height, width, channels), sizes divisible by
-            2 ** len(filters).
-        latent_dim: number of latent variables.
-        filters: numbers of filters of the convolutions, in order.
-        activation: of the convolutions.
+        input_shape: (height, width) or (height, width, channels), where height and width are
+            divisible by 2 ** len(filters).
+        latent_dim: the number of latent variables.
+        filters: the numbers of filters of the convolutions, in order.
+        activation: function of the convolutions, by name or itself.
 
     Returns:
         A functional `keras.Model`: x (batch, *input_shape) -> (mean, log_var), both
@@ -80,20 +103,26 @@ def conv_encoder(input_shape, latent_dim, *, filters=(32, 64), activation="relu"
     _smallest_map(input_shape, filters)
     x = keras.Input(input_shape)
     hidden = x if len(input_shape) == 3 else layers.Reshape((*input_shape, 1))(x)
-    for count in filters:
+    for count in filters:  # (batch, height, width, channels) -> (.., height / 2, width / 2, count)
         hidden = layers.Conv2D(count, 3, strides=2, padding="same", activation=activation)(hidden)
     return _encoder(x, layers.Flatten()(hidden), latent_dim)
 
 
-def conv_decoder(output_shape, latent_dim, *, filters=(64, 32), activation="relu"):
+def conv_decoder(
+    output_shape: tuple[int, ...],
+    latent_dim: int,
+    *,
+    filters: Sequence[int] = (64, 32),
+    activation: str | Callable[[Tensor], Tensor] = "relu",
+) -> keras.Model:
     """A decoder of transposed convolutions; each doubles height and width.
 
     Args:
-        output_shape: (height, width) or (height, width, channels), sizes divisible by
-            2 ** len(filters).
-        latent_dim: number of latent variables.
-        filters: numbers of filters of the transposed convolutions, in order.
-        activation: of the hidden layers.
+        output_shape: (height, width) or (height, width, channels), where height and width are
+            divisible by 2 ** len(filters).
+        latent_dim: the number of latent variables.
+        filters: the numbers of filters of the transposed convolutions, in order.
+        activation: function of the hidden layers, by name or itself.
 
     Returns:
         A functional `keras.Model`: z (batch, latent_dim) -> logits (batch, *output_shape).
@@ -110,7 +139,7 @@ def conv_decoder(output_shape, latent_dim, *, filters=(64, 32), activation="relu
     z = keras.Input((latent_dim,))
     hidden = layers.Dense(height * width * filters[0], activation)(z)
     hidden = layers.Reshape((height, width, filters[0]))(hidden)
-    for count in filters:
+    for count in filters:  # (batch, height, width, channels) -> (.., 2 height, 2 width, count)
         hidden = layers.Conv2DTranspose(count, 3, strides=2, padding="same", activation=activation)(
             hidden
         )

@@ -1,6 +1,10 @@
 """Optimizers that cost less time than Keras's own and do the same."""
 
+from __future__ import annotations
+
 import keras
+
+from rbm_tf.shared.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -20,7 +24,9 @@ class FusedAdam(keras.optimizers.Adam):
         >>> history = model.fit(ops.ones((8, 3)), ops.ones((8, 1)), verbose=0)
     """
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
+    ) -> None:
         if keras.backend.backend() != "tensorflow" or self.amsgrad:
             return super().update_step(gradient, variable, learning_rate)
         import tensorflow as tf

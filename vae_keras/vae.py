@@ -1,8 +1,11 @@
 """The variational autoencoder as a Keras model: any encoder, decoder, objective and backend."""
 
+from __future__ import annotations
+
 import math
 from functools import partial
 from operator import itemgetter
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +16,7 @@ from rbm_tf.shared.checkpoints import WholeFiles
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
 from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.types import ArrayLike, Tensor
 from vae_keras.layers import GaussianKL, GaussianSampling
 from vae_keras.layers.inputs import at_least_float32, wide_dtype
 from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
@@ -44,12 +48,18 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
     `keras.distribution` on JAX the noise is that of one device.
 
     Args:
-        encoder: model x -> (mean, log_var), both (batch, latent_dim).
-        decoder: model z (batch, latent_dim) -> the likelihood's parameters, logits of x's shape.
-        likelihood: a `NegativeLogLikelihood`; default `BernoulliNegativeLogLikelihood`.
-        objective: a layer of `vae_keras.objectives`; default `ELBO`.
-        temperature: T, 0 or above.
-        seed: of the noise in training.
+        encoder: model that maps x to (mean, log_var), both (batch, latent_dim).
+        decoder: model that maps z (batch, latent_dim) to the likelihood's parameters, such as
+            logits, in the shape of x.
+        likelihood: a `NegativeLogLikelihood`; the default is `BernoulliNegativeLogLikelihood()`.
+        objective: a layer of `vae_keras.objectives`; the default is `ELBO()`.
+        temperature: the factor T of the entropy in the loss, 0 or above.
+        seed: integer that fixes the noise in training.
+
+    Call arguments:
+        x: data, (batch, ..) as the encoder takes them.
+
+    Output: the mean of p(x|z) at the posterior mean, the shape of x.
 
     Raises:
         ValueError: if encoder and decoder do not fit together, or the temperature is not 1 and the
@@ -66,15 +76,15 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
 
     def __init__(
         self,
-        encoder,
-        decoder,
+        encoder: keras.Model,
+        decoder: keras.Model,
         *,
-        likelihood=None,
-        objective=None,
-        temperature=1.0,
-        seed=None,
-        **kwargs,
-    ):
+        likelihood: keras.losses.Loss | None = None,
+        objective: keras.layers.Layer | None = None,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.unrolled_steps_per_execution = 4  # Keras's loop costs as much as a tenth of a step
         self.encoder, self.decoder = encoder, decoder
@@ -87,7 +97,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
                 "belong to temperature 1."
             )
         self.sampling = GaussianSampling(temperature=temperature, seed=seed, dtype="float32")
-        other = None if seed is None else self.seed + 1
+        other = None if self.seed is None else self.seed + 1
         self._evaluation_sampling = GaussianSampling(
             temperature=temperature, seed=other, dtype="float32"
         )
@@ -107,10 +117,10 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         self.compile(optimizer=FusedAdam())
         self.optimizer.build(self.trainable_variables)  # so that an untrained model saves whole
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Record the input shape; encoder and decoder are built already."""
 
-    def call(self, x):
+    def call(self, x: Any) -> Tensor:
         z = self.encoder(x)[0]
         return self.likelihood.mean(self.decoder(self._decoder_input(z, x)))
 
@@ -120,15 +130,22 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
     def _data_part(self, x):
         return x
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The mean of the objective over the batch."""
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Tensor | None = None,
+        training: bool = True,
+    ) -> Tensor:
+        """The mean of the objective over the batch, a scalar in nats."""
         draws = self._draws(x, training)
         loss = self.objective.call(draws)
         self._reconstruction_tracker.update_state(draws.reconstruction, sample_weight)
         self._kl_tracker.update_state(draws.kl, sample_weight)
         return self._with_added_losses(self._mean_over_batch(loss, loss, sample_weight))
 
-    def evaluate(self, *args, **kwargs):
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """The mean loss of data, as `keras.Model.evaluate`, always with the same noise.
 
         Validation during `fit` goes through here too: epochs differ by the weights alone, and
@@ -149,23 +166,24 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
 
     def _draws(self, x, training):
         """What the objective is made of: draws by the sampling layer."""
-        pair = tuple(at_least_float32(a) for a in self.encoder(x, training=training))
+        mean, log_var = (at_least_float32(a) for a in self.encoder(x, training=training))
         shape = (self.objective.num_samples, 1, 1)
         sampling = self.sampling if training else self._evaluation_sampling
-        z, noise = sampling.draw(*(ops.tile(a[None], shape) for a in pair))
+        # z and noise: (num_samples, batch, latent_dim)
+        z, noise = sampling.draw(ops.tile(mean[None], shape), ops.tile(log_var[None], shape))
         xs = repeated(x, self.objective.num_samples)
         at = partial(self._log_likelihood, x=xs, training=training)
-        return PosteriorDraws(*pair, z, noise, at, self.kl)
+        return PosteriorDraws(mean, log_var, z, noise, at, self.kl)
 
     def _log_likelihood(self, z, x, training=False):
         """ln p(x|z), (num_samples, batch), for z (.., latent_dim) and x as many times in a row."""
         num_samples = ops.shape(z)[0]
-        z = ops.reshape(z, (-1, self.latent_dim))
+        z = ops.reshape(z, (-1, self.latent_dim))  # (num_samples * batch, latent_dim)
         parameters = self.decoder(self._decoder_input(z, x), training=training)
         loss = ops.cast(self.likelihood.call(self._data_part(x), parameters), z.dtype)
-        return -ops.reshape(loss, (num_samples, -1))
+        return -ops.reshape(loss, (num_samples, -1))  # (num_samples, batch)
 
-    def encode(self, x):
+    def encode(self, x: ArrayLike) -> tuple[Tensor, Tensor]:
         """The posterior of the latent variables.
 
         Args:
@@ -176,20 +194,34 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         """
         return self.encoder(self._checked(x))
 
-    def decode(self, z):
-        """The mean of p(x|z) for latent variables z (batch, latent_dim)."""
+    def decode(self, z: ArrayLike) -> Tensor:
+        """The mean of p(x|z).
+
+        Args:
+            z: latent variables, (batch, latent_dim).
+
+        Returns:
+            (batch, ..) in the shape of the data.
+        """
         return self.likelihood.mean(self.decoder(z))
 
-    def reconstruct(self, x):
-        """The decoder's mean at the posterior mean, in the shape of x."""
+    def reconstruct(self, x: ArrayLike) -> Tensor:
+        """The mean of p(x|z) at the posterior mean.
+
+        Args:
+            x: data, (batch, ..).
+
+        Returns:
+            The shape of x.
+        """
         return self(self._checked(x))
 
-    def generate(self, num_samples, *, seed=None):
+    def generate(self, num_samples: int, *, seed: int | None = None) -> Tensor:
         """Means of p(x|z) for z drawn from the prior.
 
         Args:
-            num_samples: number of examples.
-            seed: integer; the same seed gives the same examples.
+            num_samples: the number of examples to draw.
+            seed: integer that fixes the draws; the same seed gives the same examples.
 
         Returns:
             (num_samples, ..) in the shape of the data.
@@ -202,14 +234,14 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
             keras.random.normal((num_samples, self.latent_dim), seed=integer_seed(seed))
         )
 
-    def sample(self, num_samples, *, seed=None):
+    def sample(self, num_samples: int, *, seed: int | None = None) -> tuple[Tensor, Tensor]:
         """Data from the model, with what they came from: z ~ p(z) and x ~ p(x|z).
 
         Given x, that z is an exact draw from the posterior p(z|x).
 
         Args:
-            num_samples: number of examples.
-            seed: integer; the same seed gives the same examples.
+            num_samples: the number of examples to draw.
+            seed: integer that fixes the draws; the same seed gives the same examples.
 
         Returns:
             x (num_samples, ..) in the shape of the data, and z (num_samples, latent_dim).
@@ -225,7 +257,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         z = keras.random.normal((num_samples, self.latent_dim), seed=generator)
         return self.likelihood.sample(decoder(z), generator), z
 
-    def log_weights(self, x, num_samples, *, seed=None):
+    def log_weights(self, x: ArrayLike, num_samples: int, *, seed: int | None = None) -> Tensor:
         """Log importance weights ln w = ln p(x|z) + ln p(z) - ln q(z|x) with z ~ q(z|x).
 
         <w> = p(x): every estimate in `vae_keras.evidence` is a function of these numbers alone
@@ -234,8 +266,8 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
 
         Args:
             x: data, (batch, ..). Arrays are checked, tensors are taken as they are.
-            num_samples: samples of z for each example.
-            seed: integer; the same seed gives the same weights.
+            num_samples: the number of draws of z for each example.
+            seed: integer that fixes the draws; the same seed gives the same weights.
 
         Returns:
             (num_samples, batch), float32, or float64 if the encoder computes in it, nats.
@@ -252,13 +284,13 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         blocks = self._blocks_of_noise(x, num_samples, seed)
         return ops.concatenate([self._log_weights_of(*block) for block in blocks])
 
-    def elbo(self, x, *, num_samples=1, seed=None):
+    def elbo(self, x: ArrayLike, *, num_samples: int = 1, seed: int | None = None) -> Tensor:
         """<ln p(x|z)>_q - KL(q(z|x) || p(z)) of each example, the KL in closed form (B14).
 
         Args:
             x: data, (batch, ..). Arrays are checked, tensors are taken as they are.
-            num_samples: samples of z that the first term averages.
-            seed: integer; the same seed gives the same value.
+            num_samples: the number of draws of z that the first term averages.
+            seed: integer that fixes the draws; the same seed gives the same value.
 
         Returns:
             (batch,), float32, or float64 if the encoder computes in it, nats.
@@ -288,7 +320,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         size = max(1, _BLOCK // max(1, math.prod(self._data_part(x).shape)))
         xs = repeated(x, min(size, num_samples))
         for start in range(0, num_samples, size):
-            shape = (min(size, num_samples - start), *mean.shape)
+            shape = (min(size, num_samples - start), *mean.shape)  # (size, batch, latent_dim)
             noise = keras.random.normal(shape, dtype=mean.dtype, seed=generator)
             rows = itemgetter(slice(shape[0] * shape[1]))
             yield mean, log_var, noise, tree.map_structure(rows, xs)
@@ -304,13 +336,13 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
             self.likelihood.check_data(values)
         return values
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         parts = {name: getattr(self, name) for name in _PARTS}
         serialized = {k: keras.saving.serialize_keras_object(v) for k, v in parts.items()}
         own = {"temperature": self.temperature, "seed": self.seed}
         return {**super().get_config(), **serialized, **own}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> VAE:
         parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in _PARTS}
         return cls(**{**config, **parts})

@@ -3,10 +3,14 @@
 Nothing heavy is imported here, so that `--help` answers at once.
 """
 
+from __future__ import annotations
+
 import argparse
 import pathlib
 import re
 import sys
+from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 DATASETS = ("bars_and_stripes", "digits", "mnist", "fashion_mnist")
 _LONGEST = 600  # characters of a message; libraries write thousands
@@ -20,16 +24,16 @@ class Parser(argparse.ArgumentParser):
         Namespace()
     """
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         usage = f"usage: {self.usage}; " if self.usage else ""
         fail(self.prog, f"{message} ({usage}see {self.prog} --help)")
 
 
-def fail(program, message):
+def fail(program: str, message: str | Exception) -> NoReturn:
     """Print one line to stderr and exit with code 2.
 
     Args:
-        program: what the user typed.
+        program: what the user typed, the beginning of the line.
         message: text or an exception; the middle of a long one is left out.
 
     Example:
@@ -41,8 +45,12 @@ def fail(program, message):
     sys.exit(2)
 
 
-def shortened(message, longest=_LONGEST):
+def shortened(message: str | Exception, longest: int = _LONGEST) -> str:
     """A message as one line of about `longest` characters: its beginning and its end.
+
+    Args:
+        message: text or an exception.
+        longest: the number of characters from which on the middle is left out.
 
     Example:
         >>> shortened("abcdefghijklmnopqrstuvwxyz", longest=10)
@@ -53,14 +61,30 @@ def shortened(message, longest=_LONGEST):
     return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
 
 
-def build_parser(program, description, actions, own_options):
+def typed(package: str) -> str:
+    """What the user typed: the name of the installed script, or python -m and the package's.
+
+    Example:
+        >>> typed("rbm_tf")
+        'python -m rbm_tf'
+    """
+    script = package.replace("_", "-")
+    return script if pathlib.Path(sys.argv[0]).stem == script else f"python -m {package}"
+
+
+def build_parser(
+    program: str,
+    description: str,
+    actions: Mapping[str, tuple[Callable[[argparse.Namespace], None], str]],
+    own_options: Mapping[str, Callable[[argparse.ArgumentParser], None]],
+) -> Parser:
     """The parser of a command line with the commands demo, train, evaluate and sample.
 
     Args:
         program: what the user types, such as "python -m rbm_tf".
-        description: one line.
-        actions: dict from command name to (function of the parsed arguments, one line of help).
-        own_options: dict from command name to a function that adds the model's own options.
+        description: one line on what the program is about.
+        actions: for each command the function of the parsed arguments and one line of help.
+        own_options: for each command, if any, a function that adds the model's own options.
 
     Returns:
         `Parser`.
@@ -109,8 +133,16 @@ def _add_data_options(parser):
     )
 
 
-def add_training_options(parser, epochs, batch_size, learning_rate):
+def add_training_options(
+    parser: argparse.ArgumentParser, epochs: int, batch_size: int, learning_rate: float
+) -> None:
     """Add --epochs, --batch-size and --learning-rate with these defaults.
+
+    Args:
+        parser: the parser to add them to.
+        epochs: the default number of epochs.
+        batch_size: the default number of examples in a batch.
+        learning_rate: the default learning rate.
 
     Example:
         >>> parser = Parser()
@@ -123,8 +155,12 @@ def add_training_options(parser, epochs, batch_size, learning_rate):
     parser.add_argument("--learning-rate", type=positive, default=learning_rate)
 
 
-def at_least(smallest, greatest=10**9):
+def at_least(smallest: int, greatest: int = 10**9) -> Callable[[str], int]:
     """An argparse type: an integer from smallest to greatest, in plain digits.
+
+    Args:
+        smallest: the smallest integer that is allowed.
+        greatest: the greatest integer that is allowed.
 
     Example:
         >>> at_least(1)("12")
@@ -142,7 +178,7 @@ def at_least(smallest, greatest=10**9):
     return integer
 
 
-def positive(text):
+def positive(text: str) -> float:
     """An argparse type: a number above 0 that float32 holds, in plain digits.
 
     Example:
@@ -158,7 +194,7 @@ def positive(text):
     return value
 
 
-def file_name(text):
+def file_name(text: str) -> pathlib.Path:
     """An argparse type: the path of a file or a folder.
 
     Example:

@@ -4,22 +4,26 @@ No exception is raised from a signal, which could end TensorFlow in the middle o
 thread hears the signals, so that they are heard while the main thread computes.
 """
 
+from __future__ import annotations
+
 import atexit
 import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from typing import NoReturn
 
 from rbm_tf.shared import files
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _lock = threading.Lock()
-_work = None  # the signals sent to the work in hand
-_screen = None  # a file descriptor
+_work: list[int] | None = None  # the signals sent to the work in hand
+_screen = 2  # a file descriptor; `watched` takes a copy
 
 
 @contextlib.contextmanager
-def watched():
+def watched() -> Iterator[None]:
     """Inside, SIGINT and SIGTERM end the process with one line and exit code 130 or 143.
 
     Signals that the process ignores already stay ignored, as Ctrl-C for a job in the background.
@@ -51,7 +55,7 @@ def watched():
 
 
 @contextlib.contextmanager
-def deferred():
+def deferred() -> Iterator[list[int]]:
     """Inside, the first signal only enters the list that this yields; a second one ends at once.
 
     Whoever works looks at the list from time to time, finishes, and calls `leave`.
@@ -64,7 +68,8 @@ def deferred():
     """
     global _work
     with _lock:
-        _work = signals = []
+        signals: list[int] = []
+        _work = signals
     try:
         yield signals
     finally:
@@ -72,10 +77,14 @@ def deferred():
             _work = None
 
 
-def leave(signum, message):
+def leave(signum: int, message: str) -> NoReturn:
     """Print one line to stderr and end the process with exit code 128 + signum.
 
     The interpreter is not taken down piece by piece: TensorFlow's threads may still be at work.
+
+    Args:
+        signum: the number of the signal.
+        message: the line to print.
 
     Example:
         >>> leave(signal.SIGINT, "Stopped.")  # doctest: +SKIP

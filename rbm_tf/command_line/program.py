@@ -3,13 +3,19 @@
 Nothing heavy is imported before it is needed, so that `--help` answers at once.
 """
 
+from __future__ import annotations
+
+import argparse
 import contextlib
 import json
 import math
 import os
+import pathlib
 import re
 import tempfile
 import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rbm_tf.command_line import interruptions
 from rbm_tf.command_line.arguments import fail, shortened
@@ -17,21 +23,30 @@ from rbm_tf.command_line.streams import standard_output, usable_streams
 from rbm_tf.shared import files
 from rbm_tf.shared.memory import check_memory
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from rbm_tf.shared.types import DataSet
+
 IN_PICTURE = 1000  # images at most
 _WRITTEN = re.compile(r"(rbm|vae)(_[a-z_]+)?\.(keras|json|npy|npz|png)")
 _LONGEST_CONFIG = 2**26  # bytes of a model's description
 
 
-def run(parser, arguments=None, backends=("tensorflow",)):
+def run(
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None = None,
+    backends: Sequence[str] = ("tensorflow",),
+) -> None:
     """Parse, start Keras quietly and act.
 
     What users cause ends in one line and exit code 2. Ctrl-C ends in one line and 130, SIGTERM in
     143; for a caller that gives the arguments, a notebook for instance, signals stay what they are.
 
     Args:
-        parser: of `arguments.build_parser`.
-        arguments: list of strings; default: those of the program.
-        backends: of Keras, that the actions run on.
+        parser: what `arguments.build_parser` returned.
+        arguments: list of strings; the default is what the program was called with.
+        backends: the names of Keras's backends that the actions run on.
     """
     signals = interruptions.watched() if arguments is None else contextlib.nullcontext()
     with usable_streams(), signals:
@@ -77,7 +92,7 @@ def _act(options):
         ) from error
 
 
-def make_folder(folder):
+def make_folder(folder: pathlib.Path) -> None:
     """Make the output folder, and see that it can be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +104,7 @@ def make_folder(folder):
         ) from error
 
 
-def check_places(folder):
+def check_places(folder: pathlib.Path) -> None:
     """See that nothing but files stands where the commands write files."""
     for place in folder.iterdir():
         if _WRITTEN.fullmatch(place.name) and place.exists() and not place.is_file():
@@ -99,7 +114,7 @@ def check_places(folder):
             )
 
 
-def load_data(options):
+def load_data(options: argparse.Namespace) -> DataSet:
     """The data set that the options name: (x_train, y_train), (x_test, y_test), images."""
     from rbm_tf import datasets
 
@@ -117,13 +132,15 @@ def load_data(options):
     return loader(options.binarization, seed=options.seed)
 
 
-def check_data(options, x, shape, binary):
+def check_data(
+    options: argparse.Namespace, x: np.ndarray, shape: Sequence[int], binary: bool
+) -> None:
     """See, before the work, that a model takes the data and that ln p of them means something.
 
     Args:
-        options: parsed arguments.
+        options: the parsed arguments.
         x: data, (num, ..).
-        shape: of one example, as the model takes it.
+        shape: the shape of one example, as the model takes it.
         binary: whether the model's likelihood is one of binary pixels.
     """
     if x.shape[1:] != tuple(shape):
@@ -138,7 +155,7 @@ def check_data(options, x, shape, binary):
         )
 
 
-def load_model(path, kind):
+def load_model(path: pathlib.Path, kind: type) -> Any:
     """Load a .keras file in safe mode; a ValueError says what is wrong with it."""
     import keras
     import numpy as np
@@ -155,7 +172,7 @@ def load_model(path, kind):
         raise ValueError(
             f"{path} is not a model that Keras can load ({shortened(error, 200)}): {remedy}"
         ) from error
-    if not right:
+    if model is None:
         raise ValueError(f"{path} holds a {name.split('>')[-1]}, not a {kind.__name__}: {remedy}")
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
         raise ValueError(f"the weights in {path} are not all finite: train again, at a lower rate")
@@ -171,14 +188,19 @@ def _registered_name(path):
             return str(json.loads(config.read(_LONGEST_CONFIG))["registered_name"])
 
 
-def show(options, results, tables, name):
+def show(
+    options: argparse.Namespace,
+    results: dict[str, Any] | list[dict[str, Any]],
+    tables: Sequence[str],
+    name: str,
+) -> None:
     """Print results as tables or as JSON, and write the JSON to output/name.json.
 
     Args:
-        options: parsed arguments.
+        options: the parsed arguments.
         results: what JSON can hold; numbers that are not finite become null.
-        tables: list of strings.
-        name: of the JSON file, without ending.
+        tables: the tables as strings, printed one below the other.
+        name: the name of the JSON file, without ending.
     """
     text = json.dumps(_finite(results), indent=2, allow_nan=False)
     path = options.output / f"{name}.json"
@@ -197,15 +219,15 @@ def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def table(rows, formats):
+def table(rows: Iterable[Mapping[str, Any]], formats: Mapping[str, str]) -> str:
     """Lay out rows as a text table.
 
     Args:
-        rows: dicts; None prints as a blank.
-        formats: dict from column name to a format such as "+.3f", or "" for text.
+        rows: for each row its values by the names of columns; None prints as a blank.
+        formats: for each column a format such as "+.3f", or "" for text.
 
     Returns:
-        str.
+        The lines of the table, the names of columns first.
 
     Example:
         >>> print(table([{"method": "exact", "ln Z": 44.76}], {"method": "", "ln Z": ".1f"}))
@@ -218,8 +240,8 @@ def table(rows, formats):
         cells.append(["" if value is None else format(value, form) for value, form in values])
     widths = [max(len(row[i]) for row in cells) for i in range(len(formats))]
     aligned = []
-    for row in cells:
-        columns = zip(row, widths, formats.values(), strict=True)
+    for line in cells:
+        columns = zip(line, widths, formats.values(), strict=True)
         aligned.append(
             "  ".join(
                 cell.rjust(width) if form else cell.ljust(width) for cell, width, form in columns

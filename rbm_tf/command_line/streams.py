@@ -1,12 +1,16 @@
 """Standard output and standard error that may be closed, full, or no longer read."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
+from typing import TextIO
 
 
 @contextlib.contextmanager
-def usable_streams():
+def usable_streams() -> Iterator[None]:
     """Open closed standard streams to the null device, and let no lost message stop the work.
 
     Python has None for a stream that is closed when it starts, and the next file to be opened would
@@ -32,11 +36,11 @@ def usable_streams():
 
 
 @contextlib.contextmanager
-def standard_output(remedy):
+def standard_output(remedy: str) -> Iterator[None]:
     """Around what prints results: a reader that has left ends the program quietly, with code 0.
 
     Args:
-        remedy: for the message: where the results are, or what to do.
+        remedy: where the results are, or what to do, the end of the error message.
 
     Raises:
         ValueError: if standard output cannot be written to, as on a full disk.
@@ -61,19 +65,19 @@ def standard_output(remedy):
 class _Messages:
     """A stream of messages whose loss does no harm; after a failure all go to the null device."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def __getattr__(self, name):
         return getattr(self._stream, name)
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         with self._without_harm():
             self._stream.write(text)
         self.flush()
         return len(text)
 
-    def flush(self):
+    def flush(self) -> None:
         with self._without_harm():
             self._stream.flush()
 

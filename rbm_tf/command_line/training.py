@@ -1,16 +1,25 @@
 """Training for a command line: a progress bar, one file, and an end that can be asked for."""
 
-import contextlib
+from __future__ import annotations
+
 import math
+import pathlib
+from typing import Any
 
 import keras
-from tqdm import tqdm
+from tqdm.keras import TqdmCallback
 
 from rbm_tf.command_line import interruptions
 from rbm_tf.shared.checkpoints import are_finite, arrays_of
 
 
-def fit(model, path, epochs, saved_model=None, **kwargs):
+def fit(
+    model: keras.Model,
+    path: pathlib.Path,
+    epochs: int,
+    saved_model: keras.Model | None = None,
+    **kwargs: Any,
+) -> None:
     """Train with a progress bar over epochs, and save the model whole or not at all.
 
     Ctrl-C or SIGTERM ends training with the batch, or with the batches of one execution. What was
@@ -20,9 +29,9 @@ def fit(model, path, epochs, saved_model=None, **kwargs):
     Args:
         model: compiled Keras model.
         path: the .keras file to write.
-        epochs: number of epochs.
-        saved_model: what to save, if not the model itself.
-        **kwargs: for `model.fit`.
+        epochs: the number of epochs.
+        saved_model: the model to save, where that is not the trained one.
+        **kwargs: further arguments of `model.fit`.
 
     Raises:
         ValueError: if path is a folder, or the loss or a weight becomes NaN or infinite.
@@ -37,8 +46,8 @@ def fit(model, path, epochs, saved_model=None, **kwargs):
         raise ValueError(f"{path} is a folder: move it away or choose another with --output")
     with interruptions.deferred() as signals:
         guard = _guard(signals)
-        with epoch_bar(epochs) as bar:
-            model.fit(epochs=epochs, verbose=0, callbacks=[bar, guard], **kwargs)
+        callbacks = [TqdmCallback(epochs, verbose=0), guard]
+        model.fit(epochs=epochs, verbose=0, callbacks=callbacks, **kwargs)
         if guard.broken:
             raise ValueError(
                 f"training broke down in epoch {guard.broken}: the loss or a weight became NaN or "
@@ -69,27 +78,3 @@ def _guard(signals):
     guard = keras.callbacks.LambdaCallback(on_train_batch_end=see_signals, on_epoch_end=see_numbers)
     guard.epochs, guard.broken = 0, None
     return guard
-
-
-@contextlib.contextmanager
-def epoch_bar(epochs):
-    """A Keras callback that draws one progress bar over all epochs.
-
-    Args:
-        epochs: number of epochs.
-
-    Yields:
-        `keras.callbacks.Callback`.
-
-    Example:
-        >>> rbm = BernoulliRBM(64, 16)
-        >>> with epoch_bar(epochs=3) as bar:
-        ...     history = rbm.fit(np.eye(64), epochs=3, verbose=0, callbacks=[bar])
-    """
-    with tqdm(total=epochs, desc="training", unit="epoch") as bar:
-
-        def advance(epoch, logs):
-            bar.set_postfix({name: f"{value:.2f}" for name, value in logs.items()}, refresh=False)
-            bar.update()
-
-        yield keras.callbacks.LambdaCallback(on_epoch_end=advance)

@@ -1,5 +1,7 @@
 """Standard errors of estimated cumulants, and of the series that they make, by the jackknife."""
 
+from __future__ import annotations
+
 import math
 
 import tensorflow as tf
@@ -7,15 +9,16 @@ import tensorflow as tf
 from rbm_tf.cumulants.k_statistics import k_statistic, sample_cumulants
 from rbm_tf.cumulants.series import log_expectation
 from rbm_tf.shared.log_weights import float_tensor
+from rbm_tf.shared.types import ArrayLike
 
 
-def leave_one_out_cumulants(x, max_order, *, axis=0):
+def leave_one_out_cumulants(x: ArrayLike, max_order: int, *, axis: int = 0) -> tf.Tensor:
     """The k-statistics of all samples but one, for every choice of the one; linear in their number.
 
     Args:
         x: samples, any shape.
-        max_order: 1 to 6.
-        axis: the sample axis; it must hold max_order + 1 samples or more.
+        max_order: the highest order, 1 to 6.
+        axis: the axis of the samples; it must hold max_order + 1 of them or more.
 
     Returns:
         (max_order, num_samples, ..), float64: the sample axis comes second.
@@ -33,13 +36,13 @@ def leave_one_out_cumulants(x, max_order, *, axis=0):
     x = float_tensor(x, dtype=tf.float64)
     rank = x.shape.rank
     x = tf.transpose(x, [axis % rank, *(i for i in range(rank) if i != axis % rank)])
-    n = x.shape[0]
+    n = x.shape[0]  # x is (n, ..) from here on
     if n < 2 or n <= max_order:
         raise ValueError(
             f"The standard error of a cumulant of order {max_order} needs {max(max_order + 1, 2)} "
             f"samples or more; received {n}. Draw more samples or lower max_order."
         )
-    mean = sample_cumulants(x, max_order)[0]
+    mean = sample_cumulants(x, max_order)[0]  # (..)
     deviation = x - mean
     raw = [  # moments of the others about the mean of all, (n, ..)
         (tf.reduce_sum(deviation**k, 0) - deviation**k) / (n - 1) for k in range(max_order + 1)
@@ -54,7 +57,7 @@ def leave_one_out_cumulants(x, max_order, *, axis=0):
     return tf.stack(kappa)
 
 
-def cumulant_standard_errors(x, max_order, *, axis=0):
+def cumulant_standard_errors(x: ArrayLike, max_order: int, *, axis: int = 0) -> tf.Tensor:
     """Standard errors of `sample_cumulants`, from the same samples.
 
     The jackknife: with k_(i) the k-statistic without sample i, the variance is estimated by
@@ -66,8 +69,8 @@ def cumulant_standard_errors(x, max_order, *, axis=0):
 
     Args:
         x: samples, any shape; along `axis` they are independent and alike.
-        max_order: 1 to 6.
-        axis: the sample axis; it must hold max_order + 1 samples or more.
+        max_order: the highest order, 1 to 6.
+        axis: the axis of the samples; it must hold max_order + 1 of them or more.
 
     Returns:
         (max_order, ..), float64, in the units of the cumulants.
@@ -84,15 +87,15 @@ def cumulant_standard_errors(x, max_order, *, axis=0):
     return jackknife_error(leave_one_out_cumulants(x, max_order, axis=axis), axis=1)
 
 
-def series_standard_error(x, order, *, axis=0):
+def series_standard_error(x: ArrayLike, order: int, *, axis: int = 0) -> tf.Tensor:
     """Standard error of log_expectation(sample_cumulants(x, order)), from the same samples.
 
     The errors of the cumulants are correlated, so their standard errors do not add up to this one.
 
     Args:
         x: samples, any shape, such as log-weights (num_samples, batch).
-        order: of the truncation, 1 to 6.
-        axis: the sample axis; it must hold order + 1 samples or more.
+        order: the last order of the series that counts, 1 to 6.
+        axis: the axis of the samples; it must hold order + 1 of them or more.
 
     Returns:
         The shape of x without `axis`, float64, nats.
@@ -109,17 +112,17 @@ def series_standard_error(x, order, *, axis=0):
     return jackknife_error(log_expectation(leave_one_out_cumulants(x, order, axis=axis)), axis=0)
 
 
-def jackknife_error(values, *, axis=0):
+def jackknife_error(values: tf.Tensor, *, axis: int = 0) -> tf.Tensor:
     """The standard error of an estimate from its n values without one sample each.
 
     sqrt((n - 1)/n sum_i (v_(i) - <v_(i)>)^2).
 
     Args:
         values: the estimates without sample i, (.., n, ..), float.
-        axis: of i.
+        axis: the axis of i.
 
     Returns:
-        The shape of values without `axis`.
+        The shape of values without `axis`, in the unit of values.
 
     Reference: Efron and Stein (1981), The jackknife estimate of variance.
 

@@ -1,9 +1,16 @@
 """Exact cumulants of standard distributions, from their cumulant generating functions."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
 from rbm_tf.cumulants.k_statistics import MAX_ORDER
 from rbm_tf.cumulants.series import derivatives
+
+if TYPE_CHECKING:
+    import tensorflow_probability as tfp
 
 _LOG_MOMENT_GENERATING_FUNCTIONS = {  # ln <exp(t x)>
     "Normal": lambda d, t: d.loc * t + d.scale * t * d.scale * t / 2,
@@ -16,15 +23,15 @@ _LOG_MOMENT_GENERATING_FUNCTIONS = {  # ln <exp(t x)>
 }
 
 
-def exact_cumulants(distribution, max_order):
+def exact_cumulants(distribution: tfp.distributions.Distribution, max_order: int) -> tf.Tensor:
     """The cumulants of a distribution of TensorFlow Probability, by automatic differentiation.
 
     kappa_n = d^n/dt^n ln <exp(t x)> at t = 0, for Normal, Laplace, Poisson, Gamma, Exponential,
     Bernoulli and Uniform.
 
     Args:
-        distribution: `tfd.Distribution` of one of these classes.
-        max_order: 1 to 6.
+        distribution: `tfp.distributions.Distribution` of one of these classes.
+        max_order: the highest order, 1 to 6.
 
     Returns:
         (max_order, *batch_shape), in the dtype of the distribution's parameters.

@@ -1,15 +1,20 @@
 """Cumulants of samples, without bias, and of weighted samples and moments (B22)."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
 from rbm_tf.shared.log_weights import float_tensor
+from rbm_tf.shared.types import ArrayLike
 
 MAX_ORDER = 6
 
 
-def sample_cumulants(x, max_order, *, axis=0):
+def sample_cumulants(x: ArrayLike, max_order: int, *, axis: int = 0) -> tf.Tensor:
     """Estimate the cumulants kappa_1 .. kappa_max_order without bias (Fisher's k-statistics).
 
     kappa_1 is the mean, kappa_2 the variance with divisor n - 1, kappa_3 and higher in the same
@@ -18,8 +23,8 @@ def sample_cumulants(x, max_order, *, axis=0):
     Args:
         x: samples, any shape; along `axis` they are independent and alike. Integers and
             half-precision floats are computed in float32.
-        max_order: 1 to 6.
-        axis: the sample axis; it must hold at least `max_order` samples.
+        max_order: the highest order, 1 to 6.
+        axis: the axis of the samples; it must hold max_order of them or more.
 
     Returns:
         kappa, the shape of x without `axis`, with a new first axis of length max_order.
@@ -53,13 +58,14 @@ def sample_cumulants(x, max_order, *, axis=0):
     return tf.stack(kappa)
 
 
-def k_statistic(order, m, n):
+def k_statistic(order: int, m: Mapping[int, Any], n: float | tf.Tensor) -> Any:
     """The k-statistic of order 2 to 6, the unbiased estimate of kappa_order, from central moments.
 
     Args:
-        order: 2 to 6.
-        m: m[r] is the mean of (x - mean(x))^r over the sample, for r = 2 .. order.
-        n: number of samples, at least `order`.
+        order: which k-statistic, 2 to 6.
+        m: the central moments by their order: m[r] is the mean of (x - mean(x))^r over the sample,
+            for r = 2 .. order.
+        n: the number of samples, at least `order`.
 
     Returns:
         The shape of m[2].
@@ -87,15 +93,18 @@ def k_statistic(order, m, n):
     return numerator / ((n - 1) * (n - 2) * (n - 3) * (n - 4) * (n - 5))
 
 
-def weighted_cumulants(x, log_weights, max_order, *, axis=0):
+def weighted_cumulants(
+    x: ArrayLike, log_weights: ArrayLike, max_order: int, *, axis: int = 0
+) -> tf.Tensor:
     """Cumulants of the distribution that gives x[i] a probability proportional to a weight.
 
     Exact for a finite set of states: list every state's value in x and its -E in log_weights.
 
     Args:
-        x: values; that of a state of weight zero may be infinite, and counts nothing.
+        x: values of the states, any shape; that of a state of weight zero may be infinite, and
+            counts nothing.
         log_weights: logarithms of the weights, nats, broadcast against x; no need to normalise.
-        max_order: 1 or higher.
+        max_order: the highest order, 1 or above.
         axis: the axis of the states.
 
     Returns:
@@ -120,13 +129,13 @@ def weighted_cumulants(x, log_weights, max_order, *, axis=0):
     return tf.concat([tf.squeeze(mean, axis)[tf.newaxis], kappa[1:]], 0)
 
 
-def cumulants_from_moments(moments):
+def cumulants_from_moments(moments: ArrayLike) -> tf.Tensor:
     """Turn raw moments <x>, <x^2>, .. into cumulants.
 
     kappa_n = <x^n> - sum_{m=1}^{n-1} C(n-1, m-1) kappa_m <x^{n-m}>.
 
     Args:
-        moments: stacked on axis 0, order 1 first.
+        moments: the raw moments stacked on axis 0, order 1 first, (max_order, ..).
 
     Returns:
         The cumulants, of the same shape.
@@ -144,7 +153,7 @@ def cumulants_from_moments(moments):
     moments = float_tensor(moments)
     if not moments.shape[0]:
         raise ValueError("At least one moment is needed: pass moments or max_order of 1 or higher.")
-    kappa = []
+    kappa: list[tf.Tensor] = []
     for n in range(moments.shape[0]):
         terms = [math.comb(n, m) * kappa[m] * moments[n - m - 1] for m in range(n)]
         kappa.append(moments[n] - sum(terms))

@@ -4,6 +4,8 @@ F(lambda) = F_q - ln <exp(-lambda V)>_q (B20). Its slope is the mean of V under 
 tilted to lambda, q exp(-lambda V), and its curvature minus the variance of V there: F is concave.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +13,7 @@ import tensorflow as tf
 
 from rbm_tf.cumulants.k_statistics import weighted_cumulants
 from rbm_tf.shared.log_weights import as_log_weights, log_power
+from rbm_tf.shared.types import ArrayLike
 
 
 class LambdaPath(NamedTuple):
@@ -22,7 +25,9 @@ class LambdaPath(NamedTuple):
     variance: tf.Tensor  # <<V^2>>_lambda = -d^2 F/dlambda^2, nats^2
 
 
-def lambda_path(log_weights, lambdas, *, log_q=0.0):
+def lambda_path(
+    log_weights: ArrayLike, lambdas: ArrayLike, *, log_q: ArrayLike = 0.0
+) -> LambdaPath:
     """F(lambda) - F_q = -ln <w^lambda>_q, with the mean and variance of V = -ln w at each lambda.
 
     From samples of q the averages at lambda are self-normalised: each sample has the weight
@@ -31,8 +36,9 @@ def lambda_path(log_weights, lambdas, *, log_q=0.0):
 
     Args:
         log_weights: ln w = -V, (num_samples or num_states, ..), nats.
-        lambdas: (num_lambdas,); 0 is the trial model, 1 the full one.
-        log_q: ln q of the states, broadcast against log_weights; the default is for samples of q.
+        lambdas: where to take F, (num_lambdas,); 0 is the trial model, 1 the full one.
+        log_q: ln q of the states, nats, broadcast against log_weights; the default is for samples
+            of q.
 
     Returns:
         `LambdaPath`.
@@ -49,13 +55,15 @@ def lambda_path(log_weights, lambdas, *, log_q=0.0):
     log_q = tf.zeros_like(log_weights) + tf.cast(log_q, log_weights.dtype)
     rows = []
     for value in tf.unstack(lambdas):
-        tilted = log_q + log_power(log_weights, value)
+        tilted = log_q + log_power(log_weights, value)  # (num_samples, ..)
         free_energy = tf.reduce_logsumexp(log_q, 0) - tf.reduce_logsumexp(tilted, 0)
         rows.append((free_energy, *tf.unstack(weighted_cumulants(-log_weights, tilted, 2))))
     return LambdaPath(lambdas, *(tf.stack(column) for column in zip(*rows, strict=True)))
 
 
-def integrate_path(lambdas, mean, *, variance=None):
+def integrate_path(
+    lambdas: ArrayLike, mean: ArrayLike, *, variance: ArrayLike | None = None
+) -> tf.Tensor:
     """Thermodynamic integration, F(last) - F(first) = integral of <V>_lambda, by trapezoids.
 
     The variance of V is minus the slope of the integrand. Given it, each step h is corrected by its
@@ -63,9 +71,9 @@ def integrate_path(lambdas, mean, *, variance=None):
     the two ends of the path cancel. The error falls from h^2 to h^4.
 
     Args:
-        lambdas: increasing, (num_lambdas,).
+        lambdas: increasing points of the path, (num_lambdas,).
         mean: <V> at each lambda, (num_lambdas, ..), nats.
-        variance: <<V^2>> at each lambda, (num_lambdas, ..), or None for the plain rule.
+        variance: <<V^2>> at each lambda, (num_lambdas, ..), nats^2, or None for the plain rule.
 
     Returns:
         The shape of mean without axis 0, nats.
@@ -85,7 +93,7 @@ def integrate_path(lambdas, mean, *, variance=None):
     step = lambdas[1:] - lambdas[:-1]
     if not tf.reduce_all(step > 0):
         raise ValueError("lambdas must increase at every step; sort them and drop repeats.")
-    step = tf.reshape(step, [-1] + [1] * (mean.shape.rank - 1))
+    step = tf.reshape(step, [-1] + [1] * (mean.shape.rank - 1))  # (num_lambdas - 1, 1, ..)
     total = tf.reduce_sum(step * (mean[1:] + mean[:-1]) / 2, 0)
     if variance is not None:
         variance = tf.cast(variance, mean.dtype)
@@ -93,14 +101,14 @@ def integrate_path(lambdas, mean, *, variance=None):
     return total
 
 
-def taylor_polynomials(cumulants, lambdas):
+def taylor_polynomials(cumulants: ArrayLike, lambdas: ArrayLike) -> tf.Tensor:
     """The expansion of F(lambda) - F_q about lambda = 0, cut off after each order.
 
     lambda kappa_1 - lambda^2/2 kappa_2 + lambda^3/6 kappa_3 - .., with the cumulants of V under q.
 
     Args:
         cumulants: kappa_1 .. kappa_N of V, stacked on axis 0, (N, ..).
-        lambdas: (num_lambdas,).
+        lambdas: where to take the polynomials, (num_lambdas,).
 
     Returns:
         (N, num_lambdas, ..), nats; row n - 1 is order n.
@@ -117,5 +125,5 @@ def taylor_polynomials(cumulants, lambdas):
     terms, power = [], -tf.ones_like(lambdas)
     for order, kappa in enumerate(tf.unstack(cumulants), start=1):
         power *= -lambdas / order  # -(-lambda)^n / n!
-        terms.append(tf.tensordot(power, kappa, 0))
+        terms.append(tf.tensordot(power, kappa, 0))  # (num_lambdas, ..)
     return tf.cumsum(tf.stack(terms), 0)

@@ -4,14 +4,18 @@ The free energy of any model is a cumulant generating function: with trial Z_q a
 F = F_q - ln <exp(-V)>_q (B20). Both packages of this project therefore meet here.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from rbm_tf.shared.log_weights import float_tensor
+from rbm_tf.shared.types import ArrayLike
 
 
-def log_expectation(cumulants):
+def log_expectation(cumulants: ArrayLike) -> tf.Tensor:
     """Sum the truncated series ln <exp(x)> = sum_n kappa_n / n!.
 
     With the cumulants of ln w, a log importance weight, order 1 is the ELBO and the full series is
@@ -19,7 +23,7 @@ def log_expectation(cumulants):
     Gaussian x. In general it is asymptotic: more terms need not be better.
 
     Args:
-        cumulants: kappa_1, kappa_2, .. stacked on axis 0.
+        cumulants: kappa_1, kappa_2, .. stacked on axis 0, (max_order, ..).
 
     Returns:
         The sum over axis 0, nats.
@@ -33,13 +37,15 @@ def log_expectation(cumulants):
     return tf.tensordot(1 / tf.constant(factorials, cumulants.dtype), cumulants, 1)
 
 
-def generating_function(t, x, *, log_weights=0.0):
+def generating_function(
+    t: float | tf.Tensor, x: ArrayLike, *, log_weights: ArrayLike = 0.0
+) -> tf.Tensor:
     """The cumulant generating function ln <exp(t x)> of a finite set of weighted states.
 
     Args:
-        t: scalar.
+        t: where to take the function, a scalar.
         x: values of the states, (num_states,).
-        log_weights: logarithms of their weights, nats; the default weighs all alike.
+        log_weights: logarithms of their weights, (num_states,), nats; the default weighs all alike.
 
     Returns:
         Scalar, nats.
@@ -55,16 +61,18 @@ def generating_function(t, x, *, log_weights=0.0):
     return tf.reduce_logsumexp(log_weights + t * x) - tf.reduce_logsumexp(log_weights)
 
 
-def derivatives(function, max_order, *, at=0.0):
+def derivatives(
+    function: Callable[[tf.Tensor], tf.Tensor], max_order: int, *, at: ArrayLike = 0.0
+) -> tf.Tensor:
     """Differentiate a generating function by automatic differentiation.
 
     At 0 the n-th derivative of a cumulant generating function is the n-th cumulant; at another
     point it is the cumulant under the distribution tilted there.
 
     Args:
-        function: maps a scalar tensor to a scalar tensor.
-        max_order: 1 or higher.
-        at: where, a scalar; its dtype is the one computed in.
+        function: function that maps a scalar tensor to a scalar tensor.
+        max_order: the highest order, 1 or above.
+        at: where to differentiate, a scalar; its dtype is the one computed in.
 
     Returns:
         The derivatives of orders 1 .. max_order, (max_order,).

@@ -1,5 +1,7 @@
 """Cumulants of a stream of any length at constant memory, which workers may share out and merge."""
 
+from __future__ import annotations
+
 import math
 from typing import NamedTuple
 
@@ -7,6 +9,7 @@ import numpy as np
 
 from rbm_tf.cumulants.k_statistics import MAX_ORDER, k_statistic
 from rbm_tf.shared.log_weights import float_tensor
+from rbm_tf.shared.types import ArrayLike
 
 
 class StreamingCumulants(NamedTuple):
@@ -27,21 +30,36 @@ class StreamingCumulants(NamedTuple):
         array([ 3.   ,  4.667, 12.   ])
     """
 
-    count: int
+    count: int  # type: ignore[assignment]  # in place of tuple.count
     mean: np.ndarray  # the shape of one sample
     sums: np.ndarray  # M_2 .. M_max_order, (max_order - 1, *shape of one sample)
 
     @classmethod
-    def empty(cls, max_order=4, shape=()):
-        """No samples yet; `shape` is that of one sample. ValueError if max_order is not 1 to 6."""
+    def empty(cls, max_order: int = 4, shape: tuple[int, ...] = ()) -> StreamingCumulants:
+        """No samples yet.
+
+        Args:
+            max_order: the highest order of the cumulants to come, 1 to 6.
+            shape: the shape of one sample.
+
+        Raises:
+            ValueError: if max_order is not 1 to 6.
+        """
         if max_order not in range(1, MAX_ORDER + 1):
             raise ValueError(
                 f"max_order must be an integer from 1 to {MAX_ORDER}; got {max_order}."
             )
         return cls(0, np.zeros(shape), np.zeros((max_order - 1, *shape)))
 
-    def update(self, batch):
-        """Add samples, (num_samples, *shape): a new `StreamingCumulants`."""
+    def update(self, batch: ArrayLike) -> StreamingCumulants:
+        """A new `StreamingCumulants` of these samples too.
+
+        Args:
+            batch: further samples, (num_samples, *shape).
+
+        Raises:
+            ValueError: if the batch is empty or has another shape.
+        """
         batch = float_tensor(batch, dtype=np.float64).numpy()
         if batch.shape[1:] != self.mean.shape or not len(batch):
             raise ValueError(
@@ -56,8 +74,15 @@ class StreamingCumulants(NamedTuple):
             sums[index] = power.sum(0)
         return self.merge(StreamingCumulants(len(batch), mean, sums))
 
-    def merge(self, other):
-        """The union with the samples of another one: a new `StreamingCumulants`."""
+    def merge(self, other: StreamingCumulants) -> StreamingCumulants:
+        """A new `StreamingCumulants` of the samples of both.
+
+        Args:
+            other: the other one, of the same max_order and shape.
+
+        Raises:
+            ValueError: if it has another max_order or shape.
+        """
         if self.sums.shape != other.sums.shape:
             raise ValueError(
                 "Only accumulators of the same max_order and shape merge; their sums have shapes "
@@ -71,8 +96,15 @@ class StreamingCumulants(NamedTuple):
         sums = sums + other._sums_about(step * (self.count / count))
         return StreamingCumulants(count, self.mean + step * (other.count / count), sums)
 
-    def cumulants(self):
-        """kappa_1 .. kappa_max_order without bias, as `rbm_tf.cumulants.sample_cumulants`."""
+    def cumulants(self) -> np.ndarray:
+        """The cumulants without bias, as `rbm_tf.cumulants.sample_cumulants` has them.
+
+        Returns:
+            kappa_1 .. kappa_max_order, (max_order, *shape), float64.
+
+        Raises:
+            ValueError: if there are fewer than max_order samples.
+        """
         max_order = len(self.sums) + 1
         if self.count < max_order:
             raise ValueError(

@@ -6,6 +6,7 @@ read, so that damaged and malicious files end in a ValueError.
 
 import gzip
 import math
+import pathlib
 import zipfile
 
 import numpy as np
@@ -23,11 +24,11 @@ _DEFLATE = 1032  # bytes at most that one compressed byte may stand for
 _COPIES = 16  # bytes of memory for each byte of the file: float32, and the draw of binary pixels
 
 
-def read_arrays(path):
+def read_arrays(path: pathlib.Path) -> tuple[np.ndarray, ...]:
     """Read x_train, y_train, x_test and y_test, and check that they fit together.
 
     Args:
-        path: `pathlib.Path` of a .npz file, or of a folder with four -ubyte.gz files.
+        path: where a .npz file, or a folder with four -ubyte.gz files, stands.
 
     Returns:
         Four arrays in this order: images uint8 (num, height, width), labels (num,).

@@ -4,19 +4,28 @@ Every `load_*` returns `(x_train, y_train), (x_test, y_test)` like `keras.datase
 shape (num, height, width), float32 in [0, 1], and integer labels.
 """
 
+from __future__ import annotations
+
 import contextlib
 import io
 import os
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 
 from rbm_tf.datasets.files import read_arrays
+from rbm_tf.shared.types import ArrayLike, DataSet, PathLike
 
 BINARIZATIONS = ("none", "threshold", "bernoulli")
 
 
-def binarize(images, *, binarization="bernoulli", seed=None):
+def binarize(
+    images: ArrayLike,
+    *,
+    binarization: str = "bernoulli",
+    seed: int | np.random.SeedSequence | None = None,
+) -> np.ndarray:
     """Turn grey levels into binary pixels.
 
     Args:
@@ -24,10 +33,10 @@ def binarize(images, *, binarization="bernoulli", seed=None):
         binarization: "none" leaves the grey levels; "threshold" is 1 above 1/2; "bernoulli" draws
             each pixel with its grey level as the probability of a 1. Likelihoods compare only
             under the same choice.
-        seed: of the draw; the same seed gives the same pixels.
+        seed: integer that fixes the draw; the same seed gives the same pixels.
 
     Returns:
-        float32, the shape of images.
+        Array of the shape of images, float32.
 
     Raises:
         ValueError: for another name, or grey levels outside [0, 1].
@@ -51,11 +60,11 @@ def binarize(images, *, binarization="bernoulli", seed=None):
     return images
 
 
-def bars_and_stripes(size=4):
+def bars_and_stripes(size: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """All bars-and-stripes images: rows all alike or columns all alike.
 
     Args:
-        size: edge length in pixels, 2 to 16.
+        size: the length of an edge in pixels, 2 to 16.
 
     Returns:
         images (2 ** (size + 1) - 2, size, size) float32, and labels: 0 for vertical bars (the two
@@ -73,17 +82,23 @@ def bars_and_stripes(size=4):
     if not 2 <= size <= 16:
         raise ValueError(f"size must be 2 to 16; got {size}.")
     patterns = (np.arange(2**size)[:, None] >> np.arange(size)) & 1  # (2 ** size, size)
-    bars = np.repeat(patterns[:, None, :], size, axis=1)
+    bars = np.repeat(patterns[:, None, :], size, axis=1)  # (2 ** size, size, size)
     stripes = np.repeat(patterns[1:-1, :, None], size, axis=2)  # uniform images count once
     images = np.concatenate([bars, stripes]).astype(np.float32)
     return images, np.repeat([0, 1], [len(bars), len(stripes)])
 
 
-def load_bars_and_stripes(size=4):
+def load_bars_and_stripes(size: int = 4) -> DataSet:
     """All bars-and-stripes images, as both the training and the test set.
 
     Args:
-        size: edge length in pixels, 2 to 16.
+        size: the length of an edge in pixels, 2 to 16.
+
+    Returns:
+        (x_train, y_train), (x_test, y_test): images (num, size, size) float32, labels (num,).
+
+    Raises:
+        ValueError: if size is not 2 to 16.
 
     Example:
         >>> (x_train, y_train), _ = load_bars_and_stripes()
@@ -94,12 +109,15 @@ def load_bars_and_stripes(size=4):
     return (images, labels), (images.copy(), labels.copy())
 
 
-def load_digits(binarization="none", *, seed=None):
+def load_digits(binarization: str = "none", *, seed: int | None = None) -> DataSet:
     """The 1,797 handwritten 8 x 8 digits that ship with scikit-learn; 20 % are the test set.
 
     Args:
-        binarization: see `binarize`.
-        seed: of the binarisation; the split is always the same.
+        binarization: what becomes of grey levels, as `binarize` takes it.
+        seed: integer that fixes the drawn pixels; the split is always the same.
+
+    Returns:
+        (x_train, y_train), (x_test, y_test): images (num, 8, 8) float32, labels (num,).
 
     Reference: Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits, UCI.
 
@@ -119,15 +137,23 @@ def load_digits(binarization="none", *, seed=None):
     return _binarized(x_train, y_train, x_test, y_test, binarization, seed)
 
 
-def load_mnist(binarization="none", *, path=None, seed=None):
+def load_mnist(
+    binarization: str = "none",
+    *,
+    path: PathLike | None = None,
+    seed: int | None = None,
+) -> DataSet:
     """MNIST: 60,000 training and 10,000 test digits, 28 x 28.
 
     Args:
-        binarization: see `binarize`.
-        path: a `.npz` with the arrays x_train, y_train, x_test, y_test, or a folder with the four
-            `-ubyte.gz` files. Default: the environment variable MNIST_PATH, else a download by
-            `keras.datasets`.
-        seed: of the binarisation.
+        binarization: what becomes of grey levels, as `binarize` takes it.
+        path: where a `.npz` with the arrays x_train, y_train, x_test, y_test, or a folder with the
+            four `-ubyte.gz` files, stands. The default is the environment variable MNIST_PATH, else
+            a download by `keras.datasets`.
+        seed: integer that fixes the drawn pixels.
+
+    Returns:
+        (x_train, y_train), (x_test, y_test): images (num, 28, 28) float32, labels (num,).
 
     Raises:
         ValueError: if the path does not hold what it should.
@@ -141,13 +167,22 @@ def load_mnist(binarization="none", *, path=None, seed=None):
     return _load_idx("mnist", "MNIST_PATH", binarization, seed, path)
 
 
-def load_fashion_mnist(binarization="none", *, path=None, seed=None):
+def load_fashion_mnist(
+    binarization: str = "none",
+    *,
+    path: PathLike | None = None,
+    seed: int | None = None,
+) -> DataSet:
     """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, 28 x 28.
 
     Args:
-        binarization: see `binarize`.
-        path: as in `load_mnist`; the environment variable is FASHION_MNIST_PATH.
-        seed: of the binarisation.
+        binarization: what becomes of grey levels, as `binarize` takes it.
+        path: where the data stand, as `load_mnist` takes it; the environment variable is
+            FASHION_MNIST_PATH.
+        seed: integer that fixes the drawn pixels.
+
+    Returns:
+        (x_train, y_train), (x_test, y_test): images (num, 28, 28) float32, labels (num,).
 
     Raises:
         ValueError: if the path does not hold what it should.
@@ -161,7 +196,7 @@ def load_fashion_mnist(binarization="none", *, path=None, seed=None):
     return _load_idx("fashion_mnist", "FASHION_MNIST_PATH", binarization, seed, path)
 
 
-LOADERS = {
+LOADERS: dict[str, Callable[..., DataSet]] = {
     "bars_and_stripes": load_bars_and_stripes,
     "digits": load_digits,
     "mnist": load_mnist,

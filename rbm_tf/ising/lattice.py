@@ -8,10 +8,14 @@ with indices that wrap around; a single column of spins is the one-dimensional c
 in float64. Arrays end in (rows, columns) and may have axes in front, one model for each entry.
 """
 
+from __future__ import annotations
+
 import itertools
 from typing import NamedTuple
 
 import numpy as np
+
+from rbm_tf.shared.types import ArrayLike
 
 _MAX_COLUMNS = 11  # a transfer matrix has 4 ** columns entries
 _MAX_SPINS = 20  # that are enumerated
@@ -32,24 +36,31 @@ class Ising(NamedTuple):
     down: np.ndarray
     field: np.ndarray
 
-    def energy(self, spins):
-        """H(s) of spins (.., rows, columns), nats."""
+    def energy(self, spins: np.ndarray) -> np.ndarray:
+        """The energy H(s).
+
+        Args:
+            spins: states -1 or +1, (.., rows, columns).
+
+        Returns:
+            (..), nats.
+        """
         right, down = (spins * np.roll(spins, -1, axis) for axis in (-1, -2))
         total = self.right * right + self.down * down + self.field * spins
         return -np.sum(total, axis=(-2, -1))
 
-    def log_z(self):
-        """Exact ln Z, nats, by transfer matrix (Kramers and Wannier 1941)."""
+    def log_z(self) -> np.ndarray:
+        """Exact ln Z by transfer matrix (Kramers and Wannier 1941), (..), nats."""
         return log_z_series(self, self, max_order=0)[0]
 
 
-def chain(num_spins, coupling, *, field=0.0):
+def chain(num_spins: int, coupling: ArrayLike, *, field: ArrayLike = 0.0) -> Ising:
     """A periodic chain with the same coupling and field everywhere.
 
     Args:
-        num_spins: 2 or more.
-        coupling: scalar, or (..) for one chain each, nats.
-        field: the same.
+        num_spins: the number of spins, 2 or more.
+        coupling: the coupling of every bond, a scalar or (..) for one chain each, nats.
+        field: the field on every spin, a scalar or (..), nats.
 
     Returns:
         `Ising` of shape (.., num_spins, 1).
@@ -61,13 +72,14 @@ def chain(num_spins, coupling, *, field=0.0):
     return _homogeneous((num_spins, 1), 0.0, coupling, field)
 
 
-def square(size, coupling, *, field=0.0):
+def square(size: int, coupling: ArrayLike, *, field: ArrayLike = 0.0) -> Ising:
     """A periodic square lattice with the same coupling and field everywhere.
 
     Args:
-        size: rows and columns, 2 or more; with 2, two bonds join each pair of neighbours.
-        coupling: scalar, or (..) for one lattice each, nats.
-        field: the same.
+        size: the number of rows and of columns, 2 or more; with 2, two bonds join each pair of
+            neighbours.
+        coupling: the coupling of every bond, a scalar or (..) for one lattice each, nats.
+        field: the field on every spin, a scalar or (..), nats.
 
     Returns:
         `Ising` of shape (.., size, size).
@@ -86,8 +98,15 @@ def _homogeneous(shape, *values):
     return Ising(*(x[..., np.newaxis, np.newaxis] * np.ones(shape) for x in values))
 
 
-def all_spins(rows, columns):
-    """All states of rows x columns spins, (2 ** num_spins, rows, columns).
+def all_spins(rows: int, columns: int) -> np.ndarray:
+    """All states of a small lattice.
+
+    Args:
+        rows: the number of rows.
+        columns: the number of columns.
+
+    Returns:
+        (2 ** (rows * columns), rows, columns), -1.0 and 1.0, float64.
 
     Raises:
         ValueError: if there are more than 20 spins.
@@ -105,7 +124,7 @@ def all_spins(rows, columns):
     return states.reshape(-1, rows, columns)
 
 
-def log_z_series(model, direction, max_order):
+def log_z_series(model: Ising, direction: Ising, max_order: int) -> np.ndarray:
     """Taylor coefficients of ln Z when the parameters move in a direction.
 
     ln Z(model + t direction) = sum_n c_n t^n, and c_n = kappa_n / n! with the cumulants of
@@ -113,9 +132,9 @@ def log_z_series(model, direction, max_order):
     power series in t, and bonds are added one at a time: 2^columns x 2^columns numbers an order.
 
     Args:
-        model: `Ising`, its leading axes broadcast against those of direction.
-        direction: `Ising` of the changes of the parameters.
-        max_order: 0 or higher.
+        model: the `Ising` model; its leading axes broadcast against those of direction.
+        direction: the changes of its parameters, as an `Ising`.
+        max_order: the highest power of t, 0 or above.
 
     Returns:
         c_0 = ln Z, c_1, .. c_max_order, (max_order + 1, ..), nats.
@@ -148,7 +167,7 @@ def log_z_series(model, direction, max_order):
             for x in (model, direction)
         )
         top = value.max(axis=-1, keepdims=True)
-        series = _times_exp(series, value - top, slope)
+        series = _times_exp(series, value - top, slope)  # (.., 2^columns, 2^columns) an order
         for j in range(columns):
             series = _next_row(series, model.down[..., i, j], direction.down[..., i, j], j)
         scale = series[0].max(axis=(-2, -1), keepdims=True)
@@ -161,7 +180,7 @@ def log_z_series(model, direction, max_order):
 
 def _next_row(series, coupling, slope, column):
     """Sum over the spin of a column, with the weight exp((coupling + t slope) s s')."""
-    split = series.reshape(*series.shape[:-1], 2**column, 2, -1)
+    split = series.reshape(*series.shape[:-1], 2**column, 2, -1)  # the spin on an axis of its own
     coupling, slope = (np.asarray(x)[(..., *4 * [np.newaxis])] for x in (coupling, slope))
     equal = _times_exp(split, coupling, slope)
     opposite = _times_exp(split[..., ::-1, :], -coupling, -slope)
@@ -186,14 +205,14 @@ def _log_series(series):
     return np.stack(log)
 
 
-def magnetisation(model):
+def magnetisation(model: Ising) -> np.ndarray:
     """The exact mean of every spin, <s_ij> = d ln Z / d field_ij.
 
     Args:
-        model: `Ising`.
+        model: the `Ising` model.
 
     Returns:
-        (.., rows, columns).
+        (.., rows, columns), float64.
 
     Example:
         >>> magnetisation(chain(3, coupling=0.0, field=1.0)).ravel().round(4)  # tanh 1
@@ -202,7 +221,7 @@ def magnetisation(model):
     *batch, rows, columns = np.shape(model.field)
     units = np.eye(rows * columns).reshape(-1, *len(batch) * [1], rows, columns)
     zero = np.zeros((rows, columns))
-    means = log_z_series(model, Ising(zero, zero, units), max_order=1)[1]
+    means = log_z_series(model, Ising(zero, zero, units), max_order=1)[1]  # (num_spins, ..)
     return np.moveaxis(means, 0, -1).reshape(*batch, rows, columns)
 
 
@@ -215,11 +234,11 @@ class PerSpin(NamedTuple):
     magnetisation: np.ndarray
 
 
-def per_spin(model):
+def per_spin(model: Ising) -> PerSpin:
     """Exact free energy -ln Z, mean energy, entropy and magnetisation, per spin.
 
     Args:
-        model: `Ising`.
+        model: the `Ising` model.
 
     Returns:
         `PerSpin`, arrays of the leading shape of the model.

@@ -11,14 +11,16 @@ import numpy as np
 from rbm_tf.ising.lattice import Ising, log_z_series
 
 
-def planted_couplings(num_samples, shape, beta, *, seed=None):
+def planted_couplings(
+    num_samples: int, shape: tuple[int, int], beta: float, *, seed: int | None = None
+) -> Ising:
     """Draw the bonds of planted +-J glasses, P(J) = exp(beta J) / (2 cosh beta), no fields.
 
     Args:
-        num_samples: lattices to draw.
+        num_samples: the number of lattices to draw.
         shape: (rows, columns) of the periodic lattice, each 2 or more.
-        beta: beta_p, the temperature of planting; 0 is the ordinary +-J glass.
-        seed: integer; the same seed gives the same couplings.
+        beta: the inverse temperature beta_p of planting; 0 is the ordinary +-J glass.
+        seed: integer that fixes the draw; the same seed gives the same couplings.
 
     Returns:
         `Ising` of shape (num_samples, rows, columns), couplings -1 or +1.
@@ -40,7 +42,7 @@ def planted_couplings(num_samples, shape, beta, *, seed=None):
     return Ising(right, down, np.zeros_like(right))
 
 
-def bond_energy(couplings, beta):
+def bond_energy(couplings: Ising, beta: float) -> np.ndarray:
     """The exact thermal mean of -J_ij s_i s_j per bond, for each sample of the disorder.
 
     Its mean over the disorder is the quenched internal energy: -tanh(beta) for +-J couplings
@@ -48,11 +50,12 @@ def bond_energy(couplings, beta):
     beta = J0 / D^2.
 
     Args:
-        couplings: `Ising` of shape (.., rows, columns), the J, without beta; each side 2 or more.
-        beta: inverse temperature.
+        couplings: the J, without beta, as an `Ising` of shape (.., rows, columns), each side 2 or
+            more.
+        beta: the inverse temperature.
 
     Returns:
-        (..), in units of J.
+        (..), in the unit of J.
 
     Reference: Nishimori (1981), Internal energy, specific heat and correlation function of the
     bond-random Ising model; B28.

@@ -9,16 +9,16 @@ from rbm_tf.ising.lattice import Ising, log_z_series, magnetisation
 _TOLERANCE = 1e-12  # largest change of a magnetisation in one iteration
 
 
-def trial_free_energies(model, trial, *, max_order=3):
+def trial_free_energies(model: Ising, trial: Ising, *, max_order: int = 3) -> np.ndarray:
     """The cumulant expansion of F = -ln Z about a trial Hamiltonian on the same lattice.
 
     F_1 = F_t + <H - H_t>_t is the bound of Gibbs, Bogoliubov and Feynman, F_1 >= F; F_2 adds
     -1/2 <<(H - H_t)^2>>_t, F_3 adds +1/6 <<(H - H_t)^3>>_t, and these bound nothing.
 
     Args:
-        model: `Ising`, H.
-        trial: `Ising`, H_t; bonds that it lacks are couplings of 0.
-        max_order: 1 or higher.
+        model: the `Ising` model, H.
+        trial: the trial model, H_t; bonds that it lacks are couplings of 0.
+        max_order: the highest order, 1 or above.
 
     Returns:
         F_1 .. F_max_order, (max_order, ..), nats.
@@ -41,7 +41,7 @@ def trial_free_energies(model, trial, *, max_order=3):
     return -np.cumsum(log_z_series(trial, direction, max_order), axis=0)[1:]
 
 
-def block_trial(model, block, *, max_iterations=2000):
+def block_trial(model: Ising, block: tuple[int, int], *, max_iterations: int = 2000) -> Ising:
     """The best trial made of independent blocks, each exact inside and in effective fields.
 
     The bonds between blocks are cut. The bound F_1 is then stationary where those inside keep their
@@ -49,12 +49,12 @@ def block_trial(model, block, *, max_iterations=2000):
     field. The equations are iterated from all spins up.
 
     Args:
-        model: `Ising`.
+        model: the `Ising` model.
         block: (rows, columns) of a block; a block as long as the lattice keeps its ring closed.
-        max_iterations: when to stop, with a warning.
+        max_iterations: the number of iterations after which it stops with a warning.
 
     Returns:
-        The trial, `Ising`.
+        The trial model, an `Ising` of the shape of model.
 
     Raises:
         ValueError: if the blocks do not tile the lattice.

@@ -15,6 +15,8 @@ and m + s is where one Newton step from the naive point towards TAP's leads. Whe
 is about to split in two, the response grows without bound.
 """
 
+from __future__ import annotations
+
 import warnings
 
 import tensorflow as tf
@@ -22,9 +24,10 @@ import tensorflow as tf
 from rbm_tf.machine import machine_of
 from rbm_tf.mean_field.plefka import check_order, correlation, gamma, reaction_field
 from rbm_tf.mean_field.stationary import tap
+from rbm_tf.shared.types import RBMLike
 
 
-def cumulant_free_energy(rbm, order):
+def cumulant_free_energy(rbm: RBMLike, order: int) -> tf.Tensor:
     """The cumulant expansion of F = -ln Z around naive mean field, truncated at an order.
 
     F_1 is the naive mean-field free energy, an upper bound on F; the next orders add the cumulants
@@ -32,8 +35,8 @@ def cumulant_free_energy(rbm, order):
     q, and bound nothing. Order 4 takes a product W^T W, the others are sums over bonds.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
-        order: 1, 2, 3 or 4.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        order: the last order that counts, 1, 2, 3 or 4.
 
     Returns:
         F_order, scalar float64 tensor, nats.
@@ -63,7 +66,7 @@ def cumulant_free_energy(rbm, order):
     return free_energy
 
 
-def fourth_cumulant(kernel, m, n):
+def fourth_cumulant(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
     """<<V^4>> under the product of Bernoullis, V = -sum_ij W_ij (v_i - m_i) (h_j - n_j) + const.
 
     With the fourth cumulants c (1 - 6 c) and d (1 - 6 d) of single units,
@@ -76,9 +79,9 @@ def fourth_cumulant(kernel, m, n):
     in v and h vanish; F_4 = F_3 - <<V^4>> / 24.
 
     Args:
-        kernel: W, (num_visible, num_hidden).
-        m: (num_visible,).
-        n: (num_hidden,).
+        kernel: the kernel W, (num_visible, num_hidden).
+        m: magnetisations <v>, (num_visible,).
+        n: magnetisations <h>, (num_hidden,).
 
     Returns:
         Scalar, nats^4.
@@ -98,7 +101,7 @@ def fourth_cumulant(kernel, m, n):
     return 6 * _closed_walks(kernel, c, d) + 3 * chains_visible + 3 * chains_hidden + bonds
 
 
-def plefka_fourth_term(kernel, m, n):
+def plefka_fourth_term(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
     """The W^4 term of Gamma(m, n), the free energy at fixed magnetisations.
 
         -1/4 sum_jk d_j d_k G_jk^2 + 1/4 sum_i c_i^2 (sum_j W_ij^2 d_j)^2
@@ -107,9 +110,9 @@ def plefka_fourth_term(kernel, m, n):
     The second and third sum cancel every pair of different bonds that share a unit.
 
     Args:
-        kernel: W, (num_visible, num_hidden).
-        m: (num_visible,).
-        n: (num_hidden,).
+        kernel: the kernel W, (num_visible, num_hidden).
+        m: magnetisations <v>, (num_visible,).
+        n: magnetisations <h>, (num_hidden,).
 
     Returns:
         Scalar, nats.
@@ -129,15 +132,20 @@ def plefka_fourth_term(kernel, m, n):
     return (pairs_visible + pairs_hidden - _closed_walks(kernel, c, d)) / 4 - bonds / 24
 
 
-def response_step(kernel, magnetisations, response, order):
+def response_step(
+    kernel: tf.Tensor,
+    magnetisations: tuple[tf.Tensor, tf.Tensor],
+    response: tuple[tf.Tensor, tf.Tensor],
+    order: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """One step of the iteration for the linear response; s_m first, then s_n.
 
     Args:
-        kernel: W, (num_visible, num_hidden).
+        kernel: the kernel W, (num_visible, num_hidden).
         magnetisations: m and n of naive mean field, (num_starts, num_visible) and
             (num_starts, num_hidden).
         response: s_m and s_n, of the same shapes; zero to start with.
-        order: 1, 2 or 3.
+        order: the last order that counts, 1, 2 or 3.
 
     Returns:
         The new s_m and s_n. They settle where the naive iteration settles.
@@ -156,17 +164,22 @@ def response_step(kernel, magnetisations, response, order):
     return s_m, n * (1 - n) * (reaction + tf.matmul(s_m, kernel))
 
 
-def cumulant_moments(kernel, magnetisations, response, order):
+def cumulant_moments(
+    kernel: tf.Tensor,
+    magnetisations: tuple[tf.Tensor, tf.Tensor],
+    response: tuple[tf.Tensor, tf.Tensor],
+    order: int,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Minus the derivatives of F_order in visible bias, hidden bias and kernel, mean over starts.
 
     m + s_m, n + s_n, and m n^T + W c d^T + .. + s_m n^T + m s_n^T, in place of <v>, <h>, <v h^T>.
 
     Args:
-        kernel: W, (num_visible, num_hidden).
+        kernel: the kernel W, (num_visible, num_hidden).
         magnetisations: m and n of naive mean field, (num_starts, num_visible) and
             (num_starts, num_hidden).
         response: s_m and s_n, the fixed point of `response_step`.
-        order: 1, 2 or 3.
+        order: the last order that counts, 1, 2 or 3.
 
     Returns:
         (num_visible,), (num_hidden,) and (num_visible, num_hidden).

@@ -4,26 +4,32 @@ H = H_q + lambda (E - H_q) is itself the energy of an RBM, with the kernel lambd
 between those of q and the model's: Gibbs sampling and exact enumeration work at every lambda.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
 from rbm_tf.gibbs import gibbs_chain, sample_bernoulli
 from rbm_tf.machine import Machine, binary_states, machine_of
+from rbm_tf.mean_field.stationary import MeanField
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike, RBMLike
 
 MAX_STATE_UNITS = 20
 
 
-def interpolated_rbm(rbm, point, lam):
+def interpolated_rbm(rbm: RBMLike, point: MeanField, lam: float) -> tuple[Machine, float]:
     """The RBM whose energy is H_q + lambda V up to a constant, V = E - H_q.
 
     F(lambda) = -ln Z(parameters) - log_scale, for instance with `enumeration.log_z(parameters)`.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
         point: `MeanField`, or anything with visible (m) and hidden (n) between 0 and 1.
-        lam: lambda; 0 is q, 1 is the RBM.
+        lam: the place lambda on the path; 0 is q, 1 is the RBM.
 
     Returns:
         `Machine`, float64, and log_scale, float, nats.
@@ -55,14 +61,14 @@ def interpolated_rbm(rbm, point, lam):
     return parameters, float((1 - lam) * np.log1p(-means).sum())
 
 
-def perturbation(rbm, point, v, h):
+def perturbation(rbm: RBMLike, point: MeanField, v: ArrayLike, h: ArrayLike) -> tf.Tensor:
     """V = E - H_q at given states, with H_q = -ln q, so that F_q = 0.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
         point: `MeanField`, or anything with visible (m) and hidden (n) between 0 and 1.
-        v: (num_states, num_visible).
-        h: (num_states, num_hidden).
+        v: visible states, (num_states, num_visible).
+        h: hidden states, (num_states, num_hidden).
 
     Returns:
         (num_states,), float64, nats; -V = ln w is the log importance weight.
@@ -85,11 +91,11 @@ def perturbation(rbm, point, v, h):
     return log_scale - linear - tf.reduce_sum(v @ kernel * h, -1)
 
 
-def all_log_weights(rbm, point):
+def all_log_weights(rbm: RBMLike, point: MeanField) -> tuple[tf.Tensor, tf.Tensor]:
     """ln w = -V and ln q of every state of a small RBM: exact input for `lambda_path`.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
         point: `MeanField`, or anything with visible (m) and hidden (n) between 0 and 1.
 
     Returns:
@@ -121,19 +127,27 @@ def all_log_weights(rbm, point):
     return log_weights, tf.constant(log_q)
 
 
-def gibbs_path(rbm, point, lambdas, *, num_chains=1000, num_steps=20, seed=None):
+def gibbs_path(
+    rbm: RBMLike,
+    point: MeanField,
+    lambdas: Sequence[float] | np.ndarray,
+    *,
+    num_chains: int = 1000,
+    num_steps: int = 20,
+    seed: int | None = None,
+) -> tf.Tensor:
     """Samples of V along the path: their means are dF/dlambda, their variances -d^2F/dlambda^2.
 
     Chains start as exact draws of q, and move num_steps Gibbs sweeps at each lambda before they are
     read. Strong couplings need more sweeps.
 
     Args:
-        rbm: `BernoulliRBM`.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
         point: `MeanField`, or anything with visible (m) and hidden (n) between 0 and 1.
-        lambdas: increasing from 0, (num_lambdas,).
-        num_chains: independent chains.
-        num_steps: sweeps at each lambda.
-        seed: of the chains.
+        lambdas: the places on the path, increasing from 0, (num_lambdas,).
+        num_chains: the number of independent chains.
+        num_steps: the number of sweeps at each lambda.
+        seed: integer that fixes the chains; the same seed gives the same samples.
 
     Returns:
         V, (num_lambdas, num_chains), float64, nats; chains are independent, lambdas are not.
@@ -155,6 +169,8 @@ def gibbs_path(rbm, point, lambdas, *, num_chains=1000, num_steps=20, seed=None)
     hidden, rows = sample_bernoulli(logits, seeds[-1]), []
     for index, lam in enumerate(lambdas):
         parameters, _ = interpolated_rbm(rbm, point, lam)
-        v, _, hidden = gibbs_chain(parameters, hidden, tf.constant(num_steps), seeds[index])
+        v, _, hidden = gibbs_chain(
+            parameters, hidden, tf.constant(0), tf.constant(num_steps), seeds[index]
+        )
         rows.append(perturbation(rbm, point, v, hidden))
     return tf.stack(rows)

@@ -10,11 +10,20 @@ With m = <v>, n = <h>, c = m (1 - m) and d = n (1 - n), Plefka's expansion is
 and dGamma/dm = dGamma/dn = 0 are the TAP equations (B26).
 """
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 
-def check_order(order, *, highest=3):
+def check_order(order: int, *, highest: int = 3) -> None:
     """Refuse an order that is not 1, 2, .. highest.
+
+    Args:
+        order: what was given.
+        highest: the highest order that there is.
+
+    Raises:
+        ValueError: for another order.
 
     Example:
         >>> check_order(2)
@@ -25,14 +34,14 @@ def check_order(order, *, highest=3):
         raise ValueError(f"order must be {', '.join(map(str, others))} or {last}; got {order!r}.")
 
 
-def gamma(parameters, m, n, order):
+def gamma(parameters: tuple[tf.Tensor, ...], m: tf.Tensor, n: tf.Tensor, order: int) -> tf.Tensor:
     """The free energy Gamma(m, n) as a function of the magnetisations.
 
     Args:
-        parameters: kernel, visible_bias and hidden_bias.
-        m: (num_starts, num_visible).
-        n: (num_starts, num_hidden).
-        order: 1, 2 or 3.
+        parameters: kernel, visible_bias and hidden_bias, such as a `Machine`.
+        m: magnetisations <v>, (num_starts, num_visible).
+        n: magnetisations <h>, (num_starts, num_hidden).
+        order: the last order that counts, 1, 2 or 3.
 
     Returns:
         (num_starts,), nats.
@@ -60,14 +69,14 @@ def gamma(parameters, m, n, order):
     return total
 
 
-def correlation(kernel, m, n, order):
+def correlation(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor, order: int) -> tf.Tensor:
     """The average <v h^T> = -dGamma/dW, over the starts.
 
     Args:
-        kernel: (num_visible, num_hidden).
-        m: (num_starts, num_visible).
-        n: (num_starts, num_hidden).
-        order: 1, 2 or 3.
+        kernel: the kernel W, (num_visible, num_hidden).
+        m: magnetisations <v>, (num_starts, num_visible).
+        n: magnetisations <h>, (num_starts, num_hidden).
+        order: the last order that counts, 1, 2 or 3.
 
     Returns:
         (num_visible, num_hidden).
@@ -90,15 +99,22 @@ def correlation(kernel, m, n, order):
     return total
 
 
-def damped_step(parameters, m, n, order, *, damping=0.5):
+def damped_step(
+    parameters: tuple[tf.Tensor, ...],
+    m: tf.Tensor,
+    n: tf.Tensor,
+    order: int,
+    *,
+    damping: float | tf.Tensor = 0.5,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Update m from n, then n from m, by the TAP equations.
 
     Args:
-        parameters: kernel, visible_bias and hidden_bias.
-        m: (num_starts, num_visible).
-        n: (num_starts, num_hidden).
-        order: 1, 2 or 3.
-        damping: share of the old value that stays.
+        parameters: kernel, visible_bias and hidden_bias, such as a `Machine`.
+        m: magnetisations <v>, (num_starts, num_visible).
+        n: magnetisations <h>, (num_starts, num_hidden).
+        order: the last order that counts, 1, 2 or 3.
+        damping: the share of the old value that stays.
 
     Returns:
         The new m and n.
@@ -121,7 +137,7 @@ def _update(kernel, bias, m, n, order):
     return tf.sigmoid(field + reaction_field(kernel, m, n, order))
 
 
-def reaction_field(kernel, m, n, order):
+def reaction_field(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor, order: int) -> tf.Tensor:
     """Minus the derivative of Gamma's terms of orders 2 .. order in the means m of one layer.
 
     (1/2 - m_i) sum_j W_ij^2 d_j + (1/3 - 2 c_i) sum_j W_ij^3 d_j (1/2 - n_j): the field on a unit
@@ -129,9 +145,9 @@ def reaction_field(kernel, m, n, order):
 
     Args:
         kernel: W, (num_units, num_neighbours).
-        m: (num_starts, num_units).
-        n: (num_starts, num_neighbours).
-        order: 1 (no reaction), 2 or 3.
+        m: magnetisations of the layer, (num_starts, num_units).
+        n: magnetisations of the other layer, (num_starts, num_neighbours).
+        order: the last order that counts, 1 (no reaction), 2 or 3.
 
     Returns:
         (num_starts, num_units), nats.

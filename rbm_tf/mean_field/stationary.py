@@ -3,6 +3,8 @@
 m = <v> and n = <h> are the magnetisations.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +14,7 @@ from rbm_tf.estimates import LogZEstimate
 from rbm_tf.machine import machine_of
 from rbm_tf.mean_field.plefka import check_order, damped_step, gamma
 from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.types import RBMLike
 
 _TOLERANCE = 1e-12  # largest change of a magnetisation in one undamped step
 
@@ -26,12 +29,20 @@ class MeanField(LogZEstimate):
     num_iterations: int
 
     @property
-    def free_energy(self):
+    def free_energy(self) -> float:
         """Gamma, nats; -ln Z up to the error of the approximation."""
         return -self.log_z
 
 
-def tap(rbm, *, order=2, num_starts=10, max_iterations=10_000, damping=0.5, seed=0):
+def tap(
+    rbm: RBMLike,
+    *,
+    order: int = 2,
+    num_starts: int = 10,
+    max_iterations: int = 10_000,
+    damping: float = 0.5,
+    seed: int | None = 0,
+) -> MeanField:
     """Solve the TAP equations by damped iteration from several starts.
 
     Only order 1 bounds: its free energy is never below -ln Z. Of the starts that converge, the one
@@ -39,12 +50,12 @@ def tap(rbm, *, order=2, num_starts=10, max_iterations=10_000, damping=0.5, seed
     be better than order 2.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with kernel, visible_bias and hidden_bias.
-        order: 1 (naive mean field), 2 or 3.
-        num_starts: number of starts; the first is m = 1/2, the others are uniform random.
-        max_iterations: when to give up.
-        damping: share of the old value in each update, 0 to below 1.
-        seed: of the random starts.
+        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        order: the last order that counts, 1 (naive mean field), 2 or 3.
+        num_starts: the number of starts; the first is m = 1/2, the others are uniform random.
+        max_iterations: the number of iterations after which to give up.
+        damping: the share of the old value in each update, from 0 to below 1.
+        seed: integer that fixes the random starts.
 
     Returns:
         `MeanField`; its `converged` says whether the point is to be trusted as a fixed point.
@@ -71,8 +82,30 @@ def tap(rbm, *, order=2, num_starts=10, max_iterations=10_000, damping=0.5, seed
     )
 
 
-def tap_of(parameters, order, *, num_starts=10, max_iterations=10_000, damping=0.5, seed=0):
+def tap_of(
+    parameters: tuple[tf.Tensor, ...],
+    order: int,
+    *,
+    num_starts: int = 10,
+    max_iterations: int = 10_000,
+    damping: float = 0.5,
+    seed: int | None = 0,
+) -> MeanField:
     """`tap` for parameters given as float64 tensors, such as those of a scaled model.
+
+    Args:
+        parameters: kernel, visible_bias and hidden_bias, float64 tensors, such as a `Machine`.
+        order: the last order that counts, 1, 2 or 3.
+        num_starts: the number of starts, as `tap` takes it.
+        max_iterations: the number of iterations after which to give up.
+        damping: the share of the old value in each update, from 0 to below 1.
+        seed: integer that fixes the random starts.
+
+    Returns:
+        `MeanField`.
+
+    Raises:
+        ValueError: if order is not 1, 2 or 3, or another argument is out of range.
 
     Example:
         >>> machine = machine_of(BernoulliRBM(6, 4, seed=0), dtype=tf.float64)

@@ -1,25 +1,31 @@
 """What users hand over, as arrays: conversion, the checks of data and weights, their lengths."""
 
+from __future__ import annotations
+
 import operator
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from keras import ops, tree
 
+from rbm_tf.shared.types import ArrayLike, DType
 
-def as_array(data, dtype, name="x"):
+
+def as_array(data: Any, dtype: DType | None, name: str = "x") -> np.ndarray:
     """The data as a NumPy array of floats, whatever holds them in memory.
 
     Lists, NumPy arrays, tensors of any backend, pandas frames, whose missing values
     become NaN, and scipy's sparse matrices.
 
     Args:
-        data: array-like.
-        dtype: of the result, None to keep that of the data; an array that has it already is not
-            copied.
-        name: of the argument, for the message.
+        data: array-like, of any shape.
+        dtype: the dtype of the result, None to keep that of the data; an array that has it already
+            is not copied.
+        name: what the error message calls the data.
 
     Returns:
-        NumPy array.
+        NumPy array, the shape of data.
 
     Raises:
         ValueError: if the data are None, text, ragged, or of another kind that holds no numbers.
@@ -52,14 +58,16 @@ def as_array(data, dtype, name="x"):
         ) from error
 
 
-def visible_states(data, name, num_visible=None, binary=False):
+def visible_states(
+    data: Any, name: str, num_visible: int | None = None, binary: bool = False
+) -> np.ndarray:
     """Visible states as a matrix, refused unless there are some and they lie in [0, 1].
 
     Args:
         data: array-like, (num, num_visible); its type is kept.
-        name: of the argument, for the message.
-        num_visible: columns that there must be; None: any number.
-        binary: refuse grey levels too, where p(v) is that of binary units.
+        name: what the error message calls the data.
+        num_visible: the number of columns that there must be; None allows any.
+        binary: whether to refuse grey levels too, where p(v) is that of binary units.
 
     Returns:
         NumPy array (num, num_visible).
@@ -93,12 +101,15 @@ def visible_states(data, name, num_visible=None, binary=False):
     return data
 
 
-def checked_weights(sample_weight, num):
+def checked_weights(sample_weight: ArrayLike | None, num: int) -> np.ndarray | None:
     """The weights of examples as a float32 array, one for each; None stays None.
 
     Args:
         sample_weight: array-like, (num,) or (num, 1), or None.
-        num: number of examples.
+        num: the number of examples.
+
+    Returns:
+        NumPy array (num,), float32, or None.
 
     Raises:
         ValueError: if there are more or fewer, or one is NaN or infinite.
@@ -118,8 +129,11 @@ def checked_weights(sample_weight, num):
     return weights.reshape(num)
 
 
-def checked_batch_size(batch_size):
+def checked_batch_size(batch_size: int | None) -> int:
     """The batch size as an integer; None stands for Keras's 32.
+
+    Args:
+        batch_size: integer of any kind, or None.
 
     Raises:
         ValueError: if it is not an integer of 1 or more.
@@ -139,11 +153,11 @@ def checked_batch_size(batch_size):
     return size
 
 
-def common_length(arrays):
+def common_length(arrays: Sequence[np.ndarray]) -> int:
     """The length that arrays share.
 
     Args:
-        arrays: tuple of arrays.
+        arrays: sequence of arrays, each (num, ..).
 
     Raises:
         ValueError: if they differ in length, or have none.
@@ -162,12 +176,12 @@ def common_length(arrays):
     return lengths.pop()
 
 
-def held_back(data, share):
+def held_back(data: Any, share: float) -> tuple[Any, Any]:
     """Cut the last examples off for validation, as `validation_split` of `keras.Model.fit` does.
 
     Args:
         data: nested arrays (num, ..) of one length; None stays None.
-        share: of the examples, above 0 and below 1.
+        share: which part of the examples to cut off, above 0 and below 1.
 
     Returns:
         The first examples and the last ones, both in the structure of data.
@@ -193,18 +207,20 @@ def held_back(data, share):
     return cut(slice(first)), cut(slice(first, None))
 
 
-def epoch_rows(num, batch_size, num_steps, num_done, order_of):
+def epoch_rows(
+    num: int, batch_size: int, num_steps: int, num_done: int, order_of: Callable[[int], np.ndarray]
+) -> np.ndarray:
     """The rows of an epoch of a number of steps, which goes on where the last one ended.
 
     The passes over the data, each in its own order, make an endless sequence of rows, which is cut
     into batches and these into epochs.
 
     Args:
-        num: rows of the data.
-        batch_size: rows of a batch.
-        num_steps: batches of an epoch.
-        num_done: batches before this epoch.
-        order_of: function from the number of a pass to the order of its rows, (num,).
+        num: the number of rows of the data.
+        batch_size: the number of rows of a batch.
+        num_steps: the number of batches of an epoch.
+        num_done: the number of batches before this epoch.
+        order_of: function that maps the number of a pass to the order of its rows, (num,).
 
     Returns:
         (num_steps * batch_size,) integers.

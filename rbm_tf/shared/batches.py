@@ -1,9 +1,15 @@
 """Mini-batches of arrays in memory, in an order that is given from outside."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import tensorflow as tf
 
+from rbm_tf.shared.types import ArrayLike
 
-def gathered_batches(data, batch_size, rows):
+
+def gathered_batches(data: Any, batch_size: int, rows: tf.Variable | ArrayLike) -> tf.data.Dataset:
     """Batches of arrays, in an order that is a function of what a checkpoint holds.
 
     Interrupted training then resumes with the batches that it would have had. The arrays stay in
@@ -11,7 +17,7 @@ def gathered_batches(data, batch_size, rows):
 
     Args:
         data: nested arrays (num, ..); None stays None.
-        batch_size: the last batch may be smaller.
+        batch_size: the number of rows of a batch; the last one may have fewer.
         rows: integer `tf.Variable` or tensor, (num_rows,): the rows of an epoch, in order. It must
             not change during an epoch.
 

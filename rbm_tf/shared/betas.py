@@ -1,15 +1,22 @@
 """The inverse temperatures of a path, from 0 to 1."""
 
+from __future__ import annotations
+
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.shared.types import ArrayLike, DType
 
-def checked_betas(betas, dtype):
+
+def checked_betas(betas: ArrayLike | None, dtype: DType) -> tf.Tensor:
     """The inverse temperatures as a tensor; None stands for 1,001 equal steps.
 
     Args:
         betas: increasing from 0 to 1, (num_betas,), or None.
-        dtype: of the result.
+        dtype: the dtype of the result.
+
+    Returns:
+        Tensor (num_betas,).
 
     Raises:
         ValueError: if they do not increase from 0 to 1.
@@ -21,8 +28,11 @@ def checked_betas(betas, dtype):
     return tf.constant(increasing(np.linspace(0, 1, 1001) if betas is None else betas), dtype)
 
 
-def increasing(betas):
+def increasing(betas: ArrayLike) -> np.ndarray:
     """The inverse temperatures as a float64 array, refused unless they increase from 0 to 1.
+
+    Args:
+        betas: the inverse temperatures, (num_betas,).
 
     Raises:
         ValueError: if they do not.

@@ -1,10 +1,17 @@
 """What carries batches of data to a Keras model: data sets and generators, each batch checked."""
 
+from __future__ import annotations
+
 import collections
 import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
+import numpy as np
 from keras import tree
+
+from rbm_tf.shared.types import DType
 
 
 class Door:
@@ -14,10 +21,11 @@ class Door:
     first one again.
 
     Args:
-        inputs_of: function (x, y) -> tuple of what the model takes, of arrays or symbolic tensors.
-        check: function (inputs, sample_weight) -> the same as NumPy arrays, sample_weight None if
-            there is none. It raises ValueError.
-        dtype: of the arrays that check returns.
+        inputs_of: function that maps (x, y), arrays or symbolic tensors, to the tuple of what the
+            model takes.
+        check: function that maps (inputs, sample_weight) to the same as NumPy arrays, with None for
+            a weight that is not there; it raises ValueError.
+        dtype: the dtype of the arrays that check returns.
 
     Example:
         >>> def check(inputs, weight):
@@ -27,11 +35,16 @@ class Door:
         (2, 2)
     """
 
-    def __init__(self, inputs_of, check, dtype):
+    def __init__(
+        self,
+        inputs_of: Callable[..., Sequence[Any]],
+        check: Callable[..., tuple[Any, Any]],
+        dtype: DType,
+    ) -> None:
         self.inputs_of, self.check, self.dtype = inputs_of, check, dtype
-        self.error = None
+        self.error: ValueError | None = None
 
-    def through(self, carrier):
+    def through(self, carrier: Any) -> Any:
         """A carrier of the same kind with every batch checked.
 
         Args:
@@ -52,7 +65,7 @@ class Door:
         return carrier  # distributed already: its batches lie on their devices
 
     @contextlib.contextmanager
-    def own_errors(self):
+    def own_errors(self) -> Iterator[None]:
         """Raise the error that a batch met here, in place of what a framework makes of it."""
         try:
             yield
@@ -92,13 +105,13 @@ class Door:
         return element(results[:num], *results[num:])
 
 
-def element(inputs, weight=None, unused=None):
+def element(inputs: Sequence[Any], weight: Any = None, unused: Any = None) -> tuple[Any, ...]:
     """One element of a data set, as `keras.Model.fit` takes it.
 
     Args:
-        inputs: sequence of what the model takes.
-        weight: (batch,) or None.
-        unused: what stands for y, which models here do not use.
+        inputs: sequence of what the model takes, each (batch, ..).
+        weight: sample weights, (batch,), or None.
+        unused: what stands in the place of y, which models here do not use.
 
     Returns:
         (x,), or (x, unused, weight).
@@ -111,8 +124,11 @@ def element(inputs, weight=None, unused=None):
     return (x,) if weight is None else (x, unused, weight)
 
 
-def is_carrier(data):
+def is_carrier(data: Any) -> bool:
     """Whether the data come in batches, rather than as arrays.
+
+    Args:
+        data: whatever a user hands over.
 
     Example:
         >>> is_carrier(np.eye(3)), is_carrier(iter([np.eye(3)]))
@@ -128,10 +144,10 @@ class ArrayBatches(keras.utils.PyDataset):
     """Batches of arrays in memory, in an order of rows that is asked for as every epoch begins.
 
     Args:
-        inputs: tuple of arrays (num, ..).
-        weight: (num,) or None.
-        batch_size: the last batch may be smaller.
-        rows: function without arguments that gives the rows of an epoch in their order.
+        inputs: tuple of arrays, each (num, ..).
+        weight: sample weights, (num,), or None.
+        batch_size: the number of rows of a batch; the last one may have fewer.
+        rows: function without arguments that returns the rows of an epoch in their order.
 
     Example:
         >>> batches = ArrayBatches((np.arange(4.0),), None, 2, rows=lambda: np.array([3, 1, 0, 2]))
@@ -139,13 +155,19 @@ class ArrayBatches(keras.utils.PyDataset):
         [[3.0, 1.0], [0.0, 2.0]]
     """
 
-    def __init__(self, inputs, weight, batch_size, rows):
+    def __init__(
+        self,
+        inputs: tuple[np.ndarray, ...],
+        weight: np.ndarray | None,
+        batch_size: int,
+        rows: Callable[[], np.ndarray],
+    ) -> None:
         super().__init__()
         self.data = element(inputs, weight, unused=weight)
         self.batch_size, self.rows = batch_size, rows
         self.on_epoch_begin()
 
-    def on_epoch_begin(self):
+    def on_epoch_begin(self) -> None:
         self.order = self.rows()
 
     def __len__(self):
@@ -159,21 +181,21 @@ class ArrayBatches(keras.utils.PyDataset):
 class _CheckedPyDataset(keras.utils.PyDataset):
     """A PyDataset whose batches pass through a function."""
 
-    def __init__(self, dataset, function):
+    def __init__(self, dataset: keras.utils.PyDataset, function: Callable[[Any], Any]) -> None:
         super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
         self.dataset, self.function = dataset, function
 
     @property
-    def num_batches(self):
+    def num_batches(self) -> int | None:
         return self.dataset.num_batches
 
     def __getitem__(self, index):
         return self.function(self.dataset[index])
 
-    def on_epoch_begin(self):
+    def on_epoch_begin(self) -> None:
         self.dataset.on_epoch_begin()
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         self.dataset.on_epoch_end()
 
 

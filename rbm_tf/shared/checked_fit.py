@@ -1,7 +1,11 @@
 """The one door by which data and their weights come to a model: `fit`, `evaluate`, `predict`."""
 
+from __future__ import annotations
+
 import collections
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,9 +19,12 @@ from rbm_tf.shared.arrays import (
     held_back,
 )
 from rbm_tf.shared.carriers import ArrayBatches, Door, element, is_carrier
+from rbm_tf.shared.types import ArrayLike, Data
+
+_Model: Any = object  # keras.Model, which a subclass has behind this class among its bases
 
 
-class CheckedFit:
+class CheckedFit(_Model):
     """Keras's `fit`, `evaluate` and `predict`, with data that are checked on every path.
 
     Arrays, tensors, lists, tables of pandas and scipy's sparse matrices are checked at once;
@@ -46,23 +53,23 @@ class CheckedFit:
 
     def fit(
         self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        verbose="auto",
-        callbacks=None,
-        validation_split=0.0,
-        validation_data=None,
-        shuffle=True,
-        class_weight=None,
-        sample_weight=None,
-        initial_epoch=0,
-        steps_per_epoch=None,
-        validation_steps=None,
-        validation_batch_size=None,
-        validation_freq=1,
-    ):
+        x: Data = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        validation_split: float = 0.0,
+        validation_data: Data = None,
+        shuffle: bool = True,
+        class_weight: None = None,
+        sample_weight: ArrayLike | None = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+    ) -> keras.callbacks.History:
         """Train on data, as `keras.Model.fit` and with its arguments.
 
         Raises:
@@ -73,8 +80,8 @@ class CheckedFit:
         val_size = validation_batch_size or size
         if validation_data is not None:
             parts = keras.utils.unpack_x_y_sample_weight(validation_data)
-            validation_data = self._batched(door, *parts, val_size)
-        options = {}
+            validation_data = self._batched(door, val_size, *parts)
+        options: dict[str, Any] = {}
         if is_carrier(x):
             if validation_split:
                 raise ValueError("validation_split takes arrays: give a data set validation_data.")
@@ -86,9 +93,9 @@ class CheckedFit:
             data = self._taken(self._inputs(x, y), sample_weight)
             if validation_split and validation_data is None:
                 data, held = held_back(data, validation_split)
-                validation_data = _batches(*held, val_size)
+                validation_data = _batches(val_size, *held)
             self._look_at(data[0][0])
-            x, renewal = self._shuffled(*data, size, shuffle, steps_per_epoch)
+            x, renewal = self._shuffled(size, shuffle, steps_per_epoch, *data)
             callbacks, options["shuffle"] = self._with(renewal, callbacks), False
         with door.own_errors():
             return super().fit(
@@ -104,8 +111,14 @@ class CheckedFit:
             )
 
     def evaluate(
-        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs
-    ):
+        self,
+        x: Data = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: ArrayLike | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """The mean loss of data, as `keras.Model.evaluate` and with its arguments.
 
         Raises:
@@ -113,11 +126,11 @@ class CheckedFit:
         """
         door = self._door()
         if not kwargs.get("_use_cached_eval_dataset"):  # which `fit` made
-            x = self._batched(door, x, y, sample_weight, checked_batch_size(batch_size))
+            x = self._batched(door, checked_batch_size(batch_size), x, y, sample_weight)
         with door.own_errors():
             return super().evaluate(x, verbose=verbose, **kwargs)
 
-    def predict(self, x, *args, **kwargs):
+    def predict(self, x: Data, *args: Any, **kwargs: Any) -> Any:
         """What the model returns for data, as `keras.Model.predict` and with its arguments.
 
         Raises:
@@ -128,16 +141,25 @@ class CheckedFit:
         with door.own_errors():
             return super().predict(x, *args, **kwargs)
 
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, **kwargs):
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        class_weight: None = None,
+        **kwargs: Any,
+    ) -> Any:
         """One step of training on arrays, as `keras.Model.train_on_batch`."""
         _refuse(class_weight)
         return super().train_on_batch(*self._batch(x, y, sample_weight), **kwargs)
 
-    def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: ArrayLike | None = None, **kwargs: Any
+    ) -> Any:
         """The loss of arrays, as `keras.Model.test_on_batch`."""
         return super().test_on_batch(*self._batch(x, y, sample_weight), **kwargs)
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x: Any) -> Any:
         """What the model returns for arrays, as `keras.Model.predict_on_batch`."""
         return super().predict_on_batch(self._batch(x)[0])
 
@@ -186,12 +208,12 @@ class CheckedFit:
     def _wide_dtype(self):
         return keras.backend.result_type(self.variable_dtype, "float32")
 
-    def _batched(self, door, x, y, sample_weight, batch_size):
+    def _batched(self, door, batch_size, x, y, sample_weight):
         if is_carrier(x):
             return _through(door, x, y, sample_weight)
-        return _batches(*self._taken(self._inputs(x, y), sample_weight), batch_size)
+        return _batches(batch_size, *self._taken(self._inputs(x, y), sample_weight))
 
-    def _shuffled(self, inputs, weight, batch_size, shuffle, num_steps):
+    def _shuffled(self, batch_size, shuffle, num_steps, inputs, weight):
         """Batches in an order that is new in every epoch, and the callback that renews it."""
         num = len(inputs[0])
 
@@ -210,7 +232,7 @@ class CheckedFit:
         renewal = keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, logs: variable.assign(rows())
         )
-        return _batches(inputs, weight, batch_size, variable), renewal
+        return _batches(batch_size, inputs, weight, variable), renewal
 
     def _with(self, callback, callbacks):
         """The callbacks with one more, which comes first."""
@@ -221,7 +243,7 @@ class CheckedFit:
         return callbacks
 
 
-def _batches(inputs, weight, batch_size, rows=None):
+def _batches(batch_size, inputs, weight, rows=None):
     """Batches of arrays in memory, by default in their own order."""
     rows = np.arange(len(inputs[0])) if rows is None else rows
     if keras.backend.backend() != "tensorflow":

@@ -1,17 +1,24 @@
 """Models and backups that are written whole or not at all, with faults named with the remedy."""
 
+from __future__ import annotations
+
 import contextlib
 import io
 import pathlib
 import shutil
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
 
 from rbm_tf.shared.files import written_whole
+from rbm_tf.shared.types import PathLike
+
+_Model: Any = object  # keras.Model, which a subclass has behind this class among its bases
 
 
-class WholeFiles:
+class WholeFiles(_Model):
     """A Keras model's `save`, `save_weights` and `load_weights`, safe against faults of files.
 
     A file is written beside its place and then moved there, so that a full disk or an interruption
@@ -29,13 +36,24 @@ class WholeFiles:
         ...     pass
     """
 
-    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
+    def save(
+        self,
+        filepath: PathLike,
+        overwrite: bool = True,
+        zipped: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
         remote = "://" in str(filepath)
         place = contextlib.nullcontext(filepath) if remote else written_whole(filepath, overwrite)
         with place as partial:
             super().save(partial, zipped=zipped, **kwargs)
 
-    def save_weights(self, filepath, overwrite=True, max_shard_size=None):
+    def save_weights(
+        self,
+        filepath: PathLike,
+        overwrite: bool = True,
+        max_shard_size: float | None = None,
+    ) -> None:
         if max_shard_size is not None:
             raise ValueError(
                 "Weights in several files cannot be written whole or not at all: leave "
@@ -49,7 +67,7 @@ class WholeFiles:
         with written_whole(filepath, overwrite) as partial:
             partial.write_bytes(content.getbuffer())
 
-    def load_weights(self, filepath, *args, **kwargs):
+    def load_weights(self, filepath: PathLike, *args: Any, **kwargs: Any) -> None:
         variables, before = variables_of(self), arrays_of(self)
         try:
             super().load_weights(filepath, *args, **kwargs)
@@ -76,7 +94,7 @@ def _diagnosis(error):
 class _InMemory(io.BytesIO):
     """What Keras writes as a file: it takes this for one with the name's ending."""
 
-    def __init__(self, filepath):
+    def __init__(self, filepath: PathLike) -> None:
         super().__init__()
         self._name = str(filepath)
 
@@ -84,8 +102,11 @@ class _InMemory(io.BytesIO):
         return self._name
 
 
-def variables_of(model):
+def variables_of(model: keras.Model) -> list[Any]:
     """All variables of a model and of its optimizer.
+
+    Args:
+        model: Keras model, compiled or not.
 
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -96,7 +117,7 @@ def variables_of(model):
     return [*model.variables, *(optimizer.variables if optimizer else ())]
 
 
-def arrays_of(model):
+def arrays_of(model: keras.Model) -> list[np.ndarray]:
     """The values of `variables_of`, as arrays.
 
     Example:
@@ -107,7 +128,7 @@ def arrays_of(model):
     return [keras.ops.convert_to_numpy(variable) for variable in variables_of(model)]
 
 
-def are_finite(arrays):
+def are_finite(arrays: Iterable[np.ndarray]) -> bool:
     """Whether no array holds a NaN or an infinite value.
 
     Example:
@@ -130,10 +151,10 @@ class BackupAndRestore(keras.callbacks.Callback):
     it, or set the rate by a callback. The folder serves one training at a time.
 
     Args:
-        backup_dir: folder of the backup.
-        save_freq: "epoch". In the middle of an epoch the order of the data and the means of the
-            metrics could not be taken up again.
-        delete_checkpoint: delete the backup when training is complete.
+        backup_dir: the folder of the backup.
+        save_freq: "epoch" and nothing else. In the middle of an epoch the order of the data and the
+            means of the metrics could not be taken up again.
+        delete_checkpoint: whether to delete the backup when training is complete.
 
     Raises:
         ValueError: if backup_dir is empty or save_freq is another; when training begins, if the
@@ -151,7 +172,12 @@ class BackupAndRestore(keras.callbacks.Callback):
         2
     """
 
-    def __init__(self, backup_dir, save_freq="epoch", delete_checkpoint=True):
+    def __init__(
+        self,
+        backup_dir: PathLike,
+        save_freq: str = "epoch",
+        delete_checkpoint: bool = True,
+    ) -> None:
         super().__init__()
         if not str(backup_dir):
             raise ValueError("backup_dir is empty: name a folder for the backup.")
@@ -163,7 +189,7 @@ class BackupAndRestore(keras.callbacks.Callback):
         self.path = pathlib.Path(backup_dir) / "backup.npz"
         self.delete_checkpoint = delete_checkpoint
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not self.model.built:
             raise ValueError(
                 "BackupAndRestore restores weights, and this model has none yet: begin it with "
@@ -178,10 +204,10 @@ class BackupAndRestore(keras.callbacks.Callback):
             self.model._initial_epoch = self._restore()
         self._steps, self._complete = self._count_steps(), True
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.model._initial_epoch = None  # it would count for all later calls of `fit`
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         steps = self._count_steps()
         cut = self.model.stop_training and steps - self._steps < (self.params["steps"] or 1)
         arrays = arrays_of(self.model)
@@ -193,7 +219,7 @@ class BackupAndRestore(keras.callbacks.Callback):
                 np.savez(partial, *map(_as_plain, arrays), epoch=epoch + 1)
             self._stamp = self._stamp_of_file()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.model._initial_epoch = None
         if self.delete_checkpoint and self._complete:
             self._refuse_another_training()

@@ -1,14 +1,15 @@
 """One door for numbers of chains, samples, steps: integers, and large enough."""
 
 import operator
+from typing import Any
 
 
-def check_counts(at_least=1, **counts):
+def check_counts(at_least: int = 1, **counts: Any) -> None:
     """Refuse counts that are no integers, or too small.
 
     Args:
-        at_least: the smallest that will do.
-        **counts: by the names that the caller's arguments have.
+        at_least: the smallest integer that will do.
+        **counts: the counts by the names that they have as arguments.
 
     Raises:
         ValueError: with the name and what was received.

@@ -1,16 +1,21 @@
 """Files that are written whole or not at all."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 
-_partials = set()  # folders of files that are being written
+from rbm_tf.shared.types import PathLike
+
+_partials: set[str] = set()  # folders of files that are being written
 
 
 @contextlib.contextmanager
-def written_whole(path, overwrite=True):
+def written_whole(path: PathLike, overwrite: bool = True) -> Iterator[pathlib.Path]:
     """A path to write to in place of another; when all went well, the file is moved there.
 
     A full disk, an error or a kill at any moment leaves what stood at path as it was. The file is
@@ -19,8 +24,8 @@ def written_whole(path, overwrite=True):
     link goes on pointing to its file. Where path is a folder or a device, it is yielded itself.
 
     Args:
-        path: of the file.
-        overwrite: replace a file that is there already.
+        path: where the file is to stand.
+        overwrite: whether to replace a file that is there already.
 
     Yields:
         `pathlib.Path`, for one regular file.
@@ -77,12 +82,12 @@ def _exists(path):
     )
 
 
-def write_text(path, text):
+def write_text(path: PathLike, text: str) -> None:
     """Write a text file whole or not at all.
 
     Args:
-        path: of the file.
-        text: str.
+        path: where the file is to stand.
+        text: what it is to hold.
 
     Raises:
         OSError: if the file cannot be written.
@@ -94,7 +99,7 @@ def write_text(path, text):
         partial.write_text(text)
 
 
-def discard_partials():
+def discard_partials() -> None:
     """Delete what `written_whole` has begun and not moved yet: for a process that ends at once.
 
     Example:

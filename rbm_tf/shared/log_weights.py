@@ -5,18 +5,22 @@ become NaN, and every estimate of that data point is NaN, and of no other. Refus
 would lose a whole batch to one data point, and a graph cannot look.
 """
 
+from __future__ import annotations
+
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.shared.types import ArrayLike, DType
 
-def float_tensor(x, *, dtype=None):
+
+def float_tensor(x: ArrayLike, *, dtype: DType | None = None) -> tf.Tensor:
     """Numbers as a tensor of a dtype, or of their own where that is float32 or float64.
 
     Integers, float16 and bfloat16 become float32: sums of half-precision numbers overflow.
 
     Args:
         x: numbers, arrays or tensors of TensorFlow, NumPy or any other Keras backend.
-        dtype: a float type, or None.
+        dtype: the float type of the result, or None.
 
     Returns:
         Tensor, the shape of x.
@@ -34,13 +38,15 @@ def float_tensor(x, *, dtype=None):
     return tf.cast(x, dtype or (x.dtype if wide else tf.float32))
 
 
-def as_log_weights(log_weights, *, at_least=1, dtype=None):
+def as_log_weights(
+    log_weights: ArrayLike, *, at_least: int = 1, dtype: DType | None = None
+) -> tf.Tensor:
     """Log-weights as a float tensor, refused unless there are enough samples.
 
     Args:
         log_weights: (num_samples, ..), nats, as `float_tensor` takes them.
-        at_least: the smallest number of samples.
-        dtype: as in `float_tensor`.
+        at_least: the smallest number of samples that is enough.
+        dtype: the float type of the result, or None, as `float_tensor` takes it.
 
     Returns:
         Tensor, the same shape, float32 or float64, with NaN for +inf.
@@ -63,12 +69,12 @@ def as_log_weights(log_weights, *, at_least=1, dtype=None):
     return tf.where(log_weights == np.inf, tf.constant(np.nan, log_weights.dtype), log_weights)
 
 
-def log_power(log_weights, exponent):
+def log_power(log_weights: tf.Tensor, exponent: float | tf.Tensor) -> tf.Tensor:
     """ln w^exponent = exponent ln w, with 0^0 = 1.
 
     Args:
-        log_weights: tensor, nats.
-        exponent: scalar, 0 or above.
+        log_weights: ln w, a tensor of any shape, nats.
+        exponent: the power, a scalar of 0 or above.
 
     Returns:
         Tensor, the same shape, nats.

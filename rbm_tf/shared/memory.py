@@ -6,13 +6,13 @@ import pathlib
 _CONTAINER = pathlib.Path("/sys/fs/cgroup/memory.max")  # a number of bytes, or the word max
 
 
-def check_memory(num_bytes, what, remedy):
+def check_memory(num_bytes: float, what: str, remedy: str) -> None:
     """Refuse what needs more than the memory of this machine, or of its container.
 
     Args:
-        num_bytes: an estimate of what is needed.
-        what: needs it, for the message.
-        remedy: what to do, for the message.
+        num_bytes: an estimate of the memory that is needed.
+        what: what needs it, the beginning of the error message.
+        remedy: what to do, the end of the error message.
 
     Raises:
         ValueError: if there is less memory.
@@ -27,7 +27,7 @@ def check_memory(num_bytes, what, remedy):
         )
 
 
-def memory():
+def memory() -> int:
     """The memory of this machine, or of its container where that has less, in bytes.
 
     Example:

@@ -1,20 +1,25 @@
 """Seeds as users give them: integers of Python, NumPy or a framework."""
 
+from __future__ import annotations
+
 import operator
 import random
+from typing import SupportsIndex
+
+from rbm_tf.shared.types import ArrayLike, Tensor
 
 LIMIT = 2**31  # of seeds that become the first of two int32 numbers
 
 
-def integer_seed(seed, *, limit=None):
+def integer_seed(seed: SupportsIndex | None, *, limit: int | None = None) -> int | None:
     """The seed as a Python integer; None, which stands for another one every time, stays None.
 
     Args:
         seed: integer of any kind, or None.
-        limit: the first integer that is too large; None: there is none.
+        limit: the first integer that is too large, or None where all are allowed.
 
     Returns:
-        int or None.
+        The integer, or None.
 
     Raises:
         ValueError: if it is no integer, or outside 0 .. limit - 1 where there is a limit.
@@ -25,16 +30,13 @@ def integer_seed(seed, *, limit=None):
     """
     if seed is None:
         return None
-    try:
-        value = operator.index(seed)
-    except TypeError as error:
-        raise ValueError(f"seed must be an integer or None; got {seed!r}.") from error
+    value = _integer(seed)
     if limit is not None and not 0 <= value < limit:
         raise ValueError(f"seed must be from 0 to {limit - 1}; got {value}.")
     return value
 
 
-def as_seed(seed):
+def as_seed(seed: int | ArrayLike | None) -> Tensor:
     """Turn an integer, a (2,) int32 tensor or None into a (2,) int32 tensor.
 
     None draws from Python's generator, which `keras.utils.set_random_seed` seeds. Integers give
@@ -58,6 +60,13 @@ def as_seed(seed):
     if seed is None:
         seed = random.randrange(LIMIT)
     if not isinstance(seed, (list, tuple)) and len(getattr(seed, "shape", ())) == 0:
-        seed = integer_seed(seed)
+        seed = _integer(seed)
         seed = [seed % LIMIT, seed // LIMIT % LIMIT]
     return tf.cast(seed, tf.int32)
+
+
+def _integer(seed):
+    try:
+        return operator.index(seed)
+    except TypeError as error:
+        raise ValueError(f"seed must be an integer or None; got {seed!r}.") from error

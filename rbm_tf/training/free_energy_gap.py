@@ -1,12 +1,21 @@
 """The loss of an RBM, F_c(data) - F_eq, with the centred gradient."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from rbm_tf.machine import Machine, clamped_free_energy
-from rbm_tf.training.negative_phase import ModelStates
+from rbm_tf.shared.types import DType
+from rbm_tf.training.negative_phase import ModelMoments, ModelStates
 
 
-def free_energy_gap(machine, data, model, offsets, product_dtype):
+def free_energy_gap(
+    machine: Machine,
+    data: ModelStates,
+    model: ModelStates | ModelMoments,
+    offsets: tuple[tf.Tensor, tf.Tensor],
+    product_dtype: DType,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """F_c(v) - F_eq for each example, differentiable in the parameters alone.
 
     With `ModelStates` F_eq is replaced by <F_c> over the states, which has the same gradient but
@@ -18,11 +27,11 @@ def free_energy_gap(machine, data, model, offsets, product_dtype):
     Zero offsets give the plain gradient.
 
     Args:
-        machine: `Machine` in the dtype of the variables.
-        data: `ModelStates` of the batch.
-        model: `ModelStates` or `ModelMoments`.
-        offsets: mu (num_visible,) and lambda (num_hidden,).
-        product_dtype: in which the product of the gradient is made.
+        machine: the `Machine` in the dtype of the variables.
+        data: the states of the batch, `ModelStates`.
+        model: the model's side, `ModelStates` or `ModelMoments`.
+        offsets: the pair of mu (num_visible,) and lambda (num_hidden,).
+        product_dtype: the dtype in which the product of the gradient is made.
 
     Returns:
         The gap and F_c(v), both (batch,), nats; the latter without a gradient.

@@ -6,8 +6,11 @@ TensorBoard) see those values as they see the loss. Keras cannot guess which way
 improves: give `mode="max"` for likelihoods, `mode="min"` for the gap.
 """
 
+from __future__ import annotations
+
 import math
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +22,7 @@ from rbm_tf.shared.arrays import visible_states
 from rbm_tf.shared.checkpoints import are_finite, arrays_of, variables_of
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike
 
 _BLOCK = 10_000  # examples in memory at once
 _MAX_EXACT_UNITS = 16  # of the smaller layer; enumeration takes time as 2 ** units
@@ -30,14 +34,14 @@ class _Monitor(keras.callbacks.Callback):
     In between it repeats the last values, so that all columns of a history are equally long.
     """
 
-    def __init__(self, every, **arrays):
+    def __init__(self, every: int, **arrays: np.ndarray) -> None:
         super().__init__()
         check_counts(every=every)
         self.every = every
         self._arrays = arrays
-        self._last = {}
+        self._last: dict[str, float] = {}
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._last = {}
         num_visible = getattr(self.model, "num_visible", None)
         if num_visible is None:
@@ -47,16 +51,17 @@ class _Monitor(keras.callbacks.Callback):
         for name, x in self._arrays.items():
             visible_states(x, name, num_visible)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._last or (epoch + 1) % self.every == 0:
             self._last = self.values()
-        logs.update(self._last)
+        if logs is not None:
+            logs.update(self._last)
 
-    def values(self):
+    def values(self) -> dict[str, float]:
         """What to log now, by name."""
         raise NotImplementedError
 
-    def mean_free_energy(self, x):
+    def mean_free_energy(self, x: np.ndarray) -> float:
         return _mean([self.model.free_energy(block) for block in _blocks(x)])
 
 
@@ -67,10 +72,10 @@ class PseudoLikelihood(_Monitor):
 
     Args:
         x: visible states {0, 1}, (num, num_visible).
-        name: in the logs; nats.
-        every: epochs from one evaluation to the next; it evaluates after the first epoch and after
-            those that `every` divides, and repeats the last value in between.
-        seed: of the choice of pixels.
+        name: the name of the value in the logs, where it stands in nats.
+        every: the number of epochs from one evaluation to the next; it evaluates after the first
+            epoch and after those that `every` divides, and repeats the last value in between.
+        seed: integer that fixes the choice of pixels.
 
     Raises:
         ValueError: if x is not binary or every is below 1; when training begins, if x does not have
@@ -87,13 +92,20 @@ class PseudoLikelihood(_Monitor):
         2
     """
 
-    def __init__(self, x, *, name="pseudo_log_likelihood", every=1, seed=None):
+    def __init__(
+        self,
+        x: ArrayLike,
+        *,
+        name: str = "pseudo_log_likelihood",
+        every: int = 1,
+        seed: int | None = None,
+    ) -> None:
         self.x = visible_states(x, "x", binary=True)
         super().__init__(every, x=self.x)
         self.name = name
         self.seed = as_seed(seed)
 
-    def values(self):
+    def values(self) -> dict[str, float]:
         by_block = [
             stochastic_pseudo_log_likelihood(
                 self.model, block, seed=tf.random.fold_in(self.seed, index)
@@ -113,8 +125,8 @@ class FreeEnergyGap(_Monitor):
     Args:
         x_train: training data in [0, 1], (num, num_visible).
         x_validation: validation data in [0, 1], (num, num_visible).
-        every: epochs from one evaluation to the next; it evaluates after the first epoch and after
-            those that `every` divides, and repeats the last value in between.
+        every: the number of epochs from one evaluation to the next; it evaluates after the first
+            epoch and after those that `every` divides, and repeats the last value in between.
 
     Raises:
         ValueError: if data leave [0, 1] or every is below 1; when training begins, if data do not
@@ -131,14 +143,14 @@ class FreeEnergyGap(_Monitor):
         1
     """
 
-    def __init__(self, x_train, x_validation, *, every=1):
+    def __init__(self, x_train: ArrayLike, x_validation: ArrayLike, *, every: int = 1) -> None:
         x_train = visible_states(x_train, "x_train")
         self.x_validation = visible_states(x_validation, "x_validation")
         order = np.random.default_rng(0).permutation(len(x_train))
         self.x_train = x_train[order[: len(self.x_validation)]]
         super().__init__(every, x_train=self.x_train, x_validation=self.x_validation)
 
-    def values(self):
+    def values(self) -> dict[str, float]:
         validation, train = map(self.mean_free_energy, (self.x_validation, self.x_train))
         return {"free_energy_gap": validation - train}
 
@@ -153,11 +165,11 @@ class LogLikelihood(_Monitor):
 
     Args:
         x: visible states {0, 1}, (num, num_visible).
-        every: epochs from one evaluation to the next; it evaluates after the first epoch and after
-            those that `every` divides, and repeats the last values in between.
-        num_chains: as in `rbm_tf.annealing.ais`.
-        betas: as in `rbm_tf.annealing.ais`.
-        seed: of the estimate, the same at every epoch.
+        every: the number of epochs from one evaluation to the next; it evaluates after the first
+            epoch and after those that `every` divides, and repeats the last values in between.
+        num_chains: the number of chains, as `rbm_tf.annealing.ais` takes it.
+        betas: the inverse temperatures, (num_betas,), as `rbm_tf.annealing.ais` takes them.
+        seed: integer that fixes the estimate, the same at every epoch.
 
     Raises:
         ValueError: if x is not binary or every is below 1; when training begins, if x does not have
@@ -174,12 +186,20 @@ class LogLikelihood(_Monitor):
         3
     """
 
-    def __init__(self, x, *, every=1, num_chains=100, betas=None, seed=0):
+    def __init__(
+        self,
+        x: ArrayLike,
+        *,
+        every: int = 1,
+        num_chains: int = 100,
+        betas: ArrayLike | None = None,
+        seed: int | None = 0,
+    ) -> None:
         self.x = visible_states(x, "x", binary=True)
         super().__init__(every, x=self.x)
         self.num_chains, self.betas, self.seed = num_chains, betas, seed
 
-    def values(self):
+    def values(self) -> dict[str, float]:
         rbm, logs = self.model, {}
         if min(rbm.num_visible, rbm.num_hidden) <= _MAX_EXACT_UNITS:
             logs["log_z"] = enumeration.log_z(rbm)
@@ -209,7 +229,7 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         >>> history = rbm.fit(np.eye(64), verbose=0, callbacks=[StopWhenNotFinite()])
     """
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not self.model.built:
             raise ValueError(
                 "StopWhenNotFinite keeps the weights from the start, and this model has none yet: "
@@ -218,10 +238,10 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         if not self.model.optimizer.built:  # Keras would only build it in the first step
             self.model.optimizer.build(self.model.trainable_variables)
         self._loss_is_finite = True
-        self._kept = None
+        self._kept: list[np.ndarray] = []
 
-    def on_epoch_begin(self, epoch, logs=None):
-        if self._kept is not None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._kept:
             return
         self._kept = arrays_of(self.model)  # not earlier: another callback may restore a backup
         if not are_finite(self._kept):
@@ -230,12 +250,13 @@ class StopWhenNotFinite(keras.callbacks.Callback):
                 "again or load a checkpoint."
             )
 
-    def on_train_batch_end(self, batch, logs=None):
-        if not math.isfinite(logs.get("loss", 0)):  # Keras makes logs Python floats at every step
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        loss = (logs or {}).get("loss", 0)  # a Python float: Keras makes it one at every step
+        if not math.isfinite(loss):
             self._loss_is_finite = False
             self.model.stop_training = True
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         arrays = arrays_of(self.model)
         if self._loss_is_finite and are_finite(arrays):
             self._kept = arrays

@@ -6,14 +6,17 @@ over p(v, h) that were computed. What it remembers from one update to the next, 
 magnetisations and the random state, are non-trainable weights, so that a checkpoint holds it.
 """
 
+from __future__ import annotations
+
 import random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from rbm_tf import enumeration
 from rbm_tf.gibbs import gibbs_sweep, repeated, sample_bernoulli
+from rbm_tf.machine import Machine
 from rbm_tf.mean_field import plefka
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import LIMIT, integer_seed
@@ -29,8 +32,13 @@ class ModelStates(NamedTuple):
     hidden: tf.Tensor  # <h> given v, (num_chains, num_hidden)
 
     @classmethod
-    def of(cls, visible, hidden_input):
-        """States from their hidden inputs."""
+    def of(cls, visible: tf.Tensor, hidden_input: tf.Tensor) -> ModelStates:
+        """States from their hidden inputs.
+
+        Args:
+            visible: visible states, (num_chains, num_visible).
+            hidden_input: b + v W, (num_chains, num_hidden).
+        """
         return cls(visible, hidden_input, tf.sigmoid(hidden_input))
 
 
@@ -46,13 +54,13 @@ class ModelMoments(NamedTuple):
 class _NegativePhase(keras.layers.Layer):
     """What the phases share: the number of steps and a random state that checkpoints hold."""
 
-    def __init__(self, num_steps=1, seed=None, **kwargs):
+    def __init__(self, num_steps: int = 1, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)  # dtypes are the model's
         check_counts(num_steps=num_steps)
         self.num_steps = num_steps
         self.seed = random.randrange(LIMIT) if seed is None else integer_seed(seed, limit=LIMIT)
 
-    def build(self, units):
+    def build(self, units: tuple[int, int]) -> None:
         """Make the weights, for units = (num_visible, num_hidden)."""
         self.random_state = self.add_weight(
             name="random_state",
@@ -63,14 +71,16 @@ class _NegativePhase(keras.layers.Layer):
         )
         self.built = True
 
-    def next_seed(self, training):
+    def next_seed(self, training: bool) -> tf.Tensor:
         """The random state, (2,) int32; training moves it on, evaluation leaves it alone."""
         seed = tf.identity(self.random_state.value)
         if training:
             self.random_state.assign_add([0, 1])
         return seed
 
-    def walk(self, parameters, hidden, seed):
+    def walk(
+        self, parameters: Machine, hidden: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[ModelStates, tf.Tensor]:
         """The states after num_steps Gibbs sweeps, and the hidden states to go on from."""
 
         def sweep(index, hidden):
@@ -81,7 +91,7 @@ class _NegativePhase(keras.layers.Layer):
         visible, hidden_input, hidden = sweep(last, hidden)  # in the graph once with its sigmoid
         return ModelStates.of(visible, hidden_input), hidden
 
-    def add_chains(self, name, num_units, *windows):
+    def add_chains(self, name: str, num_units: int, *windows: int) -> keras.Variable:
         """A weight (*windows, num_chains, num_units) of fair coins."""
         return self.add_weight(
             name=name,
@@ -93,19 +103,21 @@ class _NegativePhase(keras.layers.Layer):
             autocast=False,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_steps": self.num_steps, "seed": self.seed}
 
 
 class _PersistentPhase(_NegativePhase):
     """What the phases with chains of their own share: the number of chains."""
 
-    def __init__(self, num_chains=100, num_steps=1, seed=None, **kwargs):
+    def __init__(
+        self, num_chains: int = 100, num_steps: int = 1, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(num_steps, seed, **kwargs)
         check_counts(num_chains=num_chains)
         self.num_chains = num_chains
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_chains": self.num_chains}
 
 
@@ -114,8 +126,15 @@ class ContrastiveDivergence(_NegativePhase):
     """Chains that start from the data batch at every step (CD-k).
 
     Args:
-        num_steps: Gibbs sweeps per update, k.
-        seed: of the chains; the same seed gives the same chains.
+        num_steps: the number k of Gibbs sweeps in an update.
+        seed: integer that fixes the chains; the same seed gives the same chains.
+
+    Call arguments:
+        parameters: the `Machine`.
+        data_hidden_input: the hidden inputs b + v W of the data batch, (batch, num_hidden).
+        training: whether what the layer remembers moves on.
+
+    Output: `ModelStates` of as many chains as the batch has examples.
 
     Reference: Hinton (2002), Training products of experts by minimizing contrastive divergence;
     B10.
@@ -124,7 +143,9 @@ class ContrastiveDivergence(_NegativePhase):
         >>> rbm = BernoulliRBM(64, 16, negative_phase=ContrastiveDivergence(num_steps=3))
     """
 
-    def call(self, parameters, data_hidden_input, training):
+    def call(
+        self, parameters: Machine, data_hidden_input: tf.Tensor, training: bool
+    ) -> ModelStates:
         chain_seed, start_seed = tf.unstack(tf.random.split(self.next_seed(training)))
         hidden = sample_bernoulli(data_hidden_input, start_seed)
         return self.walk(parameters, hidden, chain_seed)[0]
@@ -137,9 +158,16 @@ class PersistentContrastiveDivergence(_PersistentPhase):
     The chains keep their hidden states, which saves one product in six.
 
     Args:
-        num_chains: number of chains, independent of the batch size.
-        num_steps: Gibbs sweeps per update, k.
-        seed: of the chains; the same seed gives the same chains.
+        num_chains: the number of chains, whatever the batch size.
+        num_steps: the number k of Gibbs sweeps in an update.
+        seed: integer that fixes the chains; the same seed gives the same chains.
+
+    Call arguments:
+        parameters: the `Machine`.
+        data_hidden_input: the hidden inputs b + v W of the data batch, (batch, num_hidden).
+        training: whether what the layer remembers moves on.
+
+    Output: `ModelStates` of num_chains chains.
 
     Reference: Tieleman (2008), Training restricted Boltzmann machines using approximations to the
     likelihood gradient; B10.
@@ -149,11 +177,13 @@ class PersistentContrastiveDivergence(_PersistentPhase):
         >>> rbm = BernoulliRBM(784, 500, negative_phase=phase)
     """
 
-    def build(self, units):
+    def build(self, units: tuple[int, int]) -> None:
         super().build(units)
         self.chains = self.add_chains("chains", units[1])
 
-    def call(self, parameters, data_hidden_input, training):
+    def call(
+        self, parameters: Machine, data_hidden_input: tf.Tensor, training: bool
+    ) -> ModelStates:
         hidden = tf.cast(tf.convert_to_tensor(self.chains), data_hidden_input.dtype)
         seed = self.next_seed(training)
         states, hidden = self.walk(parameters, hidden, seed)
@@ -171,10 +201,17 @@ class ParallelTempering(_PersistentPhase):
     `PersistentContrastiveDivergence`.
 
     Args:
-        num_betas: temperatures, equally spaced from 0 to 1, 2 or more.
-        num_chains: number of independent ladders.
-        num_steps: sweeps per update, each followed by a swap attempt.
-        seed: of the chains; the same seed gives the same chains.
+        num_betas: the number of inverse temperatures, equally spaced from 0 to 1, 2 or more.
+        num_chains: the number of independent ladders.
+        num_steps: the number of sweeps in an update, each followed by a swap attempt.
+        seed: integer that fixes the chains; the same seed gives the same chains.
+
+    Call arguments:
+        parameters: the `Machine`.
+        data_hidden_input: the hidden inputs b + v W of the data batch, (batch, num_hidden).
+        training: whether what the layer remembers moves on.
+
+    Output: `ModelStates` of num_chains chains at beta = 1.
 
     Raises:
         ValueError: if num_betas is below 2.
@@ -187,22 +224,34 @@ class ParallelTempering(_PersistentPhase):
         >>> rbm = BernoulliRBM(64, 16, negative_phase=phase)
     """
 
-    def __init__(self, num_betas=10, *, num_chains=100, num_steps=1, seed=None, **kwargs):
+    def __init__(
+        self,
+        num_betas: int = 10,
+        *,
+        num_chains: int = 100,
+        num_steps: int = 1,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(num_chains, num_steps, seed, **kwargs)
         check_counts(2, num_betas=num_betas)
         self.num_betas = num_betas
 
-    def build(self, units):
+    def build(self, units: tuple[int, int]) -> None:
         super().build(units)
         self.chains = self.add_chains("chains", units[0], self.num_betas)
 
-    def call(self, parameters, data_hidden_input, training):
+    def call(
+        self, parameters: Machine, data_hidden_input: tf.Tensor, training: bool
+    ) -> ModelStates:
         dtype = data_hidden_input.dtype
         fair_coins = tf.zeros_like(parameters.visible_bias)
         path = TemperedPath(parameters, fair_coins, tf.constant(0.0, tf.float64))
         betas = tf.linspace(tf.constant(0.0, dtype), 1.0, self.num_betas)
         seed = self.next_seed(training)
-        v = tf.cast(tf.convert_to_tensor(self.chains), dtype)
+        v = tf.cast(
+            tf.convert_to_tensor(self.chains), dtype
+        )  # (num_betas, num_chains, num_visible)
         state = v, path.hidden_input(v)
         start = seed[1] * self.num_steps
         state = repeated(
@@ -214,7 +263,7 @@ class ParallelTempering(_PersistentPhase):
             self.chains.assign(tf.cast(state[0], self.chains.dtype))
         return ModelStates.of(state[0][-1], state[1][-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_betas": self.num_betas}
 
 
@@ -229,10 +278,17 @@ class MeanFieldPhase(_PersistentPhase):
     likelihood behind.
 
     Args:
-        order: 1, 2 (Onsager term) or 3.
-        num_chains: number of magnetisations, which may settle in different places.
-        num_iterations: damped TAP iterations per update.
-        seed: of the magnetisations at the start.
+        order: the last order of the expansion, 1, 2 (Onsager term) or 3.
+        num_chains: the number of magnetisations, which may settle in different places.
+        num_iterations: the number of damped TAP iterations in an update.
+        seed: integer that fixes the magnetisations at the start.
+
+    Call arguments:
+        parameters: the `Machine`.
+        data_hidden_input: the hidden inputs b + v W of the data batch, (batch, num_hidden).
+        training: whether what the layer remembers moves on.
+
+    Output: `ModelMoments` of the mean-field theory.
 
     Raises:
         ValueError: if order is not 1, 2 or 3.
@@ -244,20 +300,30 @@ class MeanFieldPhase(_PersistentPhase):
         >>> rbm = BernoulliRBM(64, 16, negative_phase=MeanFieldPhase(order=2))
     """
 
-    def __init__(self, order=2, *, num_chains=100, num_iterations=3, seed=None, **kwargs):
+    def __init__(
+        self,
+        order: int = 2,
+        *,
+        num_chains: int = 100,
+        num_iterations: int = 3,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_counts(num_iterations=num_iterations)
         super().__init__(num_chains, num_iterations, seed, **kwargs)
         plefka.check_order(order)
         self.order = order
 
-    def build(self, units):
+    def build(self, units: tuple[int, int]) -> None:
         super().build(units)
         self.magnetisations = [self.add_chains("visible", units[0])]
         self.magnetisations += [self.add_chains("hidden", units[1])]
 
-    def call(self, parameters, data_hidden_input, training):
+    def call(
+        self, parameters: Machine, data_hidden_input: tf.Tensor, training: bool
+    ) -> ModelMoments:
         dtype = data_hidden_input.dtype
-        parameters = tuple(tf.cast(x, dtype) for x in parameters)
+        parameters = Machine(*(tf.cast(x, dtype) for x in parameters))
         m, n = (tf.cast(tf.convert_to_tensor(x), dtype) for x in self.magnetisations)
         m, n = repeated(
             lambda index, m, n: plefka.damped_step(parameters, m, n, self.order),
@@ -271,7 +337,7 @@ class MeanFieldPhase(_PersistentPhase):
         correlation = plefka.correlation(parameters[0], m, n, self.order)
         return ModelMoments(gamma, tf.reduce_mean(m, 0), tf.reduce_mean(n, 0), correlation)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return {**config, "num_iterations": config.pop("num_steps"), "order": self.order}
 
@@ -282,6 +348,13 @@ class ExactPhase(_NegativePhase):
 
     The loss is then -ln p(v) itself.
 
+    Call arguments:
+        parameters: the `Machine`.
+        data_hidden_input: the hidden inputs b + v W of the data batch, (batch, num_hidden).
+        training: whether what the layer remembers moves on.
+
+    Output: `ModelMoments`, exact.
+
     Raises:
         ValueError: if both layers have more than 25 units.
 
@@ -291,7 +364,9 @@ class ExactPhase(_NegativePhase):
         >>> rbm = BernoulliRBM(16, 8, negative_phase=ExactPhase())
     """
 
-    def call(self, parameters, data_hidden_input, training):
+    def call(
+        self, parameters: Machine, data_hidden_input: tf.Tensor, training: bool
+    ) -> ModelMoments:
         log_z, moments = enumeration.moments_in_graph(parameters)
         values = (tf.cast(x, data_hidden_input.dtype) for x in (-log_z, *moments))
         return ModelMoments(*values)

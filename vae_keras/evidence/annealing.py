@@ -6,6 +6,8 @@ log-weight adds up ln f_{beta_k}(z_{k-1}) - ln f_{beta_{k-1}}(z_{k-1}). It needs
 the Keras backend, and says so on others.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import keras
@@ -18,6 +20,7 @@ from rbm_tf.shared.betas import checked_betas
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike
 from vae_keras.evidence.paths import Schedule, anneal, latent_path
 
 _PILOT_CHAINS = 8
@@ -35,20 +38,30 @@ class AnnealedEstimate(LogZEstimate):
     acceptance: np.ndarray | None = None  # (num_betas - 2, batch), of each move
 
 
-def ais(vae, x, *, num_chains=50, betas=None, base="prior", seed=None):
+def ais(
+    vae: keras.Model,
+    x: ArrayLike,
+    *,
+    num_chains: int = 50,
+    betas: ArrayLike | None = None,
+    base: str = "prior",
+    progress: bool = True,
+    seed: int | None = None,
+) -> AnnealedEstimate:
     """Estimate ln p(x) by annealed importance sampling from the base to the posterior: <w> = p(x).
 
     p(x) is estimated without bias; log_z = ln <w> therefore lies below ln p(x) on average. The step
     sizes come from a pilot run, separate for each image and temperature.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: data, (batch, ..).
-        num_chains: number of independent chains for each example.
-        betas: the path, increasing from 0 to 1; default: 1,001 equal steps.
+        num_chains: the number of independent chains for each example.
+        betas: the path, (num_betas,), increasing from 0 to 1; the default is 1,001 equal steps.
         base: where the path starts: "prior", or "posterior" for q(z|x), which is nearer but may
             miss what q misses.
-        seed: integer; the same seed gives the same estimate.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same estimate.
 
     Returns:
         `AnnealedEstimate`.
@@ -68,11 +81,19 @@ def ais(vae, x, *, num_chains=50, betas=None, base="prior", seed=None):
     """
     check_counts(num_chains=num_chains)
     betas = checked_betas(betas, "float32")
-    log_weights, acceptance, _ = _in_blocks(vae, x, num_chains, betas, (base, None), seed)
+    log_weights, acceptance, _ = _in_blocks(vae, x, num_chains, betas, (base, None), progress, seed)
     return AnnealedEstimate(**vars(estimate_log_z(log_weights)), acceptance=acceptance)
 
 
-def ais_path(vae, x, *, num_chains=50, lambdas=None, seed=None):
+def ais_path(
+    vae: keras.Model,
+    x: ArrayLike,
+    *,
+    num_chains: int = 50,
+    lambdas: ArrayLike | None = None,
+    progress: bool = True,
+    seed: int | None = None,
+) -> LambdaPath:
     """The lambda path from q(z|x) to the posterior, its averages from annealed chains.
 
     F(lambda) = -ln <w^lambda>_q and the mean and variance of V = -ln w under the distribution
@@ -80,11 +101,12 @@ def ais_path(vae, x, *, num_chains=50, lambdas=None, seed=None):
     in `rbm_tf.cumulants.path.lambda_path`, lose their weight as lambda grows.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: data, (batch, ..).
-        num_chains: number of independent chains for each example.
-        lambdas: the path, increasing from 0 to 1; default: 1,001 equal steps.
-        seed: integer; the same seed gives the same path.
+        num_chains: the number of independent chains for each example.
+        lambdas: the path, (num_lambdas,), increasing from 0 to 1; the default is 1,001 equal steps.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same path.
 
     Returns:
         `LambdaPath` of arrays (num_lambdas, batch), float64; minus the last free energy is
@@ -104,24 +126,35 @@ def ais_path(vae, x, *, num_chains=50, lambdas=None, seed=None):
     """
     check_counts(num_chains=num_chains)
     lambdas = checked_betas(lambdas, "float32")
-    curve = _in_blocks(vae, x, num_chains, lambdas, ("posterior", None), seed)[2]
+    curve = _in_blocks(vae, x, num_chains, lambdas, ("posterior", None), progress, seed)[2]
     return LambdaPath(lambdas.numpy(), -curve[:, 0], -curve[:, 1], curve[:, 2])
 
 
-def reverse_ais(vae, x, z, *, betas=None, base="prior", seed=None):
+def reverse_ais(
+    vae: keras.Model,
+    x: ArrayLike,
+    z: ArrayLike,
+    *,
+    betas: ArrayLike | None = None,
+    base: str = "prior",
+    progress: bool = True,
+    seed: int | None = None,
+) -> AnnealedEstimate:
     """Estimate ln p(x) by annealing exact posterior samples z back to the base: <1/w> = 1/p(x).
 
     log_z = -ln <1/w> is above ln p(x) on average, so that with `ais` it brackets ln p(x). Exact
     posterior samples come with simulated data, `x, z = vae.sample(num_samples)`.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: simulated data, (batch, ..).
         z: the latent variables that x came from, (batch, latent_dim), or (num_chains, batch,
             latent_dim) for several chains.
-        betas: the path, increasing from 0 to 1, walked backwards; default: 1,001 equal steps.
+        betas: the path, (num_betas,), increasing from 0 to 1, and walked backwards; the default is
+            1,001 equal steps.
         base: where the path ends: "prior" or "posterior".
-        seed: integer; the same seed gives the same estimate.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same estimate.
 
     Returns:
         `AnnealedEstimate`.
@@ -147,20 +180,20 @@ def reverse_ais(vae, x, z, *, betas=None, base="prior", seed=None):
             f"front of it; got {tuple(z.shape)}."
         )
     betas = checked_betas(betas, "float32")
-    log_weights, acceptance, _ = _in_blocks(vae, x, z.shape[0], betas, (base, z), seed)
+    log_weights, acceptance, _ = _in_blocks(vae, x, z.shape[0], betas, (base, z), progress, seed)
     estimate = estimate_log_z(log_weights, reverse=True)
     return AnnealedEstimate(**vars(estimate), acceptance=acceptance)
 
 
-def bracket_verdict(forward, reverse):
+def bracket_verdict(forward: LogZEstimate, reverse: LogZEstimate) -> Verdict:
     """Judge forward and reverse estimates of the same simulated data by each other.
 
     They bracket ln p(x) on average, so their mean gap is at least as large as the mean error of
     either.
 
     Args:
-        forward: `LogZEstimate` of `ais`.
-        reverse: `LogZEstimate` of `reverse_ais` for the same data.
+        forward: the estimate by `ais`.
+        reverse: the estimate by `reverse_ais` for the same data.
 
     Returns:
         `Verdict` with the sign "gap", reverse - forward in nats, mean over images: trusted if it is
@@ -192,7 +225,7 @@ def bracket_verdict(forward, reverse):
     return Verdict(trusted, message, {"gap": gap})
 
 
-def _in_blocks(vae, x, num_chains, betas, start, seed):
+def _in_blocks(vae, x, num_chains, betas, start, progress, seed):
     """Anneal a block of images after the other; start is a base, and the z of a reverse walk.
 
     Returns log-weights, acceptance rates, and the averages of `anneal` from beta 0 to 1.
@@ -210,20 +243,24 @@ def _in_blocks(vae, x, num_chains, betas, start, seed):
         part = slice(first, first + block)
         path = latent_path(vae, x[part], base)
         seeds = tf.unstack(tf.random.split(tf.random.fold_in(as_seed(seed), first), 4))
-        chosen = _pilot(vae, path, betas, seeds[:2])
+        chosen = _pilot(vae, path, betas, progress, seeds[:2])
         if z is None:
-            run = anneal(vae, path, chosen, path.draw(num_chains, seeds[2]), seeds[3])
+            z_base = path.draw(num_chains, seeds[2])
+            run = anneal(vae, path, chosen, z_base, progress=progress, seed=seeds[3])
         else:
             back = chosen._replace(betas=betas[::-1], steps=chosen.steps[::-1])
-            log_weights, _, rates, curve = anneal(vae, path, back, z[:, part], seeds[3])
+            log_weights, _, rates, curve = anneal(
+                vae, path, back, z[:, part], progress=progress, seed=seeds[3]
+            )
             run = -log_weights, None, rates[::-1], curve[::-1]
         runs.append([run[0].numpy(), run[2].numpy(), run[3].numpy()])
     return [np.concatenate(parts, -1) for parts in zip(*runs, strict=True)]
 
 
-def _pilot(vae, path, betas, seeds):
+def _pilot(vae, path, betas, progress, seeds):
     """The schedule with the step sizes that a run of a few chains ended up with."""
     ones = tf.ones((len(betas) - 2, len(path.mean)))
     adaptive = Schedule(betas, ones, tf.constant(_GAIN))
-    steps = anneal(vae, path, adaptive, path.draw(_PILOT_CHAINS, seeds[0]), seeds[1])[1]
+    z = path.draw(_PILOT_CHAINS, seeds[0])
+    steps = anneal(vae, path, adaptive, z, progress=progress, seed=seeds[1])[1]
     return Schedule(betas, steps, tf.constant(0.0))

@@ -1,37 +1,53 @@
 """Estimates of ln p(x) for many images: block by block, with a progress bar, in bounded memory."""
 
+from __future__ import annotations
+
 import hashlib
 import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from rbm_tf.shared.files import written_whole
+from rbm_tf.shared.types import ArrayLike, PathLike
 from vae_keras.evidence.estimators import iwae
 
 _BLOCK = 2**20  # log-weights in memory at once
 _IMAGES = 100  # in a block at most
 
 
-def estimate_in_blocks(vae, x, estimators, num_samples, *, path=None, seed=None):
+def estimate_in_blocks(
+    vae: keras.Model,
+    x: ArrayLike,
+    estimators: Mapping[str, Callable[[Any], Any]],
+    num_samples: int,
+    *,
+    path: PathLike | None = None,
+    progress: bool = True,
+    seed: int | None = None,
+) -> dict[str, np.ndarray]:
     """Apply functions of log-weights to many images, whose log-weights need not fit into memory.
 
     All functions see the same log-weights of an image. Blocks of images and their noise follow
     from the seed and the number of samples alone.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: data, (num, ..).
-        estimators: dict from name to a function (num_samples, block) -> (block,).
-        num_samples: log-weights for each image; they are held for one image at least.
+        estimators: for each name a function that maps log-weights (num_samples, block) to values
+            (block,).
+        num_samples: the number of log-weights for each image; they are held for one image at least.
         path: a .npz file for the results so far; None keeps nothing. After an interruption the
             same call goes on from it; a complete call removes it. Another call is known by other
             data, weights, settings, or values of the first image.
-        seed: integer; the same seed gives the same numbers.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same numbers.
 
     Returns:
-        dict from name to (num,) float64.
+        For each name its values, (num,), float64.
 
     Raises:
         ValueError: if x is empty or has a wrong shape, num_samples is below 1, path is given
@@ -49,7 +65,7 @@ def estimate_in_blocks(vae, x, estimators, num_samples, *, path=None, seed=None)
     key = None if path is None else _fingerprint(vae, x, estimators, num_samples, seed)
     kept = None if path is None else _load(path, key)
     done = np.empty((0, len(estimators))) if kept is None else kept
-    for block, block_seed in _blocks(x, num_samples, seed, first=len(done)):
+    for block, block_seed in _blocks(x, num_samples, progress, seed, first=len(done)):
         log_weights = vae.log_weights(block, num_samples, seed=block_seed)
         values = [np.asarray(estimate(log_weights), float) for estimate in estimators.values()]
         done = np.concatenate([done, np.stack(values, -1)])
@@ -60,14 +76,23 @@ def estimate_in_blocks(vae, x, estimators, num_samples, *, path=None, seed=None)
     return dict(zip(estimators, done.T, strict=True))
 
 
-def streamed_iwae(vae, x, num_samples, *, seed=None):
+def streamed_iwae(
+    vae: keras.Model,
+    x: ArrayLike,
+    num_samples: int,
+    *,
+    progress: bool = True,
+    seed: int | None = None,
+) -> np.ndarray:
     """`evidence.iwae` with any number of samples, as a running log-mean-exp over blocks of them.
 
     Args:
-        vae: `VAE`.
+        vae: the `VAE`.
         x: data, (num, ..).
-        num_samples: log-weights for each image; about a million are in memory at once.
-        seed: integer; the same seed gives the same numbers.
+        num_samples: the number of log-weights for each image; about a million are in memory at
+            once.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer that fixes the draws; the same seed gives the same numbers.
 
     Returns:
         (num,) float64, nats.
@@ -81,7 +106,7 @@ def streamed_iwae(vae, x, num_samples, *, seed=None):
         (3,)
     """
     parts = []
-    for block, block_seed in _blocks(x, _BLOCK // _IMAGES, seed):
+    for block, block_seed in _blocks(x, _BLOCK // _IMAGES, progress, seed):
         log_sum, size = -np.inf, _BLOCK // len(block)
         for start in range(0, max(num_samples, 1), size):
             draw_seed = _seeds(block_seed, 1 + start // size)[-1]
@@ -92,13 +117,14 @@ def streamed_iwae(vae, x, num_samples, *, seed=None):
     return np.concatenate(parts)
 
 
-def _blocks(x, num_samples, seed, first=0):
+def _blocks(x, num_samples, progress, seed, first=0):
     """Blocks of images from number `first` on with their seeds, behind a progress bar."""
     if not len(x):
         raise ValueError("x must hold at least one image.")
     size = min(_IMAGES, max(1, _BLOCK // max(1, num_samples)))
     seeds = _seeds(seed, -(-len(x) // size))
-    with tqdm(total=len(x), initial=first, desc="log-weights", unit="image") as bar:
+    options = {"total": len(x), "initial": first, "desc": "log-weights", "unit": "image"}
+    with tqdm(**options, delay=2, disable=not progress) as bar:
         for start in range(first, len(x), size):
             block = x[start : start + size]
             yield block, seeds[start // size]

@@ -7,6 +7,8 @@ weight may be zero, ln w = -inf; of a data point with NaN or +inf among its log-
 estimate is NaN.
 """
 
+from __future__ import annotations
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -14,13 +16,14 @@ import tensorflow_probability as tfp
 from rbm_tf.cumulants import log_expectation, sample_cumulants
 from rbm_tf.shared.betas import increasing
 from rbm_tf.shared.log_weights import as_log_weights, log_power
+from rbm_tf.shared.types import ArrayLike
 
 
-def elbo(log_weights):
+def elbo(log_weights: ArrayLike) -> tf.Tensor:
     """The evidence lower bound <ln w>, order 1 of the cumulant expansion (B14, B24).
 
     Args:
-        log_weights: (num_samples, batch).
+        log_weights: log importance weights ln w, nats, (num_samples, batch).
 
     Returns:
         (batch,), nats; below ln p(x) in expectation.
@@ -35,11 +38,11 @@ def elbo(log_weights):
     return tf.reduce_mean(as_log_weights(log_weights), 0)
 
 
-def iwae(log_weights):
+def iwae(log_weights: ArrayLike) -> tf.Tensor:
     """The importance-weighted bound ln (1/K) sum_k w_k, with all K samples.
 
     Args:
-        log_weights: (num_samples, batch).
+        log_weights: log importance weights ln w, nats, (num_samples, batch).
 
     Returns:
         (batch,), nats; below ln p(x) in expectation, and the tighter the more samples.
@@ -56,15 +59,16 @@ def iwae(log_weights):
     return tfp.math.reduce_logmeanexp(as_log_weights(log_weights), 0)
 
 
-def jackknife(log_weights, *, order=1):
+def jackknife(log_weights: ArrayLike, *, order: int = 1) -> tf.Tensor:
     """The jackknife of `iwae`, which removes its bias up to order 1/K^order. Not a bound.
 
     sum_j (-1)^j (K - j)^order / (j! (order - j)!) <iwae(all but j)>, j = 0 .. order, where <> is
     over all ways to leave j weights out. The time grows as K for both orders.
 
     Args:
-        log_weights: (num_samples, batch), more samples than the order.
-        order: 1 or 2.
+        log_weights: log importance weights ln w, nats, (num_samples, batch), more samples than the
+            order.
+        order: the power of 1/K up to which the bias goes, 1 or 2.
 
     Returns:
         (batch,), nats; not finite where no more weights than the order are above zero.
@@ -123,15 +127,16 @@ def _leave_out(log_weights, num_samples, pairs):
     return one, total / (num_samples * (num_samples - 1) / 2)
 
 
-def cumulant(log_weights, *, order=2):
+def cumulant(log_weights: ArrayLike, *, order: int = 2) -> tf.Tensor:
     """The cumulant expansion ln p(x) = <ln w> + 1/2 <<(ln w)^2>> + .. truncated at an order (B25).
 
     The cumulants are unbiased k-statistics, so that the only bias is that of the truncation. Order
     1 is the ELBO; higher orders are not bounds.
 
     Args:
-        log_weights: (num_samples, batch), at least `order` samples.
-        order: 1 to 6.
+        log_weights: log importance weights ln w, nats, (num_samples, batch), at least `order`
+            samples.
+        order: the last order that counts, 1 to 6.
 
     Returns:
         (batch,), nats; NaN from order 2 on where a weight is zero, since ln w then has no variance.
@@ -146,15 +151,16 @@ def cumulant(log_weights, *, order=2):
     return log_expectation(sample_cumulants(as_log_weights(log_weights), order))
 
 
-def grouped_cumulant(log_weights, group_size, *, order=2):
+def grouped_cumulant(log_weights: ArrayLike, group_size: int, *, order: int = 2) -> tf.Tensor:
     """The cumulant expansion of ln p(x) = ln <exp(L_K)>, L_K the log-mean-exp of K weights.
 
     Groups of one are `cumulant`; a single group, of all samples, at order 1 is `iwae`.
 
     Args:
-        log_weights: (num_samples, batch), num_samples a multiple of group_size.
-        group_size: K, weights in a group.
-        order: 1 to 6; at least as many groups.
+        log_weights: log importance weights ln w, nats, (num_samples, batch), num_samples a multiple
+            of group_size.
+        group_size: the number K of weights in a group.
+        order: the last order that counts, 1 to 6; there must be as many groups.
 
     Returns:
         (batch,), nats.
@@ -170,12 +176,12 @@ def grouped_cumulant(log_weights, group_size, *, order=2):
     return cumulant(log_means_of_groups(log_weights, group_size), order=order)
 
 
-def log_means_of_groups(log_weights, group_size):
+def log_means_of_groups(log_weights: ArrayLike, group_size: int) -> tf.Tensor:
     """L_K, the log-mean-exp of every K weights in a row.
 
     Args:
         log_weights: (num_samples, ..), num_samples a multiple of group_size.
-        group_size: K, weights in a group.
+        group_size: the number K of weights in a group.
 
     Returns:
         (num_samples / K, ..), nats.
@@ -193,12 +199,12 @@ def log_means_of_groups(log_weights, group_size):
     return tfp.math.reduce_logmeanexp(tf.reshape(log_weights, shape), 1)
 
 
-def num_groups(num_samples, group_size):
+def num_groups(num_samples: int, group_size: int) -> int:
     """How many groups of a size the samples make.
 
     Args:
-        num_samples: a multiple of group_size.
-        group_size: K, weights in a group.
+        num_samples: the number of samples, a multiple of group_size.
+        group_size: the number K of weights in a group.
 
     Returns:
         num_samples / K, an integer.
@@ -218,7 +224,9 @@ def num_groups(num_samples, group_size):
     return num_samples // group_size
 
 
-def thermodynamic_sum(log_weights, betas, *, rule="trapezoid"):
+def thermodynamic_sum(
+    log_weights: ArrayLike, betas: ArrayLike, *, rule: str = "trapezoid"
+) -> tf.Tensor:
     """Thermodynamic integration ln p(x) = integral_0^1 <ln w>_beta dbeta, as a sum over betas.
 
     <ln w>_beta = sum w^beta ln w / sum w^beta, the derivative of ln <w^beta>, grows with beta. The
@@ -227,9 +235,9 @@ def thermodynamic_sum(log_weights, betas, *, rule="trapezoid"):
     are bounds of ln p(x). One partition from the left is the ELBO.
 
     Args:
-        log_weights: (num_samples, batch).
-        betas: increasing from 0 to 1, (num_betas,).
-        rule: "left", "right" or "trapezoid".
+        log_weights: log importance weights ln w, nats, (num_samples, batch).
+        betas: the ends of the partitions, increasing from 0 to 1, (num_betas,).
+        rule: where each partition takes the average: "left", "right" or, both, "trapezoid".
 
     Returns:
         (batch,), nats.

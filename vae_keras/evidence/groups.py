@@ -5,6 +5,8 @@ cumulant expansion may start from groups. Larger groups shorten the series, and 
 to estimate it from.
 """
 
+from __future__ import annotations
+
 import math
 from typing import NamedTuple
 
@@ -16,6 +18,7 @@ from rbm_tf.cumulants import sample_cumulants
 from rbm_tf.cumulants.errors import jackknife_error, leave_one_out_cumulants
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.log_weights import as_log_weights, float_tensor
+from rbm_tf.shared.types import ArrayLike
 from vae_keras.evidence.estimators import log_means_of_groups, num_groups
 
 _REGROUPINGS = 5
@@ -24,18 +27,25 @@ _LIMIT = 1 / 3  # of the Gamma's theta: beyond it the closure leans on too few w
 
 
 def regrouped_cumulants(
-    log_weights, group_size, *, max_order=3, num_regroupings=_REGROUPINGS, seed=None
-):
+    log_weights: ArrayLike,
+    group_size: int,
+    *,
+    max_order: int = 3,
+    num_regroupings: int = _REGROUPINGS,
+    seed: int | None = None,
+) -> tf.Tensor:
     """Cumulants of L_K, averaged over random ways to put the same weights into groups.
 
     Each grouping gives unbiased k-statistics, and so does their average, with less noise.
 
     Args:
-        log_weights: (num_samples, batch), num_samples a multiple of group_size.
-        group_size: K, weights in a group.
-        max_order: 1 to 6; at least as many groups.
-        num_regroupings: groupings to average over; the first is that of the samples' order.
-        seed: integer; the same seed gives the same groups.
+        log_weights: log importance weights ln w, nats, (num_samples, batch), num_samples a multiple
+            of group_size.
+        group_size: the number K of weights in a group.
+        max_order: the highest order, 1 to 6; there must be as many groups.
+        num_regroupings: the number of groupings to average over; the first is that of the samples'
+            order.
+        seed: integer that fixes the groups; the same seed gives the same ones.
 
     Returns:
         (max_order, batch), in powers of nats.
@@ -78,7 +88,7 @@ def _mean_over_groupings(log_weights, orders, group_size, max_order=3):
     return tf.reduce_mean(sample_cumulants(log_means, max_order), 1)
 
 
-def gamma_closure(kappa, *, limit=_LIMIT):
+def gamma_closure(kappa: ArrayLike, *, limit: float = _LIMIT) -> tf.Tensor:
     """Sum the whole series ln <exp(L)> as if L were a shifted Gamma variable, from three cumulants.
 
     kappa_1 + kappa_2 g(theta), g(theta) = -(ln(1 - theta) + theta) / theta^2 = 1/2 + theta/3 + ..
@@ -137,10 +147,12 @@ class GroupedEstimate(NamedTuple):
     log_p: tf.Tensor  # (batch,), nats
     group_size: int
     iwae_bias: float  # of `evidence.iwae` with the same weights, estimated, nats
-    shifts: dict  # group size tried -> batch mean of its log_p minus that of the largest groups
+    shifts: dict[
+        int, float
+    ]  # group size tried -> batch mean of its log_p minus that of the largest groups
 
 
-def grouped_estimate(log_weights, *, seed=None):
+def grouped_estimate(log_weights: ArrayLike, *, seed: int | None = None) -> GroupedEstimate:
     """ln p(x) by the Gamma closure over groups, with the group size that the weights ask for.
 
     The largest groups are those of which there are 10. Smaller ones are less noisy for an example,
@@ -150,8 +162,9 @@ def grouped_estimate(log_weights, *, seed=None):
     together, without a reference: give a hundred or more.
 
     Args:
-        log_weights: (num_samples, batch), num_samples a multiple of 10.
-        seed: integer; the same seed gives the same groups.
+        log_weights: log importance weights ln w, nats, (num_samples, batch), num_samples a multiple
+            of 10.
+        seed: integer that fixes the groups; the same seed gives the same ones.
 
     Returns:
         `GroupedEstimate`.
@@ -200,15 +213,17 @@ def _estimate(log_weights, orders, sizes):
     return log_p, group_size, bias, shifts.stack()
 
 
-def grouped_standard_error(log_weights, group_size):
+def grouped_standard_error(log_weights: ArrayLike, group_size: int) -> tf.Tensor:
     """Standard error of the Gamma closure over groups of K weights, from the same weights.
 
     The jackknife over groups in the samples' order, at the theta of all of them. Regrouping makes
     `grouped_estimate` a little more precise than this.
 
     Args:
-        log_weights: (num_samples, batch), num_samples a multiple of group_size.
-        group_size: K, such as that of a `GroupedEstimate`; 3 groups or more.
+        log_weights: log importance weights ln w, nats, (num_samples, batch), num_samples a multiple
+            of group_size.
+        group_size: the number K of weights in a group, such as that of a `GroupedEstimate`; 3
+            groups or more.
 
     Returns:
         (batch,), float64, nats.

@@ -1,22 +1,25 @@
 """SUMO: an unbiased estimate of ln p(x), by a random number of importance weights."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
 
 from rbm_tf.shared.log_weights import as_log_weights
+from rbm_tf.shared.types import ArrayLike
 
 _ALPHA, _RATIO = 80, 0.9
 
 
-def sumo_lengths(num, *, seed=None):
+def sumo_lengths(num: int, *, seed: int | None = None) -> np.ndarray:
     """Numbers of terms K with P(K >= k) = 1/k up to k = 80, and from there falling by 0.9 a term.
 
     Their mean is about 5.1. An estimate takes K + 1 weights.
 
     Args:
-        num: how many.
-        seed: integer; the same seed gives the same numbers.
+        num: how many numbers to draw.
+        seed: integer that fixes the draws; the same seed gives the same numbers.
 
     Returns:
         (num,) integers, 1 or above.
@@ -34,16 +37,16 @@ def sumo_lengths(num, *, seed=None):
     return np.where(u * _ALPHA > 1, 1 / u, _ALPHA + far).astype(int)
 
 
-def sumo(log_weights, lengths):
+def sumo(log_weights: ArrayLike, lengths: ArrayLike) -> np.ndarray:
     """IWAE_1 + sum_{k=1}^{K} (IWAE_{k+1} - IWAE_k) / P(K >= k), a random K for each example.
 
     The expectation telescopes to lim IWAE_k = ln p(x): no bias, but a large and possibly infinite
     variance.
 
     Args:
-        log_weights: (num_samples, batch), of which an example uses the first K + 1; batch may be
-            any shape, also none.
-        lengths: K of each example from `sumo_lengths`, (batch,).
+        log_weights: log importance weights ln w, nats, (num_samples, batch), of which an example
+            uses the first K + 1; batch may be any shape, also none.
+        lengths: the K of each example, from `sumo_lengths`, (batch,).
 
     Returns:
         (batch,), float64, nats.

@@ -4,26 +4,31 @@ There is no path from the logits to a sample that is 0 or 1: the score function 
 continuous relaxation of the sample, which has a bias. Small cases can be summed exactly.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from rbm_tf.gibbs import sample_bernoulli
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike
 from vae_keras.gradients.gaussian import value_and_slope, with_baseline
 
 MAX_EXACT_DIM = 20
 
 
-def exact_gradient(function, logits):
+def exact_gradient(function: Callable[[tf.Tensor], tf.Tensor], logits: ArrayLike) -> tf.Tensor:
     """The gradient of E_q[f] in the logits by summing over all states.
 
     sum_x q(x) f(x) (x - sigmoid(logits)).
 
     Args:
-        function: f, x (num, dim) of 0 and 1 -> (num,).
-        logits: (dim,), at most 20.
+        function: the function f, which maps states of 0 and 1, (num, dim), to values (num,).
+        logits: the logits of q, (dim,) with dim of 20 or less, float32 or float64.
 
     Returns:
-        (dim,).
+        (dim,), in the unit of f.
 
     Raises:
         ValueError: if there are more than 20 logits.
@@ -47,18 +52,26 @@ def exact_gradient(function, logits):
     return tf.linalg.matvec(states - tf.sigmoid(logits), weights, transpose_a=True)
 
 
-def score_function_bernoulli(function, logits, num_samples, *, baseline="none", seed=None):
+def score_function_bernoulli(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    logits: ArrayLike,
+    num_samples: int,
+    *,
+    baseline: str = "none",
+    seed: int | None = None,
+) -> tf.Tensor:
     """The score-function gradient in the logits: (f(x) - b) (x - sigmoid(logits)), x ~ q.
 
     Args:
-        function: f, x (num_samples, dim) of 0 and 1 -> (num_samples,).
-        logits: (dim,), float32 or float64.
-        num_samples: number of samples; with a baseline at least 2.
-        baseline: as in `vae_keras.gradients.gaussian.score_function`.
-        seed: integer; the same seed gives the same gradients.
+        function: the function f, which maps states of 0 and 1, (num_samples, dim), to values
+            (num_samples,).
+        logits: the logits of q, (dim,), float32 or float64.
+        num_samples: the number of samples, 2 or more with a baseline.
+        baseline: the name of a baseline b, as `vae_keras.gradients.score_function` takes it.
+        seed: integer that fixes the draws; the same seed gives the same gradients.
 
     Returns:
-        (num_samples, dim); the mean over axis 0 is unbiased.
+        (num_samples, dim), in the unit of f; the mean over axis 0 is unbiased.
 
     Raises:
         ValueError: if logits are not (dim,), samples are too few, or the baseline has another name.
@@ -77,21 +90,29 @@ def score_function_bernoulli(function, logits, num_samples, *, baseline="none", 
     return with_baseline(values, x - p, p * (1 - p), baseline=baseline)
 
 
-def relaxed_bernoulli(function, logits, temperature, num_samples, *, seed=None):
+def relaxed_bernoulli(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    logits: ArrayLike,
+    temperature: float,
+    num_samples: int,
+    *,
+    seed: int | None = None,
+) -> tf.Tensor:
     """The pathwise gradient of the relaxed average, samples between 0 and 1 (binary concrete).
 
     x = sigmoid((logits + logistic noise) / T). Its limit T -> 0 is the Bernoulli sample, where the
     variance diverges; at T > 0 it is the gradient of another average, and biased for this one.
 
     Args:
-        function: f, x (num_samples, dim) in [0, 1] -> (num_samples,), differentiable.
-        logits: (dim,), float32 or float64.
-        temperature: T, above 0.
-        num_samples: number of samples.
-        seed: integer; the same seed gives the same gradients.
+        function: the function f, which maps x in [0, 1], (num_samples, dim), to values
+            (num_samples,), differentiable.
+        logits: the logits of q, (dim,), float32 or float64.
+        temperature: the temperature T of the relaxation, above 0.
+        num_samples: the number of samples.
+        seed: integer that fixes the draws; the same seed gives the same gradients.
 
     Returns:
-        (num_samples, dim).
+        (num_samples, dim), in the unit of f.
 
     Raises:
         ValueError: if the temperature is not above 0, or TensorFlow finds no path to f.

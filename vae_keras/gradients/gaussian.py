@@ -4,11 +4,15 @@ The mean over axis 0 is the estimate; its variance is there to be looked at. q i
 Gaussian N(mean, diag(exp(log_var))); `vae_keras.gradients.bernoulli` has the discrete case.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike
 
 BASELINES = ("none", "leave_one_out", "optimal")
 
@@ -20,24 +24,34 @@ class Gradients(NamedTuple):
     log_var: tf.Tensor
 
 
-def score_function(function, mean, log_var, num_samples, *, baseline="none", seed=None):
+def score_function(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    mean: ArrayLike,
+    log_var: ArrayLike,
+    num_samples: int,
+    *,
+    baseline: str = "none",
+    seed: int | None = None,
+) -> Gradients:
     """The score-function (REINFORCE) gradient of E_q[f]: it needs values of f alone.
 
     (f(z) - b) grad ln q(z), z ~ q, with grad ln q = eps / sigma for the mean and (eps^2 - 1) / 2
     for log_var, where z = mean + sigma eps.
 
     Args:
-        function: f, z (num_samples, dim) -> (num_samples,); it need not be differentiable.
-        mean: (dim,), float32 or float64.
-        log_var: (dim,), of the same dtype.
-        num_samples: number of samples; with a baseline at least 2.
-        baseline: b, from the other samples alone, so that the mean stays what it is: "none" is 0,
-            "leave_one_out" their mean of f, "optimal" <f> + Cov(f, s^2) / E[s^2] for every
-            parameter with its score s, the constant of least variance.
-        seed: integer; the same seed gives the same gradients.
+        function: the function f, which maps z (num_samples, dim) to values (num_samples,); it need
+            not be differentiable.
+        mean: the mean of q, (dim,), float32 or float64.
+        log_var: the logarithm of its variance, (dim,), of the same dtype.
+        num_samples: the number of samples, 2 or more with a baseline.
+        baseline: the name of b, which comes from the other samples alone, so that the
+            mean stays what it is: "none" is 0, "leave_one_out" their mean of f, "optimal" <f> +
+            Cov(f, s^2) / E[s^2] for every parameter with its score s, the constant of least
+            variance.
+        seed: integer that fixes the draws; the same seed gives the same gradients.
 
     Returns:
-        `Gradients`.
+        `Gradients`, each (num_samples, dim), in the unit of f.
 
     Raises:
         ValueError: if shapes do not fit, samples are too few, or the baseline has another name.
@@ -58,21 +72,29 @@ def score_function(function, mean, log_var, num_samples, *, baseline="none", see
     return Gradients(of_mean, of_log_var)
 
 
-def pathwise(function, mean, log_var, num_samples, *, seed=None):
+def pathwise(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    mean: ArrayLike,
+    log_var: ArrayLike,
+    num_samples: int,
+    *,
+    seed: int | None = None,
+) -> Gradients:
     """The pathwise (reparameterised) gradient of E_q[f]: it needs the slope of f.
 
     f'(mean + sigma eps) for the mean and f'(mean + sigma eps) sigma eps / 2 for log_var.
 
     Args:
-        function: f, z (num_samples, dim) -> (num_samples,), differentiable TensorFlow code without
-            steps: where f jumps the estimate is wrong.
-        mean: (dim,), float32 or float64.
-        log_var: (dim,), of the same dtype.
-        num_samples: number of samples.
-        seed: integer; the same seed gives the same gradients, and the draws of `score_function`.
+        function: the function f, which maps z (num_samples, dim) to values (num_samples,) in
+            differentiable TensorFlow code without steps: where f jumps the estimate is wrong.
+        mean: the mean of q, (dim,), float32 or float64.
+        log_var: the logarithm of its variance, (dim,), of the same dtype.
+        num_samples: the number of samples.
+        seed: integer that fixes the draws, which are those of `score_function`; the same seed gives
+            the same gradients.
 
     Returns:
-        `Gradients`.
+        `Gradients`, each (num_samples, dim), in the unit of f.
 
     Raises:
         ValueError: if shapes do not fit, or TensorFlow finds no path from z to f.
@@ -89,7 +111,15 @@ def pathwise(function, mean, log_var, num_samples, *, seed=None):
     return Gradients(slope, slope * sigma * eps / 2)
 
 
-def importance_weighted(log_joint, mean, log_var, sample_shape, *, double=False, seed=None):
+def importance_weighted(
+    log_joint: Callable[[tf.Tensor], tf.Tensor],
+    mean: ArrayLike,
+    log_var: ArrayLike,
+    sample_shape: tuple[int, int],
+    *,
+    double: bool = False,
+    seed: int | None = None,
+) -> Gradients:
     """The reparameterised gradient of the importance-weighted bound E[ln (1/K) sum_k w_k].
 
     With w_k = p(x, z_k) / q(z_k), normalised weights v_k and the path's slope d ln w / dz:
@@ -98,15 +128,16 @@ def importance_weighted(log_joint, mean, log_var, sample_shape, *, double=False,
     where q is the posterior. K = 1 is the ELBO, whose second form is called sticking the landing.
 
     Args:
-        log_joint: z (num, dim) -> ln p(x, z) (num,), differentiable TensorFlow code.
-        mean: (dim,), float32 or float64.
-        log_var: (dim,), of the same dtype.
-        sample_shape: (num_estimates, K).
+        log_joint: function that maps z (num, dim) to ln p(x, z), (num,), nats, in differentiable
+            TensorFlow code.
+        mean: the mean of q, (dim,), float32 or float64.
+        log_var: the logarithm of its variance, (dim,), of the same dtype.
+        sample_shape: pair (num_estimates, K) of the number of estimates and of draws for each.
         double: whether to reparameterise twice.
-        seed: integer; the same seed gives the same gradients.
+        seed: integer that fixes the draws; the same seed gives the same gradients.
 
     Returns:
-        `Gradients`, each (num_estimates, dim), of the bound.
+        `Gradients` of the bound, each (num_estimates, dim), nats.
 
     Raises:
         ValueError: if shapes do not fit, or TensorFlow finds no path from z to log_joint.
@@ -123,7 +154,7 @@ def importance_weighted(log_joint, mean, log_var, sample_shape, *, double=False,
     z, eps, sigma = _draw(mean, log_var, sample_shape, seed)  # (num_estimates, K, dim)
     flat_values, flat_slope = value_and_slope(log_joint, tf.reshape(z, (-1, mean.shape[0])))
     log_weights = tf.reshape(flat_values, sample_shape) + tf.reduce_sum(eps**2, -1) / 2
-    weights = tf.nn.softmax(log_weights, 1)[..., tf.newaxis]
+    weights = tf.nn.softmax(log_weights, 1)[..., tf.newaxis]  # (num_estimates, K, 1)
     score = eps / sigma
     slope = tf.reshape(flat_slope, z.shape) + score  # d(ln p - ln q) / dz
     if double:
@@ -134,17 +165,23 @@ def importance_weighted(log_joint, mean, log_var, sample_shape, *, double=False,
     return Gradients(tf.reduce_sum(of_mean, 1), tf.reduce_sum(of_log_var, 1))
 
 
-def with_baseline(values, score, score_variance, *, baseline="none"):
+def with_baseline(
+    values: tf.Tensor,
+    score: tf.Tensor,
+    score_variance: float | tf.Tensor,
+    *,
+    baseline: str = "none",
+) -> tf.Tensor:
     """(f - b) times the score, with a baseline b that leaves out the sample it serves.
 
     Args:
-        values: f, (num_samples,).
-        score: s = grad ln q, (num_samples, dim).
-        score_variance: E[s^2], (dim,) or scalar; its average E[s] is 0.
-        baseline: as in `score_function`.
+        values: the values of f, (num_samples,).
+        score: the score s = grad ln q, (num_samples, dim).
+        score_variance: its variance E[s^2], (dim,) or scalar; the average E[s] is 0.
+        baseline: the name of a baseline, as `score_function` takes it.
 
     Returns:
-        (num_samples, dim).
+        (num_samples, dim), in the unit of f.
 
     Raises:
         ValueError: if there are fewer than two samples for a baseline, or it has another name.
@@ -172,12 +209,15 @@ def with_baseline(values, score, score_variance, *, baseline="none"):
     return (values - level) * score
 
 
-def value_and_slope(function, z):
+def value_and_slope(
+    function: Callable[[tf.Tensor], tf.Tensor], z: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """f(z) and df/dz, row by row.
 
     Args:
-        function: z (num, dim) -> (num,), differentiable TensorFlow code; rows do not mix.
-        z: (num, dim).
+        function: the function f, which maps z (num, dim) to values (num,) in differentiable
+            TensorFlow code that does not mix rows.
+        z: where to take f, (num, dim), float32 or float64.
 
     Returns:
         f (num,) and df/dz (num, dim).

@@ -4,18 +4,23 @@ The score s(x) = grad_x ln q(x) does not contain Z, which is constant in x. Ever
 log_density, TensorFlow code for ln q(x) up to a constant.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike
 from vae_keras.gradients.gaussian import value_and_slope
 
 
-def score(log_density, x):
+def score(log_density: Callable[[tf.Tensor], tf.Tensor], x: ArrayLike) -> tf.Tensor:
     """s(x) = grad_x ln q(x), from which Z has gone.
 
     Args:
-        log_density: x (batch, dim) -> ln q(x) up to a constant, (batch,), nats.
-        x: (batch, dim), floating.
+        log_density: function that maps x (batch, dim) to ln q(x) up to a constant, (batch,), nats.
+        x: where to take the score, (batch, dim), float32 or float64.
 
     Returns:
         (batch, dim), nats per unit of x.
@@ -32,16 +37,18 @@ def score(log_density, x):
     return value_and_slope(log_density, _checked(x))[1]
 
 
-def explicit_score_matching(log_density, x):
+def explicit_score_matching(
+    log_density: Callable[[tf.Tensor], tf.Tensor], x: ArrayLike
+) -> tf.Tensor:
     """The trace form of the loss: |s(x)|^2 / 2 + tr ds/dx.
 
     Averaged over the data it is half the mean squared distance of q's score from the data's, up to
     a constant of the data alone.
 
     Args:
-        log_density: x (batch, dim) -> ln q(x) up to a constant, (batch,), nats; twice
-            differentiable.
-        x: data, (batch, dim), floating.
+        log_density: function that maps x (batch, dim) to ln q(x) up to a constant, (batch,), nats;
+            it must be differentiable twice.
+        x: data, (batch, dim), float32 or float64.
 
     Returns:
         Loss of each example, (batch,); it can be negative.
@@ -60,21 +67,27 @@ def explicit_score_matching(log_density, x):
     with tf.GradientTape() as tape:
         tape.watch(x)
         slope = score(log_density, x)
-    trace = tf.linalg.trace(tape.batch_jacobian(slope, x, "zero"))
+    trace = tf.linalg.trace(tape.batch_jacobian(slope, x, "zero"))  # of (batch, dim, dim)
     return tf.reduce_sum(slope**2, -1) / 2 + trace
 
 
-def denoising_score_matching(log_density, x, noise_scale, *, seed=None):
+def denoising_score_matching(
+    log_density: Callable[[tf.Tensor], tf.Tensor],
+    x: ArrayLike,
+    noise_scale: float,
+    *,
+    seed: int | None = None,
+) -> tf.Tensor:
     """The denoising form of the loss: |s(y) + (y - x) / noise_scale^2|^2 / 2, y = x + noise.
 
     It fits q to the data blurred by the noise, with first derivatives alone. With the denoiser
     r(y) = y + noise_scale^2 s(y) it is |r(y) - x|^2 / (2 noise_scale^4): a denoising autoencoder.
 
     Args:
-        log_density: x (batch, dim) -> ln q(x) up to a constant, (batch,), nats.
-        x: data, (batch, dim), floating.
-        noise_scale: standard deviation of the Gaussian noise, above 0.
-        seed: integer; the same seed gives the same noise.
+        log_density: function that maps x (batch, dim) to ln q(x) up to a constant, (batch,), nats.
+        x: data, (batch, dim), float32 or float64.
+        noise_scale: the standard deviation of the Gaussian noise, above 0.
+        seed: integer that fixes the noise; the same seed gives the same loss.
 
     Returns:
         Loss of each example, (batch,).
@@ -98,18 +111,20 @@ def denoising_score_matching(log_density, x, noise_scale, *, seed=None):
     return tf.reduce_sum(residual**2, -1) / (2 * noise_scale**4)
 
 
-def denoise(log_density, x, noise_scale):
+def denoise(
+    log_density: Callable[[tf.Tensor], tf.Tensor], x: ArrayLike, noise_scale: float
+) -> tf.Tensor:
     """The best guess of the clean data, r(x) = x + noise_scale^2 s(x) (Tweedie's formula).
 
     It is the exact mean of the clean data if q is the density of the noisy ones.
 
     Args:
-        log_density: x (batch, dim) -> ln q(x) up to a constant, (batch,), nats.
-        x: noisy data, (batch, dim), floating.
-        noise_scale: standard deviation of the noise.
+        log_density: function that maps x (batch, dim) to ln q(x) up to a constant, (batch,), nats.
+        x: noisy data, (batch, dim), float32 or float64.
+        noise_scale: the standard deviation of the noise.
 
     Returns:
-        (batch, dim).
+        (batch, dim), in the unit of x.
 
     Reference: Robbins (1956); Efron (2011), Tweedie's formula and selection bias; B11.
 

@@ -1,10 +1,15 @@
 """The affine coupling layer: an invertible network with a triangular Jacobian."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 from keras import ops
 
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.types import ArrayLike, Shape, Tensor
 from vae_keras.layers.inputs import at_least_float32, is_one_shape, wide_dtype
 
 
@@ -17,11 +22,15 @@ class AffineCoupling(keras.layers.Layer):
     identity. `inverse` undoes it exactly. Stack layers with flip on every other one.
 
     Args:
-        num_hidden: width of the hidden layer, with relu.
-        flip: transform the first half given the second, instead of the second given the first.
-        seed: integer; of the initial weights.
+        num_hidden: number of units in the hidden layer, with relu.
+        flip: whether to move the first half given the second, in place of the second given the
+            first.
+        seed: integer that fixes the initial weights.
 
-    Input: z, (batch, dim) with dim at least 2; an odd dim makes the first half the smaller one.
+    Call arguments:
+        z: points to map, (batch, dim) with dim of 2 or more; of an odd dim the first half is the
+            smaller one.
+
     Output: z', (batch, dim), and ln |det dz'/dz|, (batch,), nats; both float32 or wider.
 
     Raises:
@@ -37,12 +46,14 @@ class AffineCoupling(keras.layers.Layer):
         [[1. 1. 1. 1.]] 0.0
     """
 
-    def __init__(self, num_hidden=64, *, flip=False, seed=None, **kwargs):
+    def __init__(
+        self, num_hidden: int = 64, *, flip: bool = False, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         check_counts(num_hidden=num_hidden)
         self.num_hidden, self.flip, self.seed = num_hidden, flip, integer_seed(seed)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         dim = _checked_dim(input_shape)
         sizes = dim // 2, dim - dim // 2
         num_given, num_moved = sizes[::-1] if self.flip else sizes
@@ -54,20 +65,21 @@ class AffineCoupling(keras.layers.Layer):
         self._hidden.build((None, num_given))
         self._last.build((None, self.num_hidden))
 
-    def call(self, z):
+    def call(self, z: Tensor) -> tuple[Tensor, Tensor]:
         given, moved = self._halves(at_least_float32(z))
         log_scale, shift = self._scale_and_shift(given)
         moved = moved * ops.exp(log_scale) + shift
         return self._joined(given, moved), ops.sum(log_scale, axis=-1)
 
-    def inverse(self, z):
+    def inverse(self, z: ArrayLike) -> tuple[Tensor, Tensor]:
         """The z that `call` maps to this one, and ln |det| of the inverse map.
 
         Args:
-            z: (batch, dim).
+            z: points that `call` returned, (batch, dim).
 
         Returns:
-            z, (batch, dim), and minus the ln |det| of `call` there, (batch,), nats.
+            The points that it was given, (batch, dim), and minus the ln |det| of `call` there,
+            (batch,), nats.
 
         Raises:
             ValueError: if the layer has no weights yet.
@@ -96,15 +108,15 @@ class AffineCoupling(keras.layers.Layer):
         raw, shift = ops.split(self._last(self._hidden(given)), 2, axis=-1)
         return ops.tanh(raw), shift
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> tuple[Shape, Shape]:
         _checked_dim(input_shape)
         return input_shape, input_shape[:1]
 
-    def compute_output_spec(self, z):
+    def compute_output_spec(self, z: keras.KerasTensor) -> tuple[keras.KerasTensor, ...]:
         shapes = self.compute_output_shape(z.shape)
         return tuple(keras.KerasTensor(shape, wide_dtype(z)) for shape in shapes)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"num_hidden": self.num_hidden, "flip": self.flip, "seed": self.seed}
         return {**super().get_config(), **own}
 

@@ -1,8 +1,11 @@
 """Bernoulli factors: the relaxed sample (binary concrete) and the closed-form KL."""
 
+from __future__ import annotations
+
 import keras
 from keras import ops
 
+from rbm_tf.shared.types import Tensor
 from vae_keras.layers.inputs import at_least_float32
 from vae_keras.layers.kl_layer import KLLayer
 from vae_keras.layers.relaxed_layer import RelaxedLayer
@@ -19,9 +22,12 @@ class BernoulliSampling(RelaxedLayer):
     Args:
         temperature: initial value, above 0, of the scalar weight `temperature`; anneal it with
             `WeightSchedule` or `layer.temperature.assign(0.1)`. Saved weights hold it.
-        seed: integer; the same seed gives the same sequence of draws.
+        seed: integer that fixes the sequence of draws; None gives another one every time.
 
-    Input: logits, (batch, ..).
+    Call arguments:
+        logits: ln p / (1 - p) of every variable, (batch, ..).
+        deterministic: whether to return the mean in place of a draw.
+
     Output: z in [0, 1], the same shape.
 
     Raises:
@@ -36,7 +42,7 @@ class BernoulliSampling(RelaxedLayer):
         ((2, 3), True)
     """
 
-    def call(self, logits, deterministic=False):
+    def call(self, logits: Tensor, deterministic: bool = False) -> Tensor:
         logits = at_least_float32(logits)
         if not deterministic:
             uniform = self.uniform(logits)
@@ -52,7 +58,10 @@ class BernoulliKL(KLLayer):
     r = sigmoid(prior_logits), summed over every axis but the first. It is the KL of the variables
     in {0, 1}: a loss that takes it with relaxed samples is not a strict bound.
 
-    Input: logits, or (logits, prior_logits) of equal shapes, (batch, ..).
+    Call arguments:
+        inputs: logits, or a pair (logits, prior_logits) of equal shapes, (batch, ..).
+        mask: Keras mask of the inputs; what it hides adds nothing.
+
     Output: KL per example, (batch,), nats, float32 or wider.
 
     Raises:
@@ -67,7 +76,7 @@ class BernoulliKL(KLLayer):
 
     tensors, counts = "logits or (logits, prior_logits)", (1, 2)
 
-    def terms(self, logits, prior_logits=None):
+    def terms(self, logits: Tensor, prior_logits: Tensor | None = None) -> Tensor:
         prior_logits = ops.zeros_like(logits) if prior_logits is None else prior_logits
         log_ratio_of_ones = ops.log_sigmoid(logits) - ops.log_sigmoid(prior_logits)
         log_ratio_of_zeros = ops.log_sigmoid(-logits) - ops.log_sigmoid(-prior_logits)

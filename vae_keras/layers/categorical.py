@@ -1,8 +1,11 @@
 """Categorical factors: the relaxed sample (Gumbel-softmax) and the closed-form KL."""
 
+from __future__ import annotations
+
 import keras
 from keras import ops
 
+from rbm_tf.shared.types import Tensor
 from vae_keras.layers.inputs import at_least_float32
 from vae_keras.layers.kl_layer import KLLayer
 from vae_keras.layers.relaxed_layer import RelaxedLayer
@@ -20,9 +23,12 @@ class CategoricalSampling(RelaxedLayer):
     Args:
         temperature: initial value, above 0, of the scalar weight `temperature`; anneal it with
             `WeightSchedule` or `layer.temperature.assign(0.1)`. Saved weights hold it.
-        seed: integer; the same seed gives the same sequence of draws.
+        seed: integer that fixes the sequence of draws; None gives another one every time.
 
-    Input: logits, (batch, .., classes).
+    Call arguments:
+        logits: ln p of every class up to a constant, (batch, .., classes).
+        deterministic: whether to return the mean in place of a draw.
+
     Output: z, the same shape; it sums to 1 over the last axis.
 
     Raises:
@@ -37,7 +43,7 @@ class CategoricalSampling(RelaxedLayer):
         ((2, 5, 3), 10.0)
     """
 
-    def call(self, logits, deterministic=False):
+    def call(self, logits: Tensor, deterministic: bool = False) -> Tensor:
         logits = at_least_float32(logits)
         if not deterministic:
             gumbel = -ops.log(-ops.log(self.uniform(logits)))
@@ -53,7 +59,10 @@ class CategoricalKL(KLLayer):
     the last axis, summed over every axis but the first. It is the KL of the one-hot variables: a
     loss that takes it with relaxed samples is not a strict bound.
 
-    Input: logits, or (logits, prior_logits) of equal shapes, (batch, .., classes).
+    Call arguments:
+        inputs: logits, or a pair (logits, prior_logits) of equal shapes, (batch, .., classes).
+        mask: Keras mask of the inputs; what it hides adds nothing.
+
     Output: KL per example, (batch,), nats, float32 or wider.
 
     Raises:
@@ -69,7 +78,7 @@ class CategoricalKL(KLLayer):
 
     tensors, counts = "logits or (logits, prior_logits)", (1, 2)
 
-    def terms(self, logits, prior_logits=None):
+    def terms(self, logits: Tensor, prior_logits: Tensor | None = None) -> Tensor:
         prior_logits = ops.zeros_like(logits) if prior_logits is None else prior_logits
         log_ratio = ops.log_softmax(logits, axis=-1) - ops.log_softmax(prior_logits, axis=-1)
         return ops.softmax(logits, axis=-1) * log_ratio

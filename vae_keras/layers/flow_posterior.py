@@ -1,9 +1,15 @@
 """A posterior beyond mean field: a Gaussian sample moved by a normalising flow."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.layers.affine_coupling import AffineCoupling
 from vae_keras.layers.inputs import at_least_float32, common_shape, wide_dtype
 from vae_keras.layers.random_layer import RandomLayer
@@ -21,10 +27,12 @@ class FlowPosterior(RandomLayer):
 
     Args:
         num_layers: number of coupling layers, at least 1.
-        num_hidden: width of their hidden layers.
-        seed: integer; of the draws and the initial weights.
+        num_hidden: number of units in the hidden layer of each.
+        seed: integer that fixes the draws and the initial weights.
 
-    Input: a pair (mean, log_var) of equal shapes, (batch, dim) with dim at least 2.
+    Call arguments:
+        inputs: pair (mean, log_var) of equal shapes, (batch, dim) with dim of 2 or more.
+
     Output: z, (batch, dim), and kl, (batch,), nats, float32 or wider; kl may be negative.
 
     Raises:
@@ -39,7 +47,9 @@ class FlowPosterior(RandomLayer):
         [0. 0. 0.]
     """
 
-    def __init__(self, num_layers=4, *, num_hidden=64, seed=None, **kwargs):
+    def __init__(
+        self, num_layers: int = 4, *, num_hidden: int = 64, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(seed, **kwargs)
         check_counts(num_layers=num_layers)
         self.num_layers, self.num_hidden = num_layers, num_hidden
@@ -53,32 +63,34 @@ class FlowPosterior(RandomLayer):
             for index in range(num_layers)
         ]
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shapes) -> None:
         shape = self.compute_output_shape(input_shape)[0]
         for coupling in self.couplings:
             coupling.build(shape)
 
-    def call(self, inputs):
+    def call(self, inputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         mean, log_var = (at_least_float32(x) for x in inputs)
         eps = keras.random.normal(ops.shape(mean), dtype=mean.dtype, seed=self.seed_generator)
-        z = mean + ops.exp(0.5 * log_var) * eps
-        log_det = ops.zeros_like(z[:, 0])
+        z = mean + ops.exp(0.5 * log_var) * eps  # (batch, dim)
+        log_det = ops.zeros_like(z[:, 0])  # (batch,)
         for coupling in self.couplings:
             z, step = coupling(z)
             log_det = log_det + step
         kl = 0.5 * ops.sum(ops.square(z) - ops.square(eps) - log_var, axis=-1) - log_det
         return ops.cast(z, self.compute_dtype), kl
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shapes) -> tuple[Shape, Shape]:
         takes = f"{type(self).__name__} takes a pair (mean, log_var)"
         shape = common_shape(input_shape, counts=(2,), takes=takes)
         return shape, shape[:1]
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(
+        self, inputs: Sequence[keras.KerasTensor]
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         z_shape, kl_shape = self.compute_output_shape([x.shape for x in inputs])
         z = keras.KerasTensor(z_shape, self.compute_dtype)
         return z, keras.KerasTensor(kl_shape, wide_dtype(*inputs))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"num_layers": self.num_layers, "num_hidden": self.num_hidden}
         return {**super().get_config(), **own}

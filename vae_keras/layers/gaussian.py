@@ -1,10 +1,14 @@
 """Gaussian factors: the reparameterised sample and the closed-form KL."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
+from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.layers.inputs import at_least_float32, common_mask, common_shape
 from vae_keras.layers.kl_layer import KLLayer
 from vae_keras.layers.random_layer import RandomLayer
@@ -20,10 +24,13 @@ class GaussianSampling(RandomLayer):
     beside it leaves a deterministic autoencoder (B32).
 
     Args:
-        temperature: variance of eps, at least 0.
-        seed: integer; the same seed gives the same sequence of draws.
+        temperature: the variance of the noise, 0 or above.
+        seed: integer that fixes the sequence of draws; None gives another one every time.
 
-    Input: a pair (mean, log_var) of equal shapes, (batch, ..).
+    Call arguments:
+        inputs: pair (mean, log_var) of equal shapes, (batch, ..).
+        deterministic: whether to return the mean in place of a draw.
+
     Output: z, the same shape.
 
     Raises:
@@ -39,28 +46,28 @@ class GaussianSampling(RandomLayer):
         [[1. 1. 1.]]
     """
 
-    def __init__(self, *, temperature=1.0, seed=None, **kwargs):
+    def __init__(self, *, temperature: float = 1.0, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.supports_masking = True
         self.temperature = _checked_temperature(temperature)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Tensor | None:
         return common_mask(previous_mask)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shapes) -> None:
         self.compute_output_shape(input_shape)
 
-    def call(self, inputs, deterministic=False):
+    def call(self, inputs: tuple[Tensor, Tensor], deterministic: bool = False) -> Tensor:
         mean = at_least_float32(inputs[0])
         z = mean if deterministic else self.draw(*inputs)[0]
         return ops.cast(z, self.compute_dtype)
 
-    def draw(self, mean, log_var):
+    def draw(self, mean: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
         """z, and the noise sqrt(temperature) eps that made it, which tells the density of z.
 
         Args:
-            mean: of the Gaussian, (batch, ..).
-            log_var: of the Gaussian, the same shape.
+            mean: the mean of the Gaussian, (batch, ..).
+            log_var: the logarithm of its variance, the same shape.
 
         Returns:
             z and (z - mean) exp(-0.5 log_var) without rounding, the shape of mean, float32 or
@@ -78,11 +85,11 @@ class GaussianSampling(RandomLayer):
         noise = self.temperature**0.5 * eps
         return mean + ops.exp(0.5 * log_var) * noise, noise
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shapes) -> Shape:
         takes = f"{type(self).__name__} takes a pair (mean, log_var)"
         return common_shape(input_shape, counts=(2,), takes=takes)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}
 
 
@@ -104,10 +111,14 @@ class GaussianKL(KLLayer):
     a variance of its own has no such limit: its normaliser may or may not be scaled by T.
 
     Args:
-        free_bits: nats per latent variable, at least 0.
-        temperature: T, at least 0.
+        free_bits: nats that every latent variable may cost for nothing, 0 or above.
+        temperature: the factor T of the entropy, 0 or above.
 
-    Input: (mean, log_var) or (mean, log_var, prior_mean, prior_log_var), equal shapes (batch, ..).
+    Call arguments:
+        inputs: (mean, log_var) or (mean, log_var, prior_mean, prior_log_var), all of one shape
+            (batch, ..).
+        mask: Keras mask of the inputs; what it hides adds nothing.
+
     Output: KL per example, (batch,), nats, float32 or wider.
 
     Raises:
@@ -127,13 +138,13 @@ class GaussianKL(KLLayer):
     tensors = "a pair (mean, log_var) or (mean, log_var, prior_mean, prior_log_var)"
     counts = (2, 4)
 
-    def __init__(self, free_bits=0.0, *, temperature=1.0, **kwargs):
+    def __init__(self, free_bits: float = 0.0, *, temperature: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not 0 <= free_bits < math.inf:
             raise ValueError(f"free_bits must be 0 nats or more and finite; got {free_bits}.")
         self.free_bits, self.temperature = free_bits, _checked_temperature(temperature)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shapes) -> Shape:
         if self.temperature != 1 and len(input_shape) == 4:
             raise ValueError(
                 f"GaussianKL has temperature {self.temperature}, which is defined against N(0, I): "
@@ -141,14 +152,14 @@ class GaussianKL(KLLayer):
             )
         return super().compute_output_shape(input_shape)
 
-    def terms(self, mean, log_var, *prior):
+    def terms(self, mean: Tensor, log_var: Tensor, *prior: Tensor) -> Tensor:
         if prior:
             prior_mean, prior_log_var = prior
             mean = (mean - prior_mean) * ops.exp(-0.5 * prior_log_var)
             log_var = log_var - prior_log_var
         return 0.5 * (ops.square(mean) + self.temperature * (ops.exp(log_var) - 1 - log_var))
 
-    def adjusted(self, terms, mask):
+    def adjusted(self, terms: Tensor, mask: Tensor | None) -> Tensor:
         if self.free_bits == 0:
             return terms
         counts = ops.ones_like(terms) if mask is None else ops.cast(mask, terms.dtype)
@@ -156,7 +167,7 @@ class GaussianKL(KLLayer):
         pays = ops.sum(terms, axis=0, keepdims=True) / num > self.free_bits
         return ops.where(pays, terms, self.free_bits * counts)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"free_bits": self.free_bits, "temperature": self.temperature}
         return {**super().get_config(), **own}
 

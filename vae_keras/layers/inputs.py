@@ -1,12 +1,21 @@
 """Checks and casts of what layers are given."""
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 from keras import backend, ops, tree
 
+from rbm_tf.shared.types import Shape, Shapes, Tensor
 
-def is_one_shape(shapes):
+
+def is_one_shape(shapes: Shapes) -> bool:
     """Whether shapes is the shape of one tensor, and not a sequence of shapes.
+
+    Args:
+        shapes: the shape of one tensor, or a sequence of shapes.
 
     Example:
         >>> is_one_shape((None, 3)), is_one_shape([(None, 3), (None, 3)])
@@ -15,16 +24,16 @@ def is_one_shape(shapes):
     return not any(isinstance(shape, (tuple, list)) for shape in shapes)
 
 
-def common_shape(shapes, counts, takes):
+def common_shape(shapes: Shapes, counts: Sequence[int], takes: str) -> Shape:
     """The shape that all tensors of an input share; None where it is not known.
 
     Args:
         shapes: sequence of shapes, or the shape of a single tensor, which is refused.
         counts: the numbers of tensors that are allowed.
-        takes: the beginning of the error message: who takes what.
+        takes: who takes what, the beginning of the error message.
 
     Returns:
-        A tuple of integers and None.
+        Tuple of integers and None.
 
     Raises:
         ValueError: if there are too few or too many tensors, or their shapes differ.
@@ -42,14 +51,14 @@ def common_shape(shapes, counts, takes):
     return tuple(sizes.pop() if sizes else None for sizes in known)
 
 
-def common_mask(masks):
+def common_mask(masks: Any) -> Tensor | None:
     """The Keras mask that all inputs of a layer share: true where each of theirs is.
 
     Args:
         masks: one mask or a sequence of them; None hides nothing.
 
     Returns:
-        A boolean tensor, or None.
+        Boolean tensor of the masks' common shape, or None.
 
     Example:
         >>> masks = ops.convert_to_tensor([True, False]), None
@@ -60,8 +69,11 @@ def common_mask(masks):
     return functools.reduce(ops.logical_and, given) if given else None
 
 
-def at_least_float32(x):
-    """X in float32, or as it is in float64.
+def at_least_float32(x: Tensor) -> Tensor:
+    """The tensor in float32, or as it is in float64.
+
+    Args:
+        x: floating tensor, of any shape.
 
     Example:
         >>> at_least_float32(ops.ones((2,), "float16")).dtype.name
@@ -70,10 +82,16 @@ def at_least_float32(x):
     return ops.cast(x, wide_dtype(x))
 
 
-def wide_dtype(*tensors):
+def wide_dtype(*tensors: Tensor) -> str:
     """The type to compute densities in: float64 if any of the tensors has it, else float32.
 
     `keras.backend.result_type` knows float64 under TensorFlow alone.
+
+    Args:
+        *tensors: floating tensors, of any shapes.
+
+    Returns:
+        "float64" or "float32".
 
     Example:
         >>> wide_dtype(ops.ones((2,), "float16"), ops.ones((2,), "float64"))

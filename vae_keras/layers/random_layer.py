@@ -1,5 +1,7 @@
 """What all layers that draw have in common: the seed, its sequence in saved weights, XLA."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -15,7 +17,7 @@ class RandomLayer(keras.layers.Layer):
     restored model goes on where it stopped.
 
     Args:
-        seed: integer, or None for a sequence that differs every time.
+        seed: integer that fixes the sequence of draws; None gives another one every time.
 
     Example:
         >>> class Noise(RandomLayer):
@@ -26,13 +28,13 @@ class RandomLayer(keras.layers.Layer):
         True
     """
 
-    def __init__(self, seed=None, **kwargs):
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = integer_seed(seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_jit = xla_draws_fast()
 
-    def restart(self):
+    def restart(self) -> None:
         """Begin the sequence again, as it was when the layer was made.
 
         Example:
@@ -46,20 +48,20 @@ class RandomLayer(keras.layers.Layer):
         state = self.seed_generator.state  # the seed, and how many draws there were
         state.assign(ops.stack([state[0], ops.zeros_like(state[1])]))
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         store[_STATE] = ops.convert_to_numpy(self.seed_generator.state)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         self.seed_generator.state.assign(store[_STATE])
         own = set(store.keys()) - {_STATE}
         super().load_own_variables({key: store[key] for key in own})
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "seed": self.seed}
 
 
-def xla_draws_fast():
+def xla_draws_fast() -> bool:
     """Whether a layer that draws should be compiled by XLA: not by TensorFlow on a CPU.
 
     There XLA's random numbers take about ten times as long as TensorFlow's own. Set a drawing

@@ -1,10 +1,14 @@
 """What the relaxed sampling layers have in common: a temperature that can be annealed."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
+from rbm_tf.shared.types import Shape, Tensor
 from vae_keras.layers.random_layer import RandomLayer
 
 _SMALLEST = 1e-37  # ln of it is finite in float32
@@ -15,7 +19,7 @@ class RelaxedLayer(RandomLayer):
 
     Args:
         temperature: initial value of the weight `temperature`, above 0.
-        seed: integer; the same seed gives the same sequence of draws.
+        seed: integer that fixes the sequence of draws; None gives another one every time.
 
     Raises:
         ValueError: if temperature is not above 0.
@@ -25,7 +29,7 @@ class RelaxedLayer(RandomLayer):
         0.25
     """
 
-    def __init__(self, temperature=0.5, *, seed=None, **kwargs):
+    def __init__(self, temperature: float = 0.5, *, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.supports_masking = True
         if not 0 < temperature < math.inf:
@@ -41,8 +45,11 @@ class RelaxedLayer(RandomLayer):
             autocast=False,
         )
 
-    def uniform(self, like):
+    def uniform(self, like: Tensor) -> Tensor:
         """Uniform random numbers on (0, 1), in the shape and type of a tensor.
+
+        Args:
+            like: the tensor, of any shape.
 
         Example:
             >>> tuple(RelaxedLayer().uniform(ops.zeros((2, 3))).shape)
@@ -51,8 +58,8 @@ class RelaxedLayer(RandomLayer):
         shape, generator = ops.shape(like), self.seed_generator
         return keras.random.uniform(shape, minval=_SMALLEST, dtype=like.dtype, seed=generator)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self._initial_temperature}

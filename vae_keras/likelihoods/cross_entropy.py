@@ -1,14 +1,17 @@
 """The cross-entropy of Bernoulli variables and its gradient, at the price of few logarithms."""
 
+from __future__ import annotations
+
 import keras
 from keras import ops
 
+from rbm_tf.shared.types import Tensor
 from vae_keras.shared.compiled import fused
 
 _FACTORS = 16  # of a product; float32 holds up to 127
 
 
-def bernoulli_cross_entropy(x, logits):
+def bernoulli_cross_entropy(x: Tensor, logits: Tensor) -> Tensor:
     """sum_i [ln(1 + e^l_i) - x_i l_i], the negative log-likelihood of x in nats (B32).
 
     ln(1 + e^l) = max(l, 0) + ln(1 + e^-|l|), where the logarithm is most of the cost. Its arguments
@@ -17,10 +20,10 @@ def bernoulli_cross_entropy(x, logits):
 
     Args:
         x: data in [0, 1], (batch, num), float32 or wider.
-        logits: l, (batch, num), of the same type.
+        logits: the logits l, (batch, num), of the same type.
 
     Returns:
-        (batch,).
+        (batch,), nats.
 
     Example:
         >>> float(bernoulli_cross_entropy(ops.ones((1, 2)), ops.zeros((1, 2)))[0])  # 2 ln 2
@@ -46,6 +49,6 @@ def _cross_entropy(x, logits):
 @fused
 def _sum(x, logits, shape):
     """The sum over num = shape[0] shape[1] variables; processors add along the first by vectors."""
-    x, logits = (ops.reshape(a, (-1, *shape)) for a in (x, logits))
-    logs = ops.log(ops.prod(1 + ops.exp(-ops.abs(logits)), axis=1))
+    x, logits = (ops.reshape(a, (-1, *shape)) for a in (x, logits))  # (batch, *shape)
+    logs = ops.log(ops.prod(1 + ops.exp(-ops.abs(logits)), axis=1))  # (batch, shape[1])
     return ops.sum(logs + ops.sum(ops.relu(logits) - x * logits, axis=1), axis=-1)

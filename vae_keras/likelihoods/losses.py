@@ -1,11 +1,15 @@
 """Likelihoods p(x|z) of a decoder's output, as Keras losses; they run on every Keras backend."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.types import ArrayLike, Tensor
 from vae_keras.likelihoods.cross_entropy import bernoulli_cross_entropy
 
 _SMALL = 0.5  # below this logit the continuous Bernoulli is summed as a power series
@@ -28,12 +32,14 @@ class NegativeLogLikelihood(keras.losses.Loss):
         ...         return ops.exp(log_rate)
     """
 
-    def sample(self, output, seed=None):
+    def sample(
+        self, output: Tensor, seed: int | keras.random.SeedGenerator | None = None
+    ) -> Tensor:
         """Draw data x from p(x|z).
 
         Args:
-            output: of the decoder, (batch, ..).
-            seed: integer or `keras.random.SeedGenerator`.
+            output: what the decoder returns, (batch, ..).
+            seed: integer that fixes the draw, or a `keras.random.SeedGenerator`.
 
         Returns:
             x, the shape of output, float32.
@@ -43,14 +49,14 @@ class NegativeLogLikelihood(keras.losses.Loss):
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how to draw data.")
 
-    def check_data(self, x):
+    def check_data(self, x: ArrayLike) -> None:
         """Refuse data that are not finite.
 
         Args:
-            x: array or eager tensor.
+            x: data as an array or an eager tensor, (batch, ..).
 
         Raises:
-            ValueError: with the remedy.
+            ValueError: if a value is NaN or infinite; it says what to do.
         """
         if not bool(ops.all(ops.isfinite(x))):
             raise ValueError("Data must be finite: remove or replace NaN and infinite values.")
@@ -64,7 +70,13 @@ class BernoulliNegativeLogLikelihood(NegativeLogLikelihood):
     `call(x, logits)` gives the values per example.
 
     Args:
-        name: of the loss.
+        name: what Keras calls the loss.
+
+    Call arguments:
+        y_true: data x, (batch, ..).
+        y_pred: what the decoder returns, the same shape.
+
+    Output: one value per example, (batch,), nats; called as a Keras loss, their mean.
 
     Raises:
         ValueError: at call time, if x and logits differ in shape.
@@ -75,24 +87,26 @@ class BernoulliNegativeLogLikelihood(NegativeLogLikelihood):
         1.3862943649291992
     """
 
-    def __init__(self, name="bernoulli_negative_log_likelihood", **kwargs):
+    def __init__(self, name: str = "bernoulli_negative_log_likelihood", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         x, logits = _checked(y_true, y_pred)
         shape = -1, math.prod(logits.shape[1:])
         return bernoulli_cross_entropy(ops.reshape(x, shape), ops.reshape(logits, shape))
 
-    def mean(self, logits):
+    def mean(self, logits: Tensor) -> Tensor:
         """The expected data, <x|z> = sigmoid(logits)."""
         return ops.sigmoid(logits)
 
-    def sample(self, output, seed=None):
-        """Binary data, 1 with probability sigmoid(output)."""
+    def sample(
+        self, output: Tensor, seed: int | keras.random.SeedGenerator | None = None
+    ) -> Tensor:
+        """Binary data, 1 with probability sigmoid(output), the shape of output."""
         mean = ops.sigmoid(ops.cast(output, "float32"))
         return ops.cast(_uniform_like(output, seed) < mean, "float32")
 
-    def check_data(self, x):
+    def check_data(self, x: ArrayLike) -> None:
         """Refuse data outside [0, 1], and NaN; grey levels stand for probabilities."""
         _check_unit_interval(x)
 
@@ -106,7 +120,13 @@ class ContinuousBernoulliNegativeLogLikelihood(NegativeLogLikelihood):
     often above 1, so that ELBOs may be positive, and it does not compare with a Bernoulli's.
 
     Args:
-        name: of the loss.
+        name: what Keras calls the loss.
+
+    Call arguments:
+        y_true: data x, (batch, ..).
+        y_pred: what the decoder returns, the same shape.
+
+    Output: one value per example, (batch,), nats; called as a Keras loss, their mean.
 
     Raises:
         ValueError: at call time, if x and logits differ in shape.
@@ -120,10 +140,12 @@ class ContinuousBernoulliNegativeLogLikelihood(NegativeLogLikelihood):
         0.0
     """
 
-    def __init__(self, name="continuous_bernoulli_negative_log_likelihood", **kwargs):
+    def __init__(
+        self, name: str = "continuous_bernoulli_negative_log_likelihood", **kwargs: Any
+    ) -> None:
         super().__init__(name=name, **kwargs)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         x, logits = _checked(y_true, y_pred)
         size, is_small = _absolute(logits)
         large = ops.log(-ops.expm1(-size) / size) + ops.relu(logits)
@@ -131,7 +153,7 @@ class ContinuousBernoulliNegativeLogLikelihood(NegativeLogLikelihood):
         small = logits / 2 + square / 24 * (1 - square / 120 * (1 - square / 63))
         return _sum_over_pixels(ops.where(is_small, small, large) - x * logits)
 
-    def mean(self, logits):
+    def mean(self, logits: Tensor) -> Tensor:
         """The expected data, <x|z> = dA / dlogit = 1 / (1 - exp(-logit)) - 1 / logit."""
         size, is_small = _absolute(logits)
         above_half = -1 / ops.expm1(-size) - 1 / size - 0.5
@@ -139,8 +161,10 @@ class ContinuousBernoulliNegativeLogLikelihood(NegativeLogLikelihood):
         small = logits / 12 * (1 - square / 60 * (1 - square / 42))
         return 0.5 + ops.where(is_small, small, ops.sign(logits) * above_half)
 
-    def sample(self, output, seed=None):
-        """Grey levels in [0, 1], by the inverse of their distribution function."""
+    def sample(
+        self, output: Tensor, seed: int | keras.random.SeedGenerator | None = None
+    ) -> Tensor:
+        """Grey levels in [0, 1], the shape of output, by the inverse of their distribution."""
         output = ops.cast(output, "float32")
         small = ops.abs(output) < 1e-3  # there the density is flat to a thousandth
         logits, u = ops.where(small, 1.0, ops.abs(output)), _uniform_like(output, seed)
@@ -148,7 +172,7 @@ class ContinuousBernoulliNegativeLogLikelihood(NegativeLogLikelihood):
         x = ops.where(small, u, ops.where(output > 0, 1 - from_one, from_one))
         return ops.clip(x, 0.0, 1.0)
 
-    def check_data(self, x):
+    def check_data(self, x: ArrayLike) -> None:
         """Refuse data outside [0, 1], and NaN."""
         _check_unit_interval(x)
 
@@ -158,8 +182,14 @@ class GaussianNegativeLogLikelihood(NegativeLogLikelihood):
     """-ln N(x; y, scale^2 I) for real data and a decoder that returns the mean y, over all pixels.
 
     Args:
-        scale: standard deviation of the noise.
-        name: of the loss.
+        scale: the standard deviation of the noise, above 0.
+        name: what Keras calls the loss.
+
+    Call arguments:
+        y_true: data x, (batch, ..).
+        y_pred: what the decoder returns, the same shape.
+
+    Output: one value per example, (batch,), nats; called as a Keras loss, their mean.
 
     Raises:
         ValueError: if scale is not above 0; at call time, if x and the mean differ in shape.
@@ -170,27 +200,31 @@ class GaussianNegativeLogLikelihood(NegativeLogLikelihood):
         1.8378770351409912
     """
 
-    def __init__(self, scale=1.0, *, name="gaussian_negative_log_likelihood", **kwargs):
+    def __init__(
+        self, scale: float = 1.0, *, name: str = "gaussian_negative_log_likelihood", **kwargs: Any
+    ) -> None:
         super().__init__(name=name, **kwargs)
         if not 0 < scale < math.inf:
             raise ValueError(f"scale must be above 0 and finite; got {scale}.")
         self.scale = scale
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         x, mean = _checked(y_true, y_pred)
         log_normalizer = math.log(2 * math.pi * self.scale**2)
         return 0.5 * _sum_over_pixels(ops.square((x - mean) / self.scale) + log_normalizer)
 
-    def mean(self, mean):
+    def mean(self, mean: Tensor) -> Tensor:
         """The expected data, which is what the decoder returns."""
         return mean
 
-    def sample(self, output, seed=None):
-        """The mean with noise of the scale."""
+    def sample(
+        self, output: Tensor, seed: int | keras.random.SeedGenerator | None = None
+    ) -> Tensor:
+        """The mean plus Gaussian noise of standard deviation scale, the shape of output."""
         noise = keras.random.normal(ops.shape(output), dtype="float32", seed=_seed(seed))
         return ops.cast(output, "float32") + self.scale * noise
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.scale}
 
 

@@ -6,20 +6,30 @@ the values that `vae_keras.evidence` gives for the same log-weights; here they r
 backend, and their gradients are part of their definition.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.types import Tensor
+from vae_keras.objectives.draws import PosteriorDraws
 
 
 class Objective(keras.layers.Layer):
     """What a VAE minimises: `call(draws)` returns the loss of each example.
 
     Args:
-        num_samples: draws of z for each example.
+        num_samples: the number of draws of z for each example.
+
+    Call arguments:
+        draws: the batch's `PosteriorDraws`.
+
+    Output: loss of each example, (batch,), nats.
 
     Raises:
         ValueError: if num_samples is below 1.
@@ -32,12 +42,12 @@ class Objective(keras.layers.Layer):
         ...         return -ops.mean(log_weights, axis=0) - ops.var(log_weights, axis=0) / 2
     """
 
-    def __init__(self, num_samples=1, **kwargs):
+    def __init__(self, num_samples: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_counts(num_samples=num_samples)
         self.num_samples = num_samples
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_samples": self.num_samples}
 
 
@@ -49,8 +59,8 @@ class ELBO(Objective):
     assign to it, or let a callback anneal it.
 
     Args:
-        beta: weight of the KL.
-        num_samples: draws of z for each example.
+        beta: initial value, 0 or above, of the scalar weight `beta` of the KL.
+        num_samples: the number of draws of z for each example.
 
     Raises:
         ValueError: if beta is negative or num_samples is below 1.
@@ -64,7 +74,7 @@ class ELBO(Objective):
         1.0
     """
 
-    def __init__(self, beta=1.0, *, num_samples=1, **kwargs):
+    def __init__(self, beta: float = 1.0, *, num_samples: int = 1, **kwargs: Any) -> None:
         super().__init__(num_samples, **kwargs)
         if not 0 <= beta < math.inf:
             raise ValueError(f"beta must be 0 or above and finite; got {beta}.")
@@ -77,10 +87,10 @@ class ELBO(Objective):
             autocast=False,
         )
 
-    def call(self, draws):
+    def call(self, draws: PosteriorDraws) -> Tensor:
         return draws.reconstruction + self.beta * draws.kl
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "beta": self.initial_beta}
 
 
@@ -89,7 +99,7 @@ class IWAE(Objective):
     """Minus the importance-weighted bound ln (1/K) sum_k w_k, with its pathwise gradient.
 
     Args:
-        num_samples: K.
+        num_samples: the number K of draws of z for each example.
 
     Reference: Burda, Grosse and Salakhutdinov (2016), Importance weighted autoencoders.
 
@@ -98,10 +108,10 @@ class IWAE(Objective):
         >>> vae = VAE(*networks, objective=IWAE(num_samples=5))
     """
 
-    def __init__(self, num_samples=5, **kwargs):
+    def __init__(self, num_samples: int = 5, **kwargs: Any) -> None:
         super().__init__(num_samples, **kwargs)
 
-    def call(self, draws):
+    def call(self, draws: PosteriorDraws) -> Tensor:
         return math.log(self.num_samples) - ops.logsumexp(draws.log_weights, axis=0)
 
 
@@ -118,7 +128,7 @@ class DoublyReparameterizedIWAE(IWAE):
     parameters are held fixed: the gradient of ln sum_k w_k brings the other factor wtilde.
 
     Args:
-        num_samples: K.
+        num_samples: the number K of draws of z for each example.
 
     Reference: Tucker, Lawson, Gu and Maddison (2019), Doubly reparameterized gradient estimators
     for Monte Carlo objectives, equation 8.
@@ -127,7 +137,7 @@ class DoublyReparameterizedIWAE(IWAE):
         >>> objective = DoublyReparameterizedIWAE(num_samples=50)
     """
 
-    def call(self, draws):
+    def call(self, draws: PosteriorDraws) -> Tensor:
         normalized = ops.softmax(draws.log_weights, axis=0)
         return super().call(draws.along_path(ops.stop_gradient(normalized)))
 
@@ -144,10 +154,11 @@ class ThermodynamicObjective(Objective):
         ln pi_beta = beta ln p(x, z) + (1 - beta) ln q(z|x), at fixed z.
 
     Args:
-        num_samples: draws of z for each example.
-        num_partitions: of the unit interval: 0, then equal ratios from first_beta to 1.
+        num_samples: the number of draws of z for each example.
+        num_partitions: the number of parts of the unit interval; the first begins at 0, and the
+            ends of the others have equal ratios from first_beta to 1.
         first_beta: where the first of several partitions ends.
-        rule: "left" or "right".
+        rule: "left" or "right", the end of each part where the integrand is taken.
 
     Raises:
         ValueError: if num_samples is below 2, num_partitions below 1, first_beta not between 0 and
@@ -162,8 +173,14 @@ class ThermodynamicObjective(Objective):
     """
 
     def __init__(
-        self, num_samples=10, *, num_partitions=2, first_beta=0.025, rule="left", **kwargs
-    ):
+        self,
+        num_samples: int = 10,
+        *,
+        num_partitions: int = 2,
+        first_beta: float = 0.025,
+        rule: str = "left",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(num_samples, **kwargs)
         check_counts(2, num_samples=num_samples)  # whose covariance is the gradient
         if num_partitions < 1 or not 0 < first_beta < 1 or rule not in ("left", "right"):
@@ -174,26 +191,26 @@ class ThermodynamicObjective(Objective):
         self.num_partitions, self.first_beta, self.rule = num_partitions, first_beta, rule
 
     @property
-    def betas(self):
+    def betas(self) -> list[float]:
         """The ends of the partitions, num_partitions + 1 floats from 0 to 1."""
         last = self.num_partitions - 1
         return [0.0, *(self.first_beta ** (1 - k / last) for k in range(last)), 1.0]
 
-    def call(self, draws):
+    def call(self, draws: PosteriorDraws) -> Tensor:
         stop, betas = ops.stop_gradient, self.betas
         draws = draws.fixed()
-        log_weights = stop(draws.log_weights)
+        log_weights = stop(draws.log_weights)  # (num_samples, batch)
         loss = 0.0
         for left, right in itertools.pairwise(betas):
             beta = left if self.rule == "left" else right
             normalized = ops.softmax(beta * log_weights, axis=0)  # (num_samples, batch)
-            mean = ops.sum(normalized * log_weights, axis=0)
+            mean = ops.sum(normalized * log_weights, axis=0)  # (batch,)
             log_pi = beta * draws.log_joint + (1 - beta) * draws.log_posterior
             terms = draws.log_weights + (log_weights - mean) * (log_pi - stop(log_pi))
             loss = loss - (right - left) * ops.sum(normalized * terms, axis=0)
         return loss
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_partitions": self.num_partitions,

@@ -1,21 +1,27 @@
 """Latent variables drawn from q(z|x) and the densities there: all that an objective is made of."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 from keras import ops, tree
+
+from rbm_tf.shared.types import Tensor
 
 LOG_2_PI = math.log(2 * math.pi)
 _STEEPEST = 35.0  # ln of the largest d eps / dz that gradients follow: no z of size 1 resolves it
 
 
-def repeated(x, num_samples):
+def repeated(x: Any, num_samples: int) -> Any:
     """All examples num_samples times, one set after another.
 
     Args:
         x: tensor (batch, ..), or a nested structure of such tensors.
-        num_samples: integer.
+        num_samples: how many times the examples are repeated.
 
     Returns:
         (num_samples * batch, ..), in the structure of x.
@@ -27,7 +33,8 @@ def repeated(x, num_samples):
 
     def copies(a):
         shape = ops.shape(a)
-        return ops.reshape(ops.broadcast_to(a[None], (num_samples, *shape)), (-1, *shape[1:]))
+        every = ops.broadcast_to(a[None], (num_samples, *shape))  # (num_samples, batch, ..)
+        return ops.reshape(every, (-1, *shape[1:]))  # (num_samples * batch, ..)
 
     return x if num_samples == 1 else tree.map_structure(copies, x)
 
@@ -44,12 +51,12 @@ class PosteriorDraws:
     where q is narrower than z is rounded to.
 
     Args:
-        mean: of q(z|x), (batch, latent_dim), float32 or wider.
-        log_var: of q(z|x), the same shape.
+        mean: the mean of q(z|x), (batch, latent_dim), float32 or wider.
+        log_var: the logarithm of its variance, the same shape.
         z: the draws, (num_samples, batch, latent_dim).
-        eps: (z - mean) exp(-log_var / 2) as it was drawn, the shape of z.
-        log_likelihood_at: function from z to ln p(x|z), (num_samples, batch), nats.
-        kl_layer: function from (mean, log_var) to the KL from the prior, (batch,), nats.
+        eps: the noise (z - mean) exp(-log_var / 2) as it was drawn, the shape of z.
+        log_likelihood_at: function that maps z to ln p(x|z), (num_samples, batch), nats.
+        kl_layer: function that maps (mean, log_var) to the KL from the prior, (batch,), nats.
 
     Reference: B14 and B18.
 
@@ -62,27 +69,27 @@ class PosteriorDraws:
         [-2.0, -2.0, -2.0]
     """
 
-    mean: object
-    log_var: object
-    z: object
-    eps: object
-    log_likelihood_at: object
-    kl_layer: object
+    mean: Tensor
+    log_var: Tensor
+    z: Tensor
+    eps: Tensor
+    log_likelihood_at: Callable[[Tensor], Tensor]
+    kl_layer: Callable[[tuple[Tensor, Tensor]], Tensor]
 
-    def fixed(self):
+    def fixed(self) -> PosteriorDraws:
         """The same draws for gradients at fixed z: ln q moves with mean and log_var, z does not."""
         narrowing = ops.exp(-0.5 * _change(self.log_var))  # 1
         eps = ops.stop_gradient(self.eps) * narrowing - _change(self.mean) * self._precision_root
         return dataclasses.replace(self, z=ops.stop_gradient(self.z), eps=eps)
 
-    def along_path(self, scale):
+    def along_path(self, scale: Tensor) -> PosteriorDraws:
         """The same draws for gradients through z alone, times a scale; q's parameters are fixed.
 
         Args:
-            scale: of each draw, (num_samples, batch).
+            scale: the factor of each draw's gradient, (num_samples, batch).
 
         Returns:
-            `PosteriorDraws`.
+            `PosteriorDraws` of the same values.
         """
         stop, step = ops.stop_gradient, scale[..., None] * _change(self.z)  # 0
         return dataclasses.replace(
@@ -99,33 +106,33 @@ class PosteriorDraws:
         return ops.exp(ops.minimum(-0.5 * ops.stop_gradient(self.log_var), _STEEPEST))
 
     @functools.cached_property
-    def log_likelihood(self):
-        """ln p(x|z), (num_samples, batch)."""
+    def log_likelihood(self) -> Tensor:
+        """ln p(x|z), (num_samples, batch), nats."""
         return self.log_likelihood_at(self.z)
 
     @functools.cached_property
-    def reconstruction(self):
-        """-ln p(x|z) averaged over the draws, (batch,)."""
+    def reconstruction(self) -> Tensor:
+        """-ln p(x|z) averaged over the draws, (batch,), nats."""
         return -ops.mean(self.log_likelihood, axis=0)
 
     @functools.cached_property
-    def kl(self):
-        """KL(q(z|x) || p(z)) in closed form, (batch,)."""
+    def kl(self) -> Tensor:
+        """KL(q(z|x) || p(z)) in closed form, (batch,), nats."""
         return self.kl_layer((self.mean, self.log_var))
 
     @functools.cached_property
-    def log_joint(self):
-        """ln p(x, z) = ln p(x|z) + ln p(z), (num_samples, batch)."""
+    def log_joint(self) -> Tensor:
+        """ln p(x, z) = ln p(x|z) + ln p(z), (num_samples, batch), nats."""
         return self.log_likelihood - 0.5 * ops.sum(ops.square(self.z) + LOG_2_PI, axis=-1)
 
     @functools.cached_property
-    def log_posterior(self):
-        """ln q(z|x), (num_samples, batch)."""
+    def log_posterior(self) -> Tensor:
+        """ln q(z|x), (num_samples, batch), nats."""
         return -0.5 * ops.sum(ops.square(self.eps) + self.log_var + LOG_2_PI, axis=-1)
 
     @functools.cached_property
-    def log_weights(self):
-        """ln w = ln p(x, z) - ln q(z|x), (num_samples, batch)."""
+    def log_weights(self) -> Tensor:
+        """ln w = ln p(x, z) - ln q(z|x), (num_samples, batch), nats."""
         return self.log_joint - self.log_posterior
 
 

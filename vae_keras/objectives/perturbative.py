@@ -4,13 +4,18 @@ Both have the ELBO as their order 1. `CumulantObjective` corrects it and is no b
 `PerturbativeBound` is a bound at odd orders, with a reference energy V0 to tune.
 """
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.types import Tensor
 from vae_keras.objectives.bounds import Objective
+from vae_keras.objectives.draws import PosteriorDraws
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -21,8 +26,8 @@ class CumulantObjective(Objective):
     increased without limit by a q whose ln w varies ever more. Watch the test ELBO.
 
     Args:
-        num_samples: draws of z for each example, at least the order.
-        order: 2 or 3.
+        num_samples: the number of draws of z for each example, at least the order.
+        order: the last order that counts, 2 or 3.
 
     Raises:
         ValueError: if the order is another, or there are fewer draws than the order.
@@ -33,7 +38,7 @@ class CumulantObjective(Objective):
         >>> objective = CumulantObjective(num_samples=5, order=2)
     """
 
-    def __init__(self, num_samples=5, *, order=2, **kwargs):
+    def __init__(self, num_samples: int = 5, *, order: int = 2, **kwargs: Any) -> None:
         super().__init__(num_samples, **kwargs)
         if order not in (2, 3):
             raise ValueError(f"order must be 2 or 3; got {order!r}. Order 1 is the ELBO.")
@@ -41,9 +46,9 @@ class CumulantObjective(Objective):
             raise ValueError(f"Order {order} needs num_samples of {order} or more.")
         self.order = order
 
-    def call(self, draws):
-        log_weights, n = draws.log_weights, self.num_samples
-        mean = ops.mean(log_weights, axis=0)
+    def call(self, draws: PosteriorDraws) -> Tensor:
+        log_weights, n = draws.log_weights, self.num_samples  # (num_samples, batch)
+        mean = ops.mean(log_weights, axis=0)  # (batch,)
         deviation = log_weights - mean
         value = mean + ops.sum(ops.square(deviation), axis=0) / (2 * (n - 1))
         if self.order == 3:
@@ -51,7 +56,7 @@ class CumulantObjective(Objective):
             value = value + third / 6
         return -value
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "order": self.order}
 
 
@@ -69,8 +74,8 @@ class PerturbativeBound(Objective):
     logarithm is continued by the tangent.
 
     Args:
-        num_samples: draws of z for each example, 2 or more.
-        offset: of V0 above the draws' mean of V, nats, -2 or above.
+        num_samples: the number of draws of z for each example, 2 or more.
+        offset: how far V0 lies above the draws' mean of V, nats, -2 or above.
 
     Raises:
         ValueError: if num_samples is below 2, or the offset below -2.
@@ -84,21 +89,21 @@ class PerturbativeBound(Objective):
 
     _FLOOR = 0.1
 
-    def __init__(self, num_samples=5, *, offset=0.0, **kwargs):
+    def __init__(self, num_samples: int = 5, *, offset: float = 0.0, **kwargs: Any) -> None:
         super().__init__(num_samples, **kwargs)
         check_counts(2, num_samples=num_samples)
         if not offset >= -2:
             raise ValueError(f"offset must be -2 or above; got {offset}.")
         self.offset = offset
 
-    def call(self, draws):
-        log_weights = draws.log_weights
+    def call(self, draws: PosteriorDraws) -> Tensor:
+        log_weights = draws.log_weights  # (num_samples, batch)
         v0 = ops.stop_gradient(self.offset - ops.mean(log_weights, axis=0))
         y = log_weights + v0  # V0 - V
-        bracket = ops.mean(1 + y + ops.square(y) / 2 + y**3 / 6, axis=0)
+        bracket = ops.mean(1 + y + ops.square(y) / 2 + y**3 / 6, axis=0)  # (batch,)
         tangent = math.log(self._FLOOR) + (bracket - self._FLOOR) / self._FLOOR
         safe = ops.maximum(bracket, self._FLOOR)
         return v0 - ops.where(bracket > self._FLOOR, ops.log(safe), tangent)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "offset": self.offset}

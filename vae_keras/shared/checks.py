@@ -1,17 +1,25 @@
 """Checks that an encoder and a decoder fit together, and that data fit them."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
 from keras import ops, tree
 
+from rbm_tf.shared.types import ArrayLike, Shape, Tensor
 
-def input_shapes(model, name):
+
+def input_shapes(model: keras.Model, name: str) -> list[Shape]:
     """The shapes of one example of each input of a model.
 
     Args:
         model: functional or Sequential `keras.Model`.
-        name: of the model, for the message.
+        name: what the error message calls the model.
 
     Returns:
-        list of tuples, without the batch axis.
+        List of tuples, without the batch axis.
 
     Raises:
         ValueError: if the model does not know its input shape.
@@ -31,16 +39,19 @@ def input_shapes(model, name):
     return [tuple(shape[1:]) for shape in (shapes if several else [shapes])]
 
 
-def check_networks(encoder, decoder, decoder_input):
+def check_networks(
+    encoder: keras.Model, decoder: keras.Model, decoder_input: Callable[[Tensor, Any], Any]
+) -> tuple[Any, int]:
     """Call encoder and decoder on zeros, and see that their shapes fit.
 
     Args:
-        encoder: model of inputs, the data first, -> (mean, log_var).
-        decoder: model -> the likelihood's parameters.
-        decoder_input: function of z and the encoder's inputs that gives the decoder's inputs.
+        encoder: model that maps its inputs, the data first, to (mean, log_var), both
+            (batch, latent_dim).
+        decoder: model that maps its inputs to the likelihood's parameters, in the data's shape.
+        decoder_input: function that makes the decoder's inputs from z and the encoder's inputs.
 
     Returns:
-        The zeros that the encoder was called on, batch of one, and latent_dim.
+        The zeros that the encoder was called on, a batch of one, and latent_dim.
 
     Raises:
         ValueError: if the shapes do not fit, or weights are float16.
@@ -79,16 +90,16 @@ def check_networks(encoder, decoder, decoder_input):
     return inputs, mean.shape[1]
 
 
-def checked_array(x, shape, name):
+def checked_array(x: ArrayLike, shape: Shape, name: str) -> Tensor:
     """The array as a float32 tensor, refused unless its examples have the shape.
 
     Args:
         x: array or tensor, (batch, *shape).
-        shape: of one example.
-        name: of the argument, for the message.
+        shape: the shape that one example must have.
+        name: what the error message calls the array.
 
     Returns:
-        Tensor, float32.
+        Tensor (batch, *shape), float32.
 
     Raises:
         ValueError: for another shape, or no example.
@@ -102,8 +113,13 @@ def checked_array(x, shape, name):
     return x
 
 
-def check_shape(x, shape, name):
+def check_shape(x: Tensor, shape: Shape, name: str) -> None:
     """Refuse an array or tensor whose examples have another shape, or that has none.
+
+    Args:
+        x: array or tensor, (batch, *shape).
+        shape: the shape that one example must have.
+        name: what the error message calls the array.
 
     Raises:
         ValueError: with what was received.

@@ -1,17 +1,22 @@
 """Functions of tensors that TensorFlow runs as one graph or one kernel."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 
-def compiled(function, *inputs):
+def compiled(function: Callable[..., Any], *inputs: Any) -> Callable[..., Any]:
     """The function as one TensorFlow graph for all lengths; on other backends the function itself.
 
     A graph runs its operations without Python in between. JAX would freeze the values that the
     variables have when it compiles, so there, as on PyTorch, nothing is compiled.
 
     Args:
-        function: of nested tensors, without side effects.
-        *inputs: nested `keras.KerasTensor` for each argument, with None for lengths that vary.
+        function: maps nested tensors to nested tensors, without side effects.
+        *inputs: for each argument a nested `keras.KerasTensor`, with None for lengths that vary.
 
     Returns:
         A function with the same values.
@@ -29,14 +34,14 @@ def compiled(function, *inputs):
     return tf.function(function, input_signature=signature, jit_compile=False)
 
 
-def fused(function):
+def fused(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as one XLA kernel on TensorFlow, which reads its inputs once.
 
     A kernel is compiled, in a tenth of a second, for every shape of the inputs. On JAX, where
     Keras compiles whole steps, and on PyTorch it is the function itself.
 
     Args:
-        function: of tensors and Python constants, without side effects.
+        function: maps tensors and Python constants to tensors, without side effects.
 
     Returns:
         A function with the same values.
