@@ -23,8 +23,9 @@ Y = np.eye(3, dtype="float32")[np.arange(NUM) % 3]
 
 
 def rbm(l2=0.0):
-    model = BernoulliRBM(6, 4, negative_phase=ContrastiveDivergence(seed=0), seed=0)
-    model.kernel.assign(np.random.default_rng(1).normal(size=(6, 4)))
+    parameters = np.random.default_rng(1).normal(size=(6, 4)), np.zeros(6), np.zeros(4)
+    phase = ContrastiveDivergence(seed=0)
+    model = BernoulliRBM.from_parameters(*parameters, negative_phase=phase, seed=0)
     model.kernel.regularizer = keras.regularizers.L2(l2)
     return model
 

@@ -40,7 +40,7 @@ def gradients(vae, layer, x=MODEL.x):
     weights = [w.value for w in layer.trainable_weights]
     with tf.GradientTape() as tape:
         loss = vae.compute_loss(x)
-    return tf.concat([tf.reshape(g, -1) for g in tape.gradient(loss, weights)], 0)
+    return tf.concat([tf.reshape(g, [-1]) for g in tape.gradient(loss, weights)], 0)
 
 
 def mean_and_error(vae, layer, num=60, copies=10):
