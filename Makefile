@@ -38,7 +38,7 @@ clean:
 
 .venv-lowest/.installed: setup.cfg
 	@mkdir -p $(@D)
-	sed -En 's/^    ([a-z_-]+)(\[tf\])? >= ([0-9.]+)$$/\1==\3/p' setup.cfg > $(@D)/lowest.txt
+	sed -En 's/^[[:space:]]+([a-z_-]+)(\[tf\])? >= ([0-9.]+)$$/\1==\3/p' setup.cfg > $(@D)/lowest.txt
 	$(call install,13,--constraint $(@D)/lowest.txt --editable . pytest)
 
 # Make the environment that the target lies in, for a Python from 3.11 to below 3.$(1), and install $(2).
