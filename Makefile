@@ -2,12 +2,14 @@
 # elsewhere. A second call installs nothing: .installed in it is newer than setup.cfg.
 
 BIN := .venv/bin
+BOOK := notebooks/book
+MATHJAX := $(BOOK)/_static/mathjax
 EXTRAS := dev,notebooks
 # Tests on all processors, four at most for the memory's sake, with one thread each.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 \
     $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test check lowest lab lint notebooks clean
+.PHONY: demo test check lowest lab lint notebooks book book-check clean
 
 demo: .venv/.installed
 	$(BIN)/python -m rbm_tf demo
@@ -37,11 +39,37 @@ lint: .venv/.installed
 notebooks: .venv/.installed
 	$(BIN)/jupytext --to ipynb --execute notebooks/[0-9]*.py
 
+# Course and reference as HTML in outputs/book, for any browser, without a network. Sphinx reads only
+# what lies below its configuration, so it gets copies of the executed chapters, with their dates.
+book: .venv/.book $(MATHJAX)/LICENSE
+	@rm -rf $(BOOK)/chapters && mkdir $(BOOK)/chapters
+	@cp -p notebooks/*.ipynb notebooks/*.png notebooks/EQUATIONS.md $(BOOK)/chapters
+	$(BIN)/sphinx-build -q -n -W --keep-going -d outputs/doctrees $(BOOK) outputs/book
+	@echo 'Open outputs/book/index.html'
+
+# Every page in Chromium, wide and narrow.
+book-check: book
+	$(BIN)/python $(BOOK)/check.py outputs/book
+
 clean:
-	rm -rf .venv .venv-lowest outputs
+	rm -rf .venv .venv-lowest outputs $(BOOK)/api/generated $(BOOK)/chapters $(MATHJAX)
 
 .venv/.installed: setup.cfg
 	$(call install,14,--editable '.[$(EXTRAS)]')
+
+.venv/.book: .venv/.installed
+	$(call install,14,--editable '.[$(EXTRAS),book]')
+
+# MathJax and its fonts, 23 files of 1.6 MB.
+$(MATHJAX)/LICENSE:
+	@mkdir -p $(MATHJAX)
+	@npm pack --silent --pack-destination $(MATHJAX) mathjax@3.2.2 >/dev/null 2>&1 || { \
+	    echo 'make book needs npm (of Node.js) and a connection once, to fetch MathJax 3.2.2' >&2; \
+	    exit 2; \
+	}
+	@tar -xzmf $(MATHJAX)/mathjax-3.2.2.tgz -C $(MATHJAX) --strip-components 1 \
+	    package/es5/tex-mml-chtml.js package/es5/output/chtml/fonts/woff-v2 package/LICENSE
+	@rm $(MATHJAX)/mathjax-3.2.2.tgz
 
 .venv-lowest/.installed: setup.cfg
 	@mkdir -p $(@D)
