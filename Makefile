@@ -37,7 +37,7 @@ lint: .venv/.installed
 	$(BIN)/mypy
 
 notebooks: .venv/.installed
-	$(BIN)/jupytext --to ipynb --execute notebooks/[0-9]*.py
+	TQDM_DISABLE=1 $(BIN)/jupytext --to ipynb --execute notebooks/[0-9]*.py
 
 # Course and reference as HTML in outputs/book, for any browser, without a network. Sphinx reads only
 # what lies below its configuration, so it gets copies of the executed chapters, with their dates.
