@@ -21,8 +21,8 @@ test: .venv/.installed
 check: lint
 	$(PYTEST) -m 'not slow'
 
-# Layers, VAE, evidence and RBM on the lowest versions that setup.cfg allows. What they call deprecated
-# in one another is not for us to mend.
+# Layers, VAE, evidence and RBM on the lowest versions that setup.cfg allows, Python 3.11 among them. What
+# they call deprecated in one another is not for us to mend.
 lowest: .venv-lowest/.installed
 	.venv-lowest/bin/python -m pytest -W ignore::DeprecationWarning \
 	    tests/test_layers*.py tests/test_vae.py tests/test_vae_backends.py tests/test_vae_faults.py \
@@ -74,7 +74,7 @@ $(MATHJAX)/LICENSE:
 .venv-lowest/.installed: setup.cfg
 	@mkdir -p $(@D)
 	sed -En 's/^[[:space:]]+([a-z_-]+)(\[tf\])? >= ([0-9.]+)$$/\1==\3/p' setup.cfg > $(@D)/lowest.txt
-	$(call install,13,--constraint $(@D)/lowest.txt --editable . pytest)
+	$(call install,12,--constraint $(@D)/lowest.txt --editable . pytest)
 
 # Make the environment that the target lies in, for a Python from 3.11 to below 3.$(1), and install $(2).
 define install
@@ -87,7 +87,7 @@ else \
             2>/dev/null && break; \
     done; \
     if [ "$$python" = none ]; then \
-        echo 'free-energies needs a Python from 3.11 to below 3.$(1) here: install one, or say make PYTHON=/path/to/python3.12' >&2; \
+        echo 'free-energies needs a Python from 3.11 to below 3.$(1) here: install one, or say make PYTHON=/path/to/python3.11' >&2; \
         exit 2; \
     fi; \
     "$$python" -m venv $(@D) && \
