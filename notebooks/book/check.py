@@ -34,7 +34,7 @@ LOOK = r"""() => {
         formulas: all(".math").length,
         set: all("mjx-container").length,
         errors: all("mjx-merror").map(e => e.getAttribute("data-mjx-error") || e.textContent),
-        raw: text.textContent.match(/\$\$|\\\[|\\\(|\\(frac|tag|langle|begin)\b/g) || [],
+        raw: text.textContent.match(/\$|\\[[(]|\\[a-zA-Z]{2,}/g) || [],
         undescribed: all("article img, main img")
             .filter(e => !e.alt.trim() || e.alt.includes("_images/")).map(e => e.src),
         folded: all("details.hide").length,

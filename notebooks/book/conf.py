@@ -16,7 +16,7 @@ import rbm_tf
 
 rbm_tf.quiet_start()
 project = html_title = "Free energies"
-author = "The free-energies developers"
+author = "the free-energies developers"
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
