@@ -683,8 +683,8 @@ assert all(abs(x.log_z - exact) < 5 * x.standard_error for x in (by_bar, by_mbar
 # $n_j = \sigma(b_j + \sum_i m_i W_{ij})$, a fixed point to iterate. A true bound on $\ln Z$, from below.
 #
 # **Cumulants.** Order 1 is the first term of a series. With $V = E - E_q$ and $E_q = -\ln q$ exactly,
-# $\ln Z = \ln \langle e^{-V} \rangle_q = -\langle V \rangle + \frac12 \langle\!\langle V^2 \rangle\!\rangle
-# - \frac16 \langle\!\langle V^3 \rangle\!\rangle + \dots$ (chapter 1). At the mean-field point the second
+# $\ln Z = \ln \langle e^{-V} \rangle_q = -\langle V \rangle + \frac12 \langle\!\langle V^2 \rangle\!\rangle -
+# \frac16 \langle\!\langle V^3 \rangle\!\rangle + \dots$ (chapter 1). At the mean-field point the second
 # and third are sums over bonds (B26), with $c = m (1 - m)$ and $d = n (1 - n)$:
 #
 # $$F_3 = F_1 - \frac12 \sum_{ij} W_{ij}^2 c_i d_j

@@ -146,8 +146,8 @@ for order in (1, 2, 3, 4):
 #   = \ln \langle e^{t X} \rangle + \ln \langle e^{t Y} \rangle . \tag{2.1}$$
 #
 # Both sides are power series in $t$. Compare the coefficients of $t^n / n!$ (B21):
-# $\langle\!\langle (X + Y)^n \rangle\!\rangle = \langle\!\langle X^n \rangle\!\rangle
-# + \langle\!\langle Y^n \rangle\!\rangle$. By repetition, $N$ copies have $N$ times the cumulants of one,
+# $\langle\!\langle (X + Y)^n \rangle\!\rangle = \langle\!\langle X^n \rangle\!\rangle +
+# \langle\!\langle Y^n \rangle\!\rangle$. By repetition, $N$ copies have $N$ times the cumulants of one,
 # and so has every partial sum of the expansion (B23), $F_k$ for short:
 #
 # $$\boxed{\; F_k(N) = N F_q - \sum_{n=1}^{k} \frac{(-1)^n}{n!}\, N \langle\!\langle V^n \rangle\!\rangle_q
