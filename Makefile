@@ -2,12 +2,14 @@
 # elsewhere. A second call installs nothing: .installed in it is newer than setup.cfg.
 
 BIN := .venv/bin
+BOOK := notebooks/book
+MATHJAX := $(BOOK)/_static/mathjax
 EXTRAS := dev,notebooks
 # Tests on all processors, four at most for the memory's sake, with one thread each.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 \
     $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test check lowest lab lint notebooks clean
+.PHONY: demo test check lowest lab lint notebooks book book-check clean
 
 demo: .venv/.installed
 	$(BIN)/python -m rbm_tf demo
@@ -19,11 +21,10 @@ test: .venv/.installed
 check: lint
 	$(PYTEST) -m 'not slow'
 
-# Layers, VAE, evidence and RBM on the oldest versions that setup.cfg allows. Old versions deprecate
-# one another, and Keras 3.10 warns of the inputs of any functional model that it has loaded.
+# Layers, VAE, evidence and RBM on the lowest versions that setup.cfg allows, Python 3.11 among them. What
+# they call deprecated in one another is not for us to mend.
 lowest: .venv-lowest/.installed
 	.venv-lowest/bin/python -m pytest -W ignore::DeprecationWarning \
-	    -W 'ignore:The structure of:UserWarning' \
 	    tests/test_layers*.py tests/test_vae.py tests/test_vae_backends.py tests/test_vae_faults.py \
 	    tests/test_evidence.py tests/test_diagnostics.py tests/test_rbm.py tests/test_machine.py
 
@@ -36,18 +37,44 @@ lint: .venv/.installed
 	$(BIN)/mypy
 
 notebooks: .venv/.installed
-	$(BIN)/jupytext --to ipynb --execute notebooks/[0-9]*.py
+	TQDM_DISABLE=1 $(BIN)/jupytext --to ipynb --execute notebooks/[0-9]*.py
+
+# Course and reference as HTML in outputs/book, for any browser, without a network. Sphinx reads only
+# what lies below its configuration, so it gets copies of the executed chapters, with their dates.
+book: .venv/.book $(MATHJAX)/LICENSE
+	@rm -rf $(BOOK)/chapters && mkdir $(BOOK)/chapters
+	@cp -p notebooks/*.ipynb notebooks/*.png notebooks/EQUATIONS.md $(BOOK)/chapters
+	$(BIN)/sphinx-build -q -n -W --keep-going -d outputs/doctrees $(BOOK) outputs/book
+	@echo 'Open outputs/book/index.html'
+
+# Every page in Chromium, wide and narrow.
+book-check: book
+	$(BIN)/python $(BOOK)/check.py outputs/book
 
 clean:
-	rm -rf .venv .venv-lowest outputs
+	rm -rf .venv .venv-lowest outputs $(BOOK)/api/generated $(BOOK)/chapters $(MATHJAX)
 
 .venv/.installed: setup.cfg
 	$(call install,14,--editable '.[$(EXTRAS)]')
 
+.venv/.book: .venv/.installed
+	$(call install,14,--editable '.[$(EXTRAS),book]')
+
+# MathJax and its fonts, 23 files of 1.6 MB.
+$(MATHJAX)/LICENSE:
+	@mkdir -p $(MATHJAX)
+	@npm pack --silent --pack-destination $(MATHJAX) mathjax@3.2.2 >/dev/null 2>&1 || { \
+	    echo 'make book needs npm (of Node.js) and a connection once, to fetch MathJax 3.2.2' >&2; \
+	    exit 2; \
+	}
+	@tar -xzmf $(MATHJAX)/mathjax-3.2.2.tgz -C $(MATHJAX) --strip-components 1 \
+	    package/es5/tex-mml-chtml.js package/es5/output/chtml/fonts/woff-v2 package/LICENSE
+	@rm $(MATHJAX)/mathjax-3.2.2.tgz
+
 .venv-lowest/.installed: setup.cfg
 	@mkdir -p $(@D)
-	sed -En 's/^    ([a-z_-]+)(\[tf\])? >= ([0-9.]+)$$/\1==\3/p' setup.cfg > $(@D)/lowest.txt
-	$(call install,13,--constraint $(@D)/lowest.txt --editable . pytest)
+	sed -En 's/^[[:space:]]+([a-z_-]+)(\[tf\])? >= ([0-9.]+)$$/\1==\3/p' setup.cfg > $(@D)/lowest.txt
+	$(call install,12,--constraint $(@D)/lowest.txt --editable . pytest)
 
 # Make the environment that the target lies in, for a Python from 3.11 to below 3.$(1), and install $(2).
 define install
@@ -60,7 +87,7 @@ else \
             2>/dev/null && break; \
     done; \
     if [ "$$python" = none ]; then \
-        echo 'free-energies needs a Python from 3.11 to below 3.$(1) here: install one, or say make PYTHON=/path/to/python3.12' >&2; \
+        echo 'free-energies needs a Python from 3.11 to below 3.$(1) here: install one, or say make PYTHON=/path/to/python3.11' >&2; \
         exit 2; \
     fi; \
     "$$python" -m venv $(@D) && \

@@ -1,0 +1,167 @@
+"""Open every page of the built book in Chromium and say what is wrong: `check.py outputs/book`.
+
+Checked on each page, on a telephone in the dark and on a wide screen in the light: formulas are all
+set and without errors, pictures say what they show, nothing scrolls sideways or is cut off on the
+left, no request leaves the book, solutions are folded; then links within the book, and its search.
+"""
+
+import argparse
+import functools
+import http.server
+import json
+import pathlib
+import re
+import shutil
+import sys
+import threading
+from urllib.parse import unquote, urldefrag, urljoin
+
+from playwright.sync_api import sync_playwright
+
+HERE = pathlib.Path(__file__).parent
+WIDTHS = {390: "dark", 1280: "light"}
+SET = """async () => {
+    if (!document.querySelector(".math")) return;
+    while (!window.MathJax?.startup?.promise) await new Promise(done => setTimeout(done, 50));
+    await MathJax.startup.promise;
+}"""
+LOOK = r"""() => {
+    const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+    const text = document.createElement("div");
+    text.innerHTML = document.querySelector("article, main").innerHTML;
+    all("pre, code, mjx-container, script, style", text).forEach(e => e.remove());
+    return {
+        formulas: all(".math").length,
+        set: all("mjx-container").length,
+        errors: all("mjx-merror").map(e => e.getAttribute("data-mjx-error") || e.textContent),
+        raw: text.textContent.match(/\$|\\[[(]|\\[a-zA-Z]{2,}/g) || [],
+        undescribed: all("article img, main img")
+            .filter(e => !e.alt.trim() || e.alt.includes("_images/")).map(e => e.src),
+        folded: all("details.hide").length,
+        open: all("details.hide[open]").length,
+    };
+}"""
+MEASURE = """() => ({
+    width: Math.max(document.documentElement.scrollWidth, document.body.scrollWidth),
+    cut: [...document.querySelectorAll("div.math")].filter(box => {
+        const left = box.getBoundingClientRect().left - 1, math = box.querySelector("mjx-math");
+        return math && [...math.querySelectorAll("*")]
+            .some(e => e.getClientRects().length && e.getBoundingClientRect().left < left);
+    }).length,
+})"""
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """A server of files that does not tell what it serves."""
+
+    def log_message(self, *args):
+        pass
+
+
+def serve(folder):
+    """Serve a folder on a free port of this machine; its address."""
+    handler = functools.partial(QuietHandler, directory=folder)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_address[1]}/"
+
+
+def num_solutions(name):
+    """The number of solutions of the chapter that a page shows; None for other pages."""
+    notebook = HERE.parent / f"{pathlib.Path(name).stem}.ipynb"
+    if not name.startswith("chapters/") or not notebook.exists():
+        return None
+    cells = json.loads(notebook.read_text())["cells"]
+    return sum("solution" in cell["metadata"].get("tags", []) for cell in cells)
+
+
+def faults_of_page(browser, base, name):
+    """What is wrong with one page, as lines."""
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    outside = set()
+    page.on("request", lambda request: outside.add(request.url))
+    try:
+        page.goto(base + name)
+        page.evaluate(SET)
+        seen = page.evaluate(LOOK)
+        if seen["set"] != seen["formulas"]:
+            yield f"{seen['set']} of {seen['formulas']} formulas are set"
+        for kind in ("errors", "raw"):
+            if seen[kind]:
+                yield f"formulas: {kind} {seen[kind][:3]}"
+        if seen["undescribed"]:
+            yield f"{len(seen['undescribed'])} pictures without a text that describes them"
+        expected = num_solutions(name)
+        if expected is not None and seen["folded"] != expected:
+            yield f"{seen['folded']} folded cells for {expected} solutions"
+        if seen["open"]:
+            yield f"{seen['open']} folded cells are open"
+        for width, scheme in WIDTHS.items():
+            page.set_viewport_size({"width": width, "height": 844})
+            page.emulate_media(color_scheme=scheme)
+            measured = page.evaluate(MEASURE)
+            if measured["width"] > width:
+                yield f"scrolls sideways: {measured['width']} pixels on a screen of {width}"
+            if measured["cut"]:
+                yield f"{measured['cut']} formulas are cut off on the left at {width} pixels"
+        outside = {url for url in outside if not url.startswith((base, "data:", "blob:"))}
+        if outside:
+            yield f"requests elsewhere: {sorted(outside)}"
+    finally:
+        page.close()
+
+
+def faults_of_search(browser, base, word, expected):
+    """What is wrong if a search for a word does not lead to a page."""
+    page = browser.new_page()
+    page.goto(f"{base}search.html?q={word}")
+    try:
+        page.wait_for_selector(f'ul.search a[href*="{expected}"]', timeout=20_000)
+    except Exception as error:
+        yield f"a search for {word} does not find {expected}: {type(error).__name__}"
+    page.close()
+
+
+def faults_of_links(folder, names):
+    """Links to pages that the book does not have, or to places that the page does not have."""
+    pages = {name: (folder / name).read_text() for name in names}
+    places = {name: set(re.findall(r'\bid="([^"]+)"', text)) for name, text in pages.items()}
+    for name, text in pages.items():
+        for link in set(re.findall(r'<a\b[^>]*\bhref="([^"]+)"', text)):
+            if re.match(r"[a-z]+:", link):
+                continue
+            target, place = urldefrag(
+                urljoin(name, unquote(link)) if link[0] != "#" else name + link
+            )
+            known = not place or place in places.get(target, ()) or target not in pages
+            if not (folder / target).exists() or not known:
+                yield f"{name}: a link leads nowhere: {link}"
+
+
+def main():
+    """Check the pages that the command line names, all without any; exit with 1 if one has faults."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=pathlib.Path, help="where the book was built")
+    parser.add_argument("pages", nargs="*", help="such as chapters/EQUATIONS.html; default: all")
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.html"))
+    names = [name for name in names if not name.startswith("_static")]
+    base, num_faults = serve(folder), 0
+    executable = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        checks = {name: faults_of_page(browser, base, name) for name in options.pages or names}
+        checks["search"] = faults_of_search(browser, base, "Onsager", "13_cumulants_and_tap")
+        checks["links"] = faults_of_links(folder, names)
+        for name, faults in checks.items():
+            for fault in faults:
+                num_faults += 1
+                print(f"{name}: {fault}", flush=True)
+        browser.close()
+    print(f"{len(checks) - 2} pages, {num_faults} faults")
+    return int(num_faults > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
