@@ -33,6 +33,7 @@ def test_the_graph_of_many_steps_is_no_larger_than_that_of_some(name):
     assert graph_size(PHASES[name](60)) == graph_size(PHASES[name](12))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PHASES)
 def test_a_loop_in_the_graph_gives_the_bits_of_the_steps_one_by_one(name, monkeypatch):
     x = (np.random.default_rng(0).random((20, 6)) < 0.3).astype("float32")

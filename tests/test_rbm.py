@@ -250,6 +250,7 @@ def test_mean_field_phase_gives_gamma_and_its_gradient(random_rbm, order):  # B2
     np.testing.assert_allclose(phase.magnetisations[0].numpy()[3], solution.visible, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "phase",
     [
@@ -271,6 +272,7 @@ def test_phases_train_save_and_load(phase, tmp_path):
     assert loaded.evaluate(x, verbose=0) == rbm.evaluate(x, verbose=0)
 
 
+@pytest.mark.slow
 def test_exact_gradient_reaches_the_entropy_of_bars_and_stripes():
     x = bars_and_stripes(3)[0].reshape(-1, 9)
     rbm = BernoulliRBM(9, 10, negative_phase=ExactPhase(), seed=0)

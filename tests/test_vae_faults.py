@@ -67,6 +67,7 @@ def test_wrong_data_are_refused_wherever_they_come_in(x, method):
         getattr(gaussian, method)(x * np.nan, **samples)
 
 
+@pytest.mark.slow
 def test_data_of_any_type_are_taken(x):
     losses = [
         small_vae(seed=0).fit(data, verbose=0).history["loss"]
