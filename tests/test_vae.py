@@ -143,7 +143,9 @@ def test_elbo_is_below_iwae_is_below_the_evidence_in_expectation():  # B14
     ("encoder", "decoder"), [(dense_encoder, dense_decoder), (conv_encoder, conv_decoder)]
 )
 def test_networks_train_in_a_vae(encoder, decoder, x):
-    vae = VAE(encoder((8, 8), 2, (8, 4)), decoder((8, 8), 2, (4, 8)), seed=0)
+    name = "hidden_units" if encoder is dense_encoder else "filters"
+    networks = encoder((8, 8), 2, **{name: (8, 4)}), decoder((8, 8), 2, **{name: (4, 8)})
+    vae = VAE(*networks, seed=0)
     history = vae.fit(x, epochs=8, batch_size=20, verbose=0).history
     assert set(history) == {"loss", "reconstruction", "kl"}
     assert history["loss"][-1] < history["loss"][0]
