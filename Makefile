@@ -26,7 +26,7 @@ check: lint
 lowest: .venv-lowest/.installed
 	.venv-lowest/bin/python -m pytest -W ignore::DeprecationWarning \
 	    tests/test_layers*.py tests/test_vae.py tests/test_vae_backends.py tests/test_vae_faults.py \
-	    tests/test_evidence.py tests/test_diagnostics.py tests/test_rbm.py tests/test_machine.py
+	    tests/test_evidence.py tests/test_diagnostics.py tests/test_rbm*.py tests/test_machine.py
 
 lab: .venv/.installed
 	$(BIN)/jupyter lab notebooks

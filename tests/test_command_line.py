@@ -26,10 +26,11 @@ COMMANDS = {"rbm_tf": rbm_command.main, "vae_keras": vae_command.main}
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-@pytest.fixture
-def models(tmp_path):
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
     """A saved RBM and a saved VAE for 8 x 8 images."""
-    paths = {"rbm_tf": tmp_path / "a_rbm.keras", "vae_keras": tmp_path / "a_vae.keras"}
+    folder = tmp_path_factory.mktemp("models")
+    paths = {"rbm_tf": folder / "a_rbm.keras", "vae_keras": folder / "a_vae.keras"}
     BernoulliRBM(64, 4, seed=0).save(paths["rbm_tf"])
     VAE(
         dense_encoder((8, 8), 2, hidden_units=(8,)), dense_decoder((8, 8), 2, hidden_units=(8,))

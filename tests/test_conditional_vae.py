@@ -65,6 +65,7 @@ def test_encode_decode_and_reconstruct_use_the_condition(vae):
     np.testing.assert_allclose(vae.predict((MODEL.x, MODEL.y), verbose=0), x, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [None, IWAE(3)])
 def test_fit_raises_the_evidence_of_data_given_their_condition(objective):
     vae = MODEL.conditional_vae(seed=0, objective=objective)

@@ -128,6 +128,7 @@ def test_thermodynamic_sums_equal_weighted_averages_of_two_values():
         assert value == pytest.approx(np.dot(shares, averages), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_left_sum_is_below_and_right_above_iwae_and_both_close_in_on_it(log_weights):
     exact, gaps = iwae(log_weights).numpy(), []
     for num_betas in (2, 11, 1001):
@@ -158,6 +159,7 @@ def test_estimates_move_by_what_is_added_to_all_log_weights(log_weights):
         np.testing.assert_allclose(slope, np.ones(4), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_estimates_of_any_batch_shape_in_a_graph(log_weights):
     batched = tf.reshape(log_weights, (60, 2, 2))
     others = [

@@ -65,6 +65,7 @@ class FlowAutoencoder(keras.Model):
 MODELS = [functional_gaussian, sequential_bernoulli, functional_categorical, FlowAutoencoder]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", MODELS)
 def test_model_trains_compiled_and_comes_back_in_safe_mode(make, tmp_path):
     keras.utils.set_random_seed(0)

@@ -140,5 +140,5 @@ def test_wrong_arguments_are_refused(random_rbm):
         with pytest.raises(ValueError, match="order must be 1, 2, 3 or 4"):
             cumulant_free_energy(rbm, order)
     for wrong in ({"num_starts": 0}, {"max_iterations": 0}, {"damping": 1.0}):
-        with pytest.raises(ValueError, match="tap needs"):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
             tap(rbm, **wrong)

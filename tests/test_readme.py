@@ -1,10 +1,13 @@
 import pathlib
 import re
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_python_examples_run_one_after_another(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names = {}

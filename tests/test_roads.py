@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from rbm_tf.enumeration import log_z
 from rbm_tf.estimates import LogZEstimate, estimate_log_z
@@ -6,6 +7,7 @@ from rbm_tf.mean_field import tap
 from rbm_tf.roads import ROADS, compare
 
 
+@pytest.mark.slow
 def test_every_road_returns_the_same_record(random_rbm):
     rbm = random_rbm(6, 4)
     for road in ROADS.values():

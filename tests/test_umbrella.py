@@ -48,6 +48,7 @@ def test_estimates_agree_with_the_exact_value(random_rbm, seed, swap):
         assert estimate.standard_error < 0.1
 
 
+@pytest.mark.slow
 def test_standard_error_is_the_spread_over_seeds_although_sweeps_are_correlated(random_rbm):
     rbm, betas = random_rbm(8, 5, scale=4), np.linspace(0, 1, 8)
     runs = [
@@ -166,6 +167,7 @@ def test_swap_acceptance_equals_its_enumerated_average(random_rbm, all_states):
         assert 0.1 < exact < 0.9
 
 
+@pytest.mark.slow
 def test_tempered_samples_find_both_modes_where_gibbs_sampling_stays_in_one():
     rbm, num = two_modes(share=0.3), 1000
     v = np.zeros((100, 8))

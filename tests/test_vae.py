@@ -64,6 +64,7 @@ def test_loss_is_energy_minus_entropy(vae, x):  # B14, B15: -ELBO = <E>_q - S(q)
     assert np.all(np.abs(free_energy + elbo) < 5 * standard_error)
 
 
+@pytest.mark.slow
 def test_lambda_vae_and_vae_have_the_same_loss_and_gradients(x):
     model = build_lambda_vae((8, 8), latent_dim=2, intermediate_dim=16, seed=4)
     vae = VAE(model.get_layer("encoder"), model.get_layer("decoder"), seed=4)
@@ -94,6 +95,7 @@ def test_lambda_vae_and_vae_train_alike(x):
         np.testing.assert_allclose(weight, other, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_lambda_vae_trains_and_loads_in_safe_mode(tmp_path, x):
     model = build_lambda_vae((8, 8), intermediate_dim=16, seed=0)
     history = model.fit(x, x, epochs=15, batch_size=10, verbose=0).history["loss"]
@@ -141,7 +143,9 @@ def test_elbo_is_below_iwae_is_below_the_evidence_in_expectation():  # B14
     ("encoder", "decoder"), [(dense_encoder, dense_decoder), (conv_encoder, conv_decoder)]
 )
 def test_networks_train_in_a_vae(encoder, decoder, x):
-    vae = VAE(encoder((8, 8), 2, (8, 4)), decoder((8, 8), 2, (4, 8)), seed=0)
+    name = "hidden_units" if encoder is dense_encoder else "filters"
+    networks = encoder((8, 8), 2, **{name: (8, 4)}), decoder((8, 8), 2, **{name: (4, 8)})
+    vae = VAE(*networks, seed=0)
     history = vae.fit(x, epochs=8, batch_size=20, verbose=0).history
     assert set(history) == {"loss", "reconstruction", "kl"}
     assert history["loss"][-1] < history["loss"][0]

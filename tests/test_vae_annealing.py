@@ -143,6 +143,7 @@ def test_fifty_temperatures_find_an_evidence_of_minus_100_nats(far):
     assert 0.5 < run.acceptance.mean() < 0.9
 
 
+@pytest.mark.slow
 def test_annealing_of_tensorflow_probability_moves_no_chain_there(far):
     model, x = far
     path = latent_path(model.vae, x, "prior")
@@ -187,6 +188,7 @@ def test_verdict_names_what_is_wrong():
         assert words in judged.message
 
 
+@pytest.mark.slow
 def test_pilot_steers_the_acceptance_whatever_the_scale_of_the_posterior():
     for scale in (0.02, 5.0):
         model = LinearModel(5, 2, scale=scale)

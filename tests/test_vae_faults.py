@@ -67,6 +67,7 @@ def test_wrong_data_are_refused_wherever_they_come_in(x, method):
         getattr(gaussian, method)(x * np.nan, **samples)
 
 
+@pytest.mark.slow
 def test_data_of_any_type_are_taken(x):
     losses = [
         small_vae(seed=0).fit(data, verbose=0).history["loss"]
@@ -80,7 +81,7 @@ def test_numbers_without_meaning_are_refused(x):
     for num in (0, -1):
         for call in (vae.log_weights, vae.elbo):
             with pytest.raises(ValueError, match="num_samples must be an integer of 1 or more"):
-                call(x, num)
+                call(x, num_samples=num)
         with pytest.raises(ValueError, match="num_samples must be an integer of 1 or more"):
             vae.generate(num)
     with pytest.raises(ValueError, match="batch_size must be an integer of 1 or more; got -1"):

@@ -54,6 +54,7 @@ def test_log_weights_of_a_float64_model_are_the_evidence_in_float64(policy):
     assert model.vae(0.1).elbo(model.x).dtype == tf.float64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["float64", "floatx"], indirect=True)
 def test_estimates_of_a_float64_model_are_those_of_its_float32_twin(policy, x):
     wide = small_vae()

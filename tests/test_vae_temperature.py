@@ -111,4 +111,4 @@ def test_temperatures_without_meaning_are_refused():
         MODEL.vae(temperature=-1.0)
     for method in ("log_weights", "elbo"):
         with pytest.raises(ValueError, match="no log-weights"):
-            getattr(MODEL.vae(temperature=0.0), method)(MODEL.x, 5)
+            getattr(MODEL.vae(temperature=0.0), method)(MODEL.x, num_samples=5)
