@@ -100,12 +100,33 @@ def link_page(app, doctree, docname):
             parts = list(linked_mentions(app, docname, equations, str(text)))
             if len(parts) > 1:
                 text.parent.replace(text, parts)
+    if docname == EQUATIONS:
+        link_sections(app, doctree)
     for literal in list(doctree.findall(nodes.literal)):
         if not is_inside(literal, NO_LINKS) and (entry := entry_of(app, literal.astext())):
             address = address_of(app, docname, entry.docname, entry.node_id)
             link = nodes.reference("", "", internal=True, refuri=address)
             literal.replace_self(link)
             link.append(literal)
+
+
+def link_sections(app, doctree):
+    """In the table of equations, make a link of each § that follows the link to a chapter."""
+    for text in [text for text in doctree.findall(nodes.Text) if "§" in text]:
+        page = text.parent[text.parent.index(text) - 1].get("refuri", "")
+        if not page.endswith(".html"):
+            continue
+        chapter = app.env.get_doctree(f"chapters/{page.removesuffix('.html')}")
+        sections = {
+            section[0].astext().split(".")[0]: section["ids"][0]
+            for section in chapter.findall(nodes.section)
+        }
+        parts = re.split(r"§(\d+)", text)  # every second one is the number of a section
+        for index, part in enumerate(parts):
+            address = f"{page}#{sections.get(part)}"
+            link = nodes.reference("", f"§{part}", internal=True, refuri=address)
+            parts[index] = link if index % 2 else nodes.Text(part)
+        text.parent.replace(text, parts)
 
 
 def is_inside(node, kinds):
