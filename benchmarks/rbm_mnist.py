@@ -22,9 +22,9 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from rounds import RESULTS, write
+from tqdm.keras import TqdmCallback
 
 from rbm_tf.annealing import ais, choose_betas, reverse_ais
-from rbm_tf.command_line.training import epoch_bar
 from rbm_tf.datasets import binarize, load_mnist
 from rbm_tf.enumeration import log_z
 from rbm_tf.estimates import verdict
@@ -76,8 +76,9 @@ def build(x, hidden, epochs, phase, rate, seed, resample):
 def train(rbm, x, epochs):
     """The seconds that training took."""
     start = time.perf_counter()
-    with epoch_bar(epochs) as bar:
-        rbm.fit(x, batch_size=100, epochs=epochs, verbose=0, callbacks=[bar])
+    rbm.fit(
+        x, batch_size=100, epochs=epochs, verbose=0, callbacks=[TqdmCallback(epochs, verbose=0)]
+    )
     return time.perf_counter() - start
 
 

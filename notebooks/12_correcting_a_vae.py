@@ -77,7 +77,7 @@ plt.style.use(["rbm_tf.course", {"figure.dpi": 80}])
 # %%
 def check(left, right, tolerance=1e-10):
     """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
 
 
 def label(axis, title, xlabel, ylabel):

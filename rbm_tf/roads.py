@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from rbm_tf.annealing import ais, reverse_ais
 from rbm_tf.enumeration import MAX_UNITS, log_z
@@ -15,6 +14,7 @@ from rbm_tf.estimates import LogZEstimate
 from rbm_tf.machine import machine_of
 from rbm_tf.mean_field import cumulant_free_energy, tap
 from rbm_tf.reweighting import importance_sampling, monte_carlo
+from rbm_tf.shared.progress import Progress
 from rbm_tf.shared.types import RBMLike
 from rbm_tf.tempering import tempered_sample, tempered_windows
 from rbm_tf.umbrella import mbar
@@ -56,6 +56,7 @@ def compare(
     rbm: RBMLike,
     *,
     roads: Mapping[str, Callable[..., LogZEstimate]] | None = None,
+    progress: bool = True,
     seed: int | None = None,
 ) -> list[dict[str, Any]]:
     """Walk several roads to ln Z and put what they say into a table, with the exact value if any.
@@ -64,6 +65,7 @@ def compare(
         rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
         roads: for each name a function that maps (rbm, seed) to a `LogZEstimate`; the default is
             `ROADS`.
+        progress: whether to show progress bars, which appear after two seconds.
         seed: integer that every road gets; the same seed gives the same estimates.
 
     Returns:
@@ -83,11 +85,14 @@ def compare(
     if smaller <= MAX_UNITS - 5:
         exact, seconds = _timed(lambda: LogZEstimate(log_z(rbm)))
         rows.append(_row(f"exact, 2^{smaller} states", exact, exact, seconds))
-    for name, road in tqdm((ROADS if roads is None else roads).items(), "ln Z", unit="road"):
-        estimate, seconds = _timed(lambda road=road: road(rbm, seed))
-        if not getattr(estimate, "converged", True):
-            name = f"{name} (not converged)"
-        rows.append(_row(name, estimate, exact, seconds))
+    roads = ROADS if roads is None else roads
+    with Progress(len(roads), "ln Z", "road", shown=progress) as bar:
+        for name, road in roads.items():
+            estimate, seconds = _timed(lambda road=road: road(rbm, seed))
+            if not getattr(estimate, "converged", True):
+                name = f"{name} (not converged)"
+            rows.append(_row(name, estimate, exact, seconds))
+            bar.update(1)
     return rows
 
 

@@ -2,10 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from rbm_tf.annealing import ais, choose_betas, log_z_ratio, reverse_ais
 from rbm_tf.enumeration import log_z
 from rbm_tf.estimates import LogZEstimate, verdict
+from rbm_tf.machine import Machine
 from rbm_tf.mean_field import tap
 from rbm_tf.rbm import BernoulliRBM
 
@@ -47,14 +49,13 @@ def test_forward_is_below_and_reverse_above_exact_on_average(random_rbm, all_sta
     assert reverse.mean() - 5 * reverse.std() / np.sqrt(num) > exact
 
 
-def test_95_percent_interval_covers_the_exact_value(random_rbm):
+def test_95_percent_interval_covers_the_exact_value():
     rng, covered = np.random.default_rng(0), 0
-    rbm = random_rbm(6, 4)
     for seed in range(200):
-        rbm.kernel.assign(rng.normal(size=(6, 4)))
-        rbm.visible_bias.assign(rng.normal(size=6))
-        rbm.hidden_bias.assign(rng.normal(size=4))
-        estimate = ais(rbm, num_chains=100, betas=np.linspace(0, 1, 30), seed=seed)
+        parts = (tf.constant(rng.normal(size=shape)) for shape in ((6, 4), 6, 4))
+        rbm = Machine(*parts)
+        betas = np.linspace(0, 1, 30)
+        estimate = ais(rbm, num_chains=100, betas=betas, base="uniform", seed=seed)
         covered += abs(estimate.log_z - log_z(rbm)) < 1.96 * estimate.standard_error
     assert 0.87 <= covered / 200 <= 1
 
@@ -69,10 +70,9 @@ def test_estimate_does_not_depend_on_the_base(random_rbm):
 
 
 def test_one_step_from_the_models_own_base_is_exact():
-    rbm = BernoulliRBM(5, 3, dtype="float64")  # no coupling: the base is the model
-    rbm.kernel.assign(np.zeros((5, 3)))
     bias = np.array([-1.0, 0.0, 1.0, 2.0, -2.0])
-    rbm.visible_bias.assign(bias)
+    parameters = np.zeros((5, 3)), bias, np.zeros(3)  # no coupling: the base is the model
+    rbm = BernoulliRBM.from_parameters(*parameters, dtype="float64")
     estimate = ais(rbm, num_chains=10, betas=[0, 1], seed=0, base=1 / (1 + np.exp(-bias)))
     np.testing.assert_allclose(estimate.log_weights, log_z(rbm), rtol=1e-12)
 
@@ -134,10 +134,8 @@ def test_verdict_trusts_agreement_of_several_starts_and_names_what_is_wrong(rand
 
 def test_second_base_exposes_two_walks_that_miss_the_same_mode():
     # ln Z is 80 at v = 1 .. 1 and 2 at v = 0 .. 0, where the chains and the base are
-    rbm = BernoulliRBM(20, 40)
-    rbm.kernel.assign(np.ones((20, 40)))
-    rbm.visible_bias.assign(np.full(20, -30.0))
-    rbm.hidden_bias.assign(np.full(40, -3.0))
+    parameters = np.ones((20, 40)), np.full(20, -30.0), np.full(40, -3.0)
+    rbm = BernoulliRBM.from_parameters(*parameters)
     rbm.visible_offset.assign(np.full(20, 0.01))  # the base
     betas, samples = np.linspace(0, 1, 1001), rbm.sample(100, 1000, seed=0)
     walks = (
@@ -178,15 +176,10 @@ def test_relabelled_units_and_flipped_pixels_leave_the_estimate_within_its_error
     rbm, rng = random_rbm(6, 4), np.random.default_rng(0)
     w, a, b = (x.numpy() for x in (rbm.kernel, rbm.visible_bias, rbm.hidden_bias))
     v_order, h_order = rng.permutation(6), rng.permutation(4)
-    relabelled = random_rbm(6, 4)
-    relabelled.kernel.assign(w[v_order][:, h_order])
-    relabelled.visible_bias.assign(a[v_order])
-    relabelled.hidden_bias.assign(b[h_order])
-    flipped = random_rbm(6, 4)  # v -> 1 - v: E changes by the constant -a.1
-    flipped.kernel.assign(-w)
-    flipped.visible_bias.assign(-a)
-    flipped.hidden_bias.assign(b + w.sum(0))
-    for model, constant in ((relabelled, 0.0), (flipped, a.sum())):
+    relabelled = w[v_order][:, h_order], a[v_order], b[h_order]
+    flipped = -w, -a, b + w.sum(0)  # v -> 1 - v: E changes by the constant -a.1
+    for parameters, constant in ((relabelled, 0.0), (flipped, a.sum())):
+        model = BernoulliRBM.from_parameters(*parameters, dtype="float64")
         assert log_z(model) + constant == pytest.approx(log_z(rbm), abs=1e-10)
         estimate = ais(model, num_chains=1000, betas=np.linspace(0, 1, 50), seed=0)
         assert abs(estimate.log_z + constant - log_z(rbm)) < 5 * estimate.standard_error

@@ -37,6 +37,7 @@ def models(tmp_path):
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", COMMANDS)
 def test_train_evaluate_and_sample_work_together(package, tmp_path, capsys):
     main, model = COMMANDS[package], tmp_path / f"{package[:3]}.keras"
@@ -81,10 +82,8 @@ def test_evaluate_of_a_large_rbm_anneals_both_ways(tmp_path, capsys, monkeypatch
 
 def test_evaluate_does_not_trust_two_walks_that_miss_the_same_mode(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(rbm_command, "_long_path", lambda: np.linspace(0, 1, 101))
-    rbm = BernoulliRBM(64, 30, seed=0)  # ln Z is about 230 at v = 1 .. 1, and 2 at v = 0 .. 0
-    rbm.kernel.assign(np.ones((64, 30)))
-    rbm.visible_bias.assign(np.full(64, -25.0))
-    rbm.hidden_bias.assign(np.full(30, -3.0))
+    biases = np.full(64, -25.0), np.full(30, -3.0)
+    rbm = BernoulliRBM.from_parameters(np.ones((64, 30)), *biases)  # ln Z: 230 at v = 1, 2 at 0
     rbm.visible_offset.assign(np.full(64, 0.01))
     rbm.save(tmp_path / "two_modes.keras")
     rbm_command.main(["evaluate", str(tmp_path / "two_modes.keras"), "--output", str(tmp_path)])
@@ -236,6 +235,7 @@ def test_a_backend_that_does_not_exist_is_one_line(models, tmp_path):
     assert "set the environment variable KERAS_BACKEND to tensorflow" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("streams", "code"),
     [(">&- 2>&- <&-", 0), (">/dev/full 2>/dev/full", 2)],
@@ -253,8 +253,8 @@ def test_help_and_errors_on_a_full_disk_end_in_code_2(line):
     assert shell(f"python -m rbm_tf {line} >/dev/full 2>/dev/full").returncode == 2
 
 
-def end_of(arguments, signum, until=None):
-    """Send a signal when stderr shows a text, or soon; returns the exit code and stderr."""
+def end_of(arguments, signum, until):
+    """Send a signal when stderr shows a text, or a folder is there; the exit code and stderr."""
     run = [sys.executable, "-m", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
@@ -264,9 +264,11 @@ def end_of(arguments, signum, until=None):
     with subprocess.Popen(run, **pipes, cwd=ROOT, preexec_fn=listen) as process:
         try:
             seen = ""
-            while until and until not in seen:
+            while isinstance(until, str) and until not in seen:
                 seen += process.stderr.read(1)
-            time.sleep(0 if until else 1)
+            while isinstance(until, pathlib.Path) and not until.exists():
+                assert process.poll() is None
+                time.sleep(0.01)
             process.send_signal(signum)
             _, errors = process.communicate(timeout=60)
         finally:
@@ -275,6 +277,7 @@ def end_of(arguments, signum, until=None):
     return process.returncode, errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "signum"), [("rbm_tf", signal.SIGINT), ("vae_keras", signal.SIGTERM)]
 )
@@ -292,10 +295,11 @@ def test_interrupted_training_keeps_what_was_trained(package, signum, tmp_path):
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_command_that_is_interrupted_at_its_start_says_so(models, tmp_path, command, signum):
     model = [models["rbm_tf"]] if command in ("evaluate", "sample") else []
-    code, errors = end_of(["rbm_tf", command, *model, "--output", tmp_path / "new"], signum)
+    output = tmp_path / "new"  # made before TensorFlow is loaded
+    code, errors = end_of(["rbm_tf", command, *model, "--output", output], signum, until=output)
     assert code == 128 + signum
     assert errors == "\nStopped.\n"
-    assert not list((tmp_path / "new").iterdir())
+    assert not list(output.iterdir())
 
 
 def test_caller_in_python_keeps_its_own_signals(models, tmp_path, monkeypatch):
@@ -311,6 +315,7 @@ def test_caller_in_python_keeps_its_own_signals(models, tmp_path, monkeypatch):
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow
 def test_interrupted_evaluation_goes_on_from_what_it_kept(models, tmp_path):
     evaluate = ["evaluate", models["vae_keras"], "--num-samples", "2000", "--output", tmp_path]
     code, errors = end_of(["vae_keras", *evaluate], signal.SIGTERM, until="| 200/360")
@@ -344,6 +349,7 @@ def test_results_are_printed_even_if_their_file_cannot_be_written(
     assert "rbm_evaluate.json" in captured.err
 
 
+@pytest.mark.slow
 def test_nothing_but_results_reaches_the_screen(models, tmp_path):
     run = [sys.executable, "-m", "rbm_tf", "evaluate", models["rbm_tf"], "--output", tmp_path]
     result = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, check=True)
@@ -351,6 +357,7 @@ def test_nothing_but_results_reaches_the_screen(models, tmp_path):
     assert result.stdout.startswith("Mean log-likelihood")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", COMMANDS)
 def test_demo_prints_every_estimate_and_writes_its_files(package, tmp_path, capsys, monkeypatch):
     if package == "rbm_tf":

@@ -72,8 +72,8 @@ if sys.argv[1] == "2":
     keras.distribution.set_distribution(keras.distribution.DataParallel())
 x = (np.random.default_rng(0).random((40, 6)) < 0.3).astype("float32")
 keras.utils.set_random_seed(0)
-encoder = dense_encoder((6,), 2, hidden_units=(4,))
-vae = VAE(encoder, dense_decoder((6,), 2, hidden_units=(4,)), seed=0)
+networks = (make((6,), 2, hidden_units=(4,)) for make in (dense_encoder, dense_decoder))
+vae = VAE(*networks, seed=0)
 history = vae.fit(x, batch_size=20, epochs=3, verbose=0).history
 print(json.dumps(history))
 """
@@ -93,6 +93,7 @@ def curves():
     return run("-c", TENSORFLOW)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["layers", "autoencoder", "fused_adam"])
 def test_two_replicas_have_the_loss_curve_and_the_weights_of_one_device(curves, model):
     (loss, weights), (other_loss, other_weights) = (
@@ -103,6 +104,7 @@ def test_two_replicas_have_the_loss_curve_and_the_weights_of_one_device(curves, 
     assert loss[-1] < loss[0]
 
 
+@pytest.mark.slow
 def test_noise_in_the_layer_leaves_the_size_of_the_loss_alone(curves):
     # replicas repeat the draws of the first half of the batch, so that the curves differ a little
     losses = [curves[f"with_noise {name}"][0] for name in ("one", "two")]
@@ -134,6 +136,7 @@ def free_ports(num):
     return ports
 
 
+@pytest.mark.slow
 def test_two_machines_have_the_losses_of_one(tmp_path):
     losses = []
     for num in (1, 2):

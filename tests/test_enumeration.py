@@ -15,10 +15,8 @@ def all_energies(rbm, all_states):
 
 def test_log_z_by_summing_over_v_over_h_and_over_both_agree(random_rbm, all_states):  # B3
     rbm = random_rbm(7, 5)
-    mirrored = BernoulliRBM(5, 7, dtype="float64")  # the layers exchanged: sums over v
-    mirrored.kernel.assign(rbm.kernel.numpy().T)
-    mirrored.visible_bias.assign(rbm.hidden_bias)
-    mirrored.hidden_bias.assign(rbm.visible_bias)
+    kernel, *biases = (x.numpy() for x in rbm.machine)  # the layers exchanged: sums over v
+    mirrored = BernoulliRBM.from_parameters(kernel.T, *biases[::-1], dtype="float64")
     over_both = np.logaddexp.reduce(-all_energies(rbm, all_states))
     over_v = np.logaddexp.reduce(-rbm.free_energy(all_states(7)).numpy())
     assert log_z(rbm) == pytest.approx(over_both, abs=1e-10)

@@ -149,12 +149,12 @@ def test_results_that_another_process_keeps_are_not_lost(vae, x, small_blocks, t
     path = tmp_path / "kept.npz"
 
     class Slower(CountedVAE):
-        def log_weights(self, *arguments):
+        def log_weights(self, *arguments, seed):
             if self.calls == 1 and not path.exists():  # after the check, another process is faster
                 with pytest.raises(KeyboardInterrupt):
                     faster = CountedVAE(vae, fail_at=4)
                     estimate_in_blocks(faster, x, ESTIMATORS, 20, seed=2, path=path)
-            return super().log_weights(*arguments)
+            return super().log_weights(*arguments, seed=seed)
 
     with pytest.raises(ValueError, match="delete it or choose another"):
         estimate_in_blocks(Slower(vae), x, ESTIMATORS, 20, seed=1, path=path)

@@ -12,9 +12,11 @@ from test_architecture import PUBLIC
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
-def names_of_the_project():
+def names_around(name):
+    """All public names; of two that are alike, the module's own, or else that of its package."""
+    package = name.split(".")[0]
     names = {"np": np, "tf": tf, "keras": keras, "ops": ops, "plt": plt}
-    for module in PUBLIC:
+    for module in [*sorted(PUBLIC, key=lambda other: other.startswith(package)), name]:
         public = vars(importlib.import_module(module)).items()
         names |= {key: value for key, value in public if not key.startswith("_")}
     return names
@@ -27,7 +29,7 @@ def test_examples_in_docstrings_print_what_they_say(name, tmp_path, monkeypatch)
     module = importlib.import_module(name)
     runner = doctest.DocTestRunner(optionflags=FLAGS)
     for test in doctest.DocTestFinder(exclude_empty=True).find(
-        module, extraglobs=names_of_the_project()
+        module, extraglobs=names_around(name)
     ):
         runner.run(test)
     assert runner.failures == 0

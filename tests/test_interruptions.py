@@ -3,7 +3,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -17,8 +16,11 @@ with interruptions.watched():
     with interruptions.deferred() as signals, files.written_whole(sys.argv[1]) as partial:
         partial.write_text("whole")
         print("ready", flush=True)
-        while not signals or sys.argv[2] == "go on":
+        while not signals:
             time.sleep(0.01)
+        while sys.argv[2] == "go on":
+            print("heard", flush=True)
+            time.sleep(1000)
     interruptions.leave(signals[0], "Finished first.")
 """
 
@@ -50,8 +52,7 @@ def test_second_signal_leaves_at_once_and_nothing_half_written(tmp_path):
     (tmp_path / "file").write_text("old")
     with started(WORK, tmp_path / "file", "go on") as process:
         process.send_signal(signal.SIGINT)
-        time.sleep(0.2)
-        assert process.poll() is None
+        assert process.stdout.readline() == "heard\n"
         process.send_signal(signal.SIGTERM)
         assert process.communicate(timeout=20) == ("", "\nStopped.\n")
     assert process.returncode == 143
@@ -60,21 +61,22 @@ def test_second_signal_leaves_at_once_and_nothing_half_written(tmp_path):
 
 
 BUSY = """
-import numpy as np
+import hashlib
 from rbm_tf.command_line import interruptions
 with interruptions.watched():
-    a = np.ones((9000, 9000))
     print("ready", flush=True)
-    a @ a @ a @ a
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # one call that ends after many minutes
+    print("the call came to its end", flush=True)
 """
 
 
 def test_signal_is_heard_while_the_main_thread_computes():
     with started(BUSY) as process:
-        start = time.perf_counter()
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=100)
-        assert time.perf_counter() - start < 3  # of the minutes that the products take
+        try:
+            assert process.communicate(timeout=100) == ("", "\nStopped.\n")
+        finally:
+            process.kill()
     assert process.returncode == 143
 
 
@@ -96,6 +98,7 @@ def test_ignored_signal_stays_ignored_and_handlers_come_back():
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_training_that_is_killed_between_file_operations_resumes_to_the_last_bit():
     # Of the second backup: before it is written, before it is moved to its place, and after that.
     numbers = [("BernoulliRBM", 2, [10, 13, 14]), ("VAE", 2, [14])]

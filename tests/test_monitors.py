@@ -101,9 +101,9 @@ def test_log_likelihood_callback_logs_the_exact_values(monkeypatch):
 
 
 def test_means_over_examples_are_added_up_in_float64():
-    rbm, x = BernoulliRBM(6, 4, seed=0), binary_data(1000)
-    rbm.hidden_bias.assign(np.full(4, 3e4))  # float32 resolves free energies to 0.008
-    rbm.kernel.assign(np.random.default_rng(0).normal(size=(6, 4)))
+    kernel, x = np.random.default_rng(0).normal(size=(6, 4)), binary_data(1000)
+    hidden_bias = np.full(4, 3e4)  # float32 resolves free energies to 0.008
+    rbm = BernoulliRBM.from_parameters(kernel, np.zeros(6), hidden_bias)
     logged = log_once(LogLikelihood(x), rbm)["log_likelihood"]
     assert logged == pytest.approx(mean_log_likelihood(rbm, x), abs=1e-6)
 
@@ -270,8 +270,7 @@ def test_model_without_weights_is_refused():
 
 
 def test_model_that_is_broken_from_the_start_is_refused():
-    rbm = BernoulliRBM(6, 4)
-    rbm.hidden_bias.assign(np.full(4, np.nan))
+    rbm = BernoulliRBM.from_parameters(np.zeros((6, 4)), np.zeros(6), np.full(4, np.nan))
     with pytest.raises(ValueError, match="before training starts: build it again"):
         fit(rbm, StopWhenNotFinite())
 

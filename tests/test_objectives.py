@@ -40,11 +40,13 @@ def gradients(vae, layer, x=MODEL.x):
     weights = [w.value for w in layer.trainable_weights]
     with tf.GradientTape() as tape:
         loss = vae.compute_loss(x)
-    return np.concatenate([np.ravel(g) for g in tape.gradient(loss, weights)])
+    return tf.concat([tf.reshape(g, [-1]) for g in tape.gradient(loss, weights)], 0)
 
 
 def mean_and_error(vae, layer, num=60, copies=10):
-    values = [gradients(vae, layer, np.tile(MODEL.x, (copies, 1))) for _ in range(num)]
+    x = tf.constant(np.tile(MODEL.x, (copies, 1)))
+    draw = tf.function(lambda: gradients(vae, layer, x))
+    values = [draw().numpy() for _ in range(num)]
     return np.mean(values, 0), np.std(values, 0, ddof=1) / np.sqrt(num)
 
 

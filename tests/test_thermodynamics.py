@@ -3,6 +3,7 @@ import pytest
 
 from rbm_tf import enumeration
 from rbm_tf.mean_field import tap
+from rbm_tf.rbm import BernoulliRBM
 from rbm_tf.thermodynamics import (
     annealed_thermodynamics,
     effective_temperature,
@@ -65,12 +66,10 @@ def test_effective_temperature_falls_as_the_scale_grows(random_rbm):  # B7
     assert effective_temperature(warm) == pytest.approx(1 / largest)
 
 
-def test_mean_field_orders_where_the_effective_temperature_falls_below_a_quarter(random_rbm):
+def test_mean_field_orders_where_the_effective_temperature_falls_below_a_quarter():
     for scale, ordered in ((3.8, False), (4.2, True)):
-        rbm = random_rbm(3, 3)
-        rbm.kernel.assign(np.full((3, 3), scale / 3))  # largest singular value: scale
-        rbm.visible_bias.assign(np.full(3, -scale / 2))
-        rbm.hidden_bias.assign(np.full(3, -scale / 2))
+        kernel, bias = np.full((3, 3), scale / 3), np.full(3, -scale / 2)
+        rbm = BernoulliRBM.from_parameters(kernel, bias, bias, dtype="float64")
         assert effective_temperature(rbm) == pytest.approx(1 / scale)
         assert (np.abs(tap(rbm, order=1).visible - 0.5).max() > 0.05) == ordered
 

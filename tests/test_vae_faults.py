@@ -168,7 +168,8 @@ class Kill(keras.callbacks.Callback):
 x = (np.random.default_rng(0).random((50, 6)) < 0.3).astype("float32")
 weights = np.linspace(0.5, 1, 50)
 keras.utils.set_random_seed(0)
-vae = VAE(dense_encoder((6,), 2, (4,)), dense_decoder((6,), 2, (4,)), seed=SEED)
+networks = (make((6,), 2, hidden_units=(4,)) for make in (dense_encoder, dense_decoder))
+vae = VAE(*networks, seed=SEED)
 backup = BackupAndRestore(sys.argv[1] + "/backup")
 kill = [Kill()] if sys.argv[2] == "kill" else []
 vae.fit(x, batch_size=8, epochs=6, verbose=0, sample_weight=weights, validation_split=0.05,
@@ -177,6 +178,7 @@ vae.save_weights(sys.argv[1] + "/last.weights.h5")
 """
 
 
+@pytest.mark.slow
 def test_training_that_was_killed_resumes_to_the_last_bit(tmp_path, monkeypatch):
     for folder in ("broken", "whole"):
         (tmp_path / folder).mkdir()

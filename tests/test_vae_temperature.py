@@ -60,6 +60,7 @@ def test_exact_posterior_minimises_the_free_energy_at_every_temperature(temperat
     assert np.all(np.abs(np.mean(values, 0)) < 5 * error + 1e-6)
 
 
+@pytest.mark.slow
 def test_trained_rate_falls_and_distortion_grows_with_temperature(x):
     rates, distortions = [], []
     for temperature in (0.0, 0.2, 1.0):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import keras
-from tqdm import tqdm
+from tqdm.keras import TqdmCallback
 
 from rbm_tf.command_line import interruptions
 from rbm_tf.shared.checkpoints import are_finite, arrays_of
@@ -48,8 +46,8 @@ def fit(
         raise ValueError(f"{path} is a folder: move it away or choose another with --output")
     with interruptions.deferred() as signals:
         guard = _guard(signals)
-        with epoch_bar(epochs) as bar:
-            model.fit(epochs=epochs, verbose=0, callbacks=[bar, guard], **kwargs)
+        callbacks = [TqdmCallback(epochs, verbose=0), guard]
+        model.fit(epochs=epochs, verbose=0, callbacks=callbacks, **kwargs)
         if guard.broken:
             raise ValueError(
                 f"training broke down in epoch {guard.broken}: the loss or a weight became NaN or "
@@ -80,27 +78,3 @@ def _guard(signals):
     guard = keras.callbacks.LambdaCallback(on_train_batch_end=see_signals, on_epoch_end=see_numbers)
     guard.epochs, guard.broken = 0, None
     return guard
-
-
-@contextlib.contextmanager
-def epoch_bar(epochs: int) -> Iterator[keras.callbacks.Callback]:
-    """A Keras callback that draws one progress bar over all epochs.
-
-    Args:
-        epochs: the number of epochs.
-
-    Yields:
-        `keras.callbacks.Callback`.
-
-    Example:
-        >>> rbm = BernoulliRBM(64, 16)
-        >>> with epoch_bar(epochs=3) as bar:
-        ...     history = rbm.fit(np.eye(64), epochs=3, verbose=0, callbacks=[bar])
-    """
-    with tqdm(total=epochs, desc="training", unit="epoch") as bar:
-
-        def advance(epoch, logs):
-            bar.set_postfix({name: f"{value:.2f}" for name, value in logs.items()}, refresh=False)
-            bar.update()
-
-        yield keras.callbacks.LambdaCallback(on_epoch_end=advance)

@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from tqdm.auto import tqdm
 
 from rbm_tf.shared.files import written_whole
+from rbm_tf.shared.progress import Progress
 from rbm_tf.shared.types import ArrayLike, PathLike
 from vae_keras.evidence.estimators import iwae
 
@@ -123,8 +123,7 @@ def _blocks(x, num_samples, progress, seed, first=0):
         raise ValueError("x must hold at least one image.")
     size = min(_IMAGES, max(1, _BLOCK // max(1, num_samples)))
     seeds = _seeds(seed, -(-len(x) // size))
-    options = {"total": len(x), "initial": first, "desc": "log-weights", "unit": "image"}
-    with tqdm(**options, delay=2, disable=not progress) as bar:
+    with Progress(len(x), "log-weights", "image", done=first, shown=progress) as bar:
         for start in range(first, len(x), size):
             block = x[start : start + size]
             yield block, seeds[start // size]
