@@ -11,6 +11,7 @@ from docutils import nodes
 EQUATIONS = "chapters/EQUATIONS"
 TAG = re.compile(r"\\tag\*?\{([^}]+)\}")
 MENTION = re.compile(r"\bB\d+(?=[a-e]?\b)[a-e]?|(?<=\()\d+\.\d+(?=\))")  # B25, B26a; (5.3)
+WIDGET = "application/vnd.jupyter.widget-view+json"
 IN_JUPYTER = "folded in JupyterLab: click on the three dots to open one."
 NO_LINKS = (
     nodes.title,
@@ -38,6 +39,7 @@ def edit_notebook(app, docname, source):
     if app.env.doc2path(docname).suffix != ".ipynb":
         return
     notebook = json.loads(source[0])
+    notebook["metadata"].pop("widgets", None)  # they need a kernel and scripts from elsewhere
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             text = "".join(cell["source"])
@@ -50,6 +52,8 @@ def edit_notebook(app, docname, source):
             options["code_prompt_show"] = "Show the solution"
             options["code_prompt_hide"] = "Hide the solution"
         for output in cell["outputs"]:
+            if output.get("data", {}).pop(WIDGET, None) and "image/png" not in output["data"]:
+                output["data"] = {}  # a progress bar
             if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
                 options["image"] = {"alt": alt}
     source[0] = json.dumps(notebook)
