@@ -5,6 +5,7 @@ BIN := .venv/bin
 BOOK := notebooks/book
 MATHJAX := $(BOOK)/_static/mathjax
 EXTRAS := dev,notebooks
+WITH_BOOK := $(EXTRAS),book
 # Tests on all processors, four at most for the memory's sake, with one thread each.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 \
     $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
@@ -58,9 +59,9 @@ clean:
 	$(call install,14,--editable '.[$(EXTRAS)]')
 
 .venv/.book: .venv/.installed
-	$(call install,14,--editable '.[$(EXTRAS),book]')
+	$(call install,14,--editable '.[$(WITH_BOOK)]')
 
-# MathJax and its fonts, 23 files of 1.6 MB.
+# MathJax and its fonts, 1.6 MB.
 $(MATHJAX)/LICENSE:
 	@mkdir -p $(MATHJAX)
 	@npm pack --silent --pack-destination $(MATHJAX) mathjax@3.2.2 >/dev/null 2>&1 || { \

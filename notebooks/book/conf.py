@@ -32,6 +32,7 @@ nitpick_ignore_regex = [
 
 # Chapters: executed before, never here.
 nb_execution_mode = "off"
+nb_ipywidgets_js = {}  # from elsewhere
 myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 3
 copybutton_prompt_text = r">>> |\.\.\. "

@@ -11,6 +11,7 @@ from docutils import nodes
 EQUATIONS = "chapters/EQUATIONS"
 TAG = re.compile(r"\\tag\*?\{([^}]+)\}")
 MENTION = re.compile(r"\bB\d+(?=[a-e]?\b)[a-e]?|(?<=\()\d+\.\d+(?=\))")  # B25, B26a; (5.3)
+WIDGET = "application/vnd.jupyter.widget-view+json"
 IN_JUPYTER = "folded in JupyterLab: click on the three dots to open one."
 NO_LINKS = (
     nodes.title,
@@ -38,6 +39,7 @@ def edit_notebook(app, docname, source):
     if app.env.doc2path(docname).suffix != ".ipynb":
         return
     notebook = json.loads(source[0])
+    notebook["metadata"].pop("widgets", None)  # they need a kernel and scripts from elsewhere
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             text = "".join(cell["source"])
@@ -50,6 +52,8 @@ def edit_notebook(app, docname, source):
             options["code_prompt_show"] = "Show the solution"
             options["code_prompt_hide"] = "Hide the solution"
         for output in cell["outputs"]:
+            if output.get("data", {}).pop(WIDGET, None) and "image/png" not in output["data"]:
+                output["data"] = {}  # a progress bar
             if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
                 options["image"] = {"alt": alt}
     source[0] = json.dumps(notebook)
@@ -100,12 +104,33 @@ def link_page(app, doctree, docname):
             parts = list(linked_mentions(app, docname, equations, str(text)))
             if len(parts) > 1:
                 text.parent.replace(text, parts)
+    if docname == EQUATIONS:
+        link_sections(app, doctree)
     for literal in list(doctree.findall(nodes.literal)):
         if not is_inside(literal, NO_LINKS) and (entry := entry_of(app, literal.astext())):
             address = address_of(app, docname, entry.docname, entry.node_id)
             link = nodes.reference("", "", internal=True, refuri=address)
             literal.replace_self(link)
             link.append(literal)
+
+
+def link_sections(app, doctree):
+    """In the table of equations, make a link of each § that follows the link to a chapter."""
+    for text in [text for text in doctree.findall(nodes.Text) if "§" in text]:
+        page = text.parent[text.parent.index(text) - 1].get("refuri", "")
+        if not page.endswith(".html"):
+            continue
+        chapter = app.env.get_doctree(f"chapters/{page.removesuffix('.html')}")
+        sections = {
+            section[0].astext().split(".")[0]: section["ids"][0]
+            for section in chapter.findall(nodes.section)
+        }
+        parts = re.split(r"§(\d+)", text)  # every second one is the number of a section
+        for index, part in enumerate(parts):
+            address = f"{page}#{sections.get(part)}"
+            link = nodes.reference("", f"§{part}", internal=True, refuri=address)
+            parts[index] = link if index % 2 else nodes.Text(part)
+        text.parent.replace(text, parts)
 
 
 def is_inside(node, kinds):
