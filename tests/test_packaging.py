@@ -54,7 +54,7 @@ def test_without_an_address_the_metadata_name_none_and_no_picture_is_broken(made
     assert text.startswith("# free-energies")
     assert not metadata.get_all("Project-URL") and not metadata.get_all("Home-page")
     assert not re.findall(r"!?\[[^]]*\]\([^)]*\)", text)
-    assert "\nErrors of ten estimates of ln Z against the exact value\n" in text
+    assert "\nErrors of eleven estimates of ln Z against the exact value\n" in text
 
 
 def test_with_an_address_every_link_and_picture_of_the_readme_is_below_it(made):

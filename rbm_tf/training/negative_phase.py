@@ -339,7 +339,8 @@ class MeanFieldPhase(_PersistentPhase):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        return {**config, "num_iterations": config.pop("num_steps"), "order": self.order}
+        own = {"num_iterations": config.pop("num_steps"), "order": self.order}
+        return {**config, **own}
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
