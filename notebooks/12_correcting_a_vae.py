@@ -486,8 +486,8 @@ plt.show()
 
 # %% [markdown]
 # **Every estimate at equal budget.** Orders 1 to 3 of (B25) and the others, from $T$ weights for each image, drawn anew; bias of the mean over
-# the test images, and the root mean square error (RMSE) of an image. The *jackknife* is $T L_T - (T
-# - 1)\, \overline{L_{T-1}}$ with $L_T$ the IWAE of all weights and $\overline{L_{T-1}}$ the mean
+# the test images, and the root mean square error (RMSE) of an image. The *jackknife* is
+# $T L_T - (T - 1)\, \overline{L_{T-1}}$ with $L_T$ the IWAE of all weights and $\overline{L_{T-1}}$ the mean
 # over leaving one of them out: it removes a bias of order $1 / T$ (Nowozin 2018).
 
 # %%
