@@ -43,7 +43,7 @@ RUNS = {
 }
 
 PHASES = {
-    "CD-1": lambda seed: negative_phase.ContrastiveDivergence(1, seed),
+    "CD-1": lambda seed: negative_phase.ContrastiveDivergence(1, seed=seed),
     "PCD-1": lambda seed: PCD(100, 1, seed),
     "tempering": lambda seed: negative_phase.ParallelTempering(
         10, num_chains=100, num_steps=1, seed=seed

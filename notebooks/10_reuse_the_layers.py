@@ -248,7 +248,7 @@ def binary_autoencoder(temperature=1.0):
     hidden = keras.layers.Dense(128, "relu")(keras.layers.Flatten()(x))
     logits = keras.layers.Dense(num_bits, name="logits")(hidden)
     logits = layers.AddKL(layers.BernoulliKL(), name="add_kl")(logits)
-    z = layers.BernoulliSampling(temperature, seed, name="bits")(logits)  # (3.1)
+    z = layers.BernoulliSampling(temperature, seed=seed, name="bits")(logits)  # (3.1)
     bits = keras.Input((num_bits,))
     hidden = keras.layers.Dense(128, "relu")(bits)
     decoder = keras.Model(bits, keras.layers.Reshape((8, 8))(keras.layers.Dense(64)(hidden)))

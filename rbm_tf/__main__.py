@@ -33,9 +33,11 @@ def train(options: argparse.Namespace) -> None:
     rows = options.chains + 2 * min(options.batch_size, len(x))
     _check_memory(options.hidden, rows, x.shape[1], "--hidden, --chains or --batch-size")
     if options.chains:
-        phase = PersistentContrastiveDivergence(options.chains, options.gibbs_steps, options.seed)
+        phase = PersistentContrastiveDivergence(
+            options.chains, num_steps=options.gibbs_steps, seed=options.seed
+        )
     else:
-        phase = ContrastiveDivergence(options.gibbs_steps, options.seed)
+        phase = ContrastiveDivergence(options.gibbs_steps, seed=options.seed)
     rbm = BernoulliRBM(x.shape[1], options.hidden, negative_phase=phase, seed=options.seed)
     num_batches = -(-len(x) // options.batch_size)
     schedule = keras.optimizers.schedules.PolynomialDecay(

@@ -19,7 +19,7 @@ from rbm_tf.training.negative_phase import (
 
 PHASES = {
     "CD": lambda steps: ContrastiveDivergence(steps, seed=1),
-    "PCD": lambda steps: PersistentContrastiveDivergence(5, steps, seed=1),
+    "PCD": lambda steps: PersistentContrastiveDivergence(5, num_steps=steps, seed=1),
     "tempering": lambda steps: ParallelTempering(3, num_chains=5, num_steps=steps, seed=1),
     "mean field": lambda steps: MeanFieldPhase(2, num_chains=5, num_iterations=steps, seed=1),
 }

@@ -17,7 +17,9 @@ from rbm_tf.training.negative_phase import (
 def test_saved_model_goes_on_exactly_where_it_stopped(tmp_path):
     x = (np.random.default_rng(0).random((40, 6)) < 0.3).astype("float32")
     keras.utils.set_random_seed(0)
-    rbm = BernoulliRBM(6, 4, negative_phase=PersistentContrastiveDivergence(20, 2, seed=3), seed=1)
+    rbm = BernoulliRBM(
+        6, 4, negative_phase=PersistentContrastiveDivergence(20, num_steps=2, seed=3), seed=1
+    )
     rbm.fit(x, epochs=2, verbose=0, shuffle=False)
     rbm.save(tmp_path / "rbm.keras")
     loaded = keras.models.load_model(tmp_path / "rbm.keras")  # safe mode

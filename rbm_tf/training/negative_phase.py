@@ -54,7 +54,7 @@ class ModelMoments(NamedTuple):
 class _NegativePhase(keras.layers.Layer):
     """What the phases share: the number of steps and a random state that checkpoints hold."""
 
-    def __init__(self, num_steps: int = 1, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, num_steps: int = 1, *, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)  # dtypes are the model's
         check_counts(num_steps=num_steps)
         self.num_steps = num_steps
@@ -111,9 +111,9 @@ class _PersistentPhase(_NegativePhase):
     """What the phases with chains of their own share: the number of chains."""
 
     def __init__(
-        self, num_chains: int = 100, num_steps: int = 1, seed: int | None = None, **kwargs: Any
+        self, num_chains: int = 100, *, num_steps: int = 1, seed: int | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(num_steps, seed, **kwargs)
+        super().__init__(num_steps, seed=seed, **kwargs)
         check_counts(num_chains=num_chains)
         self.num_chains = num_chains
 
@@ -233,7 +233,7 @@ class ParallelTempering(_PersistentPhase):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(num_chains, num_steps, seed, **kwargs)
+        super().__init__(num_chains, num_steps=num_steps, seed=seed, **kwargs)
         check_counts(2, num_betas=num_betas)
         self.num_betas = num_betas
 
@@ -310,7 +310,7 @@ class MeanFieldPhase(_PersistentPhase):
         **kwargs: Any,
     ) -> None:
         check_counts(num_iterations=num_iterations)
-        super().__init__(num_chains, num_iterations, seed, **kwargs)
+        super().__init__(num_chains, num_steps=num_iterations, seed=seed, **kwargs)
         plefka.check_order(order)
         self.order = order
 
