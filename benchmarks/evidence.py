@@ -40,7 +40,8 @@ def models(shape):
 
     def dense(latent_dim):
         make = networks.dense_encoder, networks.dense_decoder
-        return [network(shape, latent_dim, (200, 200), "tanh") for network in make]
+        options = {"hidden_units": (200, 200), "activation": "tanh"}
+        return [network(shape, latent_dim, **options) for network in make]
 
     yield "dense, 2-D", *dense(2), None
     yield "dense, 50-D", *dense(50), None

@@ -33,18 +33,24 @@ from rbm_tf.shared.files import written_whole
 from rbm_tf.tempering import tempered_sample
 from rbm_tf.training import negative_phase
 
-PCD = negative_phase.PersistentContrastiveDivergence
+
+def pcd(num_chains, num_steps, seed):
+    return negative_phase.PersistentContrastiveDivergence(
+        num_chains, num_steps=num_steps, seed=seed
+    )
+
+
 RUNS = {
     # name: hidden units, epochs, binarisation, negative phase, learning rate at the start
-    "784-500": (500, 60, "bernoulli", lambda seed: PCD(100, 2, seed), 0.1),
-    "784-500-long": (500, 250, "bernoulli", lambda seed: PCD(100, 3, seed), 0.1),
-    "784-16": (16, 150, "bernoulli", lambda seed: PCD(500, 1, seed), 0.1),
-    "784-16-thresholded": (16, 150, "threshold", lambda seed: PCD(500, 1, seed), 0.1),
+    "784-500": (500, 60, "bernoulli", lambda seed: pcd(100, 2, seed), 0.1),
+    "784-500-long": (500, 250, "bernoulli", lambda seed: pcd(100, 3, seed), 0.1),
+    "784-16": (16, 150, "bernoulli", lambda seed: pcd(500, 1, seed), 0.1),
+    "784-16-thresholded": (16, 150, "threshold", lambda seed: pcd(500, 1, seed), 0.1),
 }
 
 PHASES = {
     "CD-1": lambda seed: negative_phase.ContrastiveDivergence(1, seed=seed),
-    "PCD-1": lambda seed: PCD(100, 1, seed),
+    "PCD-1": lambda seed: pcd(100, 1, seed),
     "tempering": lambda seed: negative_phase.ParallelTempering(
         10, num_chains=100, num_steps=1, seed=seed
     ),

@@ -62,8 +62,8 @@ class StopAfter(keras.callbacks.Callback):
 
 def train(make_objective, x, seed, epochs, callbacks=()):
     keras.utils.set_random_seed(seed)
-    hidden = (100, 100)
-    encoder, decoder = (f((8, 8), 5, hidden, "tanh") for f in (dense_encoder, dense_decoder))
+    options = {"hidden_units": (100, 100), "activation": "tanh"}
+    encoder, decoder = (make((8, 8), 5, **options) for make in (dense_encoder, dense_decoder))
     vae = VAE(encoder, decoder, objective=make_objective(), seed=seed)
     vae.compile(keras.optimizers.Adam(1e-3), steps_per_execution=-(-len(x) // BATCH))
     history = vae.fit(x, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=list(callbacks))

@@ -87,8 +87,9 @@ def training_sides(network, batch):
 
 
 def networks(network):
-    arguments = network["latent"], network["hidden"], network["activation"]
-    return dense_encoder((PIXELS,), *arguments), dense_decoder((PIXELS,), *arguments)
+    options = {"hidden_units": network["hidden"], "activation": network["activation"]}
+    makers = dense_encoder, dense_decoder
+    return tuple(make((PIXELS,), network["latent"], **options) for make in makers)
 
 
 def model(network):

@@ -472,7 +472,7 @@ def fit_linear(temperature):
         networks.dense_decoder((5,), 3, hidden_units=()),
     )
     gaussian = likelihoods.GaussianNegativeLogLikelihood(noise_scale)
-    model = VAE(*parts, gaussian, temperature=temperature, seed=seed)
+    model = VAE(*parts, likelihood=gaussian, temperature=temperature, seed=seed)
     model.compile(keras.optimizers.Adam(0.02), jit_compile=False, steps_per_execution=12)
     model.fit(x_linear.astype("float32"), batch_size=50, epochs=60, verbose=0)
     return model
