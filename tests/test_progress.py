@@ -38,6 +38,8 @@ def test_parts_give_the_same_numbers_as_the_whole_behind_a_bar(
     np.testing.assert_array_equal(LONG[name](rbm), whole)
     assert "step" in capsys.readouterr().err
     np.testing.assert_array_equal(LONG[name](rbm, progress=False), whole)
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    np.testing.assert_array_equal(LONG[name](rbm), whole)
     assert capsys.readouterr().err == ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +20,7 @@ class Progress:
         description: what the bar says.
         unit: what a step is called.
         done: the number of steps that were done before.
-        shown: whether to show the bar at all. The environment variable TQDM_DISABLE hides all.
+        shown: whether to show the bar at all. The environment variable TQDM_DISABLE hides all bars.
 
     Example:
         >>> with Progress(3, "images", "image") as progress:
@@ -31,7 +32,11 @@ class Progress:
         self, total: int, description: str, unit: str, *, done: int = 0, shown: bool = True
     ) -> None:
         self._options = {"total": total, "desc": description, "unit": unit, "leave": False}
-        self._done, self._shown = done, shown
+        hidden = os.environ.get("TQDM_DISABLE", "") not in (
+            "",
+            "0",
+        )  # which tqdm forgets in Jupyter
+        self._done, self._shown = done, shown and not hidden
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
