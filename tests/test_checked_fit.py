@@ -222,6 +222,7 @@ def test_single_batches_pass_the_same_door(name):
     before = kernel.numpy()
     model.train_on_batch(X.tolist(), y, sample_weight=np.zeros(NUM))
     np.testing.assert_allclose(kernel.numpy(), before * (1 - 2 * RATE * L2), rtol=1e-5, atol=1e-7)
+    model.reset_metrics()
     loss = model.test_on_batch(X, y, sample_weight=np.zeros(NUM), return_dict=True)["loss"]
     assert loss == pytest.approx(L2 * np.sum(kernel.numpy() ** 2), rel=1e-5)
     for call in (model.train_on_batch, model.test_on_batch):

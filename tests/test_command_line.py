@@ -262,7 +262,8 @@ def end_of(arguments, signum, until):
     def listen():  # a job in the background of a shell would ignore the signal
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    with subprocess.Popen(run, **pipes, cwd=ROOT, preexec_fn=listen) as process:
+    wide = os.environ | {"COLUMNS": "200"}  # the bar shows all its numbers
+    with subprocess.Popen(run, **pipes, cwd=ROOT, env=wide, preexec_fn=listen) as process:
         try:
             seen = ""
             while isinstance(until, str) and until not in seen:

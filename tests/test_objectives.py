@@ -89,6 +89,7 @@ def test_beta_that_is_assigned_takes_effect_in_a_compiled_step():
     first = vae.train_on_batch(MODEL.x, return_dict=True)
     assert first["loss"] == pytest.approx(first["reconstruction"] + 2 * first["kl"], rel=1e-5)
     vae.objective.beta.assign(0.0)
+    vae.reset_metrics()
     second = vae.train_on_batch(MODEL.x, return_dict=True)
     assert second["loss"] == pytest.approx(second["reconstruction"], rel=1e-5)
 
