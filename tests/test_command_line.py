@@ -273,6 +273,8 @@ def end_of(arguments, signum, until):
             while isinstance(until, pathlib.Path) and not until.exists():
                 assert process.poll() is None
                 time.sleep(0.01)
+            if isinstance(until, pathlib.Path) and until.is_dir():
+                time.sleep(0.5)  # it has looked at the folder, and loads TensorFlow
             process.send_signal(signum)
             _, errors = process.communicate(timeout=60)
         finally:
