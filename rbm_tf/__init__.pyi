@@ -9,6 +9,7 @@ from . import mean_field as mean_field
 from . import plotting as plotting
 from . import pseudo_likelihood as pseudo_likelihood
 from . import reweighting as reweighting
+from . import roads as roads
 from . import tempering as tempering
 from . import thermodynamics as thermodynamics
 from . import training as training

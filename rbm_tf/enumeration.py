@@ -21,6 +21,7 @@ from rbm_tf.machine import (
 from rbm_tf.shared.types import ArrayLike, RBMLike
 
 MAX_UNITS = 25
+QUICK_UNITS = 20  # up to here the exact answer is given without being asked for
 _BLOCK_BITS = 12  # 4,096 states at a time
 
 

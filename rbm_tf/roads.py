@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from rbm_tf.annealing import ais, reverse_ais
-from rbm_tf.enumeration import MAX_UNITS, log_z
+from rbm_tf.enumeration import QUICK_UNITS, log_z
 from rbm_tf.estimates import LogZEstimate
 from rbm_tf.machine import machine_of
 from rbm_tf.mean_field import cumulant_free_energy, tap
 from rbm_tf.reweighting import importance_sampling, monte_carlo
-from rbm_tf.shared.progress import Progress
+from rbm_tf.shared.progress import Progress, bars
 from rbm_tf.shared.types import RBMLike
 from rbm_tf.tempering import tempered_sample, tempered_windows
 from rbm_tf.umbrella import mbar
@@ -65,7 +65,8 @@ def compare(
         rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
         roads: for each name a function that maps (rbm, seed) to a `LogZEstimate`; the default is
             `ROADS`.
-        progress: whether to show progress bars, which appear after two seconds.
+        progress: whether to show progress bars, those of the roads among them; they appear after
+            two seconds.
         seed: integer that every road gets; the same seed gives the same estimates.
 
     Returns:
@@ -82,11 +83,11 @@ def compare(
     """
     rows, exact, machine = [], None, machine_of(rbm)
     smaller = min(machine.num_visible, machine.num_hidden)
-    if smaller <= MAX_UNITS - 5:
+    if smaller <= QUICK_UNITS:
         exact, seconds = _timed(lambda: LogZEstimate(log_z(rbm)))
         rows.append(_row(f"exact, 2^{smaller} states", exact, exact, seconds))
     roads = ROADS if roads is None else roads
-    with Progress(len(roads), "ln Z", "road", shown=progress) as bar:
+    with bars(progress), Progress(len(roads), "ln Z", "road") as bar:
         for name, road in roads.items():
             estimate, seconds = _timed(lambda road=road: road(rbm, seed))
             if not getattr(estimate, "converged", True):

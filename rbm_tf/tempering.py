@@ -27,10 +27,8 @@ class Windows(NamedTuple):
     """Samples of all windows, float64; see `tempered_windows`."""
 
     betas: np.ndarray  # (num_betas,)
-    free_energies: (
-        np.ndarray
-    )  # [k, l, ...]: F_l(v), v from k, (num_betas, num_betas, chains, sweeps)
-    derivatives: np.ndarray  # dF_beta(v)/dbeta in v's own window, (num_betas, chains, sweeps)
+    free_energies: np.ndarray  # F_l(v), v from k, (k, l, num_chains, num_steps)
+    derivatives: np.ndarray  # dF_beta(v)/dbeta of v in its own window, (k, num_chains, num_steps)
     base_log_z: float  # ln Z at beta = 0, nats
     samples: np.ndarray  # last visible states at beta = 1, (num_chains, num_visible)
 

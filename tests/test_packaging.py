@@ -12,7 +12,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 FOLDERS = (".ci", ".github", "benchmarks", "notebooks", "rbm_tf", "tests", "vae_keras")
-LEFT_OUT = {"__pycache__", ".ipynb_checkpoints", "outputs"}
+MADE_FOR_THE_BOOK = {"chapters", "generated", "mathjax"}
+LEFT_OUT = {"__pycache__", ".ipynb_checkpoints", "outputs"} | MADE_FOR_THE_BOOK
 SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg")
 SCRIPTS = SETUP["options.entry_points"]["console_scripts"].split("\n")[1:]

@@ -2,11 +2,18 @@ import numpy as np
 import pytest
 
 from rbm_tf import annealing, tempering
+from rbm_tf.roads import compare
 from rbm_tf.shared import progress
 from rbm_tf.shared.progress import in_parts
 
 BETAS = np.linspace(0, 1, 9)
 OPTIONS = {"betas": BETAS, "base": "uniform", "seed": 0}
+
+
+def annealed_to(rbm, seed):
+    return annealing.ais(rbm, num_chains=5, betas=BETAS, base="uniform", seed=seed)
+
+
 LONG = {  # functions of an RBM that take their time, in parts
     "sample": lambda rbm, **off: rbm.sample(5, num_steps=8, seed=0, **off).numpy(),
     "ais": lambda rbm, **off: annealing.ais(rbm, num_chains=5, **OPTIONS, **off).log_weights,
@@ -16,6 +23,9 @@ LONG = {  # functions of an RBM that take their time, in parts
     "tempered_sample": lambda rbm, **off: tempering.tempered_sample(
         rbm, 5, num_steps=8, betas=BETAS, seed=0, **off
     ).numpy(),
+    "compare": lambda rbm, **off: [
+        row["ln Z"] for row in compare(rbm, roads={"AIS": annealed_to}, seed=0, **off)
+    ],
     "tempered_windows": lambda rbm, **off: (
         tempering.tempered_windows(
             rbm, num_chains=2, num_steps=8, num_burn_in=3, **OPTIONS, **off

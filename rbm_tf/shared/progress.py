@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -10,6 +11,26 @@ from typing import Any
 _FIRST = 64  # steps of the first part
 _SECONDS = 0.2  # that a part should take at least
 _DELAY = 2.0  # seconds before a bar appears
+_allowed = True  # False in a block of `bars(False)`
+
+
+@contextlib.contextmanager
+def bars(shown: bool) -> Iterator[None]:
+    """In a block, allow progress bars or hide them all, whatever makes them.
+
+    Args:
+        shown: whether bars may appear.
+
+    Example:
+        >>> with bars(False):
+        ...     estimate = ais(BernoulliRBM(6, 4), seed=0)
+    """
+    global _allowed
+    before, _allowed = _allowed, _allowed and shown
+    try:
+        yield
+    finally:
+        _allowed = before
 
 
 class Progress:
@@ -36,7 +57,7 @@ class Progress:
             "",
             "0",
         )  # which tqdm forgets in Jupyter
-        self._done, self._shown = done, shown and not hidden
+        self._done, self._shown = done, shown and _allowed and not hidden
         self._bar: Any = None
 
     def __enter__(self) -> Progress:

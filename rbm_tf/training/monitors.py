@@ -205,7 +205,11 @@ class LogLikelihood(_Monitor):
             logs["log_z"] = enumeration.log_z(rbm)
         else:
             estimate = annealing.ais(
-                rbm, num_chains=self.num_chains, betas=self.betas, seed=self.seed
+                rbm,
+                num_chains=self.num_chains,
+                betas=self.betas,
+                progress=False,  # Keras draws its own bar
+                seed=self.seed,
             )
             logs["log_z"] = estimate.log_z
             logs["log_z_standard_error"] = estimate.standard_error
