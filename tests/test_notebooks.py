@@ -5,10 +5,17 @@ import jupytext
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from student import stub_and_checks
 
 SOURCES = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("[0-9]*.py"))
 MAX_BYTES = 500_000
 MAX_LINES = 15
+REFUSED = """try:
+    exec({!r}, dict(globals()))
+except Exception:
+    pass
+else:
+    raise AssertionError("these checks pass without an answer")"""
 
 
 def duration(source):
@@ -20,6 +27,19 @@ def duration(source):
         for time in cell.metadata.get("execution", {}).values()
     ]
     return max(times) - min(times)
+
+
+def with_empty_answers(notebook):
+    """The notebook, in which each exercise is handed in empty before its solution is read."""
+    cells = []
+    for cell in notebook.cells:
+        if "solution" in cell.metadata.get("tags", []):
+            stub, checks = stub_and_checks(cell.source)
+            if checks:
+                cells.append(nbformat.v4.new_code_cell(REFUSED.format(f"{stub}\n{checks}")))
+        cells.append(cell)
+    notebook.cells = cells
+    return notebook
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
@@ -57,10 +77,10 @@ def test_notebook_has_short_cells_checks_a_picture_and_solutions(source):
 @pytest.mark.parametrize(
     "source", sorted(SOURCES, key=duration, reverse=True), ids=lambda path: path.stem
 )
-def test_notebook_runs_from_top_to_bottom(source, tmp_path, monkeypatch):
+def test_notebook_runs_from_top_to_bottom_and_refuses_empty_answers(source, tmp_path, monkeypatch):
     monkeypatch.setenv(
         "TQDM_DISABLE", "1"
     )  # bars come after two seconds, which depend on the machine
-    notebook = jupytext.read(source)
+    notebook = with_empty_answers(jupytext.read(source))
     kernel = {"kernel_name": "python3", "timeout": 600}
     NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}, **kernel).execute()

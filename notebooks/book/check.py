@@ -2,7 +2,8 @@
 
 Checked on each page, on a telephone in the dark and on a wide screen in the light: formulas are all
 set and without errors, pictures say what they show, nothing scrolls sideways or is cut off on the
-left, no request leaves the book, solutions are folded; then links within the book, and its search.
+left, no request leaves the book, solutions are folded, sliders move their pictures, and the key Tab
+reaches all that can be worked; then links within the book, and its search.
 """
 
 import argparse
@@ -45,6 +46,15 @@ MEASURE = """() => ({
             .some(e => e.getClientRects().length && e.getBoundingClientRect().left < left);
     }).length,
 })"""
+REACH = """() => {
+    const now = document.activeElement;
+    if (now === document.body) return false;
+    now.dataset.reached = true;
+    return true;
+}"""
+MISSED = """() => [...document.querySelectorAll("a[href], button, input, summary")]
+    .filter(e => e.checkVisibility({visibilityProperty: true}) && !e.disabled && !e.dataset.reached)
+    .map(e => e.outerHTML.slice(0, 120))"""
 
 
 def num_solutions(name):
@@ -77,6 +87,8 @@ def faults_of_page(browser, base, name):
             yield f"{seen['folded']} folded cells for {expected} solutions"
         if seen["open"]:
             yield f"{seen['open']} folded cells are open"
+        for number in range(page.locator(".explorable").count()):
+            yield from faults_of_explorable(page.locator(".explorable").nth(number))
         for width, scheme in WIDTHS.items():
             page.set_viewport_size({"width": width, "height": 844})
             page.emulate_media(color_scheme=scheme)
@@ -90,6 +102,33 @@ def faults_of_page(browser, base, name):
             yield f"requests elsewhere: {sorted(outside)}"
     finally:
         page.close()
+
+
+def faults_of_explorable(explorable):
+    """What is wrong with a picture with a slider: each key has to move it."""
+    slider, svg = explorable.locator("input"), explorable.locator("svg")
+    slider.focus()
+    for key in ("End", "Home", "ArrowRight"):
+        before = svg.inner_html(), explorable.locator("output").inner_text()
+        slider.press(key)
+        after = svg.inner_html(), explorable.locator("output").inner_text()
+        if before[0] == after[0] or before[1] == after[1]:
+            yield f"{key} does not move the explorable {before[1]}"
+
+
+def faults_of_keyboard(browser, base, name):
+    """What of a page that can be clicked on the key Tab does not reach."""
+    page = browser.new_page(viewport={"width": 1280, "height": 844})
+    page.goto(base + name)
+    page.evaluate(SET)
+    for _ in range(page.locator("a, button, input, summary").count() + 1):
+        page.keyboard.press("Tab")
+        if not page.evaluate(REACH):
+            break
+    missed = page.evaluate(MISSED)
+    if missed:
+        yield f"Tab does not reach {len(missed)} of {name}: {missed[:5]}"
+    page.close()
 
 
 def faults_of_search(browser, base, word, expected):
@@ -132,12 +171,15 @@ def main():
     with chromium() as browser:
         checks = {name: faults_of_page(browser, base, name) for name in options.pages or names}
         checks["search"] = faults_of_search(browser, base, "Onsager", "13_cumulants_and_tap")
+        checks["keyboard"] = faults_of_keyboard(
+            browser, base, "chapters/01_generating_functions.html"
+        )
         checks["links"] = faults_of_links(folder, names)
         for name, faults in checks.items():
             for fault in faults:
                 num_faults += 1
                 print(f"{name}: {fault}", flush=True)
-    print(f"{len(checks) - 2} pages, {num_faults} faults")
+    print(f"{len(checks) - 3} pages, {num_faults} faults")
     return int(num_faults > 0)
 
 

@@ -12,7 +12,21 @@ EQUATIONS = "chapters/EQUATIONS"
 TAG = re.compile(r"\\tag\*?\{([^}]+)\}")
 MENTION = re.compile(r"\bB\d+(?=[a-e]?\b)[a-e]?|(?<=\()\d+\.\d+(?=\))")  # B25, B26a; (5.3)
 WIDGET = "application/vnd.jupyter.widget-view+json"
-IN_JUPYTER = "folded in JupyterLab: click on the three dots to open one."
+WIDGETS = "application/vnd.jupyter.widget-state+json"
+# An explorable without a kernel: its module draws from the state that the notebook has saved.
+EXPLORABLE = """<div id="{id}"></div>
+<script type="module">
+const state = {state};
+const model = {{
+  get: key => state[key],
+  set: (key, value) => {{ state[key] = value; }},
+  save_changes: () => {{}},
+  on: () => {{}},
+}};
+const source = new Blob([{module}], {{type: "text/javascript"}});
+const {{default: widget}} = await import(URL.createObjectURL(source));
+widget.render({{model, el: document.getElementById("{id}")}});
+</script>"""
 NO_LINKS = (
     nodes.title,
     nodes.reference,
@@ -39,11 +53,9 @@ def edit_notebook(app, docname, source):
     if app.env.doc2path(docname).suffix != ".ipynb":
         return
     notebook = json.loads(source[0])
-    notebook["metadata"].pop("widgets", None)  # they need a kernel and scripts from elsewhere
+    saved = notebook["metadata"].pop("widgets", {}).get(WIDGETS, {}).get("state", {})
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
-            text = "".join(cell["source"])
-            cell["source"] = text.replace(IN_JUPYTER, "folded: click on one to open it.")
             continue
         metadata = cell["metadata"]
         options = metadata.setdefault("mystnb", {})
@@ -51,12 +63,23 @@ def edit_notebook(app, docname, source):
             metadata["tags"].append("hide-cell")
             options["code_prompt_show"] = "Show the solution"
             options["code_prompt_hide"] = "Hide the solution"
+        if "alt" in metadata:
+            options["image"] = {"alt": metadata["alt"]}
         for output in cell["outputs"]:
-            if output.get("data", {}).pop(WIDGET, None) and "image/png" not in output["data"]:
-                output["data"] = {}  # a progress bar
-            if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
-                options["image"] = {"alt": alt}
+            if view := output.get("data", {}).pop(WIDGET, None):
+                output["data"] = as_html(view["model_id"], saved)
     source[0] = json.dumps(notebook)
+
+
+def as_html(model, saved):
+    """The output of an explorable that needs no kernel, and nothing of other widgets: progress bars."""
+    state = saved.get(model, {}).get("state", {})
+    if "_esm" not in state:
+        return {}
+    numbers = {key: value for key, value in state.items() if not key.startswith("_")}
+    texts = [json.dumps(text).replace("</", r"<\/") for text in (numbers, state["_esm"])]
+    html = EXPLORABLE.format(id=f"explorable-{model}", state=texts[0], module=texts[1])
+    return {"text/html": html}
 
 
 def escape_formulas(app, what, name, obj, options, lines):
