@@ -1,4 +1,4 @@
-"""A picture with a slider, whose frames are computed beforehand: it moves in JupyterLab and in the book."""
+"""A picture with a slider: it moves in JupyterLab, and in the book, where no kernel runs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MAX_NUMBERS = 20_000  # of a notebook that stays small
 class Explorable(anywidget.AnyWidget):
     """Curves over x, one set of them for each position of a slider.
 
-    The numbers are computed once, in Python, and travel with the notebook: the slider needs no running
-    kernel. Where nothing runs, as on GitHub, a picture of one frame is shown.
+    The numbers are computed once, in Python, and travel with the notebook: the slider needs no
+    running kernel. Where nothing runs, as on GitHub, a picture of one frame is shown.
 
     Args:
         x: where the curves are drawn, (num_x,), increasing.
-        curves: for each curve its name and its values, (num_frames, num_x). Values beyond `ylim` are
-            drawn at the edge.
+        curves: for each curve its name and its values, (num_frames, num_x). Values beyond `ylim`
+            are drawn at the edge.
         name: the name of what the slider changes.
         values: its values, (num_frames,), numbers or texts.
         xlabel: what x is, with its unit.
@@ -39,8 +39,8 @@ class Explorable(anywidget.AnyWidget):
         index: the frame that is shown first.
 
     Raises:
-        ValueError: for curves whose shape does not fit x and the values, for x that does not increase,
-            and for more than 20,000 numbers.
+        ValueError: for curves whose shape does not fit x and the values, for x that does not
+            increase, and for more than 20,000 numbers.
 
     Example:
         >>> x = np.linspace(-3, 3, 61)
