@@ -11,7 +11,7 @@ WITH_BOOK := $(EXTRAS),book
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 \
     $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test check lowest lab lint notebooks book book-check slides slides-check clean
+.PHONY: demo test check lowest lab lint notebooks book book-check student slides slides-check clean
 
 demo: .venv/.installed
 	$(BIN)/python -m rbm_tf demo
@@ -30,8 +30,13 @@ lowest: .venv-lowest/.installed
 	    tests/test_layers*.py tests/test_vae.py tests/test_vae_backends.py tests/test_vae_faults.py \
 	    tests/test_evidence.py tests/test_diagnostics.py tests/test_rbm*.py tests/test_machine.py
 
+# JupyterLab on the map of the course, which it shows as a page and not as Markdown.
 lab: .venv/.installed
-	$(BIN)/jupyter lab notebooks
+	@mkdir -p .venv/share/jupyter/lab/settings
+	@echo '{"@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},' \
+	    '"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' \
+	    > .venv/share/jupyter/lab/settings/overrides.json
+	cd notebooks && ../$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/README.md
 
 lint: .venv/.installed
 	$(BIN)/ruff check .
@@ -52,6 +57,10 @@ book: .venv/.book $(MATHJAX)/LICENSE
 # Every page in Chromium, wide and narrow.
 book-check: book
 	$(BIN)/python $(BOOK)/check.py outputs/book
+
+# The chapters for students in outputs/student: stubs and checks in place of the solutions.
+student: .venv/.installed
+	$(BIN)/python notebooks/assignments/student.py outputs/student
 
 # A deck for each chapter in outputs/slides, for any browser; then each slide in Chromium, and the PDFs.
 slides: .venv/.book $(MATHJAX)/LICENSE $(SLIDES)/reveal/LICENSE
