@@ -11,9 +11,9 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
-FOLDERS = (".ci", ".github", "benchmarks", "notebooks", "rbm_tf", "tests", "vae_keras")
-MADE_FOR_THE_BOOK = {"chapters", "generated", "mathjax"}
-LEFT_OUT = {"__pycache__", ".ipynb_checkpoints", "outputs"} | MADE_FOR_THE_BOOK
+FOLDERS = (".binder", ".ci", ".github", "benchmarks", "notebooks", "rbm_tf", "tests", "vae_keras")
+FETCHED_OR_MADE = {"chapters", "generated", "mathjax", "reveal"}
+LEFT_OUT = {"__pycache__", ".ipynb_checkpoints", "outputs"} | FETCHED_OR_MADE
 SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg")
 SCRIPTS = SETUP["options.entry_points"]["console_scripts"].split("\n")[1:]

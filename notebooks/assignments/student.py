@@ -13,6 +13,10 @@ import sys
 
 import nbformat
 
+sys.path.append(str(pathlib.Path(__file__).parent.parent / "book"))
+
+from address import fill_in
+
 NOTEBOOKS = pathlib.Path(__file__).parent.parent
 FOLDED = "The solutions are in the cells below, folded: click on one to open it."
 YOURS = "Your code goes into the cells below. The cell after each says whether the answer is right."
@@ -80,7 +84,9 @@ def main():
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
-        nbformat.write(student_edition(nbformat.read(path, as_version=4)), folder / path.name)
+        edition = student_edition(nbformat.read(path, as_version=4))
+        fill_in(edition.cells, path.stem)
+        nbformat.write(edition, folder / path.name)
     for path in (NOTEBOOKS / "EQUATIONS.md", *NOTEBOOKS.glob("*.png")):
         shutil.copy(path, folder)
 

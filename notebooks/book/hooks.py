@@ -6,6 +6,7 @@ import pathlib
 import pkgutil
 import re
 
+from address import fill_in
 from docutils import nodes
 
 EQUATIONS = "chapters/EQUATIONS"
@@ -53,12 +54,15 @@ def edit_notebook(app, docname, source):
     if app.env.doc2path(docname).suffix != ".ipynb":
         return
     notebook = json.loads(source[0])
+    fill_in(notebook["cells"], pathlib.Path(docname).name)
     saved = notebook["metadata"].pop("widgets", {}).get(WIDGETS, {}).get("state", {})
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             continue
         metadata = cell["metadata"]
         options = metadata.setdefault("mystnb", {})
+        if "setup" in metadata.get("tags", []):
+            metadata["tags"].append("remove-cell")
         if "solution" in metadata.get("tags", []):
             metadata["tags"].append("hide-cell")
             options["code_prompt_show"] = "Show the solution"

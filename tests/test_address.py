@@ -1,0 +1,43 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import jupytext
+import pytest
+from address import fill_in
+
+ROOT = pathlib.Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "notebooks").glob("[0-9]*.py"))
+ADDRESS = "https://github.com/someone/free-energies"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_chapters_have_no_address_and_can_be_given_one(path):
+    notebook = jupytext.read(path)
+    before = [cell.source for cell in notebook.cells]
+    fill_in(notebook.cells, path.stem, ADDRESS)
+    filled = [cell.source for cell in notebook.cells]
+    assert f"{path.stem}.ipynb" in filled[0] and "colab" in filled[0] and "mybinder" in filled[0]
+    assert f'COURSE = "git+{ADDRESS}"' in filled[1]
+    assert filled[2:] == before[2:]
+    fill_in(notebook.cells, path.stem, "")
+    assert [cell.source for cell in notebook.cells] == before
+
+
+@pytest.mark.slow
+def test_the_first_cell_installs_the_course_where_it_is_missing(tmp_path):
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "-w", tmp_path, ROOT], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "empty"], check=True)
+    cell = jupytext.read(SOURCES[0]).cells[1].source
+    program = cell.replace('COURSE = ""', f'COURSE = "{wheel}"')
+    assert program != cell
+    program += "\nimport importlib.metadata\nprint(importlib.metadata.version('free-energies'))"
+    environment = {**os.environ, "PIP_NO_DEPS": "1"}  # not TensorFlow once more
+    environment.pop("PYTHONPATH", None)
+    run = [tmp_path / "empty" / "bin" / "python", "-c", program]
+    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1].count(".") == 2
