@@ -50,7 +50,7 @@ notebooks: .venv/.installed
 # what lies below its configuration, so it gets copies of the executed chapters, with their dates.
 book: .venv/.book $(MATHJAX)/LICENSE
 	@rm -rf $(BOOK)/chapters && mkdir $(BOOK)/chapters
-	@cp -p notebooks/*.ipynb notebooks/*.png notebooks/EQUATIONS.md $(BOOK)/chapters
+	@cp -p notebooks/*.ipynb notebooks/*.png notebooks/EQUATIONS.md notebooks/TEACHING.md $(BOOK)/chapters
 	$(BIN)/sphinx-build -q -n -W --keep-going -d outputs/doctrees $(BOOK) outputs/book
 	@echo 'Open outputs/book/index.html'
 
