@@ -77,7 +77,7 @@ tap_betas = np.linspace(0.05, 2, 40)
 glass_beta, glass_betas = 0.7, np.linspace(0.1, 1.6, 31)  # of the spin glasses
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
-plt.style.use(["rbm_tf.course", {"figure.dpi": 66}])
+plt.style.use(["rbm_tf.course", {"figure.dpi": 63}])
 
 
 # %%
