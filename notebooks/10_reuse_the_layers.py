@@ -105,8 +105,8 @@ def label(axis, title, xlabel, ylabel):
 # the form of (B32). Sampling layers (`GaussianSampling`, `BernoulliSampling`,
 # `CategoricalSampling`) map parameters to a draw and know of no loss. KL layers (`GaussianKL`,
 # `BernoulliKL`, `CategoricalKL`) map parameters to one value per example. `FlowPosterior` does
-# both, since its KL is known at its own sample only. `AddKL` takes a KL layer, adds its batch
-# mean, times a weight, to the loss, and passes its input on.
+# both, since its KL is known at its own sample only. `AddKL` takes a KL layer (`GaussianKL` unless
+# told otherwise), adds its batch mean, times a weight, to the loss, and passes its input on.
 #
 # ## 2. A classifier that forgets: the variational information bottleneck
 #
@@ -349,7 +349,8 @@ plt.show()
 #
 # Keras averages over examples, which is the right-hand form. So this layer adds KL$/N$. For latent
 # variables, one for each example, the division is in the batch mean already. Here is a layer that a
-# reader might write:
+# reader might write. Its `start` holds the mean and the log-variance of the Gaussian that the flow moves,
+# and each call draws `num_draws` values of $\theta$:
 
 
 # %% name="bayesian-layer"

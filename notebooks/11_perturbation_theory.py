@@ -168,8 +168,9 @@ check(mean_field.perturbation(rbm, point, v, h), perturbation)
 #   F_q = F(0) = -\ln Z_q .
 #   \tag{B19}$$
 #
-# (The post prints $e^{H_q - \lambda V}$ at this point. The sign of $H_q$ is a slip: with it,
-# $\lambda = 0$ would not give $Z_q$.) Now insert $1 = Z_q / Z_q$, and use that $e^{-H_q} / Z_q$ is
+# (The blog post that this course follows, Charles Martin's *Free Energies and Variational Inference*,
+# prints $e^{H_q - \lambda V}$ at this point. The sign of $H_q$ is a slip: with it, $\lambda = 0$ would
+# not give $Z_q$.) Now insert $1 = Z_q / Z_q$, and use that $e^{-H_q} / Z_q$ is
 # $q$:
 #
 # $$\begin{aligned}
@@ -274,26 +275,26 @@ check(exact - path.mean[100], backward)  # (3.4)
 print(f"F_q + <V>_q = {path.mean[0]:.4f}  >=  F_eq = {exact:.4f}  >=  F_q + <V>_1 =", end=" ")
 print(f"{path.mean[100]:.4f} nats; KL(q|p) = {forward:.4f}, KL(p|q) = {backward:.4f}")
 
-# %% name="tangents" alt="Left: F over lambda, concave, below its tangents at 0 and 1; a bar at 1 marks the gap of the first. Right: the falling slope; area above it KL(q|p), area below it KL(p|q)."
+# %% name="tangents" alt="Left: F minus its chord, an arch below its tangents at 0 and 1; a bar at 1, 0.6 nats, is the gap of the first. Right: the falling slope; area above it KL(q|p), area below it KL(p|q)."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.9))
 inside, slope = lambdas[:101], path.mean[:101]
-axes[0].plot(inside, path.free_energy[:101], color="black", lw=2.5, label=r"$F(\lambda)$")
-axes[0].plot(inside, path.mean[0] * inside, color=blue, label=r"tangent at $\lambda = 0$")
-tangent = exact + path.mean[100] * (inside - 1)
+axes[0].plot(inside, path.free_energy[:101] - exact * inside, "k", lw=2.5, label="exact")
+axes[0].plot(inside, (slope[0] - exact) * inside, color=blue, label=r"tangent at $\lambda = 0$")
+tangent = (slope[100] - exact) * (inside - 1)
 axes[0].plot(inside[40:], tangent[40:], "--", color=orange, label=r"tangent at $\lambda = 1$")
-axes[0].plot([1, 1], [path.mean[0], exact], color=blue, lw=4, alpha=0.5)
-label(axes[0], "Free energy along the path", r"$\lambda$", r"$F(\lambda) - F_q$ (nats)")
+axes[0].plot([1, 1], [slope[0] - exact, 0], color=blue, lw=4, alpha=0.5)
+label(axes[0], "Free energy minus its chord", r"$\lambda$", r"$F - \lambda F_{\rm eq}$ (nats)")
 axes[0].legend()
 axes[1].plot(inside, slope, color="black", lw=2)
-axes[1].fill_between(inside, slope, slope[0], color=blue, alpha=0.4, label="KL(q | p)")
-axes[1].fill_between(inside, slope, slope[100], color=orange, alpha=0.4, label="KL(p | q)")
+for end, colour, text in ((0, blue, "KL(q | p)"), (100, orange, "KL(p | q)")):
+    axes[1].fill_between(inside, slope, slope[end], color=colour, alpha=0.4, label=text)
 label(axes[1], "Its slope", r"$\lambda$", r"$\langle V \rangle_\lambda$ (nats)")
 axes[1].legend(frameon=True)
 plt.show()
 
 # %% [markdown]
-# Left: the concave curve and its two tangents. The short vertical bar at $\lambda = 1$ is the error
-# of the bound. Right: the same error as an area. If $V$ did not vary, the slope would be flat and
+# Left: the concave curve and its two tangents. A straight line, the chord $\lambda F_{\rm eq}$, is subtracted from
+# all three, since the bend is small beside the slope. The vertical bar at $\lambda = 1$ is the error of the bound. Right: the same error as an area. If $V$ did not vary, the slope would be flat and
 # both areas zero.
 #
 # ## 4. The cumulant expansion
@@ -849,7 +850,7 @@ for name, (values, target) in cases.items():
 #
 # ## 10. Summary
 #
-# The post asks four questions. Three of them have their answers here.
+# The blog post asks four questions. Three of them have their answers here.
 #
 # - *How is the free energy of variational inference related to $\ln Z$?* It is order 1 of an exact
 #   identity, $F_{\rm eq} = F_q - \ln \langle e^{-V} \rangle_q$ (B20).
@@ -866,7 +867,7 @@ for name, (values, target) in cases.items():
 # |:--|:--|:--|:--|
 # | $H$ | $E(v, h)$ | $-\ln p(x, z)$ | B18 |
 # | $H_q$ | a product of Bernoullis | $-\ln q(z \mid x)$ | B18 |
-# | $-V$ | $\ln q^{-1} - E$ | $\ln w$ | B18 |
+# | $-V$ | $-\ln q - E(v, h)$ | $\ln w$ | B18 |
 # | $F_{\rm eq}$ | $-\ln Z$ | $-\ln p(x)$ | B19, B20 |
 # | $F_1$ | naive mean field | $-$ELBO | B24 |
 # | order 2 | $-\frac12 \langle\!\langle V^2 \rangle\!\rangle$ | $-\frac12 \mathrm{Var} \ln w$ | B23 |
