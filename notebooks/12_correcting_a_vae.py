@@ -646,7 +646,7 @@ for axis, name in zip(axes, claims, strict=True):
     axis.axhline(0, color=grey, lw=1)
     if name != "Bamler":
         axis.set_yscale("symlog", linthresh=30)
-        axis.set_yticks([-1e8, -1e4, 0, 1e4, 1e8])
+        axis.set_yticks([-1e8, -1e4, 0, 1e4, 1e8, 1e12])
     axis.xaxis.get_major_locator().set_params(integer=True)
     label(axis, f"Trained on {name}", "epoch", "nats")
 axes[0].legend(fontsize=8)
