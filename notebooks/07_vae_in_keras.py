@@ -1415,8 +1415,8 @@ def cheapest(rho):
 
 
 check([cheapest(rho) for rho in (0.1, 10)], [[0.909091, 0.047655], [0.090909, 1.198948]], 1e-5)
-for rho in (0.1, 1.0, 10.0, 100.0):
-    print(f"1. signal to noise {rho:5.1f}: {cheapest(rho)[1]:.4f} nats")
+for ratio in (0.1, 1.0, 10.0, 100.0):
+    print(f"1. signal to noise {ratio:5.1f}: {cheapest(ratio)[1]:.4f} nats")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 2. (6.1) is linear in x, so its mean over x ~ Bernoulli(g) has g in place of x. As a function of
@@ -1449,7 +1449,7 @@ zero_angles = np.pi / 4 + np.pi / 2 * np.arange(4)  # for columns of equal lengt
 check([turned_gap(theta) for theta in (0, 0.4, -1.2)], [gap, 0.210174, 0.230386], tolerance=1e-5)
 check([turned_gap(theta) for theta in zero_angles], 0.0)
 assert len(np.unique(np.round(np.mod(zero_angles, 2 * np.pi), 6))) == 4
-largest = max(turned_gap(theta) for theta in np.linspace(0, np.pi, 181))
+largest = max(map(turned_gap, np.linspace(0, np.pi, 181)))
 print(f"3. largest gap {largest:.4f} nats; 0 at 45 and 135 degrees, for columns of equal length")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]

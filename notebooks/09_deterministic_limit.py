@@ -979,8 +979,8 @@ def signal_and_noise(temperature):
     return signal, temperature * noise_scale**2 / (w2 + noise_scale**2)
 
 
-for T in (0.1, 1.0, 6.0):
-    print(f"1. T = {T}: share of the signal", (signal_and_noise(T)[0] / T).round(4))
+for t in (0.1, 1.0, 6.0):
+    print(f"1. T = {t}: share of the signal", (signal_and_noise(t)[0] / t).round(4))
 check([np.sum(signal_and_noise(T), axis=0) for T in (0.1, 1, 6)], [[0.1], [1.0], [6.0]])
 check(signal_and_noise(1.0)[0], [0.9413, 0.8813, 0.7205], tolerance=1e-4)
 check(signal_and_noise(6.0)[0][-1], 0.0)  # off
@@ -1009,8 +1009,8 @@ def heat_capacity(temperature):
     return np.sum(critical[:num_components] > temperature) / 2
 
 
-for T in (0.5, 3.0, 6.0, 12.0, 30.0):
-    print(f"3. T = {T:4.1f}: C = {heat_capacity(T)}")
+for t in (0.5, 3.0, 6.0, 12.0, 30.0):
+    print(f"3. T = {t:4.1f}: C = {heat_capacity(t)}")
 check(
     [heat_capacity(T) for T in (0.5, 3, 6, 12, 30)],
     [np.diff([linear_optimum(T + d)[1] for d in (0, 1e-4)])[0] / 1e-4 for T in (0.5, 3, 6, 12, 30)],
@@ -1033,10 +1033,10 @@ for T in (1.0, 0.5, 1e-6):
     found = optimize.minimize_scalar(profile, bounds=(-6, 3), method="bounded")
     learned_noise[T] = np.exp(found.x)
     print(f"4. T = {T}: s^2 = {learned_noise[T]:.4f}")
-check([learned_noise[T] for T in (1.0, 0.5, 1e-6)], [0.4132, 0.3099, 0.2479], tolerance=1e-4)
+check([learned_noise[t] for t in (1.0, 0.5, 1e-6)], [0.4132, 0.3099, 0.2479], tolerance=1e-4)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# With these a on, lambda_a / T must be above s^2, so T < T_c = M lambda_a / (sum_off lambda + a
+# 4. With these a on, lambda_a / T must be above s^2, so T < T_c = M lambda_a / (sum_off lambda + a
 # lambda_a), which is below M / a. At T_c, w_a reaches 0 continuously, and a falls by one.
 last_temperature = 5 * on[-1] / (off.sum() + 2 * on[-1])
 check(last_temperature, 1.9317, tolerance=1e-4)
