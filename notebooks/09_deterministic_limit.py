@@ -69,7 +69,7 @@ temperatures = (3.0, 1.0, 0.3, 0.03, 0.0)  # of the digits' models
 many_latents = 8  # of two more models in section 9
 num_epochs, batch_size, latent_dim, filters = 80, 100, 2, (16, 32)
 num_draws = 20  # of the noise, for each image
-grid_points, grid_edge = 281, 5.0  # of the latent plane, for exact ln p(x)
+grid_points, grid_edge = 221, 5.0  # of the latent plane, for exact ln p(x)
 noise_scale, num_components = 0.5, 3  # of the linear model in section 5
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
