@@ -43,7 +43,7 @@
 # **What you need**: Gaussian integrals, the Kullback-Leibler divergence, and some Keras, with this
 # project installed. The bound itself is derived in chapter 6 and recalled here in a few lines.
 #
-# **Time**: about two hours and a half, and two hours for the exercises. The code takes about two minutes.
+# **Time**: about two hours and 40 minutes, and two hours for the exercises. The code takes about two minutes.
 # It runs on MNIST as well, with another word in the parameters cell and many times as long; the
 # text quotes the digits' numbers.
 #

@@ -809,8 +809,8 @@ plt.show()
 # What has gone is *knowledge* of the model about itself, in two respects. The bound $-D - R$ falls
 # further and further below the true $\ln p(x)$, since a cold $q$ is much narrower than the
 # posterior at $T = 1$. And the deterministic autoencoder knows no prior: the value in the table
-# needed that fitted scale. With the $N(0, I)$ that its penalty seems to announce, it is far lower, by more than
-# a nat: much more than the models from $T = 1$ down differ among themselves.
+# needed that fitted scale. With the $N(0, I)$ that its penalty seems to announce, it is far lower, by more
+# than the models from $T = 1$ down differ among themselves.
 #
 # ## 9. More latent variables, nothing but holes
 #
