@@ -59,6 +59,7 @@ import tensorflow as tf
 
 from rbm_tf import BernoulliRBM, cumulants, enumeration, mean_field
 from rbm_tf.diagnostics import effective_sample_size
+from rbm_tf.explorable import Explorable
 
 # %%
 seed = 0
@@ -297,6 +298,29 @@ plt.show()
 # all three, since the bend is small beside the slope. The vertical bar at $\lambda = 1$ is the error of the bound. Right: the same error as an area. If $V$ did not vary, the slope would be flat and
 # both areas zero.
 #
+# **Move it.** The bars are the probabilities of the values of $V$ under $e^{-H_q - \lambda V}$, and the slider
+# takes $\lambda$ from the model to the truth. Which way do the bars go, and what do they do to the slope in
+# the picture above? Their mean *is* the slope (3.1): it can only fall, by the variance for each step in
+# $\lambda$ (3.2), and the bars that carry the weight at the end are rare at the start.
+
+# %% name="from-model-to-truth"
+edges = np.linspace(perturbation.min(), perturbation.max(), 41)
+shown = np.linspace(0, 1, 41)
+bars = []
+for lam in shown:
+    tilted = q * np.exp(-lam * (perturbation - perturbation.min()))
+    bars.append(np.histogram(perturbation, edges, weights=tilted / tilted.sum())[0])
+centres = (edges[1:] + edges[:-1]) / 2
+check(bars @ centres, np.interp(shown, lambdas, path.mean), tolerance=np.diff(edges)[0] / 2)
+
+# %% name="slide-lambda" alt="Bars: the probabilities of values of V, which move to lower values as lambda goes from 0 to 1."
+alt = (
+    "Bars: the probabilities of values of V, which move to lower values as lambda goes from 0 to 1."
+)
+labels = {"xlabel": "V (nats)", "ylabel": "probability", "name": "lambda", "alt": alt}
+Explorable(centres, {"probability": bars}, values=shown, bars=True, **labels)
+
+# %% [markdown]
 # ## 4. The cumulant expansion
 #
 # The logarithm in (B20) is a cumulant generating function. Chapter 1 defined
