@@ -4,13 +4,14 @@
 BIN := .venv/bin
 BOOK := notebooks/book
 MATHJAX := $(BOOK)/_static/mathjax
+SLIDES := notebooks/slides
 EXTRAS := dev,notebooks
 WITH_BOOK := $(EXTRAS),book
 # Tests on all processors, four at most for the memory's sake, with one thread each.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 \
     $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test check lowest lab lint notebooks book book-check clean
+.PHONY: demo test check lowest lab lint notebooks book book-check slides slides-check clean
 
 demo: .venv/.installed
 	$(BIN)/python -m rbm_tf demo
@@ -52,8 +53,16 @@ book: .venv/.book $(MATHJAX)/LICENSE
 book-check: book
 	$(BIN)/python $(BOOK)/check.py outputs/book
 
+# A deck for each chapter in outputs/slides, for any browser; then each slide in Chromium, and the PDFs.
+slides: .venv/.book $(MATHJAX)/LICENSE $(SLIDES)/reveal/LICENSE
+	$(BIN)/python $(SLIDES)/build.py outputs/slides
+	@echo 'Open outputs/slides/index.html'
+
+slides-check: slides
+	$(BIN)/python $(SLIDES)/check.py outputs/slides
+
 clean:
-	rm -rf .venv .venv-lowest outputs $(BOOK)/api/generated $(BOOK)/chapters $(MATHJAX)
+	rm -rf .venv .venv-* outputs $(BOOK)/api/generated $(BOOK)/chapters $(MATHJAX) $(SLIDES)/reveal
 
 .venv/.installed: setup.cfg
 	$(call install,14,--editable '.[$(EXTRAS)]')
@@ -61,16 +70,12 @@ clean:
 .venv/.book: .venv/.installed
 	$(call install,14,--editable '.[$(WITH_BOOK)]')
 
-# MathJax and its fonts, 1.6 MB.
+# MathJax with its fonts (1.6 MB), and reveal.js with its themes (3.4 MB).
 $(MATHJAX)/LICENSE:
-	@mkdir -p $(MATHJAX)
-	@npm pack --silent --pack-destination $(MATHJAX) mathjax@3.2.2 >/dev/null 2>&1 || { \
-	    echo 'make book needs npm (of Node.js) and a connection once, to fetch MathJax 3.2.2' >&2; \
-	    exit 2; \
-	}
-	@tar -xzmf $(MATHJAX)/mathjax-3.2.2.tgz -C $(MATHJAX) --strip-components 1 \
-	    package/es5/tex-mml-chtml.js package/es5/output/chtml/fonts/woff-v2 package/LICENSE
-	@rm $(MATHJAX)/mathjax-3.2.2.tgz
+	$(call unpack,mathjax@3.2.2,es5/tex-mml-chtml.js es5/output/chtml/fonts/woff-v2)
+
+$(SLIDES)/reveal/LICENSE:
+	$(call unpack,reveal.js@5.2.1,dist plugin/notes)
 
 .venv-lowest/.installed: setup.cfg
 	@mkdir -p $(@D)
@@ -95,4 +100,16 @@ else \
     $(@D)/bin/python -m pip install --disable-pip-version-check $(2); \
 fi
 @touch $@
+endef
+
+# Fetch a package of npm and unpack its $(2) beside the target.
+define unpack
+@mkdir -p $(@D)
+@npm pack --silent --pack-destination $(@D) $(1) >/dev/null 2>&1 || { \
+    echo 'make $(MAKECMDGOALS) needs npm (of Node.js) and a connection once, to fetch $(1)' >&2; \
+    exit 2; \
+}
+@tar -xzmf $(@D)/$(subst @,-,$(1)).tgz -C $(@D) --strip-components 1 \
+    $(addprefix package/,LICENSE $(2))
+@rm $(@D)/$(subst @,-,$(1)).tgz
 endef

@@ -6,17 +6,13 @@ left, no request leaves the book, solutions are folded; then links within the bo
 """
 
 import argparse
-import functools
-import http.server
 import json
 import pathlib
 import re
-import shutil
 import sys
-import threading
 from urllib.parse import unquote, urldefrag, urljoin
 
-from playwright.sync_api import sync_playwright
+from browser import chromium, serve
 
 HERE = pathlib.Path(__file__).parent
 WIDTHS = {390: "dark", 1280: "light"}
@@ -49,21 +45,6 @@ MEASURE = """() => ({
             .some(e => e.getClientRects().length && e.getBoundingClientRect().left < left);
     }).length,
 })"""
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    """A server of files that does not tell what it serves."""
-
-    def log_message(self, *args):
-        pass
-
-
-def serve(folder):
-    """Serve a folder on a free port of this machine; its address."""
-    handler = functools.partial(QuietHandler, directory=folder)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_address[1]}/"
 
 
 def num_solutions(name):
@@ -148,9 +129,7 @@ def main():
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.html"))
     names = [name for name in names if not name.startswith("_static")]
     base, num_faults = serve(folder), 0
-    executable = shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+    with chromium() as browser:
         checks = {name: faults_of_page(browser, base, name) for name in options.pages or names}
         checks["search"] = faults_of_search(browser, base, "Onsager", "13_cumulants_and_tap")
         checks["links"] = faults_of_links(folder, names)
@@ -158,7 +137,6 @@ def main():
             for fault in faults:
                 num_faults += 1
                 print(f"{name}: {fault}", flush=True)
-        browser.close()
     print(f"{len(checks) - 2} pages, {num_faults} faults")
     return int(num_faults > 0)
 

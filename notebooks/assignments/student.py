@@ -1,0 +1,89 @@
+"""The student edition: `student.py outputs/student` writes the chapters without their solutions.
+
+Of a solution stay its checks, which are the `check(..)` and `assert` statements that stand in no loop
+or function. Before them comes a stub with the names that they ask for.
+"""
+
+import argparse
+import ast
+import pathlib
+import re
+import shutil
+import sys
+
+import nbformat
+
+NOTEBOOKS = pathlib.Path(__file__).parent.parent
+FOLDED = "The solutions are in the cells below, folded: click on one to open it."
+YOURS = "Your code goes into the cells below. The cell after each says whether the answer is right."
+NO_CHECK = "# (No check: an argument.)"
+
+
+def is_check(statement):
+    """Whether a statement does nothing but compare."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    is_call = isinstance(call, ast.Call) and getattr(call.func, "id", None) == "check"
+    return is_call or isinstance(statement, ast.Assert)
+
+
+def names_in(statements, context):
+    """The names that statements store (ast.Store) or load (ast.Load), in the order of the text."""
+    names = {}
+    for statement in statements:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            if context is ast.Store:
+                names[statement.name] = statement
+            continue
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, context):
+                names.setdefault(node.id, None)
+    return names
+
+
+def stub_and_checks(source):
+    """Split a solution into a stub for a student's own code and the checks of it."""
+    statements = ast.parse(source).body
+    checks = [statement for statement in statements if is_check(statement)]
+    asked = names_in(checks, ast.Load)
+    own = names_in([one for one in statements if not is_check(one)], ast.Store)
+    number = re.match(r"# (\d+)\.", source)
+    lines = [f"# Exercise {number[1]}: your code." if number else "# Your code."]
+    for name, function in own.items():
+        if name in asked and function is not None:
+            lines += ["", "", f"def {name}({ast.unparse(function.args)}):", "    ..."]
+        elif name in asked:
+            lines.append(f"{name} = ...")
+    segments = [ast.get_source_segment(source, statement) for statement in checks]
+    return "\n".join(lines), "\n".join(segments)
+
+
+def student_edition(notebook):
+    """A chapter in which stubs and checks take the place of solutions with all that they print."""
+    cells = []
+    for cell in notebook.cells:
+        if "solution" not in cell.metadata.get("tags", []):
+            cell.source = cell.source.replace(FOLDED, YOURS)
+            cells.append(cell)
+            continue
+        for tag, text in zip(("exercise", "check"), stub_and_checks(cell.source), strict=True):
+            if text:
+                cells.append(nbformat.v4.new_code_cell(text, metadata={"tags": [tag]}))
+    notebook.cells = cells
+    notebook.metadata.pop("widgets", None)
+    return notebook
+
+
+def main():
+    """Write the student edition of all chapters, with the table of equations."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=pathlib.Path, help="where the copies go")
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
+        nbformat.write(student_edition(nbformat.read(path, as_version=4)), folder / path.name)
+    for path in (NOTEBOOKS / "EQUATIONS.md", *NOTEBOOKS.glob("*.png")):
+        shutil.copy(path, folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
