@@ -1113,14 +1113,14 @@ f, b, w = 0.3, -0.4, 1.7
 best_a = math.log(f / (1 - f)) + softplus(b) - softplus(b + w)
 tiny_clamped = np.array([-softplus(b), -best_a - softplus(b + w)])
 tiny_f_eq = -math.log(1 + math.exp(b) + math.exp(best_a) + math.exp(best_a + b + w))
-tiny = BernoulliRBM.from_parameters([[w]], [best_a], [b], dtype="float64")
+tiny = BernoulliRBM.from_parameters(*map(np.array, ([[w]], [best_a], [b])), dtype="float64")
 exact = enumeration.moments(tiny)
 positive = averages(tiny, np.array([[0.0], [1.0]]), np.array([1 - f, f]))
 tiny_gradient = flatten(*positive) - flatten(exact.correlation, exact.visible, exact.hidden)
 print(f"1. a = {best_a:.6f}, F_eq = {tiny_f_eq:.6f} nats, p(1) = {exact.visible[0]:.6f}")
-check([tiny.kernel[0, 0], tiny.hidden_bias[0]], [1.7, -0.4])
-check([*tiny.free_energy([[0.0], [1.0]]), -enumeration.log_z(tiny)], [*tiny_clamped, tiny_f_eq])
-check([*tiny_gradient, *enumeration.moments(tiny).visible], [0.0, 0.0, 0.0, 0.3])
+check([tiny.kernel[0, 0], tiny.hidden_bias[0]], [1.7, -0.4], tolerance=1e-6)
+check([*tiny.free_energy([[0], [1]]), -enumeration.log_z(tiny)], [*tiny_clamped, tiny_f_eq], 1e-6)
+check([*tiny_gradient, *enumeration.moments(tiny).visible], [0.0, 0.0, 0.0, 0.3], tolerance=1e-6)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 2. The steps of (2.3) and (2.4) with the layers exchanged: unit v_i sees y_i = a_i + sum_j W_ij h_j,
