@@ -45,6 +45,16 @@
 # Equation numbers such as (B6) are the row names used in the whole course, in the library's
 # docstrings and in the table `EQUATIONS.md`. Numbers such as (2.1) are steps on the way.
 
+# %% tags=["setup"]
+# On Colab: install the course. Everywhere else it is installed already.
+import importlib.util
+import subprocess
+import sys
+
+COURSE = ""  # where pip finds it, such as git+https://..
+if importlib.util.find_spec("rbm_tf") is None:
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", COURSE])
+
 # %%
 from rbm_tf.quiet import quiet_start
 
@@ -58,6 +68,7 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf import cumulants, enumeration
+from rbm_tf.explorable import Explorable
 from rbm_tf.rbm import BernoulliRBM
 
 # %%
@@ -842,6 +853,28 @@ plt.show()
 #   $s = 4$.
 # - A higher order is not a better order, unless you know where the zeros are.
 #
+# **Move it.** The slider changes the spread $s$, still with $p = 0.3$. Before you move it: at which $s$ does
+# the curve turn from falling to rising? By (8.3) where $R = 1$, at $s = \sqrt{\ln^2 (0.7 / 0.3) + \pi^2} = 3.25$.
+
+# %% name="spread"
+spreads, all_orders, all_errors = np.linspace(1, 5, 41), np.arange(1, 31), []
+for s in spreads:
+    kappa = cumulants.weighted_cumulants(tf.constant([0.0, s], tf.float64), np.log(two_weights), 30)
+    target = math.log(1 - probability + probability * math.exp(s))
+    all_errors.append(np.log10(np.maximum(np.abs(partial_sums(kappa) - target), 1e-12)))
+late = all_orders[10:]  # the terms fall as R^-n / n (8.5)
+rates = [np.polyfit(late, error[10:] + np.log10(late), 1)[0] for error in all_errors]
+turn = math.hypot(math.log(1 / probability - 1), math.pi)  # R = 1 in (8.3)
+grows = spreads[np.argmax(np.array(rates) > 0)]
+print(f"R = 1 at s = {turn:.2f}; the error times the order grows from s = {grows:.1f} on")
+assert abs(grows - turn) < 0.2
+
+# %% name="slide-spread" alt="A curve: the error of the series against its order, on a logarithmic scale. It falls for a spread below 3.25 and rises above."
+alt = "The error of the series against its order falls for a spread below 3.25 and rises above."
+labels = {"xlabel": "order", "ylabel": "log10 of the error (nats)", "name": "spread", "alt": alt}
+Explorable(all_orders, {"error": all_errors}, values=spreads, index=20, ylim=(-8, 4), **labels)
+
+# %% [markdown]
 # ## 9. Cumulants from samples
 #
 # A larger model cannot be enumerated, and cumulants must be estimated from $n$ independent samples

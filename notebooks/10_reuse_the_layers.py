@@ -45,6 +45,16 @@
 # Equation numbers such as (B30) are the row names used in the whole course and in the table
 # `EQUATIONS.md`; numbers such as (2.1) are steps on the way. Everything is in nats.
 
+# %% tags=["setup"]
+# On Colab: install the course. Everywhere else it is installed already.
+import importlib.util
+import subprocess
+import sys
+
+COURSE = ""  # where pip finds it, such as git+https://..
+if importlib.util.find_spec("rbm_tf") is None:
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", COURSE])
+
 # %%
 from rbm_tf.quiet import quiet_start
 

@@ -45,6 +45,16 @@
 # docstrings and in the table `EQUATIONS.md`. Numbers such as (2.1) are steps on the way. Energies,
 # free energies and $V$ are in nats, at $\beta = 1$.
 
+# %% tags=["setup"]
+# On Colab: install the course. Everywhere else it is installed already.
+import importlib.util
+import subprocess
+import sys
+
+COURSE = ""  # where pip finds it, such as git+https://..
+if importlib.util.find_spec("rbm_tf") is None:
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", COURSE])
+
 # %%
 from rbm_tf.quiet import quiet_start
 
