@@ -1206,7 +1206,7 @@ def asymmetry(jacobian):
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# 3. The Jacobians by central differences; theta holds the kernel, the visible and the hidden bias.
+# The Jacobians by central differences; theta holds the kernel, the visible and the hidden bias.
 theta = np.concatenate([np.ravel(x) for x in random_rbm(1.0).trainable_variables])
 jacobians, asymmetries = {}, {}
 for name, k in (("exact", None), ("CD-1", 1)):
