@@ -34,8 +34,8 @@
 # **How it is graded.** Replace the dots by your own code. `grader.check("q1")` runs the visible
 # tests of question 1: they look at shapes and at properties that every right answer has. Further
 # tests, which you do not see, decide most of the points. Most answers are functions, and they are
-# tested with other arguments than those in this notebook. A mistake in one question therefore does
-# not spoil the next one. Energies and $\ln Z$ are in nats, and numbers such as (B6) are rows of the
+# tested with other arguments than those in this notebook. A mistake in one question therefore costs
+# little in the next ones. Energies and $\ln Z$ are in nats, and numbers such as (B6) are rows of the
 # course's table of equations.
 
 # %%
@@ -51,6 +51,11 @@ import tensorflow as tf
 levels = np.array([0.0, 0.8, 2.0])  # energies, nats
 degeneracies = np.array([1.0, 3.0, 2.0])  # how many states have this energy
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q1
+# points: [0.25, 0.25, 1]
+
 # %% [markdown]
 # ## Question 1: the partition function
 #
@@ -58,11 +63,6 @@ degeneracies = np.array([1.0, 3.0, 2.0])  # how many states have this energy
 # $Z(\beta) = \sum_{\rm states} e^{-\beta E}$ (B3). The sum is over *states*. Use TensorFlow's
 # functions, so that the result can be differentiated with respect to `beta`, a scalar tensor of
 # type float64.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q1
-# points: [0.25, 0.25, 1]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -140,6 +140,11 @@ def test_log_z_sums_over_all_states(log_z):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q2
+# points: [0.25, 0.25, 0.5, 0.5, 0.5]
+
 # %% [markdown]
 # ## Question 2: energy, entropy, heat capacity
 #
@@ -147,12 +152,7 @@ def test_log_z_sums_over_all_states(log_z):
 # $\beta$, and returns the mean energy $U$, the entropy $S$ and the heat capacity
 # $C = -\beta^2\, dU/d\beta$ (B6). The derivatives come from
 # `rbm_tf.cumulants.derivatives(function, max_order, at=..)`; chapter 1 shows how to call it.
-# Then compute the three for the ion at $\beta = 2$.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q2
-# points: [0.25, 0.25, 0.5, 0.5, 0.5]
+# Try it on the ion at $\beta = 2$.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -251,6 +251,11 @@ def test_heat_capacity_is_beta_squared_times_the_variance(thermodynamics):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q3
+# points: [0.25, 0.75, 0.5]
+
 # %% [markdown]
 # ## Question 3: a crystal
 #
@@ -262,11 +267,6 @@ def test_heat_capacity_is_beta_squared_times_the_variance(thermodynamics):
 #    cumulants of the total energy.
 # 2. Write `mean_square(kappa)`, which returns $\langle E^2 \rangle$ of a quantity with the
 #    cumulants `kappa` (B22).
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q3
-# points: [0.25, 0.75, 0.5]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -360,6 +360,11 @@ def test_mean_square_is_the_second_moment(mean_square):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q4
+# points: [0.25, 0, 0.5, 0.5, 0.5, 0.25]
+
 # %% [markdown]
 # ## Question 4: a source, at another temperature
 #
@@ -384,11 +389,6 @@ energies = np.repeat(levels, degeneracies.astype(int))
 def log_z_in_field(beta, field):
     return tf.reduce_logsumexp(-beta * (energies - field * moments))
 
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q4
-# points: [0.25, 0, 0.5, 0.5, 0.5, 0.25]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -507,6 +507,11 @@ def test_fluctuation_and_response(susceptibility_is):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q5
+# points: [0.25, 0, 0.75, 0.5]
+
 # %% [markdown]
 # ## Question 5: from one temperature to another
 #
@@ -533,11 +538,6 @@ kappa_ion = rbm_tf.cumulants.weighted_cumulants(energies, -energies, 6).numpy() 
 def exact_difference(t):
     return np.log(np.exp(-(1 + t) * energies).sum()) - np.log(np.exp(-energies).sum())
 
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q5
-# points: [0.25, 0, 0.75, 0.5]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -614,6 +614,11 @@ def test_only_order_one_is_a_bound(bounds):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q6
+# points: [0.25, 0.25, 0.5, 0.5]
+
 # %% [markdown]
 # ## Question 6: five samples
 #
@@ -630,11 +635,6 @@ def test_only_order_one_is_a_bound(bounds):
 # %%
 probabilities = np.exp(-energies) / np.exp(-energies).sum()
 samples = np.random.default_rng(0).choice(energies, size=(5, 20_000), p=probabilities)
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q6
-# points: [0.25, 0.25, 0.5, 0.5]
 
 # %% [raw]
 # # BEGIN SOLUTION

@@ -33,8 +33,8 @@
 # **How it is graded.** Replace the dots by your own code. `grader.check("q1")` runs the visible
 # tests of question 1: they look at shapes and at properties that every right answer has. Further
 # tests, which you do not see, decide most of the points. Most answers are functions, and they are
-# tested with other machines than the one in this notebook. A mistake in one question therefore does
-# not spoil the next one. Energies and free energies are in nats, units are 0 or 1, and $\beta = 1$.
+# tested with other machines than the one in this notebook. A mistake in one question therefore costs
+# little in the next ones. Energies and free energies are in nats, units are 0 or 1, and $\beta = 1$.
 
 # %%
 import rbm_tf
@@ -60,6 +60,11 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q1
+# points: [0.25, 0.25, 1]
+
 # %% [markdown]
 # ## Question 1: the clamped free energy
 #
@@ -69,11 +74,6 @@ def sigmoid(x):
 #
 # for visible states `v` of shape (batch, num_visible). The result has the shape (batch,). A
 # softplus that does not overflow is `np.logaddexp(0, x)`.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q1
-# points: [0.25, 0.25, 1]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -145,6 +145,11 @@ def test_free_energy_sums_the_hidden_units_out(free_energy):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q2
+# points: [0.25, 0.25, 0.75, 0.75]
+
 # %% [markdown]
 # ## Question 2: the likelihood, and how far it can get
 #
@@ -154,11 +159,6 @@ def test_free_energy_sums_the_hidden_units_out(free_energy):
 #    $2^n$ visible states.
 # 2. Write `highest_possible(data)`: the mean of $\ln p(v)$ that no model of any kind can exceed on
 #    these data. Mind that a state may occur more than once.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q2
-# points: [0.25, 0.25, 0.75, 0.75]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -255,6 +255,11 @@ def test_highest_likelihood_is_minus_the_entropy_of_the_data(highest_possible):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q3
+# points: [0.25, 1, 0.75]
+
 # %% [markdown]
 # ## Question 3: the gradient of the likelihood
 #
@@ -263,11 +268,6 @@ def test_highest_likelihood_is_minus_the_entropy_of_the_data(highest_possible):
 # the positive phase (B8) minus the negative phase (B9). The averages over the model come from
 # `rbm_tf.moments(rbm_tf.Machine(kernel, visible_bias, hidden_bias))`, whose parts are called
 # `visible`, `hidden` and `correlation`.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q3
-# points: [0.25, 1, 0.75]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -366,6 +366,11 @@ def test_more_copies_of_the_data_do_not_change_the_gradient(gradient):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q4
+# points: [0.25, 0.25, 1, 0.5]
+
 # %% [markdown]
 # ## Question 4: a Gibbs sweep as a matrix
 #
@@ -374,11 +379,6 @@ def test_more_copies_of_the_data_do_not_change_the_gradient(gradient):
 #    of `all_states`. A sweep draws *all hidden units* given $v$, and then all visible units given $h$:
 #    $T(v \to v') = \sum_h p(h|v)\, p(v'|h)$.
 # 2. Write `second_eigenvalue(sweep)`: the second largest eigenvalue of such a matrix, a real number.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q4
-# points: [0.25, 0.25, 1, 0.5]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -478,6 +478,11 @@ def test_second_eigenvalue_is_the_squared_correlation(second_eigenvalue):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q5
+# points: [0.25, 0, 1, 0.75, 0.5]
+
 # %% [markdown]
 # ## Question 5: the bias of contrastive divergence
 #
@@ -491,7 +496,7 @@ def test_second_eigenvalue_is_the_squared_correlation(second_eigenvalue):
 #    distribution `start` over the visible states, and $k$ = `num_sweeps`. The result has one entry
 #    for each visible unit. The model's distribution is the one that `sweep` leaves alone.
 # 2. For the machine and the data at the top: what is the smallest number of sweeps after which no
-#    entry of the bias exceeds 0.01 in size? Set `sweeps_needed`.
+#    entry of the bias exceeds 0.005 in size? Set `sweeps_needed`.
 # 3. When is the bias of CD-1 exactly zero? Set `no_bias` to a letter.
 #
 #    (a) When the learning rate is small enough.
@@ -501,11 +506,6 @@ def test_second_eigenvalue_is_the_squared_correlation(second_eigenvalue):
 
 # %%
 data_distribution = np.array([np.mean((data == v).all(axis=1)) for v in all_states(3)])
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q5
-# points: [0.25, 0, 1, 0.75, 0.5]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -525,7 +525,7 @@ def cd_bias(sweep, start, num_sweeps):
 machine_sweep = sweep_matrix(kernel, visible_bias, hidden_bias)
 biases = [np.abs(cd_bias(machine_sweep, data_distribution, k)).max() for k in range(1, 200)]
 # END SOLUTION
-sweeps_needed = 1 + int(np.argmax(np.array(biases) <= 0.01))  # SOLUTION
+sweeps_needed = 1 + int(np.argmax(np.array(biases) <= 0.005))  # SOLUTION
 no_bias = "b"  # SOLUTION
 
 
@@ -539,7 +539,7 @@ def cd_bias(sweep, start, num_sweeps):  # chains that start from fair coins
 
 machine_sweep = sweep_matrix(kernel, visible_bias, hidden_bias)
 biases = [np.abs(cd_bias(machine_sweep, data_distribution, k)).max() for k in range(1, 200)]
-sweeps_needed = 1 + int(np.argmax(np.array(biases) <= 0.01))
+sweeps_needed = 1 + int(np.argmax(np.array(biases) <= 0.005))
 no_bias = "d"
 
 # %% [raw]
@@ -594,7 +594,7 @@ def test_sweeps_that_these_data_need(sweeps_needed, kernel, visible_bias, hidden
     joint = np.exp((v @ visible_bias)[:, np.newaxis] + h @ hidden_bias + v @ kernel @ h.T)
     p = np.array([np.mean((data == state).all(axis=1)) for state in v])
     exact, num_sweeps = joint.sum(axis=1) / joint.sum(), 0
-    while np.abs((p - exact) @ v).max() > 0.01:
+    while np.abs((p - exact) @ v).max() > 0.005:
         p_h = p @ (joint / joint.sum(axis=1, keepdims=True))
         p = (joint / joint.sum(axis=0)) @ p_h
         num_sweeps += 1

@@ -37,8 +37,8 @@
 # **How it is graded.** Replace the dots by your own code. `grader.check("q1")` runs the visible
 # tests of question 1: they look at shapes and at properties that every right answer has. Further
 # tests, which you do not see, decide most of the points. Most answers are functions, and they are
-# tested with other arguments than those in this notebook. A mistake in one question therefore does
-# not spoil the next one.
+# tested with other arguments than those in this notebook. A mistake in one question therefore costs
+# little in the next ones.
 
 # %%
 import rbm_tf
@@ -59,6 +59,11 @@ def all_rings(num_spins):
     return rbm_tf.ising.all_spins(1, num_spins)[:, 0]
 
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q1
+# points: [0.25, 0.25, 1]
+
 # %% [markdown]
 # ## Question 1: the exact answer
 #
@@ -66,11 +71,6 @@ def all_rings(num_spins):
 # the sum over a spin is a matrix product. Hence $Z$ is the trace of the $N$-th power of that matrix,
 # which is the sum of the $N$-th powers of its eigenvalues. Write `log_z(num_spins, coupling, field)`.
 # It should work for 1,000 spins, where $Z$ itself overflows.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q1
-# points: [0.25, 0.25, 1]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -87,7 +87,7 @@ def log_z(num_spins, coupling, field):
 
 
 # %% tags=["wrong"]
-def log_z(num_spins, coupling, field):  # the ring without end
+def log_z(num_spins, coupling, field):  # of an infinite ring
     spins = np.array([1.0, -1.0])
     exponent = coupling * np.outer(spins, spins) + field * np.add.outer(spins, spins) / 2
     return num_spins * np.log(np.linalg.eigvalsh(np.exp(exponent))[-1])
@@ -140,6 +140,11 @@ def test_log_z_is_the_sum_over_all_states(log_z):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q2
+# points: [0.25, 1, 0.25, 0.5]
+
 # %% [markdown]
 # ## Question 2: what plain Monte Carlo costs
 #
@@ -153,11 +158,6 @@ def test_log_z_is_the_sum_over_all_states(log_z):
 # 3. At $K = 0.5$ and $h = 0.1$ compute the draws for a relative error of 10 % with 10, 20 and 40
 #    spins: `draws`, an array of three numbers. You may take `log_z` from question 1, or
 #    `rbm_tf.ising.chain(num_spins, coupling, field=field).log_z()`.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q2
-# points: [0.25, 1, 0.25, 0.5]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -267,6 +267,11 @@ def test_draws_grow_exponentially(draws):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q3
+# points: [0.25, 0.25, 0.5, 0.5, 0.5]
+
 # %% [markdown]
 # ## Question 3: an estimator with an error bar
 #
@@ -275,11 +280,6 @@ def test_draws_grow_exponentially(draws):
 # order is the relative standard error of the mean weight (with the variance that divides by
 # $n - 1$); and the effective sample size $\left( \sum_k w_k \right)^2 / \sum_k w_k^2$. Log-weights
 # may be as large as 1,000 or as small as -1,000.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q3
-# points: [0.25, 0.25, 0.5, 0.5, 0.5]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -370,12 +370,17 @@ def test_effective_sample_size(estimate):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q4
+# points: [0.25, 0.25, 1, 0.5]
+
 # %% [markdown]
 # ## Question 4: from both sides
 #
 # At $h = 0$ let $B(K) = \langle \sum_i s_i s_{i+1} \rangle_K = \partial \ln Z / \partial K$. Anneal from
-# coupling 0 to $K$ in $T$ equal steps, and let the ring come to equilibrium at every coupling on the
-# way. Forward, each step adds $\frac{K}{T} \sum_i s_i s_{i+1}$ to $\ln w$, with a state from the
+# coupling 0 to $K$ in $n$ equal steps, and let the ring come to equilibrium at every coupling on the
+# way. Forward, each step adds $\frac{K}{n} \sum_i s_i s_{i+1}$ to $\ln w$, with a state from the
 # coupling where the step *begins*; in reverse, with a state from the coupling where it *ends*.
 #
 # 1. Write `bracket(mean_bonds, coupling, num_steps)`. `mean_bonds(K)` is any function $B$. Return
@@ -383,11 +388,6 @@ def test_effective_sample_size(estimate):
 #    $\ln Z(K) - \ln Z(0)$.
 # 2. Write `steps_needed(mean_bonds, coupling, gap)`: the smallest number of steps for which the two
 #    are at most `gap` nats apart, a whole number. A short formula does it.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q4
-# points: [0.25, 0.25, 1, 0.5]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -480,7 +480,7 @@ def test_number_of_steps_is_the_smallest(steps_needed):
         value = steps_needed(mean_bonds, coupling, gap)
         assert value == expected, (
             f"B = 1 + 8 tanh K, to {coupling}, gap {gap}: {expected} steps are the first that do; "
-            f"you have {value}. The gap is K (B(K) - B(0)) / T."
+            f"you have {value}. The gap is K (B(K) - B(0)) / n."
         )
 
 
@@ -489,6 +489,11 @@ def test_number_of_steps_is_the_smallest(steps_needed):
 
 # %% [raw]
 # # END QUESTION
+
+# %% [raw]
+# # BEGIN QUESTION
+# name: q5
+# points: [0.25, 0, 1.25, 0.5, 0.5]
 
 # %% [markdown]
 # ## Question 5: samples from one mode
@@ -510,11 +515,6 @@ def test_number_of_steps_is_the_smallest(steps_needed):
 #    (b) Samples from the less likely mode alone bring the reverse estimate below $\ln Z$.
 #    (c) A single mode never matters, because the constant $P(A)$ cancels.
 #    (d) Both errors are negative, because states are missing from the sum.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q5
-# points: [0.25, 0, 1.25, 0.5, 0.5]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -539,9 +539,7 @@ verdict = "b"  # SOLUTION
 
 
 # %% tags=["wrong"]
-def reverse_estimate(
-    energy, inside
-):  # averages w over the model's samples, as if they were uniform
+def reverse_estimate(energy, inside):  # <w> over samples of the model
     p = np.exp(-energy[inside]) / np.exp(-energy[inside]).sum()
     return np.log(p @ np.exp(-energy[inside])) + np.log(len(energy))
 

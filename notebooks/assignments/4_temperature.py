@@ -34,8 +34,8 @@
 # **How it is graded.** Replace the dots by your own code. `grader.check("q1")` runs the visible
 # tests of question 1: they look at shapes and at properties that every right answer has. Further
 # tests, which you do not see, decide most of the points. Most answers are functions, and they are
-# tested with other arguments than those in this notebook. A mistake in one question therefore does
-# not spoil the next one. Energies, entropies and heat capacities are in nats.
+# tested with other arguments than those in this notebook. A mistake in one question therefore costs
+# little in the next ones. Energies, entropies and heat capacities are in nats.
 
 # %%
 import rbm_tf
@@ -56,6 +56,11 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q1
+# points: [0.25, 0.75, 0.75, 0.75]
+
 # %% [markdown]
 # ## Question 1: two sources of fluctuations
 #
@@ -65,11 +70,6 @@ def sigmoid(x):
 # returns three numbers: the mean energy $U$; the variance *within*, which is the average over $h$ of
 # $\mathrm{Var}(E|h)$; and the variance *between*, which is the variance over $h$ of
 # $\langle E|h \rangle$. Sum over the hidden states only.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q1
-# points: [0.25, 0.75, 0.75, 0.75]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -90,16 +90,15 @@ def energy_statistics(kernel, visible_bias, hidden_bias, beta):
 
 
 # %% tags=["wrong"]
-def energy_statistics(
-    kernel, visible_bias, hidden_bias, beta
-):  # weighs the hidden states by exp(beta b.h)
+def energy_statistics(kernel, visible_bias, hidden_bias, beta):
     h = all_states(len(hidden_bias))
     inputs = visible_bias + h @ kernel.T
     on = sigmoid(beta * inputs)
-    p = np.exp(beta * h @ hidden_bias) / np.exp(beta * h @ hidden_bias).sum()
+    p = np.exp(beta * h @ hidden_bias)  # the visible units are not summed out
+    p /= p.sum()
     mean = -h @ hidden_bias - np.sum(inputs * on, axis=1)
     variance = np.sum(inputs**2 * on * (1 - on), axis=1)
-    return p @ mean, p @ variance, 0.0
+    return p @ mean, p @ variance, p @ mean**2 - (p @ mean) ** 2
 
 
 # %% [raw]
@@ -189,6 +188,11 @@ def test_both_variances_add_to_the_whole(energy_statistics):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q2
+# points: [0.25, 0.25, 0.75, 0.75]
+
 # %% [markdown]
 # ## Question 2: entropy in the cold
 #
@@ -197,11 +201,6 @@ def test_both_variances_add_to_the_whole(energy_statistics):
 # 2. Three spins $\pm 1$ form a triangle and each pair wants to be *opposite*:
 #    $E = s_1 s_2 + s_2 s_3 + s_3 s_1$. Not all three pairs can have their way. What is the limit of
 #    the entropy for $\beta \to \infty$? Set `residual_entropy`, in nats.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q2
-# points: [0.25, 0.25, 0.75, 0.75]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -288,6 +287,11 @@ def test_residual_entropy_counts_the_ground_states(residual_entropy):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q3
+# points: [0.25, 0.75, 0.5]
+
 # %% [markdown]
 # ## Question 3: weights and temperature
 #
@@ -300,11 +304,6 @@ def test_residual_entropy_counts_the_ground_states(residual_entropy):
 #    `capacity_diagonal` and `capacity_uniform`.
 #
 # Compare the two numbers with what a thermometer made of the norm would say.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q3
-# points: [0.25, 0.75, 0.5]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -405,22 +404,22 @@ def test_equal_norms_and_different_heat_capacities(capacity_diagonal, capacity_u
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q4
+# points: [0.25, 1, 0.75]
+
 # %% [markdown]
 # ## Question 4: how many temperatures?
 #
-# Anneal from $\beta = 0$ to 1 in $T$ equal steps, with the uniform distribution as the start. The step
-# from $\beta_t$ to $\beta_t + 1/T$ adds $-E/T$ to $\ln w$. Suppose that a fresh state of equilibrium
+# Anneal from $\beta = 0$ to 1 in $n$ equal steps, with the uniform distribution as the start. The step
+# from $\beta_t$ to $\beta_t + 1/n$ adds $-E/n$ to $\ln w$. Suppose that a fresh state of equilibrium
 # at $\beta_t$, the *beginning* of the step, is drawn each time, so that the steps are independent.
 #
 # 1. Write `ladder_variance(energies, num_steps)`: the exact variance of $\ln w$ for a system with the
 #    given energies of all its states.
 # 2. Write `predicted_variance(energies, num_steps)`: the approximation
-#    $\frac1T [U(0) - U(1)]$ of chapter 5, (5.1).
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q4
-# points: [0.25, 1, 0.75]
+#    $\frac1n [U(0) - U(1)]$ of chapter 5, (5.1).
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -487,7 +486,7 @@ def test_variance_is_the_sum_over_the_steps(ladder_variance):
             p = np.exp(-t / num_steps * energies)
             p /= p.sum()
             expected += p @ (energies / num_steps - p @ energies / num_steps) ** 2
-        message = f"{num_steps} steps: the sum of the variances of E / T at each beta."
+        message = f"{num_steps} steps: the sum of the variances of E / n at each beta."
         value = ladder_variance(energies, num_steps)
         np.testing.assert_allclose(value, expected, rtol=1e-7, err_msg=message)
 
@@ -500,7 +499,7 @@ def test_prediction_is_the_fall_of_the_energy(predicted_variance):
     for energies in (np.array([-1.0, 0.0, 0.5, 2.5]), np.array([5.0, 6.0])):
         p = np.exp(-energies) / np.exp(-energies).sum()
         expected = (energies.mean() - p @ energies) / 20
-        message = f"(U(0) - U(1)) / T with 20 steps and the energies {energies}."
+        message = f"(U(0) - U(1)) / n with 20 steps and the energies {energies}."
         value = predicted_variance(energies, 20)
         np.testing.assert_allclose(value, expected, rtol=1e-7, err_msg=message)
 
@@ -510,6 +509,11 @@ def test_prediction_is_the_fall_of_the_energy(predicted_variance):
 
 # %% [raw]
 # # END QUESTION
+
+# %% [raw]
+# # BEGIN QUESTION
+# name: q5
+# points: [0.25, 0, 0.75, 0.5, 0.25, 0.25]
 
 # %% [markdown]
 # ## Question 5: the temperature that inference asks for
@@ -536,11 +540,6 @@ def bond_products(spins):
     """s_1 s_2, s_2 s_3 and s_3 s_1, (.., 3)."""
     return spins * np.roll(spins, -1, axis=-1)
 
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q5
-# points: [0.25, 0, 0.75, 0.5, 0.25, 0.25]
 
 # %% [raw]
 # # BEGIN SOLUTION

@@ -38,8 +38,8 @@
 # **How it is graded.** Replace the dots by your own code. `grader.check("q1")` runs the visible
 # tests of question 1: they look at shapes and at properties that every right answer has. Further
 # tests, which you do not see, decide most of the points. Most answers are functions, and they are
-# tested with other arguments than those in this notebook. A mistake in one question therefore does
-# not spoil the next one. All is in nats, and $q(z) = N(z; \mu, \sigma^2)$ is given by its mean $\mu$ and
+# tested with other arguments than those in this notebook. A mistake in one question therefore costs
+# little in the next ones. All is in nats, and $q(z) = N(z; \mu, \sigma^2)$ is given by its mean $\mu$ and
 # by `log_var`, which is $\ln \sigma^2$.
 
 # %%
@@ -59,6 +59,11 @@ def log_joint(z, count):
     return log_likelihood - z**2 / 2 - np.log(2 * np.pi) / 2
 
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q1
+# points: [0.25, 0.25, 1.5]
+
 # %% [markdown]
 # ## Question 1: the bound in closed form
 #
@@ -69,11 +74,6 @@ def log_joint(z, count):
 # as a formula, without samples and without integrals. The KL is (B30). You need $\langle e^z \rangle_q$,
 # the mean of the exponential of a Gaussian variable, which chapter 1 knows as
 # $e^{\kappa_1 + \kappa_2 / 2}$.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q1
-# points: [0.25, 0.25, 1.5]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -146,6 +146,11 @@ def test_bound_is_the_integral(elbo):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q2
+# points: [0.25, 0.5, 0.75, 0.5]
+
 # %% [markdown]
 # ## Question 2: the best Gaussian, and what it misses
 #
@@ -155,11 +160,6 @@ def test_bound_is_the_integral(elbo):
 #    bound by quadrature.
 # 3. For $x = 3$, how many nats does the best Gaussian lose? Set `gap`. It is the divergence
 #    $\mathrm{KL}(q(z) \,\|\, p(z|x))$ of (B12).
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q2
-# points: [0.25, 0.5, 0.75, 0.5]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -267,6 +267,11 @@ def test_gap_is_the_divergence(gap):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q3
+# points: [0.25, 0.75, 0.5, 0.5]
+
 # %% [markdown]
 # ## Question 3: two gradients of one average
 #
@@ -281,11 +286,6 @@ def test_gap_is_the_divergence(gap):
 #    variance of one value of the score-function form? Set `variance_ratio` to three digits or
 #    better. Gauss and Hermite give it exactly: `np.polynomial.hermite_e.hermegauss(80)` returns
 #    nodes $\epsilon$ and weights, which you divide by their sum.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q3
-# points: [0.25, 0.75, 0.5, 0.5]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -331,9 +331,9 @@ def pathwise_gradient(slope, eps, mean, log_var):  # the derivative in log_var
 
 
 nodes, weights = np.polynomial.hermite_e.hermegauss(80)
-by_score = weights @ score_gradient(lambda z: log_joint(z, 3), nodes, 0.9, -1.2) ** 2
-by_path = weights @ pathwise_gradient(lambda z: 3 - np.exp(z) - z, nodes, 0.9, -1.2) ** 2
-variance_ratio = by_score / by_path
+by_score = score_gradient(lambda z: log_joint(z, 3), nodes, 0.9, -1.2)
+by_path = pathwise_gradient(lambda z: 3 - np.exp(z) - z, nodes, 0.9, -1.2)
+variance_ratio = np.std(by_score) / np.std(by_path)  # the nodes as if they were draws
 
 # %% [raw]
 # # END SOLUTION
@@ -407,6 +407,11 @@ def test_ratio_of_the_variances(variance_ratio):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q4
+# points: [0.25, 0, 1.25, 0.5]
+
 # %% [markdown]
 # ## Question 4: log-weights
 #
@@ -420,11 +425,6 @@ def test_ratio_of_the_variances(variance_ratio):
 
 # %%
 draws = np.random.default_rng(0).normal(size=1000)
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q4
-# points: [0.25, 0, 1.25, 0.5]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -508,6 +508,11 @@ def test_which_are_bounds(lower_bounds):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q5
+# points: [0.25, 1.25, 0.5]
+
 # %% [markdown]
 # ## Question 5: the loss of a VAE, and a slip
 #
@@ -521,11 +526,6 @@ def test_which_are_bounds(lower_bounds):
 # 2. A program averages the first term over the pixels of 8 × 8 images instead of summing it, and
 #    sums the KL. Its optimum is that of a loss with the sum over pixels and with the KL times a
 #    factor. Set `kl_factor` to that factor. In chapter 9 the same number is a temperature.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q5
-# points: [0.25, 1.25, 0.5]
 
 # %% [raw]
 # # BEGIN SOLUTION

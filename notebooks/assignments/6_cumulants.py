@@ -33,8 +33,8 @@
 # **How it is graded.** Replace the dots by your own code. `grader.check("q1")` runs the visible
 # tests of question 1: they look at shapes and at properties that every right answer has. Further
 # tests, which you do not see, decide most of the points. Most answers are functions, and they are
-# tested with other arguments than those in this notebook. A mistake in one question therefore does
-# not spoil the next one. All is in nats, units are 0 or 1, and $\beta = 1$.
+# tested with other arguments than those in this notebook. A mistake in one question therefore costs
+# little in the next ones. All is in nats, units are 0 or 1, and $\beta = 1$.
 
 # %%
 import rbm_tf
@@ -57,6 +57,11 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q1
+# points: [0.25, 0.25, 0.5, 0.5, 0.5]
+
 # %% [markdown]
 # ## Question 1: model plus perturbation
 #
@@ -67,11 +72,6 @@ def sigmoid(x):
 # 2. Write `perturbation(energy, log_q)`: the values of $V$ (B18), (num_states,), from $H$ and $\ln q$
 #    of all states.
 # 3. Write `free_energy(perturbation, log_q, lam)`: $F(\lambda) = -\ln \langle e^{-\lambda V} \rangle_q$ (B20).
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q1
-# points: [0.25, 0.25, 0.5, 0.5, 0.5]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -185,17 +185,17 @@ def test_free_energy_is_that_of_the_path(free_energy):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q2
+# points: [0.25, 0.5, 0.5, 0.75]
+
 # %% [markdown]
 # ## Question 2: the cumulant expansion
 #
 # Write `expansion(perturbation, log_q, lam)`. It returns three numbers: $F(\lambda)$ after orders 1, 2
 # and 3 of the series (B23), with $F_q = 0$, where the cumulants of $V$ are exact sums over the states.
 # Print the three for the machine, with all means $\frac12$, beside the exact $F(1)$.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q2
-# points: [0.25, 0.5, 0.5, 0.75]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -276,6 +276,11 @@ def test_order_three_has_its_sign_and_its_sixth(expansion):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q3
+# points: [0.25, 1, 0.75]
+
 # %% [markdown]
 # ## Question 3: the mean-field point and the Onsager term
 #
@@ -284,11 +289,6 @@ def test_order_three_has_its_sign_and_its_sixth(expansion):
 #    couplings, as here, iterating the two equations converges. Make it precise to $10^{-8}$.
 # 2. Write `onsager(kernel, m, n)`: the term of order 2 that both the cumulant expansion and the
 #    theory of Thouless, Anderson and Palmer (TAP) add to the free energy at this point (B26).
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q3
-# points: [0.25, 1, 0.75]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -385,6 +385,11 @@ def test_onsager_term_is_half_a_variance_of_the_bonds(onsager):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q4
+# points: [0.25, 0, 0.5, 0.75, 0.5]
+
 # %% [markdown]
 # ## Question 4: a Gaussian encoder of the wrong width
 #
@@ -400,11 +405,6 @@ def test_onsager_term_is_half_a_variance_of_the_bonds(onsager):
 #    for $\ln p(x)$ after orders 1, 2, .., `max_order`. An error is estimate minus $\ln p(x)$.
 # 2. For which of the ratios $r = 0.3$, 1.6 and 2.5 does the series converge to $\ln p(x)$?
 #    (a) all three, (b) 0.3 and 1.6, (c) 1.6 only, (d) 1.6 and 2.5. Set `converges`.
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q4
-# points: [0.25, 0, 0.5, 0.75, 0.5]
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -503,6 +503,11 @@ def test_where_the_series_converges(converges):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q5
+# points: [0.25, 0, 0.5, 0.5, 0.5, 0.25]
+
 # %% [markdown]
 # ## Question 5: one copy and many
 #
@@ -536,11 +541,6 @@ def copies(num_copies):
         table = new
     return np.array(list(table)), np.array(list(table.values()))
 
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q5
-# points: [0.25, 0, 0.5, 0.5, 0.5, 0.25]
 
 # %% [raw]
 # # BEGIN SOLUTION
