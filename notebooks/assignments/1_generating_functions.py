@@ -16,7 +16,6 @@
 # name: 1_generating_functions
 # export_cell: false
 # show_question_points: true
-# python_version: "3.12"
 # tests:
 #     ok_format: false
 
@@ -604,7 +603,7 @@ def test_series_sums_to_the_exact_difference(partial_sums):
 def test_only_order_one_is_a_bound(bounds):
     assert bounds == "c", (
         "By Jensen's inequality <exp(-t E)> >= exp(-t <E>), whatever the sign of t. For the ion "
-        "at t = 1 and t = -1 the higher orders lie on different sides, so none of them is a bound."
+        "orders 2 and 3 are above the difference at one of t = 1 and t = -1, and below it at the other."
     )
 
 

@@ -16,7 +16,6 @@
 # name: 3_roads_to_ln_z
 # export_cell: false
 # show_question_points: true
-# python_version: "3.12"
 # tests:
 #     ok_format: false
 

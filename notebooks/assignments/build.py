@@ -45,7 +45,9 @@ def build(name, folder, *, run_tests=True):
         nbformat.write(notebook, master)
         options = ["--no-pdfs"] if run_tests else ["--no-pdfs", "--no-run-tests"]
         run = [sys.executable, "-m", "otter", "assign", master, folder.resolve() / name, *options]
-        subprocess.run(run, check=True)
+        done = subprocess.run(run, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit(f"otter-assign cannot make {name}:\n{done.stdout}")
 
 
 def arguments(description):

@@ -47,18 +47,13 @@ def secrets(name):
     """Lines that students must not see, and no line that they do see elsewhere."""
     secret, public, answers = set(), set(), wrong_answers(name)
     for cell in read_source(name).cells:
-        if cell.source in answers:  # of a solution, the lines that otter is to take away
-            kept = re.sub(
-                r"(?s)# BEGIN SOLUTION.*?# END SOLUTION|[^\n]*# SOLUTION", "", cell.source
-            )
-            public |= lines_of(kept)
-            secret |= lines_of(cell.source)
-        elif is_wrong(cell):
-            secret |= lines_of(cell.source)
+        lines = lines_of(cell.source)
+        if cell.source in answers or is_wrong(cell):
+            secret |= {line for line in lines if not line.startswith("def ")}
         elif cell.source.startswith("# HIDDEN"):
-            secret |= {re.search(r"def (\w+)", cell.source)[1]}
+            secret |= set(re.findall(r"def (test_\w+)", cell.source))
         else:
-            public |= lines_of(cell.source)
+            public |= lines
     return secret - public
 
 

@@ -74,7 +74,8 @@ def main():
     given = parser.parse_args()
     limit_cells()
     rows = []
-    for notebook in sorted(given.folder.rglob("*.ipynb")):
+    notebooks = sorted(given.folder.rglob("*.ipynb"))
+    for notebook in (path for path in notebooks if ".ipynb_checkpoints" not in path.parts):
         rows.append(row_of(notebook, given.autograder, given.folder))
         print(*rows[-1].values(), flush=True)
     write_table(rows, given.table)
