@@ -14,6 +14,7 @@ from . import tempering as tempering
 from . import thermodynamics as thermodynamics
 from . import training as training
 from . import umbrella as umbrella
+from . import units as units
 from .annealing import ais as ais
 from .annealing import choose_betas as choose_betas
 from .annealing import log_z_ratio as log_z_ratio

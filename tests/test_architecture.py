@@ -23,6 +23,7 @@ RULES = {  # a folder: what of ours it may import besides itself
     "rbm_tf/ising": GROUND | {"rbm_tf/cumulants"},
     "rbm_tf/mean_field": PHYSICS,
     "rbm_tf/training": {"rbm_tf"},
+    "rbm_tf/units": GROUND,
     "rbm_tf/command_line": GROUND | {"rbm_tf/datasets", "rbm_tf/quiet"},
     "rbm_tf": {"rbm_tf"},
     "vae_keras/shared": GROUND,

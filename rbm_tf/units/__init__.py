@@ -1,0 +1,30 @@
+"""Kinds of units: what a layer's states are, and how they answer to a field."""
+
+from rbm_tf.units.finite import Binary, Potts, Spin, bernoulli_cumulants
+from rbm_tf.units.gaussian import Gaussian, log_sum
+from rbm_tf.units.half_gaussian import half_gaussian_cgf, half_gaussian_cumulants
+from rbm_tf.units.mixed import Mixed
+from rbm_tf.units.rectified import DReLU, ReLU
+from rbm_tf.units.testing import check_unit
+from rbm_tf.units.truncated_exponential import TruncatedExponential
+from rbm_tf.units.unit import Unit, gumbel, log_positive, per_unit
+
+__all__ = [
+    "Binary",
+    "DReLU",
+    "Gaussian",
+    "Mixed",
+    "Potts",
+    "ReLU",
+    "Spin",
+    "TruncatedExponential",
+    "Unit",
+    "bernoulli_cumulants",
+    "check_unit",
+    "gumbel",
+    "half_gaussian_cgf",
+    "half_gaussian_cumulants",
+    "log_positive",
+    "log_sum",
+    "per_unit",
+]

@@ -1,0 +1,146 @@
+"""Layers of several kinds of units, side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Self
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike
+from rbm_tf.units.unit import Unit
+
+
+@keras.saving.register_keras_serializable(package="rbm_tf")
+class Mixed(Unit):
+    """A layer whose columns are shared out to layers of one kind each, in their order.
+
+    One vector of states and one kernel: pixels and a label, or data of several types.
+
+    Args:
+        units: sequence of units, such as [Binary(784), Potts(1, 10)].
+
+    Raises:
+        ValueError: if there are none, or one is no unit.
+
+    Example:
+        >>> Mixed([Binary(2), Potts(1, 3)]).mean([0.0, 0.0, 1.0, 1.0, 1.0]).numpy()
+        array([0.5       , 0.5       , 0.33333334, 0.33333334, 0.33333334], dtype=float32)
+    """
+
+    def __init__(self, units: Iterable[Unit]) -> None:
+        self.units = list(units)
+        if not self.units or not all(isinstance(unit, Unit) for unit in self.units):
+            raise ValueError(f"units must be a sequence of one unit or more; got {units!r}.")
+        super().__init__(sum(unit.num for unit in self.units))
+
+    @property
+    def parameters(self) -> dict[str, ArrayLike]:  # type: ignore[override]
+        """Those of all parts, each name after the number of its part: 0_log_precision."""
+        parts = enumerate(self.units)
+        return {f"{i}_{key}": value for i, unit in parts for key, value in unit.parameters.items()}
+
+    @parameters.setter
+    def parameters(self, _: Any) -> None:
+        """They live in the parts."""
+
+    @property
+    def size(self) -> int:
+        return sum(unit.size for unit in self.units)
+
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[override]
+        ends = [[np.zeros(unit.size) + end for end in unit.bounds] for unit in self.units]
+        low, high = zip(*ends, strict=True)
+        return np.concatenate(low), np.concatenate(high)
+
+    def cgf(self, x: ArrayLike) -> tf.Tensor:
+        return self._side_by_side(lambda unit, x: unit.cgf(x), x)
+
+    @tf.autograph.experimental.do_not_convert
+    def cumulants(self, x: ArrayLike, max_order: int) -> tf.Tensor:
+        return self._side_by_side(lambda unit, x: unit.cumulants(x, max_order), x)
+
+    @tf.autograph.experimental.do_not_convert
+    def mean(self, x: ArrayLike) -> tf.Tensor:
+        return self._side_by_side(lambda unit, x: unit.mean(x), x)
+
+    def energy(self, t: ArrayLike) -> tf.Tensor:
+        return self._side_by_side(lambda unit, t: unit.energy(t), t)
+
+    def sample(self, x: ArrayLike, *, seed: Any) -> tf.Tensor:
+        seeds = iter(tf.unstack(tf.random.split(as_seed(seed), len(self.units))))
+        return self._side_by_side(lambda unit, x: unit.sample(x, seed=next(seeds)), x)
+
+    def states(self) -> None:
+        """None: the parts differ; `layer_states` has them all."""
+
+    @property
+    def num_layer_states(self) -> int | None:
+        numbers = [unit.num_layer_states for unit in self.units]
+        known = [number for number in numbers if number is not None]
+        return math.prod(known) if len(known) == len(numbers) else None
+
+    def layer_states(self, *, first: int = 0, num_states: int | None = None) -> np.ndarray:
+        tables = [unit.layer_states() for unit in self.units]
+        last = math.prod(map(len, tables)) if num_states is None else first + num_states
+        numbers, rows = np.arange(first, last), []
+        for table in tables:
+            rows.append(table[numbers % len(table)])
+            numbers = numbers // len(table)
+        return np.concatenate(rows, -1)
+
+    def conjugate_field(self, m: ArrayLike) -> tf.Tensor:
+        return self._side_by_side(lambda unit, m: unit.conjugate_field(m), m)
+
+    def cgf_conjugate(self, m: ArrayLike) -> tf.Tensor:
+        return self._side_by_side(lambda unit, m: unit.cgf_conjugate(m), m)
+
+    def cgf_conjugate_at(self, x: ArrayLike) -> tf.Tensor:
+        return self._side_by_side(lambda unit, x: unit.cgf_conjugate_at(x), x)
+
+    def initial_bias(self, mean: ArrayLike) -> tf.Tensor:
+        return self._side_by_side(lambda unit, mean: unit.initial_bias(mean), mean)
+
+    def add_precision(self, added: ArrayLike) -> Mixed:
+        parts = tf.split(added, [unit.num for unit in self.units], -1)
+        pairs = zip(self.units, parts, strict=True)
+        return Mixed([unit.add_precision(part) for unit, part in pairs])
+
+    def check(self, t: Any, *, name: str = "x", means: bool = False) -> np.ndarray:
+        t = super().check(t, name=name, means=True)
+        first = 0
+        for index, unit in enumerate(self.units):
+            part = t[:, first : first + unit.size]
+            unit.check(part, name=f"{name}, the {unit.size} columns from {first}", means=means)
+            first += unit.size
+        return t
+
+    def with_parameters(self, **parameters: ArrayLike) -> Self:
+        parts: list[dict[str, ArrayLike]] = [{} for _ in self.units]
+        for key, value in parameters.items():
+            if key not in self.parameters:
+                return super().with_parameters(**parameters)  # which says what there is
+            index, name = key.split("_", 1)
+            parts[int(index)][name] = value
+        pairs = zip(self.units, parts, strict=True)
+        return type(self)([unit.with_parameters(**part) for unit, part in pairs])
+
+    def get_config(self) -> dict[str, Any]:
+        return {"units": [keras.saving.serialize_keras_object(unit) for unit in self.units]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        return cls([keras.saving.deserialize_keras_object(unit) for unit in config["units"]])
+
+    def __repr__(self) -> str:
+        return f"Mixed({self.units})"
+
+    def _side_by_side(self, function: Callable[[Unit, Any], Any], x: ArrayLike) -> tf.Tensor:
+        parts = tf.split(self.fields(x), [unit.size for unit in self.units], -1)
+        pairs = zip(self.units, parts, strict=True)
+        return tf.concat([function(unit, part) for unit, part in pairs], -1)

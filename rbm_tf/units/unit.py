@@ -1,0 +1,500 @@
+"""What a kind of unit is: its cumulant generating function, and what follows from it.
+
+A unit t with the energy U(t) in the total field x, which is b + v W or a + W h, has
+
+    p(t) = exp(x t - U(t) - Gamma(x)),    Gamma(x) = ln int exp(x t - U(t)) dt
+
+with a sum in place of the integral where t is discrete. The derivatives of Gamma are the cumulants
+of t: kappa_1 is the mean, kappa_2 the variance. The free energy with the hidden units summed out
+is then F_c(v) = sum_i U_i(v_i) - a.v - sum_j Gamma_j(b_j + (v W)_j), which is B5 with Gamma in
+place of softplus, and the mean-field expansion takes its kappa_n where kappa_1 is the given mean.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+
+from rbm_tf.shared.arrays import as_array
+from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.log_weights import float_tensor
+from rbm_tf.shared.seeds import as_seed
+from rbm_tf.shared.types import ArrayLike
+
+MAX_ORDER = 4  # of the cumulants
+_EDGE = 0.01  # how near data means may come to the edge of the support when biases begin there
+_REACH = 50.0  # fields are looked for from sinh(-50) to sinh(50)
+_HALVINGS = 64
+
+
+class Unit:
+    """One layer of units of a kind; a kind of your own needs `cgf` and `sample`.
+
+    All that is not overridden comes from `cgf`: cumulants by automatic differentiation, the field
+    of a mean by bisection. `each_cumulant`, a generator of kappa_1, kappa_2, .., is what to
+    override where derivatives have a closed form. A kind with finitely many states overrides
+    `states`, and `energy` unless it is 0; `cgf` and `sample` then follow too. `check_unit` tests
+    the whole.
+
+    A unit is a value: nothing changes it. Its parameters, if it has any, stand in `parameters`,
+    and `with_parameters` makes another unit of it, such as one of tf.Variables to be trained.
+
+    Args:
+        num: the number of units in the layer.
+
+    Raises:
+        ValueError: if num is not an integer of 1 or more.
+
+    Reference: Welling, Rosen-Zvi and Hinton (2004); B5, B21.
+
+    Example:
+        >>> class Poisson(Unit):  # t = 0, 1, 2, .. of mean exp(x)
+        ...     bounds = (0.0, math.inf)
+        ...     def cgf(self, x):
+        ...         return tf.exp(x)
+        ...     def energy(self, t):
+        ...         return tf.math.lgamma(t + 1)
+        ...     def sample(self, x, *, seed):
+        ...         return tf.random.stateless_poisson(tf.shape(x), seed, tf.exp(x), x.dtype)
+        >>> Poisson(2).cumulants([[0.0, 0.0]], 4)[:, 0, 0].numpy()
+        array([1., 1., 1., 1.], dtype=float32)
+        >>> class Count(Unit):  # t = 0, 1, .. 3, all alike: a binomial without its coefficients
+        ...     bounds = (0.0, 3.0)
+        ...     def states(self):
+        ...         return np.arange(4.0)[:, np.newaxis]
+        >>> Count(2).mean([0.0, 100.0]).numpy()
+        array([1.5, 3. ], dtype=float32)
+    """
+
+    bounds: tuple[ArrayLike, ArrayLike] = (-math.inf, math.inf)  # of the support, or its hull
+
+    def __init__(self, num: int) -> None:
+        check_counts(num=num)
+        self.num = operator.index(num)
+        self.parameters: dict[str, ArrayLike] = {}  # each (num,), or (.., num)
+
+    @property
+    def size(self) -> int:
+        """The number of columns that the layer takes: num, but num * num_states for `Potts`."""
+        return self.num
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether a unit has finitely many states, so that a layer can be summed over."""
+        return self.num_layer_states is not None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether |t| has a bound, so that Z is finite whatever the weights to such a layer."""
+        return bool(np.all(np.isfinite(self.bounds[0])) and np.all(np.isfinite(self.bounds[1])))
+
+    def cgf(self, x: ArrayLike) -> tf.Tensor:
+        """Gamma(x) = ln int exp(x t - U(t)) dt, the free energy of each unit with its sign changed.
+
+        Args:
+            x: total fields, (.., size).
+
+        Returns:
+            (.., num), nats.
+
+        Raises:
+            NotImplementedError: if a kind of your own has neither this nor `states`.
+        """
+        return tf.reduce_logsumexp(self._state_logits(self.fields(x)), -1)
+
+    def each_cumulant(self, x: tf.Tensor) -> Iterator[tf.Tensor]:
+        """Yield kappa_1(x), kappa_2(x), .., each (.., size): derivatives of Gamma by its own field.
+
+        Args:
+            x: total fields, a float tensor (.., size).
+        """
+        function: Callable[[tf.Tensor], tf.Tensor] = self.cgf
+        while True:
+            function = _slope(function)
+            yield function(x)
+
+    @tf.autograph.experimental.do_not_convert  # generators stay what they are
+    def cumulants(self, x: ArrayLike, max_order: int) -> tf.Tensor:
+        """The cumulants kappa_n(x) = d^n Gamma/dx^n of each entry of the layer.
+
+        Args:
+            x: total fields, (.., size).
+            max_order: the highest order, 1 to 4.
+
+        Returns:
+            (max_order, .., size): mean, variance, third and fourth cumulant.
+
+        Raises:
+            ValueError: for another order, or another size.
+        """
+        if max_order not in range(1, MAX_ORDER + 1):
+            raise ValueError(f"max_order must be from 1 to {MAX_ORDER}; got {max_order!r}.")
+        x = self.fields(x)
+        return tf.stack(list(itertools.islice(self.each_cumulant(x), max_order)))
+
+    @tf.autograph.experimental.do_not_convert
+    def mean(self, x: ArrayLike) -> tf.Tensor:
+        """The mean kappa_1(x) = <t> in the fields x, both (.., size)."""
+        return next(iter(self.each_cumulant(self.fields(x))))
+
+    def variance(self, x: ArrayLike) -> tf.Tensor:
+        """The variance kappa_2(x) of each entry in the fields x, both (.., size)."""
+        return self.cumulants(x, 2)[1]
+
+    def energy(self, t: ArrayLike) -> tf.Tensor:
+        """U(t) of each unit; the biases belong to the field and not to U.
+
+        One number a unit and not a sum over the layer, so that units that are missing, or held
+        fixed, can be left out of the sum.
+
+        Args:
+            t: states, (.., size).
+
+        Returns:
+            (.., num), nats.
+        """
+        return tf.zeros_like(self.fields(t))
+
+    def sample(self, x: ArrayLike, *, seed: Any) -> tf.Tensor:
+        """Draw the units in the fields x: the same seed gives the same states.
+
+        Args:
+            x: total fields, (.., size).
+            seed: integer, (2,) int32 tensor, or None for another draw every time.
+
+        Returns:
+            States, the shape and the dtype of x.
+
+        Raises:
+            NotImplementedError: if a kind of your own has neither this nor `states`.
+        """
+        logits = self._state_logits(self.fields(x))  # (.., num, num_states)
+        index = tf.argmax(logits + gumbel(tf.shape(logits), seed, logits.dtype), -1)
+        chosen = tf.gather(tf.constant(self._own_states(), logits.dtype), index)
+        return tf.reshape(chosen, tf.shape(x))
+
+    def states(self) -> np.ndarray | None:
+        """All states of one unit, (num_states, size // num) float64; None unless they are finite."""
+        return None
+
+    @property
+    def num_layer_states(self) -> int | None:
+        """How many states the layer has; None unless they are finite."""
+        states = self.states()
+        return None if states is None else len(states) ** self.num
+
+    def layer_states(self, *, first: int = 0, num_states: int | None = None) -> np.ndarray:
+        """All states of the layer, or some of them, as rows; the first unit changes fastest.
+
+        Args:
+            first: the number of the first state.
+            num_states: how many, by default all.
+
+        Returns:
+            (num_states, size), float64.
+
+        Raises:
+            ValueError: if the units have infinitely many states.
+        """
+        states = self._own_states()
+        last = len(states) ** self.num if num_states is None else first + num_states
+        numbers = np.arange(first, last)[:, np.newaxis]
+        digits = numbers // len(states) ** np.arange(self.num) % len(states)
+        return states[digits].reshape(len(numbers), self.size)
+
+    def conjugate_field(self, m: ArrayLike) -> tf.Tensor:
+        """The field x with kappa_1(x) = m, where the cumulants of mean-field theory are taken.
+
+        Closed for `Binary`, `Spin`, `Gaussian` and `Potts`; elsewhere bisection in float64, then a
+        step of Newton's method, by which gradients pass. There is none for a mean outside the
+        support: NaN.
+
+        Args:
+            m: means, (.., size).
+
+        Returns:
+            (.., size).
+        """
+        m = self.fields(m)
+        wide, (low, high) = tf.cast(m, tf.float64), self.bounds
+
+        def halve(index, left, right):
+            middle = (left + right) / 2
+            below = self.mean(tf.sinh(middle)) < wide
+            return index + 1, tf.where(below, middle, left), tf.where(below, right, middle)
+
+        ends = 0 * wide - _REACH, 0 * wide + _REACH
+        _, left, right = tf.while_loop(
+            lambda index, *_: index < _HALVINGS, halve, (tf.constant(0), *ends)
+        )
+        x = tf.stop_gradient(tf.sinh((left + right) / 2))
+        mean, variance = tf.unstack(self.cumulants(x, 2))
+        x -= tf.math.divide_no_nan(mean - wide, tf.stop_gradient(variance))
+        inside = (wide > tf.cast(low, x.dtype)) & (wide < tf.cast(high, x.dtype))
+        return tf.cast(tf.where(inside, x, tf.constant(np.nan, x.dtype)), m.dtype)
+
+    def cgf_conjugate(self, m: ArrayLike) -> tf.Tensor:
+        """Gamma*(m) = max_x [x m - Gamma(x)] = <ln p + U>: minus the entropy, plus the mean of U.
+
+        Args:
+            m: means, (.., size).
+
+        Returns:
+            (.., num), nats.
+        """
+        m = self.fields(m)
+        x = self.conjugate_field(m)
+        return self._per_unit(x * m) - self.cgf(x)
+
+    def cgf_conjugate_at(self, x: ArrayLike) -> tf.Tensor:
+        """Gamma* of the mean that the fields x give, which needs no inversion.
+
+        Args:
+            x: conjugate fields, (.., size).
+
+        Returns:
+            x kappa_1(x) - Gamma(x), (.., num), nats.
+        """
+        x = self.fields(x)
+        return self._per_unit(x * self.mean(x)) - self.cgf(x)
+
+    def initial_bias(self, mean: ArrayLike) -> tf.Tensor:
+        """The bias with which a layer without weights has the means of the data.
+
+        Means at the edge of the support, of a pixel that is always black, would need an infinite
+        bias. They are moved inwards: to 0.01 and 0.99 of a bounded support, to 0.01 from one end.
+
+        Args:
+            mean: of the data, (size,).
+
+        Returns:
+            (size,).
+        """
+        mean = self.fields(mean)
+        low, high = (tf.cast(end, mean.dtype) for end in self.bounds)
+        span = tf.where(tf.math.is_inf(high - low), tf.ones_like(high), high - low)
+        return self.conjugate_field(
+            tf.clip_by_value(mean, low + _EDGE * span, high - _EDGE * span)
+        )
+
+    def add_precision(self, added: ArrayLike) -> Unit:
+        """The units with U(t) + A t^2/2 in place of U, as two-moment mean field needs them.
+
+        Args:
+            added: A, (num,) or with the shape of the fields; where the precision g + A is not
+                above 0 all that follows is NaN.
+
+        Returns:
+            `Unit`.
+
+        Raises:
+            ValueError: for kinds that have no such form.
+
+        Reference: Tramel, Gabrie, Manoel, Caltagirone and Krzakala (2018).
+        """
+        raise ValueError(
+            f"A precision cannot be added to {type(self).__name__}, only to Binary, Spin, "
+            "Gaussian, ReLU, DReLU and Mixed of these. Take the mean field of the means alone."
+        )
+
+    def check(self, t: Any, *, name: str = "x", means: bool = False) -> np.ndarray:
+        """Data as an array, refused unless they are states of these units.
+
+        Args:
+            t: array-like, (num_examples, size).
+            name: what the error message calls the data.
+            means: whether to take means of states too, such as grey levels for `Binary`.
+
+        Returns:
+            NumPy array (num_examples, size), its dtype kept.
+
+        Raises:
+            ValueError: for another shape, no data, NaN, infinities, or values outside the support,
+                with the unit and the value.
+        """
+        t = as_array(t, None, name)
+        if t.ndim != 2 or t.shape[1] != self.size or not len(t):
+            raise ValueError(
+                f"{name} must have shape (num, {self.size}) with num of 1 or more, one column for "
+                f"each of {self!r}; got {t.shape}."
+            )
+        wrong = ~(self._is_mean(t) if means else self._is_state(t)) | ~np.isfinite(t)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            kind = f"means of {type(self).__name__}" if means else type(self).__name__
+            raise ValueError(
+                f"{name} has {np.sum(wrong)} values that are no {kind} units, which lie in "
+                f"{self._support()}: the first is {t[row, column]} in row {row}, column {column}. "
+                "Scale the data, or choose another kind of unit."
+            )
+        return t
+
+    def with_parameters(self, **parameters: ArrayLike) -> Self:
+        """The same units with other parameters.
+
+        Args:
+            **parameters: by the names in `parameters`, each (num,) or broadcast to the fields;
+                numbers, tensors or tf.Variables, to which gradients then pass.
+
+        Returns:
+            `Unit`.
+
+        Raises:
+            ValueError: for a name that is not in `parameters`.
+        """
+        if unknown := sorted(set(parameters) - set(self.parameters)):
+            raise ValueError(
+                f"{type(self).__name__} has no parameters {', '.join(unknown)}; it has "
+                f"{', '.join(self.parameters) or 'none'}."
+            )
+        other = copy.copy(self)
+        other.parameters = {**self.parameters, **parameters}
+        return other
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes the same units of: numbers and lists alone."""
+        values = {key: np.asarray(value).tolist() for key, value in self.parameters.items()}
+        return {"num": self.num, **({"parameters": values} if values else {})}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The units that `get_config` described."""
+        config = dict(config)
+        parameters = config.pop("parameters", {})
+        values = {key: np.asarray(value, "float64") for key, value in parameters.items()}
+        return cls(**config).with_parameters(**values)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.num})"
+
+    def fields(self, x: ArrayLike) -> tf.Tensor:
+        """Fields, means or states as a float tensor, refused unless they are (.., size)."""
+        x = float_tensor(x)
+        if x.shape.rank is not None and (x.shape.rank == 0 or x.shape[-1] not in (self.size, None)):
+            raise ValueError(
+                f"The last axis must have {self.size} entries for {self!r}; got shape {x.shape}."
+            )
+        return x
+
+    def parameter(self, name: str, like: tf.Tensor) -> tf.Tensor:
+        """A parameter in the dtype of a tensor."""
+        return tf.cast(self.parameters[name], like.dtype)
+
+    def _per_unit(self, x: tf.Tensor) -> tf.Tensor:
+        return x  # `Potts` sums over the states of a unit
+
+    def _own_states(self):
+        states = self.states()
+        if states is not None:
+            return states
+        if type(self).cgf is Unit.cgf or type(self).sample is Unit.sample:
+            raise NotImplementedError(
+                f"{type(self).__name__} must override cgf and sample, or states."
+            )
+        raise ValueError(f"{self!r} have infinitely many states.")
+
+    def _state_logits(self, x):
+        """x t - U(t) of the states t of each unit, (.., num, num_states)."""
+        states = tf.constant(self._own_states(), x.dtype)  # (num_states, 1)
+        energy = self.energy(tf.repeat(states, self.num, -1))  # (num_states, num)
+        return x[..., tf.newaxis] * states[:, 0] - tf.transpose(energy)
+
+    def _is_state(self, t):
+        states = self.states()
+        return self._is_mean(t) if states is None else np.isin(t, states)
+
+    def _is_mean(self, t):
+        return (t >= self.bounds[0]) & (t <= self.bounds[1])
+
+    def _support(self):
+        states, (low, high) = self.states(), self.bounds
+        return f"[{low:g}, {high:g}]" if states is None else str(states.ravel().tolist())
+
+
+def gumbel(shape: Any, seed: Any, dtype: Any) -> tf.Tensor:
+    """Standard Gumbel noise: the largest of logits with it is a draw of their softmax.
+
+    Args:
+        shape: of the noise.
+        seed: as `Unit.sample` takes it.
+        dtype: of the noise.
+
+    Returns:
+        Tensor of that shape.
+
+    Example:
+        >>> gumbel([2], 0, tf.float32).shape
+        TensorShape([2])
+    """
+    smallest = np.finfo(tf.as_dtype(dtype).as_numpy_dtype).tiny
+    uniform = tf.random.stateless_uniform(shape, as_seed(seed), minval=smallest, dtype=dtype)
+    return -tf.math.log(-tf.math.log(uniform))
+
+
+def log_positive(values: ArrayLike, num: int, name: str) -> ArrayLike:
+    """ln of a positive parameter, one for each unit: float64 numbers, or a tensor of a tensor.
+
+    Args:
+        values: a number or (num,), or (.., num), above 0.
+        num: the number of units.
+        name: what the error message calls them.
+
+    Returns:
+        (num,) or (.., num), NumPy unless values are a tensor.
+
+    Raises:
+        ValueError: if numbers are not finite and above 0, or fit no layer of num units.
+
+    Example:
+        >>> log_positive(1.0, 2, "precision")
+        array([0., 0.])
+    """
+    if tf.is_tensor(values) or isinstance(values, tf.Variable):
+        return tf.math.log(float_tensor(values) + tf.zeros(num, float_tensor(values).dtype))
+    numbers = per_unit(values, num, name)
+    if not np.all(numbers > 0):
+        raise ValueError(f"{name} must be above 0; got {values!r}.")
+    return np.log(numbers)
+
+
+def per_unit(values: ArrayLike, num: int, name: str) -> np.ndarray:
+    """Numbers as float64, one for each unit.
+
+    Args:
+        values: a number or (num,), or (.., num).
+        num: the number of units.
+        name: what the error message calls them.
+
+    Returns:
+        (num,) or (.., num), float64.
+
+    Raises:
+        ValueError: if they are not finite, or fit no layer of num units.
+
+    Example:
+        >>> per_unit(0.5, 2, "threshold")
+        array([0.5, 0.5])
+    """
+    numbers = as_array(values, "float64", name)
+    if (numbers.ndim and numbers.shape[-1] != num) or not np.all(np.isfinite(numbers)):
+        raise ValueError(
+            f"{name} must be a finite number, or one for each of {num} units; got {values!r}."
+        )
+    return numbers + np.zeros(num)
+
+
+def _slope(function):
+    def slope(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = tf.reduce_sum(function(x))
+        return tape.gradient(value, x, unconnected_gradients="zero")
+
+    return slope
