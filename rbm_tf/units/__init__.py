@@ -2,7 +2,11 @@
 
 from rbm_tf.units.finite import Binary, Potts, Spin, bernoulli_cumulants
 from rbm_tf.units.gaussian import Gaussian, log_sum
-from rbm_tf.units.half_gaussian import half_gaussian_cgf, half_gaussian_cumulants
+from rbm_tf.units.half_gaussian import (
+    half_gaussian_cgf,
+    half_gaussian_cumulants,
+    sample_half_gaussian,
+)
 from rbm_tf.units.mixed import Mixed
 from rbm_tf.units.rectified import DReLU, ReLU
 from rbm_tf.units.testing import check_unit
@@ -27,4 +31,5 @@ __all__ = [
     "log_positive",
     "log_sum",
     "per_unit",
+    "sample_half_gaussian",
 ]

@@ -267,4 +267,3 @@ def _minus_entropy(x):
     """p ln p + (1 - p) ln(1 - p) at p = sigmoid(x), without cancellation."""
     size = tf.abs(x)
     return -tf.math.softplus(-size) - size * tf.sigmoid(-size)
-

@@ -39,7 +39,7 @@ class Mixed(Unit):
         super().__init__(sum(unit.num for unit in self.units))
 
     @property
-    def parameters(self) -> dict[str, ArrayLike]:  # type: ignore[override]
+    def parameters(self) -> dict[str, ArrayLike]:
         """Those of all parts, each name after the number of its part: 0_log_precision."""
         parts = enumerate(self.units)
         return {f"{i}_{key}": value for i, unit in parts for key, value in unit.parameters.items()}
@@ -114,7 +114,7 @@ class Mixed(Unit):
     def check(self, t: Any, *, name: str = "x", means: bool = False) -> np.ndarray:
         t = super().check(t, name=name, means=True)
         first = 0
-        for index, unit in enumerate(self.units):
+        for unit in self.units:
             part = t[:, first : first + unit.size]
             unit.check(part, name=f"{name}, the {unit.size} columns from {first}", means=means)
             first += unit.size

@@ -13,7 +13,11 @@ from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
 from rbm_tf.units.gaussian import log_sum
-from rbm_tf.units.half_gaussian import half_gaussian_cgf, half_gaussian_cumulants
+from rbm_tf.units.half_gaussian import (
+    half_gaussian_cgf,
+    half_gaussian_cumulants,
+    sample_half_gaussian,
+)
 from rbm_tf.units.unit import Unit, log_positive, per_unit
 
 
@@ -148,8 +152,8 @@ class DReLU(Unit):
         seeds = tf.unstack(tf.random.split(as_seed(seed)))
         p = tf.sigmoid(_cgf(*plus) - _cgf(*minus))
         above = tf.random.stateless_uniform(tf.shape(p), seeds[0], dtype=p.dtype) < p
-        chosen = (tf.where(above, up, down) for up, down in zip(plus, minus, strict=True))
-        size = _sample(*chosen, seeds[1])
+        x, log_g = (tf.where(above, up, down) for up, down in zip(plus, minus, strict=True))
+        size = _sample(x, log_g, seeds[1])
         return tf.where(above, size, -size)
 
     def add_precision(self, added: ArrayLike) -> DReLU:
@@ -179,7 +183,4 @@ def _cumulants(x, log_g):
 
 def _sample(x, log_g, seed):
     width = tf.exp(-log_g / 2)
-    mean = x * width * width
-    return tf.random.stateless_parameterized_truncated_normal(
-        tf.shape(mean), seed, means=mean, stddevs=width + tf.zeros_like(mean), minvals=0.0, maxvals=1e30
-    )
+    return width * sample_half_gaussian(x * width, seed)

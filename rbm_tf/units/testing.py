@@ -79,7 +79,7 @@ def _check_derivatives(unit, x, kappa, rtol):
 
 def _check_states(unit, x, cgf):
     width = unit.size // unit.num
-    states = np.tile(unit.states(), (1, unit.num))  # each unit in its first state, in its second, ..
+    states = np.tile(unit.states(), (1, unit.num))  # all in the first state, in the second, ..
     energy = tf.cast(unit.energy(states), x.dtype)
     fields = tf.reshape(x[:, tf.newaxis] * states, [len(x), len(states), unit.num, width])
     summed = tf.reduce_logsumexp(tf.reduce_sum(fields, -1) - energy, 1)

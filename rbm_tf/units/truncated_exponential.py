@@ -78,13 +78,15 @@ def _branches(x):
 
 
 def _series(x, order):
-    """A derivative of sum_n B_2n x^2n/(2n (2n)!), which is sum_n (-1)^(n-1) zeta(2n)/n (x/2pi)^2n."""
+    """A derivative of sum_n B_2n x^2n/(2n (2n)!) = sum_n (-1)^(n-1) zeta(2n)/n (x/2 pi)^2n."""
     n = _POWERS // 2
     terms = (-1.0) ** (n - 1) * zeta(_POWERS) / (n * (2 * np.pi) ** _POWERS)
-    kept = _POWERS >= order
-    powers = _POWERS[kept]
-    terms = terms[kept] * poch(powers - order + 1, order)
+    first = (order - 1) // 2 if order else 0  # what stands before is constant
+    powers = _POWERS[first:]
+    terms = terms[first:] * poch(powers - order + 1, order)
     total = tf.zeros_like(x)
     for coefficient in terms[::-1]:
         total = total * x * x + coefficient
-    return total * x ** int(powers[0] - order) if powers[0] > order else total
+    for _ in range(powers[0] - order):  # repeated derivatives of x ** n at 0 are NaN
+        total = total * x
+    return total

@@ -181,7 +181,7 @@ class Unit:
         return tf.reshape(chosen, tf.shape(x))
 
     def states(self) -> np.ndarray | None:
-        """All states of one unit, (num_states, size // num) float64; None unless they are finite."""
+        """All states of one unit, (num_states, size // num) float64; None if they are not finite."""
         return None
 
     @property
@@ -280,9 +280,7 @@ class Unit:
         mean = self.fields(mean)
         low, high = (tf.cast(end, mean.dtype) for end in self.bounds)
         span = tf.where(tf.math.is_inf(high - low), tf.ones_like(high), high - low)
-        return self.conjugate_field(
-            tf.clip_by_value(mean, low + _EDGE * span, high - _EDGE * span)
-        )
+        return self.conjugate_field(tf.clip_by_value(mean, low + _EDGE * span, high - _EDGE * span))
 
     def add_precision(self, added: ArrayLike) -> Unit:
         """The units with U(t) + A t^2/2 in place of U, as two-moment mean field needs them.
