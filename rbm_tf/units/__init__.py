@@ -1,17 +1,19 @@
 """Kinds of units: what a layer's states are, and how they answer to a field."""
 
 from rbm_tf.units.finite import Binary, Potts, Spin, bernoulli_cumulants
-from rbm_tf.units.gaussian import Gaussian, log_sum
+from rbm_tf.units.gaussian import Gaussian
 from rbm_tf.units.half_gaussian import (
     half_gaussian_cgf,
     half_gaussian_cumulants,
     sample_half_gaussian,
 )
+from rbm_tf.units.inversion import field_of_mean
 from rbm_tf.units.mixed import Mixed
+from rbm_tf.units.parameters import log_positive, log_sum, per_unit
 from rbm_tf.units.rectified import DReLU, ReLU
 from rbm_tf.units.testing import check_unit
 from rbm_tf.units.truncated_exponential import TruncatedExponential
-from rbm_tf.units.unit import Unit, gumbel, log_positive, per_unit
+from rbm_tf.units.unit import Unit, gumbel
 
 __all__ = [
     "Binary",
@@ -25,6 +27,7 @@ __all__ = [
     "Unit",
     "bernoulli_cumulants",
     "check_unit",
+    "field_of_mean",
     "gumbel",
     "half_gaussian_cgf",
     "half_gaussian_cumulants",

@@ -211,33 +211,35 @@ class Potts(Unit):
 class _AddedPrecision(Unit):
     """Units whose t^2 is linear in t, with U + A t^2/2: only the field or Gamma is shifted."""
 
-    def __init__(self, unit, added, *, slope=0.0, offset=0.0):
+    def __init__(
+        self, unit: Unit, added: ArrayLike, *, slope: float = 0.0, offset: float = 0.0
+    ) -> None:
         super().__init__(unit.num)
         self.unit, self.bounds = unit, unit.bounds
         self.added, self.slope, self.offset = float_tensor(added), slope, offset
 
-    def cgf(self, x):
+    def cgf(self, x: ArrayLike) -> tf.Tensor:
         x = self.fields(x)
         return self.unit.cgf(self._shifted(x)) - self.offset * tf.cast(self.added, x.dtype)
 
-    def each_cumulant(self, x):
+    def each_cumulant(self, x: tf.Tensor) -> Iterator[tf.Tensor]:
         yield from self.unit.each_cumulant(self._shifted(x))
 
-    def energy(self, t):
+    def energy(self, t: ArrayLike) -> tf.Tensor:
         t = self.fields(t)
         return self.unit.energy(t) + tf.cast(self.added, t.dtype) * t * t / 2
 
-    def sample(self, x, *, seed):
+    def sample(self, x: ArrayLike, *, seed: Any) -> tf.Tensor:
         return self.unit.sample(self._shifted(self.fields(x)), seed=seed)
 
-    def states(self):
+    def states(self) -> np.ndarray | None:
         return self.unit.states()
 
-    def conjugate_field(self, m):
+    def conjugate_field(self, m: ArrayLike) -> tf.Tensor:
         x = self.unit.conjugate_field(m)
         return x + self.slope * tf.cast(self.added, x.dtype)
 
-    def add_precision(self, added):
+    def add_precision(self, added: ArrayLike) -> Unit:
         total = self.added + tf.cast(float_tensor(added), self.added.dtype)
         return self.unit.add_precision(total)
 

@@ -12,7 +12,8 @@ import tensorflow as tf
 from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
-from rbm_tf.units.unit import Unit, log_positive
+from rbm_tf.units.parameters import log_positive, log_sum
+from rbm_tf.units.unit import Unit
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
@@ -76,22 +77,3 @@ class Gaussian(Unit):
         return self.with_parameters(
             log_precision=log_sum(self.parameters["log_precision"], float_tensor(added))
         )
-
-
-def log_sum(log_precision: ArrayLike, added: tf.Tensor) -> tf.Tensor:
-    """ln(g + A) from ln g and A, which may be negative; NaN where g + A is not above 0.
-
-    Args:
-        log_precision: ln g, any shape.
-        added: A, a shape that fits.
-
-    Returns:
-        Tensor in the dtype of A.
-
-    Example:
-        >>> float(log_sum(0.0, tf.constant(0.0)))
-        0.0
-    """
-    log_g = tf.cast(log_precision, added.dtype)
-    total = log_g + tf.math.log1p(added * tf.exp(-log_g))
-    return tf.where(tf.math.is_inf(total), tf.constant(math.nan, added.dtype), total)

@@ -12,13 +12,13 @@ import tensorflow as tf
 from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
-from rbm_tf.units.gaussian import log_sum
 from rbm_tf.units.half_gaussian import (
     half_gaussian_cgf,
     half_gaussian_cumulants,
     sample_half_gaussian,
 )
-from rbm_tf.units.unit import Unit, log_positive, per_unit
+from rbm_tf.units.parameters import log_positive, log_sum, per_unit
+from rbm_tf.units.unit import Unit
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")

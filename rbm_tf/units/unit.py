@@ -27,11 +27,10 @@ from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
+from rbm_tf.units.inversion import field_of_mean
 
 MAX_ORDER = 4  # of the cumulants
 _EDGE = 0.01  # how near data means may come to the edge of the support when biases begin there
-_REACH = 50.0  # fields are looked for from sinh(-50) to sinh(50)
-_HALVINGS = 64
 
 
 class Unit:
@@ -181,7 +180,7 @@ class Unit:
         return tf.reshape(chosen, tf.shape(x))
 
     def states(self) -> np.ndarray | None:
-        """All states of one unit, (num_states, size // num) float64; None if they are not finite."""
+        """All states of one unit, (num_states, size // num) float64; None if there is no end."""
         return None
 
     @property
@@ -222,23 +221,7 @@ class Unit:
         Returns:
             (.., size).
         """
-        m = self.fields(m)
-        wide, (low, high) = tf.cast(m, tf.float64), self.bounds
-
-        def halve(index, left, right):
-            middle = (left + right) / 2
-            below = self.mean(tf.sinh(middle)) < wide
-            return index + 1, tf.where(below, middle, left), tf.where(below, right, middle)
-
-        ends = 0 * wide - _REACH, 0 * wide + _REACH
-        _, left, right = tf.while_loop(
-            lambda index, *_: index < _HALVINGS, halve, (tf.constant(0), *ends)
-        )
-        x = tf.stop_gradient(tf.sinh((left + right) / 2))
-        mean, variance = tf.unstack(self.cumulants(x, 2))
-        x -= tf.math.divide_no_nan(mean - wide, tf.stop_gradient(variance))
-        inside = (wide > tf.cast(low, x.dtype)) & (wide < tf.cast(high, x.dtype))
-        return tf.cast(tf.where(inside, x, tf.constant(np.nan, x.dtype)), m.dtype)
+        return field_of_mean(self, self.fields(m))
 
     def cgf_conjugate(self, m: ArrayLike) -> tf.Tensor:
         """Gamma*(m) = max_x [x m - Gamma(x)] = <ln p + U>: minus the entropy, plus the mean of U.
@@ -434,58 +417,6 @@ def gumbel(shape: Any, seed: Any, dtype: Any) -> tf.Tensor:
     smallest = np.finfo(tf.as_dtype(dtype).as_numpy_dtype).tiny
     uniform = tf.random.stateless_uniform(shape, as_seed(seed), minval=smallest, dtype=dtype)
     return -tf.math.log(-tf.math.log(uniform))
-
-
-def log_positive(values: ArrayLike, num: int, name: str) -> ArrayLike:
-    """ln of a positive parameter, one for each unit: float64 numbers, or a tensor of a tensor.
-
-    Args:
-        values: a number or (num,), or (.., num), above 0.
-        num: the number of units.
-        name: what the error message calls them.
-
-    Returns:
-        (num,) or (.., num), NumPy unless values are a tensor.
-
-    Raises:
-        ValueError: if numbers are not finite and above 0, or fit no layer of num units.
-
-    Example:
-        >>> log_positive(1.0, 2, "precision")
-        array([0., 0.])
-    """
-    if tf.is_tensor(values) or isinstance(values, tf.Variable):
-        return tf.math.log(float_tensor(values) + tf.zeros(num, float_tensor(values).dtype))
-    numbers = per_unit(values, num, name)
-    if not np.all(numbers > 0):
-        raise ValueError(f"{name} must be above 0; got {values!r}.")
-    return np.log(numbers)
-
-
-def per_unit(values: ArrayLike, num: int, name: str) -> np.ndarray:
-    """Numbers as float64, one for each unit.
-
-    Args:
-        values: a number or (num,), or (.., num).
-        num: the number of units.
-        name: what the error message calls them.
-
-    Returns:
-        (num,) or (.., num), float64.
-
-    Raises:
-        ValueError: if they are not finite, or fit no layer of num units.
-
-    Example:
-        >>> per_unit(0.5, 2, "threshold")
-        array([0.5, 0.5])
-    """
-    numbers = as_array(values, "float64", name)
-    if (numbers.ndim and numbers.shape[-1] != num) or not np.all(np.isfinite(numbers)):
-        raise ValueError(
-            f"{name} must be a finite number, or one for each of {num} units; got {values!r}."
-        )
-    return numbers + np.zeros(num)
 
 
 def _slope(function):
