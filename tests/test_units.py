@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import optimize
+from scipy.special import log_ndtr
 
 from rbm_tf.gibbs import sample_bernoulli
 from rbm_tf.units import (
@@ -21,6 +22,7 @@ from rbm_tf.units import (
     TruncatedExponential,
     Unit,
     check_unit,
+    sample_half_gaussian,
 )
 
 FIELDS = np.array([-9.0, -4.0, -2.1, -2.0, -1.9, -1.0, -0.3, 0.0, 0.05, 0.9, 1.1, 2.5, 6.0])
@@ -305,6 +307,15 @@ def test_a_draw_far_below_is_no_coarse_grid():
     assert abs(draws.mean() * 1e4 - 1) < 5 / np.sqrt(len(draws))
 
 
+@pytest.mark.parametrize("y", [2.001, 3.0, 10.0, 30.0])
+def test_a_draw_far_below_inverts_its_survival(y):
+    seed = tf.constant([1, 2])
+    t = sample_half_gaussian(tf.fill([1000], tf.constant(-y, tf.float64)), seed).numpy()
+    uniform = tf.random.stateless_uniform([1000], tf.random.split(seed)[1], dtype=tf.float64)
+    survival = log_ndtr(-y - t) - log_ndtr(-y)
+    np.testing.assert_allclose(survival, np.log1p(-uniform), rtol=2e-8, atol=1e-11)
+
+
 SIZES = -np.concatenate([np.geomspace(3, 1000, 200), [30.0]])
 
 
@@ -525,6 +536,8 @@ def test_initial_bias_is_finite_at_the_edge(kind):
         (Binary(2), [[0, 1, 1]], r"shape \(num, 2\)"),
         (Binary(2), np.zeros((0, 2)), r"shape \(num, 2\)"),
         (Mixed([Binary(1), Spin(1)]), [[1, 0]], "the 1 columns from 1.* Spin"),
+        (Mixed([Gaussian(1), Binary(1)]), [[9, 2]], "the 1 columns from 1.* Binary"),
+        (Mixed([Gaussian(1), Binary(1)]), [[np.nan, 1]], "nan in row 0, column 0"),
     ],
 )
 def test_data_that_are_no_states_are_refused(unit, t, message):

@@ -174,7 +174,7 @@ class Potts(Unit):
 
     def cgf_conjugate(self, m: ArrayLike) -> tf.Tensor:
         m = self.fields(m)
-        return self._per_unit(tf.math.xlogy(m, m))
+        return self._unit_sums(tf.math.xlogy(m, m))
 
     def cgf_conjugate_at(self, x: ArrayLike) -> tf.Tensor:
         log_p = tf.nn.log_softmax(self._split(self.fields(x)))
@@ -193,7 +193,7 @@ class Potts(Unit):
         shape = tf.shape(x)[:-1] if None in x.shape[:-1] else x.shape[:-1]
         return tf.reshape(x, tf.concat([shape, [self.num, self.num_states]], 0))
 
-    def _per_unit(self, x: tf.Tensor) -> tf.Tensor:
+    def _unit_sums(self, x: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(self._split(x), -1)
 
     def _is_mean(self, t):

@@ -140,6 +140,12 @@ class Mixed(Unit):
     def __repr__(self) -> str:
         return f"Mixed({self.units})"
 
+    def _is_mean(self, t):
+        return np.ones(t.shape, bool)  # the parts know
+
+    def _support(self):
+        return "the supports of their parts"
+
     def _side_by_side(self, function: Callable[[Unit, Any], Any], x: ArrayLike) -> tf.Tensor:
         parts = tf.split(self.fields(x), [unit.size for unit in self.units], -1)
         pairs = zip(self.units, parts, strict=True)

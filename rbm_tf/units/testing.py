@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import tensorflow as tf
 
@@ -111,5 +109,5 @@ def _within(difference, error, what):
 
 
 def _demand(holds, what):
-    if not holds or math.isnan(holds):
+    if not holds:
         raise AssertionError(f"{what}.")

@@ -234,7 +234,7 @@ class Unit:
         """
         m = self.fields(m)
         x = self.conjugate_field(m)
-        return self._per_unit(x * m) - self.cgf(x)
+        return self._unit_sums(x * m) - self.cgf(x)
 
     def cgf_conjugate_at(self, x: ArrayLike) -> tf.Tensor:
         """Gamma* of the mean that the fields x give, which needs no inversion.
@@ -246,7 +246,7 @@ class Unit:
             x kappa_1(x) - Gamma(x), (.., num), nats.
         """
         x = self.fields(x)
-        return self._per_unit(x * self.mean(x)) - self.cgf(x)
+        return self._unit_sums(x * self.mean(x)) - self.cgf(x)
 
     def initial_bias(self, mean: ArrayLike) -> tf.Tensor:
         """The bias with which a layer without weights has the means of the data.
@@ -368,7 +368,7 @@ class Unit:
         """A parameter in the dtype of a tensor."""
         return tf.cast(self.parameters[name], like.dtype)
 
-    def _per_unit(self, x: tf.Tensor) -> tf.Tensor:
+    def _unit_sums(self, x: tf.Tensor) -> tf.Tensor:
         return x  # `Potts` sums over the states of a unit
 
     def _own_states(self):
