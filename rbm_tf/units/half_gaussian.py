@@ -102,7 +102,7 @@ def _survival_time(y, depth):
         later = _fraction(y + t, 1, _LEVELS[tf.float32])
         reached = t * (y + t / 2) + tf.math.log1p((t + (later - excess)) / rate)
         t -= (reached - depth) / (y + t + later)
-    return t
+    return tf.maximum(t, 0)  # rounding
 
 
 def _branches(z):
