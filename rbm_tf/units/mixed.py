@@ -61,11 +61,9 @@ class Mixed(Unit):
     def cgf(self, x: ArrayLike) -> tf.Tensor:
         return self._side_by_side(lambda unit, x: unit.cgf(x), x)
 
-    @tf.autograph.experimental.do_not_convert
     def cumulants(self, x: ArrayLike, max_order: int) -> tf.Tensor:
         return self._side_by_side(lambda unit, x: unit.cumulants(x, max_order), x)
 
-    @tf.autograph.experimental.do_not_convert
     def mean(self, x: ArrayLike) -> tf.Tensor:
         return self._side_by_side(lambda unit, x: unit.mean(x), x)
 

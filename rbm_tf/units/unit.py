@@ -119,7 +119,6 @@ class Unit:
             function = _slope(function)
             yield function(x)
 
-    @tf.autograph.experimental.do_not_convert  # generators stay what they are
     def cumulants(self, x: ArrayLike, max_order: int) -> tf.Tensor:
         """The cumulants kappa_n(x) = d^n Gamma/dx^n of each entry of the layer.
 
@@ -138,7 +137,6 @@ class Unit:
         x = self.fields(x)
         return tf.stack(list(itertools.islice(self.each_cumulant(x), max_order)))
 
-    @tf.autograph.experimental.do_not_convert
     def mean(self, x: ArrayLike) -> tf.Tensor:
         """The mean kappa_1(x) = <t> in the fields x, both (.., size)."""
         return next(iter(self.each_cumulant(self.fields(x))))
