@@ -1,8 +1,8 @@
 """Joint cumulants <<f x^n>>, and the expectations that a truncated free energy generates.
 
-ln <exp(x + t f)> generates both: its value at t = 0 is the free energy, its slope the mean of f under
-the tilted distribution. Whatever truncates the one therefore truncates the other, and the joint
-cumulants of its series are derivatives of the k-statistics.
+ln <exp(x + t f)> generates both: its value at t = 0 is the free energy, its slope the mean of f
+under the tilted distribution. Whatever truncates the one therefore truncates the other, and the
+joint cumulants of its series are derivatives of the k-statistics.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ def expectation_weights(
     """The weights with which an estimate of ln <w> corrects expectations: its gradient in ln w.
 
     A source t f adds t f_i to each ln w_i, so d/dt is sum_i c_i f_i with c = d estimate / d ln w.
-    For `iwae` these are the normalised importance weights, for the ELBO all are 1 / num_samples, for
-    the cumulant series they lie between, and may be negative. They add up to 1 for each estimate that
-    grows by c when all log-weights do.
+    For `iwae` these are the normalised importance weights, for the ELBO all are 1 / num_samples,
+    and for the cumulant series they may be negative. They add up to 1 for each estimate that grows
+    by a constant when all log-weights do.
 
     Args:
         log_weights: ln w, (num_samples, ..), nats.
@@ -73,7 +73,7 @@ def expectation_weights(
         c, the shape of log_weights.
 
     Raises:
-        ValueError: if there is no sample.
+        ValueError: if there is no sample, or the estimate is not made of TensorFlow.
 
     Reference: B34.
 
@@ -86,11 +86,16 @@ def expectation_weights(
     with tf.GradientTape() as tape:
         tape.watch(log_weights)
         value = estimate(log_weights)
-    return tape.gradient(value, log_weights)
+    gradient = tape.gradient(value, log_weights)
+    if gradient is None:
+        raise ValueError(
+            "The estimate has no gradient: make it of TensorFlow alone, as vae_keras.evidence does."
+        )
+    return gradient
 
 
 class StreamingJointCumulants(NamedTuple):
-    """<f>, <<f x>>, <<f x x>>, .. of all samples seen so far, at constant memory; parts merge exactly.
+    """<f>, <<f x>>, <<f x x>>, .. of all samples seen so far; memory is constant, parts merge.
 
     It is `StreamingCumulants` of x + t f with a t whose square is zero, kept as the imaginary part.
 
@@ -175,13 +180,15 @@ def expectation_series(joint: ArrayLike) -> tf.Tensor:
 
 
 def _aligned(f, x, dtype=None):
-    """f and x as tensors of one shape: x is repeated along the further axes of f."""
+    """f and x as tensors of one shape and dtype: x is repeated along the further axes of f."""
     x = float_tensor(x, dtype=dtype)
-    f = float_tensor(f, dtype=x.dtype)
-    if f.shape.rank < x.shape.rank or f.shape[: x.shape.rank] != x.shape:
+    f = float_tensor(f, dtype=dtype or (None if hasattr(f, "dtype") else x.dtype))
+    if f.dtype != x.dtype:
+        f, x = tf.cast(f, tf.float64), tf.cast(x, tf.float64)
+    if f.shape[: x.shape.rank] != x.shape:
         raise ValueError(
             f"f must have the shape of x, {tuple(x.shape)}, or further axes behind it; got "
             f"{tuple(f.shape)}."
         )
-    further = [1] * (f.shape.rank - x.shape.rank)
-    return f, tf.zeros_like(f) + tf.reshape(x, [*x.shape, *further])
+    further = [tf.newaxis] * (f.shape.rank - x.shape.rank)
+    return f, tf.zeros_like(f) + x[(..., *further)]

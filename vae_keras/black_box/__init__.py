@@ -1,16 +1,16 @@
-"""The cumulant correction for any model of TensorFlow Probability: evidence, expectations, losses."""
+"""The cumulant correction for any model of TensorFlow Probability: evidence, means, losses."""
 
 from vae_keras.black_box.draws import log_weights
 from vae_keras.black_box.evidence import Evidence, evidence, evidence_of_weights
 from vae_keras.black_box.expectations import (
     CorrectedExpectation,
     corrected_expectation,
-    corrected_quantiles,
     corrected_variance,
     expectation_of_weights,
-    series_weights,
 )
-from vae_keras.black_box.losses import FreeEnergy, free_energy, monte_carlo_cumulant_loss
+from vae_keras.black_box.free_energies import FreeEnergy, free_energy
+from vae_keras.black_box.losses import monte_carlo_cumulant_loss
+from vae_keras.black_box.quantiles import corrected_quantiles, series_weights
 
 __all__ = [
     "CorrectedExpectation",

@@ -1,7 +1,7 @@
 """Expectations under the posterior from draws of a surrogate, corrected by the series of cumulants.
 
-The free energy is a generating function: with a source t f its series is that of ln w + t f, and its
-slope at t = 0 is the mean of f under the posterior,
+The free energy is a generating function: with a source t f its series is that of ln w + t f, and
+its slope at t = 0 is the mean of f under the posterior,
 
     <f>_p = <f>_q + <<f ln w>>_q + 1/2 <<f ln w ln w>>_q + ..
 
@@ -11,25 +11,24 @@ in joint cumulants under q. Order 0 is the surrogate itself, order 1 the linear 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial, reduce
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from sklearn.isotonic import IsotonicRegression
 
-from rbm_tf.cumulants import MAX_ORDER, log_expectation, sample_cumulants
-from rbm_tf.cumulants.joint import StreamingJointCumulants, expectation_weights
+from rbm_tf.cumulants import MAX_ORDER, StreamingJointCumulants
 from rbm_tf.diagnostics import pareto_k
 from rbm_tf.estimates import Verdict
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import ArrayLike, Tensor
-from vae_keras.black_box.draws import Target, blocks_of_draws
+from vae_keras.black_box.inputs import Target, blocks_of_draws, finite_log_weights
 
 NUM_BLOCKS = 50  # of the jackknife
 _LARGEST_K = 0.7
-_LARGEST_NEXT_TERM = 0.1  # of the series, in standard deviations of f under q
+_LARGEST_NEXT_TERM = 0.1  # of the series, in units of the spread of f under q
 
 
 class CorrectedExpectation(NamedTuple):
@@ -37,8 +36,8 @@ class CorrectedExpectation(NamedTuple):
 
     value: Any
     standard_error: Any  # the jackknife's, over 50 blocks of draws
-    terms: Any  # what each order adds, (order + 1, ..): the first is the mean under q
-    verdict: Verdict
+    terms: Any  # what each order adds, (order + 1, ..): the first is the value under q
+    verdict: Verdict  # with the signs "pareto_k" and "next_term"
 
 
 def corrected_expectation(
@@ -53,12 +52,13 @@ def corrected_expectation(
 ) -> CorrectedExpectation:
     """The mean of f under the posterior: its mean under q, corrected to an order in ln w.
 
-    The joint cumulants are unbiased, so that the only bias is that of the truncation. Draws go through
-    in blocks, in bounded memory: a million are no more than ten thousand, but for their log-weights.
+    The joint cumulants are unbiased, so that the only bias is that of the truncation. Draws go
+    through in blocks of ten thousand, and of all of them only the log-weights are kept.
 
     Args:
-        f: a function of draws z of q, (num_samples, ..), to one structure of values,
-            (num_samples, *batch, ..) each; it is given the draws whole, a dictionary as a dictionary.
+        f: a function of draws z of q, (num_samples, *batch, ..), to one structure of values,
+            (num_samples, *batch, ..) each, numbers or booleans. It is given the draws whole: of a
+            joint distribution the list, the named tuple or the dictionary.
         target_log_prob_fn: ln p(x, z), nats, as `log_weights` takes it.
         surrogate_posterior: q, a distribution or joint distribution of TensorFlow Probability.
         num_samples: the number of draws, more than 50.
@@ -67,12 +67,12 @@ def corrected_expectation(
         seed: integer, (2,) int32 tensor or None; the same seed gives the same draws.
 
     Returns:
-        `CorrectedExpectation`. Not trusted are weights with k-hat above 0.7, and a series whose next
-        term (at order 5: whose last) is above a tenth of the standard deviation of f under q.
+        `CorrectedExpectation`. Not trusted are weights with k-hat above 0.7, and a series whose
+        next term (at order 5: whose last) is above a tenth of the standard deviation of f under q.
 
     Raises:
-        ValueError: if the order or num_samples is out of range, the shapes of target and q do not
-            fit, or a log-weight is not finite.
+        ValueError: if the order or num_samples is out of range, the shapes of target, q and f do
+            not fit, or a log-weight or value of f is not finite.
 
     Reference: B34; Giordano, Broderick and Jordan (2018), Covariances, robustness, and variational
     Bayes, for order 1 of means.
@@ -81,15 +81,15 @@ def corrected_expectation(
         >>> q = tfp.distributions.Normal(0.0, 1.0)
         >>> tilted = lambda z: q.log_prob(z) + 0.3 * z  # the mean is 0.3
         >>> found = corrected_expectation(lambda z: z, tilted, q, 10_000, seed=0)
-        >>> abs(found.value - 0.3) < 5 * found.standard_error
+        >>> bool(abs(found.value - 0.3) < 5 * found.standard_error)
+        True
+        >>> found.verdict.trusted
         True
     """
-    blocks = _Blocks(num_samples, order)
-    for z, log_w in blocks_of_draws(
-        target_log_prob_fn, surrogate_posterior, num_samples, seed, progress
-    ):
-        blocks.add(f(z), log_w)
-    return blocks.expectation()
+    draws = blocks_of_draws(
+        target_log_prob_fn, surrogate_posterior, num_samples, seed, progress=progress
+    )
+    return _Sums(num_samples, order).of(f, draws).result(_mean)
 
 
 def expectation_of_weights(
@@ -97,8 +97,12 @@ def expectation_of_weights(
 ) -> CorrectedExpectation:
     """`corrected_expectation` from values and log-weights that come from elsewhere.
 
+    From NumPyro, PyMC or PyTorch take draws of the guide or approximation q, not of the posterior.
+    Of an ArviZ InferenceData that holds them, values are `data.posterior["mu"].values`, with the
+    axes of chains and draws made one by `reshape(-1, ..)`, and log-weights one number a draw.
+
     Args:
-        values: f of draws z from q, a structure of (num_samples, *batch, ..).
+        values: f of draws z from q, an array or structure of arrays, (num_samples, *batch, ..).
         log_weights: ln p(x, z) - ln q(z) of the same draws, (num_samples, *batch), nats.
         order: the highest power of ln w, 0 to 5.
 
@@ -115,10 +119,8 @@ def expectation_of_weights(
         >>> round(float(expectation_of_weights(z, 0.3 * z).value), 1)
         0.3
     """
-    log_w = np.asarray(log_weights, np.float64)
-    blocks = _Blocks(len(log_w), order)
-    blocks.add(values, log_w)
-    return blocks.expectation()
+    log_w = finite_log_weights(log_weights)
+    return _Sums(len(log_w), order).of(lambda z: z, [(values, log_w)]).result(_mean)
 
 
 def corrected_variance(
@@ -131,9 +133,9 @@ def corrected_variance(
     progress: bool = True,
     seed: int | Tensor | None = None,
 ) -> CorrectedExpectation:
-    """The variance of f under the posterior: the corrected <f^2> less the square of the corrected <f>.
+    """The variance of f under the posterior: corrected <f^2> less the square of corrected <f>.
 
-    A truncated series can make it negative: then it is not to be trusted.
+    A truncated series can make it negative, and is then not trusted.
 
     Args:
         f: as `corrected_expectation` takes it.
@@ -145,7 +147,8 @@ def corrected_variance(
         seed: integer, (2,) int32 tensor or None; the same seed gives the same draws.
 
     Returns:
-        `CorrectedExpectation`, of variances; its terms are those of <f^2>.
+        `CorrectedExpectation`, of variances. Not trusted are weights with k-hat above 0.7, a next
+        term above a tenth of the variance of f under q, and a variance below 0.
 
     Raises:
         ValueError: as `corrected_expectation`.
@@ -156,209 +159,138 @@ def corrected_variance(
         >>> q = tfp.distributions.Normal(0.0, 1.0)
         >>> wider = lambda z: q.log_prob(z) + 0.1 * z**2  # the variance is 1 / 0.8
         >>> found = corrected_variance(lambda z: z, wider, q, 10_000, order=3, seed=0)
-        >>> abs(found.value - 1.25) < 0.01 + 5 * found.standard_error
+        >>> bool(abs(found.value - 1.25) < 0.01 + 5 * found.standard_error)
         True
     """
-    blocks = _Blocks(num_samples, order)
-    for z, log_w in blocks_of_draws(
-        target_log_prob_fn, surrogate_posterior, num_samples, seed, progress
-    ):
-        blocks.add(f(z), log_w)
-    return blocks.variance()
-
-
-def corrected_quantiles(
-    values: ArrayLike, log_weights: ArrayLike, probabilities: ArrayLike, *, order: int = 2
-) -> np.ndarray:
-    """Quantiles of f under the posterior: where its corrected distribution function takes a value.
-
-    <1(f <= y)>_p as a function of y, corrected as any expectation, need not increase: it is replaced
-    by the increasing function nearest to it.
-
-    Args:
-        values: f of draws z from q, (num_samples,).
-        log_weights: ln p(x, z) - ln q(z) of the same draws, (num_samples,), nats.
-        probabilities: of the quantiles, (num,), between 0 and 1.
-        order: the highest power of ln w, 0 to 5.
-
-    Returns:
-        (num,), in the unit of f.
-
-    Raises:
-        ValueError: if the shapes do not fit, or the corrected function leaves [0, 1] by more than
-            0.05 or has to be moved by more than that to increase: the order is then too high for
-            these weights, or there are too few draws.
-
-    Reference: B34.
-
-    Example:
-        >>> z = np.random.default_rng(0).normal(size=20_000)
-        >>> corrected_quantiles(z, 0.3 * z, [0.5]).round(1)  # the median moves by 0.3
-        array([0.3])
-    """
-    values, log_w = np.asarray(values, np.float64), np.asarray(log_weights, np.float64)
-    if values.ndim != 1 or values.shape != log_w.shape:
-        raise ValueError(
-            f"values and log_weights must both be (num_samples,); got {values.shape} and "
-            f"{log_w.shape}."
-        )
-    weights = series_weights(log_w, order=order).numpy()
-    rank = np.argsort(values)
-    raw = np.cumsum(weights[rank])
-    smooth = IsotonicRegression(y_min=0, y_max=1).fit_transform(np.arange(len(raw)), raw)
-    moved = np.max(np.abs(smooth - raw))
-    if not moved <= 0.05:
-        raise ValueError(
-            f"The corrected distribution function of order {order} is off by {moved:.2f} from any that "
-            "increases from 0 to 1: lower the order, draw more, or take a better surrogate."
-        )
-    return np.interp(probabilities, smooth, values[rank])
-
-
-def series_weights(log_weights: ArrayLike, *, order: int = 2) -> Tensor:
-    """The weight of each draw in an expectation that the series corrects; they add up to 1.
-
-    The gradient of the truncated series in the log-weights, as the normalised importance weights are
-    of the whole one. Some are negative where the truncation shows.
-
-    Args:
-        log_weights: ln p(x, z) - ln q(z), (num_samples, ..), nats.
-        order: the highest power of ln w, 0 to 5.
-
-    Returns:
-        The shape of log_weights.
-
-    Raises:
-        ValueError: if there are fewer samples than order + 1, or the order is out of range.
-
-    Reference: B34.
-
-    Example:
-        >>> series_weights([0.0, 1.0], order=1).numpy()
-        array([0., 1.], dtype=float32)
-    """
-    return expectation_weights(
-        log_weights, lambda x: log_expectation(sample_cumulants(x, order + 1))
+    draws = blocks_of_draws(
+        target_log_prob_fn, surrogate_posterior, num_samples, seed, progress=progress
     )
+    return _Sums(num_samples, order).of(f, draws).result(_variance)
 
 
-class _Blocks:
+class _Sums:
     """Joint cumulants of f and f^2 with ln w, apart for each of 50 blocks of draws."""
 
-    def __init__(self, num_samples, order):
-        if order not in range(6):
-            raise ValueError(f"order must be an integer from 0 to 5; got {order!r}.")
+    def __init__(self, num_samples: int, order: int) -> None:
+        if order not in range(MAX_ORDER):
+            raise ValueError(f"order must be an integer from 0 to {MAX_ORDER - 1}; got {order!r}.")
         check_counts(NUM_BLOCKS + 1, num_samples=num_samples)
         self.edges = np.linspace(0, num_samples, NUM_BLOCKS + 1).astype(int)
-        self.order, self.done, self.log_weights = order, 0, []
-        self.max_order = min(order + 2, MAX_ORDER)  # of joint cumulants: one term more, to judge by
-        self.states = None
+        self.order, self.done = order, 0
+        self.max_order = min(order + 2, MAX_ORDER)  # a term more than the series, to judge it by
+        self.log_weights: list[np.ndarray] = []
+        self.centres: list[np.ndarray] = []
+        self.states: list[list[StreamingJointCumulants]] = []
 
-    def add(self, values, log_w):
-        """Count further draws."""
-        if not np.isfinite(log_w).all():
-            num = int(np.sum(~np.isfinite(log_w)))
-            raise ValueError(
-                f"{num} of {log_w.size} log-weights are not finite, and a series of cumulants needs all "
-                "of them: the surrogate draws where the target is 0. A bijector keeps it inside; or "
-                "reweight by normalised importance weights (`expectation_weights` of `iwae`)."
-            )
-        self.structure = values
-        flat = [np.asarray(part, np.float64) for part in tf.nest.flatten(values)]
-        for part in flat:
-            if part.shape[: log_w.ndim] != log_w.shape:
-                raise ValueError(
-                    f"f gave the shape {part.shape}, which has to begin with that of the log-weights, "
-                    f"{log_w.shape}: an axis for the draws, and those of the batch."
-                )
-        if self.states is None:
-            self.deviations = [np.zeros(part.shape[1:]) for part in flat]
+    def of(self, f: Callable[..., Any], draws: Iterable[tuple[Any, Any]]) -> _Sums:
+        """Count f of all draws, which come with their log-weights."""
+        for z, log_w in draws:
+            self.add(f(z), finite_log_weights(log_w))
+        return self
+
+    def add(self, values: Any, log_w: np.ndarray) -> None:
+        """Count further values."""
+        flat = [_checked(part, log_w) for part in tf.nest.flatten(values)]
+        if not self.states:
+            self.structure = values
+            self.centres = [part.mean(0) for part in flat]  # f^2 of a large f would lose digits
             empty = [
                 StreamingJointCumulants.empty(self.max_order, (*part.shape[1:], 2)) for part in flat
             ]
             self.states = [list(empty) for _ in range(NUM_BLOCKS)]
+        flat = [part - centre for part, centre in zip(flat, self.centres, strict=True)]
+        flat = [np.stack([part, part**2], -1) for part in flat]
         self.log_weights.append(log_w)
         last = self.done + len(log_w)
-        for block in range(NUM_BLOCKS):
-            low, high = (
-                np.clip(self.edges[block + i], self.done, last) - self.done for i in (0, 1)
-            )
+        cuts = np.clip(self.edges, self.done, last) - self.done
+        for block, (low, high) in enumerate(pairwise(cuts)):
             if low < high:
                 self.states[block] = [
-                    state.update(_with_square(part[low:high]), log_w[low:high])
+                    state.update(part[low:high], log_w[low:high])
                     for state, part in zip(self.states[block], flat, strict=True)
                 ]
         self.done = last
 
-    def expectation(self):
-        """The corrected mean of f."""
-        return self._result(lambda moments: moments[..., 0])
-
-    def variance(self):
-        """The corrected variance of f."""
-        return self._result(lambda moments: moments[..., 1] - moments[..., 0] ** 2, square=True)
-
-    def _result(self, function, square=False):
-        values, errors, terms, relative = [], [], [], []
-        for number in range(len(self.states[0])):
+    def result(self, function: Callable[[np.ndarray], np.ndarray]) -> CorrectedExpectation:
+        """A function of the corrected <f> and <f^2>, by order, with its error and a verdict."""
+        values, errors, terms, following, negative = [], [], [], 0.0, False
+        for number, centre in enumerate(self.centres):
             parts = [states[number] for states in self.states]
-            without = np.stack([function(self._series(one)) for one in _all_but_one(parts)])
-            whole = _merged(parts)
-            values.append(function(self._series(whole)))
-            deviation = without - without.mean(0)
-            errors.append(((NUM_BLOCKS - 1) / NUM_BLOCKS * (deviation**2).sum(0)) ** 0.5)
-            each = _terms(whole)  # (max_order, .., 2)
-            terms.append(each[: self.order + 1, ..., int(square)])
-            spread = np.maximum(each[0, ..., 1] - each[0, ..., 0] ** 2, 0) ** 0.5
-            next_term = np.abs(each[-1, ..., 0])
-            relative.append(np.max(next_term / np.where(spread > 0, spread, 1), initial=0.0))
+            without = np.stack(
+                [function(_sums_by_order(one)[self.order]) for one in _all_but_one(parts)]
+            )
+            error = ((NUM_BLOCKS - 1) * without.var(0)) ** 0.5
+            sums = _sums_by_order(reduce(StreamingJointCumulants.merge, parts))
+            by_order = function(sums)  # (max_order, ..)
+            steps = np.diff(by_order, axis=0)
+            spread = np.maximum(_variance(sums[0]), 0) ** (0.5 if function is _mean else 1)
+            next_step = np.abs(steps[-1]) / np.where(spread > 0, spread, 1)
+            following = max(following, float(np.max(next_step, initial=0.0)))
+            negative |= function is _variance and bool(np.any(by_order[self.order] < 0))
+            by_order = by_order + (centre if function is _mean else 0)
+            values.append(by_order[self.order])
+            errors.append(error)
+            terms.append(np.concatenate([by_order[:1], steps[: self.order]]))
         pack = partial(tf.nest.pack_sequence_as, self.structure)
-        verdict = self._verdict(max(relative))
-        return CorrectedExpectation(pack(values), pack(errors), pack(terms), verdict)
+        return CorrectedExpectation(
+            pack(values), pack(errors), pack(terms), self._verdict(following, negative)
+        )
 
-    def _series(self, state):
-        return _terms(state)[: self.order + 1].sum(0)
-
-    def _verdict(self, next_term):
+    def _verdict(self, next_term, negative):
         k = float(np.max(pareto_k(np.concatenate(self.log_weights))))
-        reasons = []
+        reasons = ["the variance is negative"] if negative else []
         if not k <= _LARGEST_K:
             reasons.append("the weights have a heavy tail")
         if not next_term <= _LARGEST_NEXT_TERM:
             reasons.append("the next term is not small")
-        verdict = f"Do not trust order {self.order}, {' and '.join(reasons)}"
+        doubt = f"Do not trust order {self.order}, {' and '.join(reasons)}"
         message = (
-            f"{verdict if reasons else f'Trust order {self.order}'}: k-hat {k:.2f}, next term "
-            f"{next_term:.2f} standard deviations of f under q."
+            f"{doubt if reasons else f'Trust order {self.order}'}: k-hat {k:.2f}, next term "
+            f"{next_term:.2f} of the spread of f under q."
         )
         return Verdict(not reasons, message, {"pareto_k": k, "next_term": next_term})
 
 
-def _with_square(values):
-    """f and f^2 side by side, (.., 2)."""
-    return np.stack([values, values**2], -1)
+def _mean(moments):
+    """<f> of <f> and <f^2>, which lie on the last axis."""
+    return moments[..., 0]
 
 
-def _merged(states):
-    whole = states[0]
-    for state in states[1:]:
-        whole = whole.merge(state)
-    return whole
+def _variance(moments):
+    return moments[..., 1] - moments[..., 0] ** 2
 
 
-def _all_but_one(states):
+def _checked(values, log_w):
+    """Values of f for draws with these log-weights, float64."""
+    values = np.asarray(values, np.float64)
+    if values.shape[: log_w.ndim] != log_w.shape:
+        raise ValueError(
+            f"f gave the shape {values.shape}, which has to begin with that of the log-weights, "
+            f"{log_w.shape}: an axis for the draws, and those of the batch."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"f is not finite for {np.sum(~np.isfinite(values))} of {values.size} values: it needs "
+            "a mean under the surrogate. Take a function that is finite at all of its draws."
+        )
+    return values
+
+
+def _all_but_one(states: list[StreamingJointCumulants]) -> Iterator[StreamingJointCumulants]:
     """The union of all but each one, from unions of those before and those after it."""
-    before, after = [None], [None]
-    for state in states[:-1]:
-        before.append(state if before[-1] is None else before[-1].merge(state))
-    for state in states[:0:-1]:
-        after.append(state if after[-1] is None else state.merge(after[-1]))
-    for first, last in zip(before, after[::-1], strict=True):
-        yield last if first is None else first if last is None else first.merge(last)
+    after = [states[-1]]
+    for state in states[-2:0:-1]:
+        after.append(state.merge(after[-1]))  # of the last, the last two, ..
+    yield after[-1]
+    before = states[0]
+    for state, rest in zip(states[1:-1], after[-2::-1], strict=True):
+        yield before.merge(rest)
+        before = before.merge(state)
+    yield before
 
 
-def _terms(state):
-    """<f>, <<f ln w>>, 1/2 <<f ln w ln w>>, .., (order + 1, .., 2)."""
+def _sums_by_order(state):
+    """<f>, <f> + <<f ln w>>, .. and the same of f^2, (max_order, .., 2)."""
     joint = state.cumulants()
     factorials = [math.factorial(n) for n in range(len(joint))]
-    return joint / np.reshape(factorials, [-1] + [1] * (joint.ndim - 1))
+    return np.cumsum(joint / np.reshape(factorials, [-1] + [1] * (joint.ndim - 1)), 0)
