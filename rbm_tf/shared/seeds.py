@@ -43,7 +43,7 @@ def as_seed(seed: int | ArrayLike | None) -> Tensor:
     different tensors up to 2^62.
 
     Args:
-        seed: integer of any kind, (2,) int32 tensor, or None.
+        seed: integer of any kind, also as a tensor in a graph, (2,) int32 tensor, or None.
 
     Returns:
         (2,) int32 tensor.
@@ -59,7 +59,10 @@ def as_seed(seed: int | ArrayLike | None) -> Tensor:
 
     if seed is None:
         seed = random.randrange(LIMIT)
-    if not isinstance(seed, (list, tuple)) and len(getattr(seed, "shape", ())) == 0:
+    if tf.is_tensor(seed) and seed.dtype.is_integer and seed.shape.rank == 0:  # also in a graph
+        seed = tf.cast(seed, tf.int64)
+        seed = tf.stack([seed % LIMIT, seed // LIMIT % LIMIT])
+    elif not isinstance(seed, (list, tuple)) and len(getattr(seed, "shape", ())) == 0:
         seed = _integer(seed)
         seed = [seed % LIMIT, seed // LIMIT % LIMIT]
     return tf.cast(seed, tf.int32)
