@@ -5,13 +5,15 @@ BIN := .venv/bin
 BOOK := notebooks/book
 MATHJAX := $(BOOK)/_static/mathjax
 SLIDES := notebooks/slides
+ASSIGNMENTS := notebooks/assignments
 EXTRAS := dev,notebooks
 WITH_BOOK := $(EXTRAS),book
 # Tests on all processors, four at most for the memory's sake, with one thread each.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 \
     $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test check lowest lab lint notebooks book book-check student slides slides-check clean
+.PHONY: demo test check lowest lab lint notebooks book book-check student slides slides-check \
+    assignments assignments-check clean
 
 demo: .venv/.installed
 	$(BIN)/python -m rbm_tf demo
@@ -70,6 +72,14 @@ slides: .venv/.book $(MATHJAX)/LICENSE $(SLIDES)/reveal/LICENSE
 slides-check: slides
 	$(BIN)/python $(SLIDES)/check.py outputs/slides
 
+# What is handed out to a class, and what grades it, in outputs/assignments; then right, wrong and empty
+# answers to all of it.
+assignments: .venv-grading/.installed
+	.venv-grading/bin/python $(ASSIGNMENTS)/build.py outputs/assignments
+
+assignments-check: .venv-grading/.installed
+	.venv-grading/bin/python $(ASSIGNMENTS)/check.py outputs/assignments
+
 clean:
 	rm -rf .venv .venv-* outputs $(BOOK)/api/generated $(BOOK)/chapters $(MATHJAX) $(SLIDES)/reveal
 
@@ -90,6 +100,9 @@ $(SLIDES)/reveal/LICENSE:
 	@mkdir -p $(@D)
 	sed -En 's/^[[:space:]]+([a-z_-]+)(\[tf\])? >= ([0-9.]+)$$/\1==\3/p' setup.cfg > $(@D)/lowest.txt
 	$(call install,12,--constraint $(@D)/lowest.txt --editable . pytest)
+
+.venv-grading/.installed: setup.cfg
+	$(call install,14,--editable '.[grading]')
 
 # Make the environment that the target lies in, for a Python from 3.11 to below 3.$(1), and install $(2).
 define install

@@ -39,11 +39,21 @@
 # **What you need**: derivatives and Taylor series, probability up to expectation and variance,
 # and some Python, with this project installed. No physics is assumed.
 #
-# **Time**: about 75 minutes, and as much again for the exercises. The code runs in well under a
+# **Time**: about two hours, and as much again for the exercises. The code runs in well under a
 # minute.
 #
 # Equation numbers such as (B6) are the row names used in the whole course, in the library's
 # docstrings and in the table `EQUATIONS.md`. Numbers such as (2.1) are steps on the way.
+
+# %% tags=["setup"]
+# On Colab: install the course. Everywhere else it is installed already.
+import importlib.util
+import subprocess
+import sys
+
+COURSE = ""  # where pip finds it, such as git+https://..
+if importlib.util.find_spec("rbm_tf") is None:
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", COURSE])
 
 # %%
 from rbm_tf.quiet import quiet_start
@@ -58,6 +68,7 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf import cumulants, enumeration
+from rbm_tf.explorable import Explorable
 from rbm_tf.rbm import BernoulliRBM
 
 # %%
@@ -170,7 +181,7 @@ def probabilities(beta):
 #
 # We check our sum, the sum over $F_c$, and the scaling law (B7).
 
-# %%
+# %% name="partition-function"
 scaled = BernoulliRBM(num_visible, num_hidden, dtype="float64")
 for parameter, original in zip(scaled.trainable_variables, rbm.trainable_variables, strict=True):
     parameter.assign(0.5 * original)
@@ -211,7 +222,7 @@ check(probabilities(1.0).sum(), 1.0)
 # **Check against the exact result**, three ways: automatic differentiation of our `log_z`, the
 # average $\sum p\, E$, and the library's enumeration.
 
-# %%
+# %% name="mean-energy"
 beta_one = tf.constant(1.0, tf.float64)
 by_derivative = -cumulants.derivatives(log_z, max_order=1, at=beta_one)[0]  # (B6a), left
 by_average = probabilities(1.0) @ energies  # (B6a), right
@@ -288,7 +299,7 @@ p = probabilities(1.0)
 check(-np.sum(p * np.log(p)), enumeration.thermodynamics(rbm, [1.0]).entropy[0])
 print(f"S(0) = {auto_entropy[0]:.6f} nats, 10 ln 2 = {10 * math.log(2):.6f} nats")
 
-# %%
+# %% name="thermodynamics" alt="Three panels over beta from 0 to 3: mean energy falls from 1.5 to -8.5 nats, entropy from 6.9 to 0.3; heat capacity rises from 0 to a peak of 4.2 near beta = 1, then falls. Dots lie on the curves."
 curve = enumeration.thermodynamics(rbm, beta_curve)
 panels = [
     ("Mean energy $U$", "$U$ (nats)", curve.energy, auto_energy, blue),
@@ -384,7 +395,7 @@ print(f"heat capacity peaks at beta = {beta_curve[peak]:.3f}: {curve.heat_capaci
 # cumulants: (B22) written out, the library's moments-to-cumulants recursion, its
 # `weighted_cumulants`, and the derivatives (B21) by automatic differentiation.
 
-# %%
+# %% name="die"
 faces = tf.constant([-1.0, 0.0, 2.0, 3.0], tf.float64)
 log_weights = tf.math.log(tf.constant([0.1, 0.4, 0.3, 0.2], tf.float64))
 m1, m2, m3, m4 = (tf.reduce_sum(tf.exp(log_weights) * faces**n) for n in (1, 2, 3, 4))
@@ -433,7 +444,7 @@ print("cumulants of the die:", by_hand.round(6))
 # **Check against the exact result**: the first five derivatives of `log_z` against cumulants of
 # the energy, at three temperatures, and (5.2) itself.
 
-# %%
+# %% name="energy-cumulants"
 max_order = 5
 signs = (-1.0) ** np.arange(1, max_order + 1)
 print("beta   <<E>>    <<E^2>>   <<E^3>>   <<E^4>>   <<E^5>>   (nats^n)")
@@ -447,7 +458,7 @@ for t in (-0.4, 0.3, 1.7):
     right = cumulants.generating_function(t, -energies, log_weights=-beta_0 * energies)
     check(log_z(beta_0 + t) - log_z(beta_0), right)  # (5.2)
 
-# %%
+# %% name="energy-histograms" alt="Histograms of the energy at beta = 0, 0.3, 1 and 2.5. The mean moves left from 1.5 to -8.4 nats. The shape goes from a broad hill to one tall bar at the lowest energy with a thin tail to the right."
 bins = np.arange(-9, 13, 1.0)
 figure, axes = plt.subplots(1, 4, figsize=(10, 3), sharex=True)
 for axis, beta in zip(axes, (0.0, 0.3, 1.0, 2.5), strict=True):
@@ -530,7 +541,7 @@ check(covariance, np.cov(states.T, aweights=probabilities(1.0), bias=True))
 print("<v>, <h> =", mean.numpy().round(3))
 print(f"<<v_3 v_6>> = {covariance[2, 5]:.4f}, <<v_6 h_2>> = {covariance[5, 7]:.4f}")
 
-# %%
+# %% name="weights-as-sources"
 with tf.GradientTape() as tape:
     log_z_of_parameters = tf.reduce_logsumexp(-rbm.energy(v, h))
 parameters = [rbm.kernel.value, rbm.visible_bias.value, rbm.hidden_bias.value]
@@ -545,7 +556,7 @@ print("d ln Z/d W = <v_i h_j>:")
 print(gradients[0].numpy().round(4))
 print(f"sum of parameter x derivative = {sum_rule:.6f} nats = -<E>")
 
-# %%
+# %% name="sources" alt="Left: table of covariances of ten units, nearly all small; v6 with h2 the largest. Right: means of v6 and h2 rise, that of v3 falls as v6 is pushed; the dashed tangents at 0 touch the curves."
 push = np.linspace(-4, 4, 81)  # J_6, nats
 tilted = tf.nn.softmax(-energies + push[:, np.newaxis] * v[:, 5], axis=-1).numpy()  # (81, 1024)
 pairs = np.where(np.eye(len(units)), np.nan, covariance)
@@ -606,7 +617,7 @@ plt.show()
 # Poisson average over the first 80 integers; both feed the same `weighted_cumulants`.
 
 
-# %%
+# %% name="good-series"
 def partial_sums(kappa):
     """The series (7.1) cut off after order 1, 2, .., len(kappa), nats."""
     orders = range(1, len(kappa) + 1)
@@ -677,7 +688,7 @@ print(f"nearest zero at t = {zero.real:.4f} +- {zero.imag:.4f} i, so R = {radius
 assert zeros_within(0.99 * radius, minus_energy, weights) == 0
 assert zeros_within(1.01 * radius, minus_energy, weights) == 2  # it and its conjugate
 
-# %%
+# %% name="taylor-errors"
 t = np.linspace(-1.3, 1.5, 281)
 powers = np.arange(1, 21)
 kappa = cumulants.weighted_cumulants(-energies, -beta_0 * energies, max_order=20).numpy()
@@ -705,7 +716,7 @@ def draw_polynomials(axis):
     axis.legend(loc="upper left", ncols=2)
 
 
-# %%
+# %% name="circle-of-convergence" alt="Left: ln Z(1+t) and Taylor polynomials; order 20 fits inside, shoots away in the shaded zones beyond R. Right: phase of M in the complex plane; two ringed zeros lie on the circle, others further out."
 side = np.linspace(-1.5, 1.5, 241)
 plane = side + 1j * side[:, np.newaxis]  # complex t, (241, 241)
 phase = np.angle([weights @ np.exp(np.outer(minus_energy, row)) for row in plane], deg=True)
@@ -794,7 +805,7 @@ print(f"s = 4: the best order is {1 + np.argmin(np.abs(sums[4.0] - exact_value[4
 # **Check against the exact result**: (8.3) against the Newton search of section 7, and (8.5)
 # against the cumulants.
 
-# %%
+# %% name="terms"
 for s in (3.0, 4.0):
     two_values = np.array([0.0, s])
     t_0 = (math.log(1 / probability - 1) + 1j * np.pi) / s  # (8.2), k = 0
@@ -808,7 +819,7 @@ for s in (3.0, 4.0):
     for n in (2, 5, 20):
         print(f"    order {n:2d}: term {terms[n - 1]:11.6f}, predicted {predicted[n - 1]:11.6f}")
 
-# %%
+# %% name="four-series" alt="Error of the series by order, log scale. Gaussian: at rounding from order 2. Poisson: a straight fall to rounding at order 17. Two values, s = 3: a slow, jagged fall. s = 4: it grows."
 poisson = tf.fill(30, tf.constant(1.3, tf.float64))
 gaussian = tf.constant([-1.0, 2.25] + [0.0] * 28, tf.float64)
 cases = [
@@ -842,6 +853,28 @@ plt.show()
 #   $s = 4$.
 # - A higher order is not a better order, unless you know where the zeros are.
 #
+# **Move it.** The slider changes the spread $s$, still with $p = 0.3$. Before you move it: at which $s$ does
+# the curve turn from falling to rising? By (8.3) where $R = 1$, at $s = \sqrt{\ln^2 (0.7 / 0.3) + \pi^2} = 3.25$.
+
+# %% name="spread"
+spreads, all_orders, all_errors = np.linspace(1, 5, 41), np.arange(1, 31), []
+for s in spreads:
+    kappa = cumulants.weighted_cumulants(tf.constant([0.0, s], tf.float64), np.log(two_weights), 30)
+    target = math.log(1 - probability + probability * math.exp(s))
+    all_errors.append(np.log10(np.maximum(np.abs(partial_sums(kappa) - target), 1e-12)))
+late = all_orders[10:]  # the terms fall as R^-n / n (8.5)
+rates = [np.polyfit(late, error[10:] + np.log10(late), 1)[0] for error in all_errors]
+turn = math.hypot(math.log(1 / probability - 1), math.pi)  # R = 1 in (8.3)
+grows = spreads[np.argmax(np.array(rates) > 0)]
+print(f"R = 1 at s = {turn:.2f}; the error times the order grows from s = {grows:.1f} on")
+assert abs(grows - turn) < 0.2
+
+# %% name="slide-spread" alt="A curve: the error of the series against its order, on a logarithmic scale. It falls for a spread below 3.25 and rises above."
+alt = "The error of the series against its order falls for a spread below 3.25 and rises above."
+labels = {"xlabel": "order", "ylabel": "log10 of the error (nats)", "name": "spread", "alt": alt}
+Explorable(all_orders, {"error": all_errors}, values=spreads, index=20, ylim=(-8, 4), **labels)
+
+# %% [markdown]
 # ## 9. Cumulants from samples
 #
 # A larger model cannot be enumerated, and cumulants must be estimated from $n$ independent samples
@@ -876,7 +909,7 @@ plt.show()
 # divided by $\sqrt{4000}$ it is the standard error of the *mean* of all, which must agree with
 # the exact cumulant within 5 standard errors.
 
-# %%
+# %% name="sample-cumulants"
 drawn = rng.choice(energies, size=(num_repeats, num_samples), p=probabilities(1.0))
 estimates = cumulants.sample_cumulants(drawn, max_order=4, axis=1).numpy()  # (4, num_repeats)
 exact_kappa = cumulants.weighted_cumulants(energies, -energies, max_order=4).numpy()
@@ -900,7 +933,7 @@ print("samples for an error bar of 10 %:", needed.round().astype(int))
 # The bias of the naive estimates shows best in small samples, $n = 10$. Equal weights in
 # `weighted_cumulants` make exactly the naive $\hat m_2$ and $\hat m_3$.
 
-# %%
+# %% name="bias-of-cumulants"
 small = drawn.reshape(-1, 10)  # (80000, 10)
 factors = np.array([9 / 10, 9 * 8 / 10**2])  # (9.1), (9.3)
 ratios = {}
@@ -916,7 +949,7 @@ off = (1 - ratios["naive"][0]) / ratios["naive"][1]
 assert np.all(off > 5)
 print("naive: below the exact value by", off.round(), "standard errors")
 
-# %%
+# %% name="estimates-and-bias" alt="Left: bars of the exact cumulants 1 to 4 with one estimate each; the error bars grow steeply with the order. Right: for samples of 10 the naive orders 2 and 3 are near 0.9 and 0.72, the others near 1."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
 axes[0].bar(range(1, 5), exact_kappa, color=blue, alpha=0.45, label="exact")
 axes[0].errorbar(range(1, 5), estimates[:, 0], error_bar, fmt="ko", capsize=4, label="one estimate")
@@ -975,71 +1008,87 @@ plt.show()
 # ## Exercises
 #
 # 1. *(easy)* **One unit.** A single binary unit has the energies 0 and $-a$. Find $\ln Z$, $U$, $S$
-#    and $C$ by hand, and check $C = (\beta a)^2\, m (1 - m)$ with $m = 1 / (1 + e^{-\beta a})$.
+#    and $C$ by hand, and check $C = (\beta a)^2\, m (1 - m)$ with $m = 1 / (1 + e^{-\beta a})$. What
+#    are the four numbers for $a = 1.7$ and $\beta = 0.8$?
 # 2. *(easy)* **Two copies.** Take two independent copies of our RBM. Show that every cumulant of
-#    the total energy doubles, and that $\langle E^2 \rangle$ does not.
+#    the total energy doubles (`pair_cumulants`: orders 1 to 5), and that $\langle E^2 \rangle$ does not
+#    (`square_ratio`: how many times that of one copy?).
 # 3. *(medium)* **Back from the derivative.** By (B6a), $\ln Z$ is known once $U(\beta)$ is known for
 #    all temperatures in between: derive $\ln Z(1) = 10 \ln 2 - \int_0^1 U(\beta)\, d\beta$ and
-#    evaluate it with `np.polynomial.legendre.leggauss`. (This is *thermodynamic integration*, one of
-#    the ways to find $\ln Z$ when no sum is possible.)
+#    evaluate it with `np.polynomial.legendre.leggauss`, in a function `integrated_log_z(num_nodes)`. (This
+#    is *thermodynamic integration*, one of the ways to find $\ln Z$ when no sum is possible.)
 # 4. *(medium)* **High temperature.** Expand $\ln Z(\beta)$ about $\beta = 0$, where all states are
 #    equally likely and averages need no $Z$. Compare orders 1 to 6 with the exact result at
-#    $\beta = 0.25$ and $\beta = 1$, find the radius of convergence, and show that order 1 is a
-#    lower bound on $\ln Z$ at every $\beta$.
+#    $\beta = 0.25$ and $\beta = 1$ (`high_temperature[beta]`: the six partial sums), find the radius of
+#    convergence (`radius_at_0`), and show that order 1 is a lower bound on $\ln Z$ at every $\beta$
+#    (`lower_bound`: its values at `beta_curve`).
 # 5. *(hard)* **Cumulants are sums over zeros.** For the two-valued $x$ of section 8,
 #    $K'(t) = s\, \sigma(s t - \ln\frac{1 - p}{p})$ with the sigmoid
 #    $\sigma(u) = \frac12 + \sum_k \frac{1}{u - i \pi (2 k + 1)}$, the sum over all integers $k$ taken
 #    symmetrically. Derive $\kappa_n / n! = -\frac1n \sum_k t_k^{-n}$ for $n \ge 2$, an exact form of
-#    (8.5), and check it for $n = 4, \dots, 12$.
+#    (8.5), and check it for $n = 4, \dots, 12$ (`over_zeros`: the nine sums).
 #
-# The solutions are in the cells below, folded in JupyterLab: click on the three dots to open one.
+# The solutions are in the cells below, folded: click on one to open it.
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 1. Z = 1 + exp(beta a), so ln Z = softplus(beta a). U = -a m, <<E^2>> = a^2 m (1 - m).
 # S = ln Z + beta U = -m ln m - (1 - m) ln(1 - m), since beta a = ln m - ln(1 - m).
-a, beta = 1.7, tf.constant(0.8, tf.float64)
-first, second = cumulants.derivatives(lambda b: tf.math.softplus(b * a), max_order=2, at=beta)
+a, beta = 1.7, 0.8
 m = 1 / (1 + math.exp(-beta * a))
-check(-first, -a * m)  # U
-check(beta**2 * second, (beta * a) ** 2 * m * (1 - m))  # C
-entropy = tf.math.softplus(beta * a) - beta * first
-check(entropy, -m * math.log(m) - (1 - m) * math.log(1 - m))
-print(f"1. U = {-first:.6f}, S = {entropy:.6f}, C = {beta**2 * second:.6f} nats")
+unit_log_z, unit_energy = math.log1p(math.exp(beta * a)), -a * m
+unit_entropy = -m * math.log(m) - (1 - m) * math.log(1 - m)
+unit_heat_capacity = (beta * a) ** 2 * m * (1 - m)
+print(f"1. U = {unit_energy:.6f}, S = {unit_entropy:.6f}, C = {unit_heat_capacity:.6f} nats")
+check(
+    [unit_energy, unit_heat_capacity / 0.8**2],
+    cumulants.weighted_cumulants(np.array([0.0, -1.7]), np.array([0.0, 0.8 * 1.7]), max_order=2),
+)
+check(unit_log_z, np.logaddexp(0.0, 0.8 * 1.7))
+check(unit_entropy, unit_log_z + 0.8 * unit_energy)  # (B6d)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 2. All 2^20 states of the pair have energy E + E' and log weight -E - E'. ln Z doubles, and so
 # does every derivative of ln Z. <(E + E')^2> = 2 <E^2> + 2 <E>^2, which is not 2 <E^2>.
 pair = np.add.outer(energies, energies).ravel()
 one = cumulants.weighted_cumulants(energies, -energies, max_order=5)
-two = cumulants.weighted_cumulants(pair, -pair, max_order=5)
-check(two, 2 * one)
-square_of_one, square_of_pair = one[1] + one[0] ** 2, two[1] + two[0] ** 2
-check(square_of_pair, 2 * square_of_one + 2 * one[0] ** 2)
-print("2. ratio of the cumulants:", (two / one).numpy().round(10))
-print(f"   ratio of <E^2>: {square_of_pair / square_of_one:.4f}")
+pair_cumulants = cumulants.weighted_cumulants(pair, -pair, max_order=5)
+square_ratio = (pair_cumulants[1] + pair_cumulants[0] ** 2) / (one[1] + one[0] ** 2)
+print("2. ratio of the cumulants:", (pair_cumulants / one).numpy().round(10))
+print(f"   ratio of <E^2>: {square_ratio:.4f}")
+check(pair_cumulants, 2 * cumulants.weighted_cumulants(energies, -energies, max_order=5))
+check(square_ratio, 3.8073, tolerance=1e-4)
+
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 3. Integrate (B6a): ln Z(1) - ln Z(0) = -int_0^1 U d beta, and Z(0) = 2^10 counts the states.
-for num_nodes in (2, 4, 8, 16, 24):
+def integrated_log_z(num_nodes):
     position, weight = np.polynomial.legendre.leggauss(num_nodes)  # on [-1, 1]
     energy = enumeration.thermodynamics(rbm, (position + 1) / 2).energy
-    integrated = 10 * math.log(2) - 0.5 * weight @ energy
-    print(f"3. {num_nodes:2d} nodes: ln Z(1) off by {integrated - float(log_z(1.0)):.2e} nats")
-check(integrated, log_z(1.0))
+    return 10 * math.log(2) - 0.5 * weight @ energy
+
+
+for num_nodes in (2, 4, 8, 16, 24):
+    error = integrated_log_z(num_nodes) - float(log_z(1.0))
+    print(f"3. {num_nodes:2d} nodes: ln Z(1) off by {error:.2e} nats")
+check(integrated_log_z(24), log_z(1.0))
+assert 0.02 < abs(integrated_log_z(2) - log_z(1.0)) < 0.03  # two nodes are too few
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 4. (5.3) at beta = 0: ln Z(beta) = 10 ln 2 + sum_n (-beta)^n / n! <<E^n>>_0. Jensen: order 1 is
 # below ln Z, because <exp(-beta E)>_0 >= exp(-beta <E>_0).
 kappa = cumulants.weighted_cumulants(energies, 0.0, max_order=6).numpy()
-uniform = np.full(1024, 1 / 1024)
-radius = abs(nearest_zero(-energies, uniform))
-assert zeros_within(0.99 * radius, -energies, uniform) == 0
-print(f"4. radius of convergence {radius:.4f}")
+radius_at_0, high_temperature = abs(nearest_zero(-energies, np.full(1024, 1 / 1024))), {}
+print(f"4. radius of convergence {radius_at_0:.4f}")
 for beta in (0.25, 1.0):
-    series = 10 * math.log(2) + partial_sums(kappa * (-beta) ** np.arange(1, 7))
-    print(f"   beta = {beta:4.2f}: orders 1 to 6", series.round(3), f"exact {log_z(beta):.3f}")
-exact_curve = np.array([log_z(beta) for beta in beta_curve])
-assert np.all(10 * math.log(2) - beta_curve * kappa[0] <= exact_curve + 1e-12)
+    high_temperature[beta] = 10 * math.log(2) + partial_sums(kappa * (-beta) ** np.arange(1, 7))
+    print(f"   beta = {beta:4.2f}: orders 1 to 6", high_temperature[beta].round(3), end=" ")
+    print(f"exact {log_z(beta):.3f}")
+lower_bound = 10 * math.log(2) - beta_curve * kappa[0]
+assert zeros_within(0.99 * radius_at_0, -energies, np.full(1024, 1 / 1024)) == 0  # none inside
+check([radius_at_0, *high_temperature[1.0][[0, 5]]], [0.5645, 5.469, 10.150], tolerance=1e-3)
+assert abs(high_temperature[0.25][5] - log_z(0.25)) < 0.005
+assert np.all(lower_bound - [log_z(b) for b in beta_curve] < 1e-12)
+check(lower_bound[40], high_temperature[1.0][0])  # at beta = 1
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 5. With u = s t - ln((1 - p)/p), u - i pi (2k + 1) = s (t - t_k), so K'(t) = s/2 + sum_k 1/(t - t_k).
@@ -1047,9 +1096,8 @@ assert np.all(10 * math.log(2) - beta_curve * kappa[0] <= exact_curve + 1e-12)
 # So kappa_n = -(n-1)! sum_k t_k^-n. Divide by n!.
 s, k = 4.0, np.arange(-2000, 2000)
 zeros = (math.log(1 / probability - 1) + 1j * np.pi * (2 * k + 1)) / s  # (8.2)
-terms = np.diff(sums[s], prepend=0.0)  # kappa_n / n!
-for n in range(4, 13):
-    over_zeros = -np.sum(zeros**-n).real / n
-    check(over_zeros, terms[n - 1], tolerance=1e-9)
-    if n in (4, 8, 12):
-        print(f"5. n = {n:2d}: kappa_n / n! = {terms[n - 1]:.9f}, over zeros {over_zeros:.9f}")
+over_zeros = np.array([-np.sum(zeros**-n).real / n for n in range(4, 13)])  # n = 4, .., 12
+for n in (4, 8, 12):
+    term = np.diff(sums[s], prepend=0.0)[n - 1]  # kappa_n / n!
+    print(f"5. n = {n:2d}: kappa_n / n! = {term:.9f}, over zeros {over_zeros[n - 4]:.9f}")
+check(over_zeros, np.diff(sums[4.0], prepend=0.0)[3:12], tolerance=1e-9)  # kappa_n / n!

@@ -39,12 +39,22 @@
 # section 5 also the cumulant generating function and tilting; the chain rule; and some Python, with this
 # project installed.
 #
-# **Time**: about 75 minutes, and as much again for the exercises. The code runs in well under a
+# **Time**: a little over two hours, and about two for the exercises. The code runs in well under a
 # minute.
 #
 # Equation numbers such as (B8) are the row names used in the whole course, in the library's
 # docstrings and in the table `EQUATIONS.md`. Numbers such as (2.1) are steps on the way. Energies
 # and free energies are in nats, and $\beta = 1$ unless it is written.
+
+# %% tags=["setup"]
+# On Colab: install the course. Everywhere else it is installed already.
+import importlib.util
+import subprocess
+import sys
+
+COURSE = ""  # where pip finds it, such as git+https://..
+if importlib.util.find_spec("rbm_tf") is None:
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", COURSE])
 
 # %%
 from rbm_tf.quiet import quiet_start
@@ -226,7 +236,7 @@ check(free_energy, clamped_energy - clamped_entropy)  # (2.6)
 check(free_energy, rbm.free_energy(visible_states))  # the library
 print(f"F_c from {free_energy.min():.3f} to {free_energy.max():.3f} nats")
 
-# %%
+# %% name="two-free-energies"
 equilibrium_free_energy = -enumeration.log_z(rbm)
 check(np.log(marginal), -free_energy + equilibrium_free_energy)  # (B5a)
 check(equilibrium_free_energy, -tf.reduce_logsumexp(-free_energy))  # (2.2)
@@ -238,7 +248,7 @@ for name, index in (("likeliest", np.argmax(marginal)), ("least likely", np.argm
     print(f"{name} image: F_c = {clamped_energy[index]:.3f} - {clamped_entropy[index]:.3f}", end="")
     print(f" = {free_energy[index]:.3f} nats, ln p(v) = {np.log(marginal[index]):.3f} nats")
 
-# %%
+# %% name="hidden-unit" alt="Left: free energy minus softplus(x) of one hidden unit, a smooth bend below its lowest energy, 0 or minus x; the expected energy lies above. Right: the sigmoid, and an entropy hill with its top at 0."
 x = np.linspace(-6, 6, 241)
 on = 1 / (1 + np.exp(-x))  # p(h = 1), the sigmoid
 unit_entropy = -on * np.log(on) - (1 - on) * np.log(1 - on)
@@ -302,7 +312,7 @@ def distance_from_product(p):
     return special.rel_entr(p, bernoulli(means, visible_states)[0]).sum()
 
 
-# %%
+# %% name="no-product"
 check(conditional, bernoulli(hidden_mean.numpy(), hidden_states))  # (3.1), (3.2)
 given_hidden = (joint / joint.sum(axis=0)).T  # p(v|h), (64, 512)
 check(given_hidden, bernoulli(visible_mean.numpy(), visible_states))  # (3.3)
@@ -356,7 +366,7 @@ assert distance > 1e-3
 # **Check against the exact result**: (B2) against the mean of $\ln p(v)$ from the table, and the
 # decomposition (4.3).
 
-# %%
+# %% name="bars-and-stripes" alt="The 14 images of 3 by 3 pixels whose rows are all alike or whose columns are all alike, among them the all-white and the all-black one. Black is 1, light grey is 0."
 images, _ = datasets.bars_and_stripes(3)
 data = images.reshape(14, 9).astype(float)
 is_data = np.array([(data == state).all(axis=1).any() for state in visible_states])  # (512,)
@@ -368,7 +378,7 @@ axis.set_title("The 14 bars and stripes: black is 1, light grey is 0")
 plt.show()
 
 
-# %%
+# %% name="limits"
 def log_likelihood(rbm):
     """L, the mean of ln p(v) over the data (B2), by the two free energies (B5a), nats."""
     return float(-np.mean(rbm.free_energy(data)) - enumeration.log_z(rbm))
@@ -485,7 +495,7 @@ for name, direction in (
     entropies[name] = enumeration.thermodynamics(unbiased, norms).entropy  # beta = ||W||
     print(f"||W|| = 10, {name}: S = {entropies[name][20]:.3f} nats")
 
-# %%
+# %% name="scale-and-temperature" alt="Left: the divergence from scaling W alone; zero without biases, else a valley with its bottom at s = 1, steeper for larger biases. Right: entropy falls with the norm, differently for four kernels."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.8))
 for (factor, values), colour in zip(divergences.items(), (grey, green, blue, orange), strict=True):
     axes[0].plot(weight_factors, values, color=colour, label=f"biases × {factor:g}")
@@ -771,7 +781,7 @@ print(f"parameters x derivatives of F_eq: {mean_energy:.6f} nats = <E> = F_eq + 
 # Hessian, by finite differences of the automatic gradient.
 
 
-# %%
+# %% name="gradient-check"
 def likelihood(theta):
     return -tf.reduce_mean(clamped(theta, data)) + equilibrium(theta)  # (B2)
 
@@ -794,7 +804,7 @@ held = np.zeros_like(free)
 for states, q in zip(phi.reshape(512, 64, 69)[is_data], conditional[is_data], strict=True):
     held += np.cov(states.T, aweights=q, bias=True) / 14  # over p(h|v)
 
-# %%
+# %% name="hessian"
 hessian = finite_differences(partial(autodiff, likelihood), theta)
 of_log_z = -finite_differences(partial(autodiff, equilibrium), theta)
 check(of_log_z, free)
@@ -841,7 +851,7 @@ def log_probabilities(rbm):
     return -rbm.free_energy(visible_states).numpy() - enumeration.log_z(rbm)  # (B5a), (512,)
 
 
-# %%
+# %% name="training-log"
 check(likelihood(np.zeros(69)), uniform)
 check(autodiff(likelihood, np.zeros(69)), 0.0)  # zero is a stationary point
 trained = random_rbm(start_scale, 0.0, 0.0)
@@ -856,7 +866,7 @@ for step in (0, 10, 50, 100, 300, 1000, num_steps - 1):
     )
     print(f", L = {curve[step]:7.4f} nats")
 
-# %%
+# %% name="moments-match"
 theta_trained = flatten(*trained.trainable_variables)
 phases = (data, data_weights), (visible_states, np.exp(after))
 positive, negative = (flatten(*averages(trained, *phase)) for phase in phases)
@@ -876,7 +886,7 @@ distance = distance_from_product(np.exp(after))
 print(f"KL(p(v) || product of its means) = {distance:.4f} nats after training")
 assert distance > 3
 
-# %%
+# %% name="training" alt="Left: the mean log likelihood rises steeply within 500 steps, then creeps towards the limit -ln 14. Right: both free energies fall by more than 30 nats, while the distance between them shrinks."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
 axes[0].plot(curve, color=green, lw=2, label="$L$")
 axes[0].axhline(upper_limit, color="black", ls="--", lw=1, label=r"upper limit $-\ln 14$")
@@ -930,7 +940,7 @@ def climb(scale, number):
     return end.fun + upper_limit, np.abs(end.jac).max()
 
 
-# %%
+# %% name="many-starts"
 ends = {}
 for scale in (start_scale, 1.0):
     ends[scale], derivatives = np.transpose([climb(scale, number) for number in range(8)])
@@ -941,9 +951,9 @@ assert np.sum(ends[start_scale] > 0.25) >= 4 and ends[start_scale].min() > left
 assert np.sum(ends[1.0] > 0.25) >= 1 and ends[1.0].min() < 1e-3
 
 # %% [markdown]
-# Most of the small starts, and some of the large ones, end several tenths of a nat or more below the limit,
-# where no derivative is larger than $10^{-3}$: the slope has vanished, and the limit is not reached. Other
-# starts come within a thousandth of a nat. The gradient ascent above, from small weights, did better than all
+# Nearly all of the small starts (here all), and some of the large ones, end several tenths of a nat or more
+# below the limit, where no derivative is larger than $10^{-3}$: the slope has vanished, and the limit is not
+# reached. Other starts come within a thousandth of a nat. The gradient ascent above, from small weights, did better than all
 # eight runs of L-BFGS from small parameters. So the landscape has more than one end, and both the start and
 # the method decide which one is reached. For this machine we know the limit and can tell; in practice one
 # trains from several starts and keeps the best.
@@ -951,7 +961,7 @@ assert np.sum(ends[1.0] > 0.25) >= 1 and ends[1.0].min() < 1e-3
 # How do the images fare one by one? In the limit of a perfect model (4.3) holds with equality, every
 # pattern has $p(v) = 1/14$, and by (B5a) $F_c(v) = F_{\rm eq} + \ln 14$: all data on one level.
 
-# %%
+# %% name="levels" alt="Histograms of the clamped free energy. Before training the data lie among the other images, far from the wanted level. Then all data sit in one bar at the level; the other images are spread above."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
 for axis, title, point in zip(axes, ("Before", "After"), (start, theta_trained), strict=True):
     values = clamped(point, visible_states).numpy()  # F_c(v), (512,)
@@ -968,7 +978,7 @@ for axis, title, point in zip(axes, ("Before", "After"), (start, theta_trained),
     axis.legend(loc="upper center")
 plt.show()
 
-# %%
+# %% name="samples" alt="Left: probability of each of the 14 patterns, near 0 before training, all just below 1/14 after. Middle: 36 samples before, random dots. Right: 36 samples after, nearly all bars or stripes."
 rng = np.random.default_rng(seed)
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), width_ratios=[1.6, 1, 1])
 for shift, name, log_p, colour in ((-0.2, "before", before, grey), (0.2, "after", after, blue)):
@@ -1014,7 +1024,7 @@ plt.show()
 #
 # First order is exact here, because saturated free energies are linear in $\theta$.
 
-# %%
+# %% name="failure-log"
 runaway, off = random_rbm(start_scale, 0.0, 0.0), tf.constant(0.0, tf.float64)
 failed = np.array([train_step(runaway, off) for _ in range(num_failing_steps)])
 failed_curve = failed[:, 1] - failed[:, 0]  # L (B2)
@@ -1029,7 +1039,7 @@ check(np.diff(failed_curve)[-1], -learning_rate * (54 + 9) / 4, tolerance=1e-8) 
 assert np.all(flatten(*runaway.trainable_variables) > start)  # every parameter has grown
 assert np.all(np.diff(failed[:, 0]) < 0)  # the objective falls at every step
 
-# %%
+# %% name="runaway" alt="Left: without the negative phase both free energies fall, the equilibrium one faster. Right: the log likelihood falls below -450 nats in 60 steps; with the exact gradient it stays near -6."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4))
 axes[0].plot(failed[:, 0], color=blue, label=r"$\langle F_c\rangle$ of the data")
 axes[0].plot(failed[:, 1], color=orange, label=r"$F_{\rm eq}$")
@@ -1083,15 +1093,16 @@ plt.show()
 # 1. *(easy)* **The smallest RBM.** One visible and one hidden unit, with parameters $a$, $b$, $w$.
 #    Write down $F_c(0)$, $F_c(1)$ and $F_{\rm eq}$. The data have $v = 1$ in a fraction $f$ of the
 #    cases: find the best $a$ for given $b$ and $w$, and check that *all* three derivatives of $L$
-#    vanish there.
+#    vanish there. Take $f = 0.3$, $b = -0.4$ and $w = 1.7$ for the numbers, and build the machine `tiny`.
 # 2. *(easy)* **The other clamp.** Hold the hidden units fixed instead. Derive
 #    $F_c(h) = -b \cdot h - \sum_i \mathrm{softplus}(a_i + \sum_j W_{ij} h_j)$ and check
-#    $\ln p(h) = -F_c(h) + F_{\rm eq}$ for all 64 hidden states.
+#    $\ln p(h) = -F_c(h) + F_{\rm eq}$ for all 64 hidden states (`clamped_hidden`).
 # 3. *(medium)* **Why not sample the hidden units?** In the positive phase one could draw $h_j$ from
 #    $p(h_j|v)$ instead of using the probability itself. Show that for a randomly drawn image the mean
 #    of $v_i h_j$ stays the same and its variance grows by $\langle v_i\, p_j (1 - p_j) \rangle_{\rm
-#    data}$, with $p_j = p(h_j = 1|v)$. Summed over all $i$ and $j$, how large is
-#    this share of the variance for the random RBM, and for the trained one? So why not?
+#    data}$ (`extra`: 9 × 6 for each machine), with $p_j = p(h_j = 1|v)$. Summed over all $i$ and $j$, how
+#    many per cent of the variance is this (`noise_share`) for the machine `"random"`, that is `rbm`, and for
+#    the one called `"trained"`? So why not?
 # 4. *(medium)* **Is the trained model at the right temperature?** Let $L(\beta)$ be the log
 #    likelihood with $p_\beta(v) = \sum_h e^{-\beta E(v, h)} / Z(\beta)$. Derive
 #    $L'(1) = \langle E \rangle_{p(v, h)} - \langle E
@@ -1099,26 +1110,27 @@ plt.show()
 # 5. *(hard)* **Black is white.** Relabel the first pixel, $v_1' = 1 - v_1$. Find the parameters
 #    that give every state the same probability as before. Show that $\|W\|$ does not change, but that
 #    the effect of scaling $W$ *alone* does, even for a machine that had no biases. What does this say
-#    about $T_{\rm eff}$?
+#    about $T_{\rm eff}$? (Start from `random_rbm(kernel_scale, 0, 0)` and build the relabelled machine
+#    `flipped`. `apart`: the KL of the two, first if $W$ alone is halved in both, then with the biases, too.)
 #
-# The solutions are in the cells below, folded in JupyterLab: click on the three dots to open one.
+# The solutions are in the cells below, folded: click on one to open it.
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 1. F_c(0) = -softplus(b), F_c(1) = -a - softplus(b + w), Z = 1 + e^b + e^a + e^(a + b + w).
 # p(1) = sigmoid(F_c(0) - F_c(1)) = f gives a = ln(f / (1 - f)) + softplus(b) - softplus(b + w).
 # Then p(v) is the data's distribution, so data and model averages are the same for all three.
 f, b, w = 0.3, -0.4, 1.7
-a = math.log(f / (1 - f)) + softplus(b) - softplus(b + w)
-tiny = BernoulliRBM(1, 1, dtype="float64")
-for parameter, value in zip(tiny.trainable_variables, ([[w]], [a], [b]), strict=True):
-    parameter.assign(value)
-z = 1 + math.exp(b) + math.exp(a) + math.exp(a + b + w)
-check(tiny.free_energy([[0.0], [1.0]]), [-softplus(b), -a - softplus(b + w)])
-check(enumeration.log_z(tiny), math.log(z))
-positive = averages(tiny, np.array([[0.0], [1.0]]), np.array([1 - f, f]))
+best_a = math.log(f / (1 - f)) + softplus(b) - softplus(b + w)
+tiny_clamped = np.array([-softplus(b), -best_a - softplus(b + w)])
+tiny_f_eq = -math.log(1 + math.exp(b) + math.exp(best_a) + math.exp(best_a + b + w))
+tiny = BernoulliRBM.from_parameters(*map(np.array, ([[w]], [best_a], [b])), dtype="float64")
 exact = enumeration.moments(tiny)
-check(flatten(*positive), flatten(exact.correlation, exact.visible, exact.hidden))
-print(f"1. a = {a:.6f}, F_eq = {-math.log(z):.6f} nats, p(1) = {exact.visible[0]:.6f}")
+positive = averages(tiny, np.array([[0.0], [1.0]]), np.array([1 - f, f]))
+tiny_gradient = flatten(*positive) - flatten(exact.correlation, exact.visible, exact.hidden)
+print(f"1. a = {best_a:.6f}, F_eq = {tiny_f_eq:.6f} nats, p(1) = {exact.visible[0]:.6f}")
+check([tiny.kernel[0, 0], tiny.hidden_bias[0]], [1.7, -0.4], tolerance=1e-6)
+check([*tiny.free_energy([[0], [1]]), -enumeration.log_z(tiny)], [*tiny_clamped, tiny_f_eq], 1e-6)
+check([*tiny_gradient, *enumeration.moments(tiny).visible], [0.0, 0.0, 0.0, 0.3], tolerance=1e-6)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 2. The steps of (2.3) and (2.4) with the layers exchanged: unit v_i sees y_i = a_i + sum_j W_ij h_j,
@@ -1133,15 +1145,18 @@ print(f"2. F_c(h) from {clamped_hidden.min():.3f} to {clamped_hidden.max():.3f} 
 # 3. Given v, v_i h_j has the mean v_i p_j and (v_i is 0 or 1) the variance v_i p_j (1 - p_j). The law
 # of total variance: Var(v_i h_j) = Var_data(v_i p_j) + <v_i p_j (1 - p_j)>_data. As v_i h_j is itself
 # 0 or 1, with the mean m = <v_i p_j>, the left-hand side is m (1 - m).
+extra, noise_share = {}, {}
 for name, model in (("random", rbm), ("trained", trained)):
     p = model.hidden_mean(data).numpy()[:, np.newaxis, :]  # (14, 1, 6)
-    mean = (data[:, :, np.newaxis] * p).mean(axis=0)  # (9, 6)
-    variance = (data[:, :, np.newaxis] * p).var(axis=0)
-    extra = (data[:, :, np.newaxis] * p * (1 - p)).mean(axis=0)
-    check(mean * (1 - mean), variance + extra)
-    share = 100 * extra.sum() / (variance + extra).sum()
-    print(f"3. {name} RBM: {share:.1f} % of the variance would come from sampling h")
+    products = data[:, :, np.newaxis] * p  # v_i p_j
+    extra[name], variance = (products * (1 - p)).mean(0), products.var(0)  # (9, 6)
+    check(products.mean(0) * (1 - products.mean(0)), variance + extra[name])
+    noise_share[name] = 100 * extra[name].sum() / (variance + extra[name]).sum()
+    print(f"3. {name} RBM: {noise_share[name]:.1f} % of the variance would come from sampling h")
 print("   Sampling h adds noise and removes no bias; the exact mean costs nothing.")
+check(extra["random"], data.T @ (rbm.hidden_mean(data) * (1 - rbm.hidden_mean(data))).numpy() / 14)
+check(noise_share["random"], 19.1, tolerance=5e-3)
+assert noise_share["trained"] < 2
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
@@ -1152,28 +1167,27 @@ def at_beta(beta):
 
 
 energy_table = trained.energy(v, h).numpy().reshape(512, 64)
-given = tf.nn.softmax(-energy_table).numpy()  # p(h|v)
-by_image = np.sum(given * energy_table, axis=1)
-slope = autodiff(at_beta, tf.constant(1.0, tf.float64))
-check(slope, np.exp(after) @ by_image - by_image[is_data].mean())
-betas = np.linspace(0.5, 5.0, 451)
-best = betas[np.argmax([at_beta(beta) for beta in betas])]
-print(f"4. L'(1) = {slope:.4f} nats, best beta {best:.2f}:", end=" ")
-print(f"L = {at_beta(best):.4f} instead of {at_beta(1.0):.4f} nats")
+by_image = np.sum(tf.nn.softmax(-energy_table).numpy() * energy_table, axis=1)  # over p(h|v)
+slope_at_1 = np.exp(after) @ by_image - by_image[is_data].mean()
+best_beta = max(np.linspace(0.5, 5.0, 451), key=at_beta)
+print(f"4. L'(1) = {slope_at_1:.4f} nats, best beta {best_beta:.2f}:", end=" ")
+print(f"L = {at_beta(best_beta):.4f} instead of {at_beta(1.0):.4f} nats")
+check(at_beta(1.0), log_likelihood(trained))
+check(slope_at_1, (at_beta(1.001) - at_beta(0.999)) / 0.002, tolerance=1e-4)
+assert at_beta(best_beta) > max(at_beta(x) for x in (1.0, 0.98 * best_beta, 1.02 * best_beta))
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 5. Insert v_1 = 1 - v_1' into (B1): E = E' - a_1 with a_1' = -a_1, W_1j' = -W_1j, b_j' = b_j + W_1j.
 # What scaling W alone does depends on which colour is called 1. Only scaling all is a temperature.
-plain, flipped = random_rbm(kernel_scale, 0.0, 0.0), random_rbm(0.0, 0.0, 0.0)
-first = np.eye(num_visible)[0]  # 1 for the first pixel
-flipped.kernel.assign((1 - 2 * first[:, np.newaxis]) * plain.kernel)
-flipped.hidden_bias.assign(plain.kernel[0])
-flipped_v = np.abs(first - v)
-check(plain.energy(v, h), flipped.energy(flipped_v, h))  # a_1 = 0
-check(np.linalg.norm(plain.kernel), np.linalg.norm(flipped.kernel))
-for name, key in (("W alone", "kernel"), ("biases, too,", "hidden_bias")):
-    for model in (plain, flipped):
-        getattr(model, key).assign(0.5 * getattr(model, key))
-    divergence = relative_entropy(plain.energy(v, h), flipped.energy(flipped_v, h))
-    print(f"5. {name} halved: KL between the two machines = {divergence:.4f} nats")
-check(divergence, 0.0)
+plain, flipped_v, apart = random_rbm(kernel_scale, 0, 0), np.abs(np.eye(9)[0] - v), []
+signs = np.append(-1, np.ones(8))[:, np.newaxis]
+new_kernel, new_bias = signs * plain.kernel.numpy(), plain.kernel.numpy()[0]  # a_1 = 0
+flipped = BernoulliRBM.from_parameters(new_kernel, np.zeros(9), new_bias, dtype="float64")
+for name, scale in (("W alone", 1.0), ("biases, too,", 0.5)):
+    parameters = 0.5 * new_kernel, np.zeros(9), scale * new_bias
+    halved = BernoulliRBM.from_parameters(*parameters, dtype="float64")
+    apart.append(relative_entropy(0.5 * plain.energy(v, h), halved.energy(flipped_v, h)))
+    print(f"5. {name} halved: KL between the two machines = {apart[-1]:.4f} nats")
+check(flipped.energy(np.abs(np.eye(9)[0] - v), h), random_rbm(kernel_scale, 0, 0).energy(v, h))
+check(np.linalg.norm(flipped.kernel), np.linalg.norm(random_rbm(kernel_scale, 0, 0).kernel))
+check(apart, [0.0777, 0.0], tolerance=1e-4)

@@ -42,11 +42,21 @@
 # and singular values. Annealed importance sampling and the TAP equations are the subject of other
 # chapters; what is needed of them is derived or stated here. You also need this project, installed.
 #
-# **Time**: about 75 minutes, and as much again for the exercises. The code runs in about a minute.
+# **Time**: about two hours and a half, and two hours for the exercises. The code runs in about two minutes.
 #
 # Equation numbers such as (B6) are the row names used in the whole course, in the library's
 # docstrings and in the table `EQUATIONS.md`. Numbers such as (2.1) are steps on the way. Energies
 # are in nats.
+
+# %% tags=["setup"]
+# On Colab: install the course. Everywhere else it is installed already.
+import importlib.util
+import subprocess
+import sys
+
+COURSE = ""  # where pip finds it, such as git+https://..
+if importlib.util.find_spec("rbm_tf") is None:
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", COURSE])
 
 # %%
 from rbm_tf.quiet import quiet_start
@@ -77,7 +87,7 @@ tap_betas = np.linspace(0.05, 2, 40)
 glass_beta, glass_betas = 0.7, np.linspace(0.1, 1.6, 31)  # of the spin glasses
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
-plt.style.use(["rbm_tf.course", {"figure.dpi": 67}])
+plt.style.use(["rbm_tf.course", {"figure.dpi": 63}])
 
 
 # %%
@@ -130,7 +140,7 @@ def binary_states(num_units):
 # the subject of the next section. First the checks that follow from (B6) alone: the values at
 # $\beta = 0$, the signs of the slopes, and $U$ and $C$ against finite differences of $\ln Z$.
 
-# %%
+# %% name="train"
 (x_train, _), (x_test, _) = datasets.load_digits("bernoulli", seed=seed)
 x_train, x_test = (x.reshape(len(x), -1) for x in (x_train, x_test))
 rbm = BernoulliRBM(num_visible, num_hidden, seed=seed)
@@ -159,14 +169,14 @@ assert np.all(np.diff(exact.energy) < 0) and np.all(np.diff(exact.entropy) < 0)
 check(at_one.energy, -slope / (2 * step), tolerance=1e-5)  # (B6a)
 check(at_one.heat_capacity, bend / step**2, tolerance=1e-5)  # (B6b, B6c)
 
-# %%
+# %% name="values"
 print(f"beta = 0: S = 80 ln 2 = {exact.entropy[0]:.3f} nats, U = {exact.energy[0]:.3f} nats")
 print(f"beta = 1: U = {at_one.energy[0]:.3f}, S = {at_one.entropy[0]:.3f} nats", end=", ")
 print(f"F = {-at_one.log_z[0]:.3f}, C = {at_one.heat_capacity[0]:.3f} nats")
 peak = np.argmax(exact.heat_capacity)
 print(f"C is largest at beta = {beta_curve[peak]:.3f}: {exact.heat_capacity[peak]:.3f} nats")
 
-# %%
+# %% name="thermodynamics" alt="Three curves over beta from 0 to 2: the energy falls from 64 to -40 nats, the entropy from 55 to 14, the heat capacity rises from 0 to a broad maximum at 1.6."
 panels = [
     ("Mean energy $U$", "$U$ (nats)", exact.energy, blue),
     ("Entropy $S$", "$S$ (nats)", exact.entropy, green),
@@ -254,7 +264,7 @@ def mixture(beta):
     return weight / weight.sum(), log_z, mean, variance
 
 
-# %%
+# %% name="parts"
 points, parts = enumeration.thermodynamics(rbm, beta_points), []
 for index, beta in enumerate(beta_points):
     p, log_z, mean, variance = mixture(beta)
@@ -268,7 +278,7 @@ for index in (2, 10, 20):
     print(f"beta = {beta_points[index]:.1f}: C = {within[index]:.3f} (within)", end=" + ")
     print(f"{between[index]:.3f} (between) = {points.heat_capacity[index]:.3f} nats")
 
-# %%
+# %% name="two-sources" alt="Heat capacity over beta, split in two: pixels make nearly all of it up to 0.4; the part of the hidden units grows to about half at beta = 2."
 figure, axis = plt.subplots(figsize=(7, 3.2))
 colours, names = ("#56B4E9", "#E69F00"), ("within: pixels, $h$ fixed", "between: hidden units")
 axis.stackplot(beta_points, within, between, colors=colours, alpha=0.7, labels=names)
@@ -323,7 +333,7 @@ for index, beta in enumerate(sample_betas):
     print(f"beta = {beta}: mean energy {energy.mean():.2f}, exact {known.energy[index]:.2f} nats; ")
     print(f"    S = {known.entropy[index]:.2f} nats, {np.exp(hidden_entropy(p)):.0f} hidden states")
 
-# %%
+# %% name="samples" alt="Twenty 8 x 8 samples each at beta 0.3, 0.7, 1 and 2: noise, rough shapes, varied digits, and thick strokes that repeat."
 figure, axes = plt.subplots(1, 4, figsize=(10, 3))
 for axis, (beta, v) in zip(axes, drawn.items(), strict=True):
     plotting.image_grid(axis, v[:20].reshape(-1, 8, 8), columns=4)
@@ -428,7 +438,7 @@ for name in names:
     assert np.all(np.abs(deviation) < 5)
     print(f"{name:14s} off by {deviation.round(1)} standard errors")
 
-# %%
+# %% name="annealing" alt="ln Z, U and C over beta from one run with 50 or 800 chains, and exact: dots on the curves of ln Z and U; for C wide error bars, wider with 50 chains."
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.4))
 chosen, curve = slice(10, None, 10), enumeration.thermodynamics(rbm, annealing_betas[::4])
 for axis, name, symbol in zip(axes, names, (r"\ln Z", "U", "C"), strict=True):
@@ -473,7 +483,7 @@ for num_chains, row in zip(runs, error_bars, strict=True):
 # **Check.** `ais` makes the same run as `annealed_thermodynamics`, if it is given the same seed and
 # the base "uniform", and reports $n_{\rm eff}$.
 
-# %%
+# %% name="error-bars"
 up_to_one = annealing_betas[:101]  # the last one is 1
 estimates = [
     annealing.ais(rbm, num_chains=800, betas=up_to_one, seed=run, base="uniform")
@@ -520,7 +530,7 @@ for name, measured, theory in zip(names, error_bars[2], predicted, strict=True):
 # The cost of a coarse ladder is exponential. Now the experiment: from 0 to 1 with 5, 17, 65 and 257
 # temperatures, 100 chains, 20 runs each.
 
-# %%
+# %% name="ladders"
 fall, truth = exact.energy[0] - at_one.energy[0], [getattr(at_one, name)[0] for name in names]
 print(f"U(0) - U(1) = {fall:.2f} nats, exact C = {C_one:.2f} nats")
 print("temperatures    (5.1)   n_eff   (5.2)   error of ln Z, U, C    error claimed for ln Z")
@@ -537,7 +547,7 @@ for num_betas in (5, 17, 65, 257):
     row = (num_betas, spread, n_eff, 100 * math.exp(-spread), *mean_error, claimed)
     print("{:12d} {:8.2f} {:7.1f} {:7.1f} {:7.2f} {:6.2f} {:6.2f} {:14.2f}".format(*row))
 
-# %%
+# %% name="coarse-ladders" alt="Dots of 20 runs with 5, 17, 65 and 257 temperatures against exact lines: with 5, ln Z is 3 nats too low and C mostly too small; with 257 all lie close."
 pixel_input = hidden_bias + drawn[1.0] @ kernel  # inputs of the hidden units, exact samples
 given_v = np.sum(pixel_input**2 * sigmoid(pixel_input) * sigmoid(-pixel_input), axis=1)
 assert given_v.mean() < C_one / 3
@@ -552,7 +562,7 @@ for column, (axis, symbol) in enumerate(zip(axes, (r"\ln Z", "U", "C"), strict=T
     label(axis, f"${symbol}$ at $\\beta = 1$", "number of temperatures", f"${symbol}$ (nats)")
 plt.show()
 
-# %%
+# %% name="five-temperatures"
 five = np.linspace(0, 1, 5)
 many = [
     annealing.ais(rbm, num_chains=100_000, betas=five, seed=run, base="uniform") for run in range(4)
@@ -560,7 +570,7 @@ many = [
 log_weights = np.concatenate([x.log_weights for x in many])
 print(f"5 temperatures: Var(ln w) = {log_weights.var():.1f}; (5.1) says {fall / 4:.1f}")
 
-# %%
+# %% name="more-chains"
 biases, numbers = [], (100, 1000, 10_000, 100_000)
 for number in numbers:
     rows = np.exp(log_weights.reshape(-1, number) - truth[0])  # repeats with so many chains each
@@ -685,7 +695,7 @@ for order in (1, 2, 3):
     power = math.log2(error[2] / error[1])
     print(f"order {order}: error of ln Z {error[1]:.1e} nats at beta = 0.02, power {power:.2f}")
 
-# %%
+# %% name="tap-errors"
 known = enumeration.thermodynamics(rbm, tap_betas)
 tap = {order: tap_thermodynamics(rbm, tap_betas, order=order) for order in (1, 2, 3)}
 assert np.all(tap[1].log_z <= known.log_z)  # order 1 is a lower bound on ln Z
@@ -715,7 +725,7 @@ assert all(np.all(tap[k].heat_capacity[warm] < 1.5 * smooth[warm]) for k in (2, 
 assert np.all((known.log_z - tap[1].log_z)[tap_betas > 0.99] > 4)
 assert all(np.any(falls[max(0, k - 2) : k + 2] > 2.5) for k in sharp)
 
-# %%
+# %% name="mean-field" alt="Errors of ln Z and U, and C, over beta: naive mean field misses 5 nats of ln Z, its C has two false peaks; TAP is close up to 1, and ends at 1.65."
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.5))
 for order, colour in ((1, orange), (2, blue), (3, green)):
     curves, text = tap[order], "naive mean field" if order == 1 else f"TAP, order {order}"
@@ -876,7 +886,7 @@ print("a mean jumps by more than 1/2 on the way to beta =", tap_betas[1:][moved 
 print(f"without fields the trained kernel would order at beta = {4 / norm:.3f}")
 print(f"with them ||K|| comes closest to 1 at beta = {tap_betas[top]:.2f}: {stability[top]:.3f}")
 
-# %%
+# %% name="orders" alt="Left: mean-field order of three kernels is 0 above T = 1/4 and grows below. Right: the norm of K of the trained model rises with beta to 0.95 and falls, below 1."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
 temperatures = np.linspace(0.1, 0.4, 31) + 0.002
 for (name, W), colour in zip(directions.items(), (blue, orange, green), strict=True):
@@ -911,7 +921,7 @@ plt.show()
 # the parameters along the way. For each snapshot: the two norms, and $S$ and $C$ at $\beta = 1$,
 # exactly.
 
-# %%
+# %% name="history"
 history = []
 for epoch, parameters in snapshots.items():
     state = enumeration.thermodynamics(parameters, [1.0])
@@ -928,7 +938,7 @@ check(warmed.entropy[-1], entropy[-1], tolerance=1e-8)
 print(f"C of 64 independent pixels with the biases of epoch 1: {pixels:.2f} nats")
 print("S of the final model at T_eff of epochs 11 to 100:", warmed.entropy.round(1), "nats")
 
-# %%
+# %% name="training-cools" alt="Effective temperature falls from 9 to 0.12 in 100 epochs; C rises in steps to 20 nats; at equal temperature the warmed final model has more entropy than the one in training."
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.5))
 axes[0].semilogy(epoch, 1 / spectral, "o-", ms=3, color=blue, label=r"$T_{\rm eff} = 1/\|W\|_2$")
 axes[0].semilogy(epoch, 1 / frobenius, "o-", ms=3, color=green, label="1/Frobenius norm")
@@ -980,7 +990,7 @@ plt.show()
 # **Check against the exact result**: the heat capacity of both, and of the random kernel, against
 # $T_{\rm eff}$.
 
-# %%
+# %% name="norms"
 temperatures = np.linspace(0.04, 0.6, 141)
 heat_curves = {}
 for name, W in directions.items():
@@ -994,7 +1004,7 @@ equal, bond = (np.linalg.svd(directions[k])[1] for k in ("all equal", "one bond"
 check(equal, bond)  # all singular values, hence all such norms
 check(heat_curves["one bond"], 1 / (4 * temperatures * np.cosh(0.25 / temperatures)) ** 2)
 
-# %%
+# %% name="one-norm" alt="C over effective temperature for three kernels of one norm: all equal peaks at 13 nats, random at 5, one bond below 0.5."
 figure, axis = plt.subplots(figsize=(7, 3.2))
 for (name, values), colour in zip(heat_curves.items(), (blue, orange, green), strict=True):
     axis.plot(temperatures, values, color=colour, label=name)
@@ -1058,7 +1068,7 @@ plt.show()
 #
 # **Check against the exact result**: all $2^{12}$ choices of the bonds of a $3 \times 2$ lattice.
 
-# %%
+# %% name="nishimori"
 bonds = np.array(list(itertools.product([-1.0, 1.0], repeat=12)))
 right, down = bonds.reshape(-1, 2, 3, 2).transpose(1, 0, 2, 3)
 glasses = ising.Ising(right, down, np.zeros_like(right))  # every one, planted with all spins up
@@ -1084,7 +1094,7 @@ for planted in (0.3, 0.7, 2.0):
 # one statement. On the picture: the curve on the left crosses the planted energy where the curve on
 # the right has its maximum.
 
-# %%
+# %% name="planted"
 glass = ising.planted_couplings(400, (4, 4), glass_beta, seed=seed)
 planted_energy = -(glass.right + glass.down).sum(axis=(1, 2)) / 32  # per bond; s* is all up
 energies, predictions = [], []
@@ -1099,7 +1109,7 @@ best = glass_betas[np.argmax(predictions.mean(axis=1))]
 print(f"planted at beta = {glass_beta}; the best prediction is at {best:.2f}")
 assert abs(best - glass_beta) <= 0.1
 
-# %%
+# %% name="right-temperature" alt="Over beta of the inference: the thermal energy of a bond falls and crosses the planted one at 0.7, where ln P of the hidden state has its maximum."
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
 left.plot(
     glass_betas, energies.mean(axis=1), color=blue, label=r"thermal $[\langle E \rangle_\beta]$"
@@ -1144,43 +1154,46 @@ plt.show()
 #
 # ## Exercises
 #
-# 1. *(easy)* **One bond.** Two units, $E = -\lambda\, (v - \frac12)(h - \frac12)$. Find $\ln Z$, $U$ and
-#    $C$ by hand, check them against the library (mind the constant in (8.1)), and find the
-#    temperature at which $C$ is largest.
+# 1. *(easy)* **One bond.** Two units, $E = -\lambda\, (v - \frac12)(h - \frac12)$. Find $\ln Z$, $U$,
+#    $S$ and $C$ by hand, check them against the library (mind the constant in (8.1); `by_hand`: all four in this
+#    order at the inverse temperatures `tap_betas`, for $\lambda = 1.7$), and find the temperature at which $C$ is
+#    largest (`T_best`, for $\lambda = 1$).
 # 2. *(easy)* **Entropy from heat.** Show that $S(\beta) = 80 \ln 2 - \int_0^\beta C(\beta')\, d\beta' /
 #    \beta'$ and check it for the trained model at $\beta = 1$. How is entropy measured in a laboratory?
 # 3. *(medium)* **Borrowed samples.** Independent samples at $\beta = 1$ can be reweighted to
 #    $\beta = 1 + t$ with $w = e^{-t E}$. Derive
 #    $n_{\rm eff} / n \to Z(1 + t)^2 / [Z(1)\, Z(1 + 2 t)] \approx e^{-t^2 C}$ and check it for
-#    $t = \pm 0.1, \pm 0.2$ and 0.5. How far does one set of samples reach?
+#    $t = \pm 0.1, \pm 0.2$ and 0.5 (a dictionary `shares` from $t$ to the sampled $n_{\rm eff} / n$). How far does
+#    one set of samples reach?
 # 4. *(medium)* **A true transition.** $N$ visible and $N$ hidden units, without fields, with all weights
 #    equal to $\lambda / N$. Only the numbers $k$ and $l$ of units that are on matter, so $Z$ is a sum of
-#    $(N + 1)^2$ terms. Compute $C / 2N$ against $T_{\rm eff} = 1/\lambda$ for $N = 8, 32, 128, 512$.
-#    Where does the peak go?
+#    $(N + 1)^2$ terms. Write a function `equal_weights(number, temperature)` that returns $C$ at $T_{\rm eff} = 1/\lambda$, and compute
+#    $C / 2N$ for $N = 8, 32, 128, 512$. Where does the peak go? (A dictionary `tops`: from $N$ to its height and its
+#    place.)
 # 5. *(hard)* **What Onsager saw.** Repeat the argument of section 8 for TAP of order 2, whose equation is
 #    $m_i = \sigma\big( \sum_j W_{ij} (n_j - \frac12) + (\frac12 - m_i) \sum_j W_{ij}^2 d_j \big)$.
 #    Show that $m = \frac12$ becomes unstable where the matrix
 #    $\frac14 W_{ij} / \sqrt{(1 + r_i)(1 + q_j)}$ has a singular value above 1, with
 #    $r_i = \sum_j W_{ij}^2 / 16$ and $q_j = \sum_i W_{ij}^2 / 16$. For a large random $N \times N$ kernel
-#    with weights of variance $g^2 / N$, whose largest singular value is $2 g$, compare both thresholds.
+#    with weights of variance $g^2 / N$, whose largest singular value is $2 g$, compare both thresholds
+#    (`naive_norms`, `tap_norms`: the largest singular values for $g = 1, 2, 3, 4, 6$).
 #
-# The solutions are in the cells below, folded in JupyterLab: click on the three dots to open one.
+# The solutions are in the cells below, folded: click on one to open it.
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 1. Two states have energy -L/4 and two +L/4, so Z = 4 cosh(beta L / 4), U = -(L/4) tanh(beta L / 4)
 # and C = (beta L / 4)^2 / cosh^2(beta L / 4). With x = beta L / 4, dC/dx = 0 is x tanh x = 1.
-lam, betas = 1.7, np.linspace(0.5, 10, 20)
-curve = enumeration.thermodynamics(without_fields(np.array([[lam]])), betas)
-x = betas * lam / 4
-check(curve.log_z, np.log(4 * np.cosh(x)) - x)  # the constant: E in (B1) is lam / 4 higher
-check(curve.energy, -lam / 4 * np.tanh(x) + lam / 4)
-check(curve.heat_capacity, (x / np.cosh(x)) ** 2)
+x = tap_betas * 1.7 / 4  # the energy in (B1) is L/4 higher than in (8.1)
+log_4_cosh, tanh = np.log(4 * np.cosh(x)), np.tanh(x)
+by_hand = log_4_cosh - x, 1.7 / 4 * (1 - tanh), log_4_cosh - x * tanh, (x / np.cosh(x)) ** 2
 root = 1.0
 for _ in range(200):
     root = 0.5 * (root + 1 / np.tanh(root))
-check(root * np.tanh(root), 1.0)
-print(f"1. C is largest at beta L / 4 = {root:.4f}: T_eff = {1 / (4 * root):.4f}", end=", ")
+T_best = 1 / (4 * root)
+print(f"1. C is largest at beta L / 4 = {root:.4f}: T_eff = {T_best:.4f}", end=", ")
 print(f"C = {(root / np.cosh(root)) ** 2:.4f} nats")
+check(by_hand, enumeration.thermodynamics(without_fields(np.array([[1.7]])), tap_betas)[1:])
+assert abs(T_best - temperatures[np.argmax(heat_curves["one bond"])]) < 0.004
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 2. dS/d beta = -C / beta (section 1), and S(0) = 80 ln 2. Integrate by Gauss and Legendre. In a
@@ -1189,55 +1202,58 @@ for num_nodes in (4, 8, 16):
     position, weight = np.polynomial.legendre.leggauss(num_nodes)
     nodes = (position + 1) / 2  # from [-1, 1] to [0, 1]
     integral = 0.5 * weight @ (enumeration.thermodynamics(rbm, nodes).heat_capacity / nodes)
-    S = 80 * math.log(2) - integral
-    print(f"2. {num_nodes:2d} temperatures: S(1) = {S:.6f}, exact {at_one.entropy[0]:.6f} nats")
-check(S, at_one.entropy[0], tolerance=1e-5)
+    entropy_from_heat = 80 * math.log(2) - integral
+    print(f"2. {num_nodes:2d} temperatures: S(1) = {entropy_from_heat:.6f}", end=", ")
+    print(f"exact {at_one.entropy[0]:.6f} nats")
+check(entropy_from_heat, at_one.entropy[0], tolerance=1e-5)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# 3. <w> = Z(1 + t) / Z(1) and <w^2> = <exp(-2 t E)> = Z(1 + 2 t) / Z(1). With K(t) = ln Z(1 + t),
-# 2 K(t) - K(0) - K(2t) = -t^2 K''(0) + O(t^3), and K''(0) = C at beta = 1. One set of samples reaches
-# about 1 / sqrt(C) to either side, less than a quarter. That is the Gaussian estimate; the energy
-# fluctuates less in the cold, so the samples reach further to beta > 1 than to beta < 1.
+# 3. <w> = Z(1 + t) / Z(1) and <w^2> = Z(1 + 2 t) / Z(1). With K(t) = ln Z(1 + t), 2 K(t) - K(0) - K(2t) =
+# -t^2 K''(0) + O(t^3), and K''(0) = C: one set of samples reaches about 1 / sqrt(C), less than a quarter, to either
+# side. That is the Gaussian estimate; the energy fluctuates less in the cold, so they reach further to beta > 1.
 v, h, _ = exact_samples(1.0, 100_000, np.random.default_rng(seed))
-energy = -v @ visible_bias - h @ hidden_bias - np.sum(v @ kernel * h, axis=1)
+energy, shares = -v @ visible_bias - h @ hidden_bias - np.sum(v @ kernel * h, axis=1), {}
 for t in (-0.2, -0.1, 0.1, 0.2, 0.5):
     w = np.exp(-t * (energy - energy.mean()))
+    shares[t] = w.sum() ** 2 / np.sum(w**2) / len(w)
     ln_z = enumeration.thermodynamics(rbm, [1, 1 + t, 1 + 2 * t]).log_z
-    share, law = np.exp(2 * ln_z[1] - ln_z[0] - ln_z[2]), np.exp(-(t**2) * C_one)
     expected = np.exp(ln_z[1] - ln_z[0] + t * energy.mean())
     assert abs(w.mean() - expected) < 5 * w.std() / math.sqrt(len(w))
-    sampled = w.sum() ** 2 / np.sum(w**2) / len(w)
-    print(f"3. t = {t:4.1f}: n_eff / n = {sampled:.4f}, exact {share:.4f}, Gaussian {law:.4f}")
+    text = "3. t = {:4.1f}: n_eff / n = {:.4f}, exact {:.4f}, Gaussian {:.4f}"
+    print(text.format(t, shares[t], np.exp(ln_z @ [-1, 2, -1]), np.exp(-(t**2) * C_one)))
+check(np.log(shares[0.1]), enumeration.thermodynamics(rbm, [1, 1.1, 1.2]).log_z @ [-1, 2, -1], 0.02)
+check(np.log(shares[-0.2]), enumeration.thermodynamics(rbm, [1, 0.8, 0.6]).log_z @ [-1, 2, -1], 0.1)
+
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# 4. E = -(L / N)(k - N/2)(l - N/2), (N choose k)(N choose l) times. The peak goes to 1/4: in the limit mean
-# field is exact, and C / 2N jumps from 0 to 3/2 there. Finite N rounds the step and overshoots it a bit.
-grid = np.linspace(0.15, 0.3, 151)  # T_eff
+# 4. The peak goes to 1/4: for N to infinity mean field is exact, and C / 2N jumps from 0 to 3/2. Finite N overshoots.
+def equal_weights(number, temperature):
+    x, ways = np.arange(number + 1), [math.log(math.comb(number, k)) for k in range(number + 1)]
+    energy = -np.outer(x - number / 2, x - number / 2) / number
+    log_p = np.add.outer(ways, ways) - energy / temperature
+    p = np.exp(log_p - log_p.max()) / np.sum(np.exp(log_p - log_p.max()))
+    return (np.sum(p * energy**2) - np.sum(p * energy) ** 2) / temperature**2
+
+
+tops = {}
 for N in (8, 32, 128, 512):
-    x, count = np.arange(N + 1) - N / 2, [math.log(math.comb(N, k)) for k in range(N + 1)]
-    energy, C = -np.outer(x, x) / N, []
-    for T in grid:
-        log_p = np.add.outer(count, count) - energy / T
-        p = np.exp(log_p - log_p.max()) / np.sum(np.exp(log_p - log_p.max()))
-        C.append((np.sum(p * energy**2) - np.sum(p * energy) ** 2) / T**2)
-    if N == 8:  # the kernel of section 8
-        curve = enumeration.thermodynamics(without_fields(directions["all equal"]), 1 / grid)
-        check(C, curve.heat_capacity, tolerance=1e-8)
-    T, top = grid[np.argmax(C)], max(C) / (2 * N)
-    print(f"4. N = {N:3d}: C / 2N is largest at T_eff = {T:.3f}: {top:.3f} nats")
+    tops[N] = max((equal_weights(N, T) / (2 * N), T) for T in np.linspace(0.15, 0.3, 151))
+    print(f"4. N = {N:3d}: C / 2N is largest at T_eff = {tops[N][1]:.3f}: {tops[N][0]:.3f} nats")
+check(tops[512], (1.506, 0.234), tolerance=2e-3)
+check([equal_weights(8, one) for one in temperatures], heat_curves["all equal"], tolerance=1e-8)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 5. Near m = n = 1/2, d = 1/4, so (1 + r) x = W y / 4 and (1 + q) y = W^T x / 4 with x = m - 1/2 and
 # y = n - 1/2. Set x = x' / sqrt(1 + r), y = y' / sqrt(1 + q). For the random kernel r = q = g^2 / 16,
 # and the singular value is (g / 2) / (1 + g^2 / 16). It reaches 1 at g = 4 only, since (1 - g/4)^2 >= 0:
 # it touches and never crosses. Naive mean field orders at g = 2, at twice the temperature.
-N = 400
-standard = np.random.default_rng(seed).normal(size=(N, N)) / math.sqrt(N)
+naive_norms, tap_norms = [], []
+standard = np.random.default_rng(seed).normal(size=(400, 400)) / math.sqrt(400)
 for g in (1.0, 2.0, 3.0, 4.0, 6.0):
-    W = g * standard
-    r, q = (W**2).sum(axis=1) / 16, (W**2).sum(axis=0) / 16
-    tap_norm = np.linalg.norm(W / 4 / np.sqrt(np.outer(1 + r, 1 + q)), 2)
-    theory = g / 2 / (1 + g**2 / 16)
-    assert tap_norm < 1
-    print(f"5. g = {g}: naive {np.linalg.norm(W, 2) / 4:.3f} (theory {g / 2:.3f})", end=", ")
-    print(f"TAP {tap_norm:.3f} (theory {theory:.3f})")
+    r, q = np.sum((g * standard) ** 2, axis=1) / 16, np.sum((g * standard) ** 2, axis=0) / 16
+    tap_norms.append(np.linalg.norm(g * standard / 4 / np.sqrt(np.outer(1 + r, 1 + q)), 2))
+    naive_norms.append(np.linalg.norm(g * standard, 2) / 4)
+    print(f"5. g = {g}: naive {naive_norms[-1]:.3f} (theory {g / 2:.3f})", end=", ")
+    print(f"TAP {tap_norms[-1]:.3f} (theory {g / 2 / (1 + g**2 / 16):.3f})")
+check(naive_norms, [0.495, 0.989, 1.484, 1.978, 2.967], tolerance=0.02)
+check(tap_norms, [0.465, 0.788, 0.942, 0.979, 0.901], tolerance=0.02)

@@ -42,11 +42,21 @@
 # reparameterisation $z = \mu + \sigma \epsilon$ (B31); Gaussian moments; and some Python, with this
 # project installed.
 #
-# **Time**: about 120 minutes, and as much again for the exercises. The code runs in about a minute.
+# **Time**: about three hours, and two hours for the exercises. The code runs in about a minute.
 #
 # Equation numbers such as (B17) are the row names used in the whole course, in the library's
 # docstrings and in the table `EQUATIONS.md`. Numbers such as (2.1) are steps on the way. Energies
 # are in nats.
+
+# %% tags=["setup"]
+# On Colab: install the course. Everywhere else it is installed already.
+import importlib.util
+import subprocess
+import sys
+
+COURSE = ""  # where pip finds it, such as git+https://..
+if importlib.util.find_spec("rbm_tf") is None:
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", COURSE])
 
 # %%
 from rbm_tf.quiet import quiet_start
@@ -68,7 +78,7 @@ from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
 # %%
 seed = 0
 q_mean, q_log_var = 1.2, -0.5  # of the Gaussian in sections 1 to 6
-num_samples = 100_000  # of every measured variance
+num_samples = 100_000  # of the measured variances; a fifth of it where D is varied
 dims = (1, 2, 5, 10, 20, 50, 100)
 latent_dim, training_steps, batch_size = 10, 1500, 100  # of the VAEs
 group_sizes = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # K of the bounds
@@ -197,7 +207,7 @@ print("gradient in (mean, log-variance):", exact_gradient.round(6), "nats")
 # **Check against the exact result**: by quadrature (2.1) and (B17a) are identities. Then written by
 # hand with samples, and by the library, whose per-sample gradients come as an array.
 
-# %%
+# %% name="score-function"
 scores = np.array([nodes / sigma, (nodes**2 - 1) / 2])  # (2.2) at the nodes
 values = spring(q_mean + sigma * nodes)
 check(scores @ node_weights, 0.0)  # (2.1)
@@ -216,12 +226,10 @@ def many_springs(z):
     return tf.reduce_sum(z**2, -1) / 2
 
 
-def score_rows(dim, baseline="none"):
-    """Gradients in the mean and the log-variance, (num_samples, 2, dim)."""
+def score_rows(dim, baseline="none", num=num_samples):
+    """Gradients in the mean and the log-variance, (num, 2, dim)."""
     q = np.full(dim, q_mean), np.full(dim, q_log_var)
-    rows = gradients.score_function(
-        many_springs, *q, num_samples=num_samples, seed=seed, baseline=baseline
-    )
+    rows = gradients.score_function(many_springs, *q, num, seed=seed, baseline=baseline)
     return np.stack(rows, axis=1)
 
 
@@ -263,7 +271,7 @@ assert within(score_rows(1)[..., 0], exact_gradient)
 #
 # **Check against the exact result**, the same three ways.
 
-# %%
+# %% name="pathwise"
 slopes = q_mean + sigma * nodes  # f'(z) = z
 path = np.array([np.ones_like(nodes), sigma * nodes / 2])  # dz/dphi
 check(path @ (node_weights * slopes), exact_gradient)  # (B17b)
@@ -275,9 +283,9 @@ print("pathwise, by hand:", path_by_hand.mean(axis=0).round(4), "exact:", exact_
 
 
 # %%
-def path_rows(dim):
+def path_rows(dim, num=num_samples):
     q = np.full(dim, q_mean), np.full(dim, q_log_var)
-    return np.stack(gradients.pathwise(many_springs, *q, num_samples, seed=seed), axis=1)
+    return np.stack(gradients.pathwise(many_springs, *q, num, seed=seed), axis=1)
 
 
 assert within(path_rows(1)[..., 0], exact_gradient)
@@ -321,7 +329,7 @@ assert within(path_rows(1)[..., 0], exact_gradient)
 #
 # **Check against the exact result**: (4.1), (4.3) and (4.4) by quadrature, and measured.
 
-# %%
+# %% name="two-variances"
 mu2, s2 = q_mean**2, sigma**2
 path_variance = np.array([s2, s2 * mu2 / 4 + s2**2 / 2])  # (4.1), (4.4)
 score_variance = np.array(
@@ -343,10 +351,10 @@ one_score, one_path = score_rows(1)[:, 0, 0], path_rows(1)[:, 0, 0]  # derivativ
 widths = np.geomspace(0.05, 5, 100)
 score_curve = q_mean**4 / (4 * widths**2) + 7 * q_mean**2 / 2 + 15 * widths**2 / 4
 
-# %%
+# %% name="one-sample-gradients" alt="Left: histograms of one-sample gradients with one mean; the score function has a far longer tail. Right: as sigma falls, the pathwise variance goes to 0 and that of the score function rises."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.3))
 for rows, name, colour in ((one_score, "score function", orange), (one_path, "pathwise", blue)):
-    axes[0].hist(rows, np.linspace(-15, 25, 81), color=colour, alpha=0.6, log=True, label=name)
+    axes[0].hist(rows, np.linspace(-15, 50, 131), color=colour, alpha=0.6, log=True, label=name)
 axes[0].axvline(q_mean, color="black", lw=1, label="mean of both")
 label(axes[0], "One-sample gradients in $\\mu$", "gradient (nats per unit of $\\mu$)", "samples")
 axes[1].loglog(widths, score_curve, color=orange, label="score function (4.3)")
@@ -400,7 +408,7 @@ plt.show()
 # **Check against the exact result**: (5.2), and that $b^*$ is the minimum; quadrature, then
 # samples.
 
-# %%
+# %% name="baselines"
 weighted = scores[0] ** 2 * node_weights
 best = weighted @ values / weighted.sum()  # b*, (5.1)
 baselines = {"none": 0.0, "leave_one_out": node_weights @ values, "optimal": best}
@@ -441,11 +449,11 @@ print(f"pathwise              : variance {path_rows(1)[:, 0, 0].var():.3f}, exac
 # **Check against the exact result**: (6.2) measured up to $D = 100$.
 
 # %%
-measured = {"none": [], "leave_one_out": [], "optimal": [], "pathwise": []}
+measured, num = {"none": [], "leave_one_out": [], "optimal": [], "pathwise": []}, num_samples // 5
 for dim in dims:
     for name in measured:
-        rows = (path_rows(dim) if name == "pathwise" else score_rows(dim, name))[:, 0, 0]
-        measured[name].append(rows.var())
+        rows = path_rows(dim, num) if name == "pathwise" else score_rows(dim, name, num)
+        measured[name].append(rows[:, 0, 0].var())
 
 # %%
 number = np.array(dims)
@@ -459,7 +467,7 @@ predicted = {
 for name in measured:
     check(measured[name], predicted[name], tolerance=0.08)
 
-# %%
+# %% name="variance-and-dimension" alt="Variance against dimension 1 to 100, log scales, measured points on exact lines: score function grows like the square, with a baseline linearly, pathwise stays constant."
 figure, axis = plt.subplots(figsize=(7, 3.6))
 names = ("score function", "mean of the others as baseline", "optimal baseline", "pathwise")
 for key, name, colour, marker in zip(
@@ -489,7 +497,7 @@ print({key: round(float(measured[key][-1] / s2)) for key in measured})
 # will tell. The score function is right.
 
 
-# %%
+# %% name="cliff"
 def step_function(z):
     return (1 + tf.sign(z[:, 0])) / 2
 
@@ -552,7 +560,7 @@ def free_energy(x, vae, eps, estimator):
     return loss + surrogate(f, z, (mean, log_var), baseline=estimator)
 
 
-# %%
+# %% name="surrogate"
 def surrogate(f, z, q, baseline):
     """Of value 0; its gradient is the score-function term (B17a)."""
     mean, log_var = q
@@ -587,7 +595,7 @@ def train(estimator):
     return curve, vae
 
 
-# %%
+# %% name="training-results"
 rng = np.random.default_rng(seed)
 batches = rng.integers(len(x_train), size=(training_steps + 1, batch_size))
 shape = training_steps + 1, 2, batch_size, latent_dim  # two samples for each image
@@ -622,7 +630,7 @@ def encoder_gradients(vae, estimator, repeats=200):
     return np.array([gradient(eps) for eps in noise[:repeats]])
 
 
-# %%
+# %% name="gradient-noise"
 for stage, vae in (("start", new_vae()), ("trained", runs["pathwise"][1])):
     rows = {kind: encoder_gradients(vae, kind) for kind in kinds}
     for kind, each in rows.items():
@@ -633,7 +641,7 @@ for stage, vae in (("start", new_vae()), ("trained", runs["pathwise"][1])):
     error = share.std() / np.sqrt(len(share))
     assert abs(share.mean() - 1) < 5 * error < 0.5  # (B17a) is (B17b) on average
 
-# %%
+# %% name="three-trainings" alt="Minus ELBO of test digits over 1500 steps: pathwise lowest, score function with baseline close above, without baseline slower and highest; all end below the line of pixel means alone."
 figure, axis = plt.subplots(figsize=(7, 3.4))
 names = {
     "pathwise": "pathwise",
@@ -757,7 +765,7 @@ def rho(mean):
     return node_weights @ np.exp(2 * log_w) / (np.pi * np.exp(-0.5)) - 1
 
 
-# %%
+# %% name="snr-constants"
 by_rho = -(rho(guess[0] + step) - rho(guess[0] - step)) / (4 * step)  # (9.2)
 check(signal, by_rho, tolerance=1e-6)
 noise_plain = np.sqrt(node_weights @ (w * total_node) ** 2)  # times 1 / sqrt(K)
@@ -799,7 +807,7 @@ posterior = gradients.importance_weighted(
 )
 check(posterior.mean, 0.0, tolerance=1e-5)  # no noise where q is the posterior
 
-# %%
+# %% name="signal-to-noise" alt="Signal to noise against the number of weights K from 1 to 512, log scales: the plain encoder gradient falls, the doubly reparameterised one and that of the model rise."
 figure, axis = plt.subplots(figsize=(7, 3.5))
 k = np.array(group_sizes)
 axis.loglog(k, abs(signal) / noise_plain / np.sqrt(k), color=orange, lw=1)
@@ -904,7 +912,7 @@ def baseline_error(n):
     return np.sqrt((4 * (n - 2) * one + 2 * two) / (n * (n - 1)))  # a mean over all pairs
 
 
-# %%
+# %% name="which-estimator"
 rows = {n: np.sqrt(bias**2 + deviation**2 / n) for n in (2, 50, 5000)}  # of the relaxation
 for n, error in rows.items():
     wins = temperatures[error < baseline_error(n)].round(2)
@@ -912,7 +920,7 @@ for n, error in rows.items():
 assert np.all(rows[2][3:] < baseline_error(2)) and rows[2][0] > baseline_error(2)
 assert rows[50].min() < baseline_error(50) and rows[5000].min() > baseline_error(5000)
 
-# %%
+# %% name="relaxation" alt="Left: bias rises and standard deviation falls with the temperature T. Right: error against T for 2, 50 and 5000 samples, a valley each; with 5000 the unbiased score function is below all of it."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.3))
 axes[0].loglog(temperatures, bias, "o-", color=purple, label="|bias|")
 axes[0].loglog(temperatures, deviation, "s-", color=blue, label="standard deviation")
@@ -1030,7 +1038,7 @@ def match_scores(m2, m4, m6):
 exact_moments = [integrate.simpson(grid**n * density, x=grid) for n in (2, 4, 6)]
 check(match_scores(*np.array(exact_moments)), well, tolerance=1e-8)  # (11.3)
 
-# %%
+# %% name="double-well"
 cdf = integrate.cumulative_simpson(density, x=grid, initial=0)
 draws = np.interp(np.random.default_rng(seed).random((400, num_data)), cdf / cdf[-1], grid)
 fits = match_scores(*(np.mean(draws**n, axis=1) for n in (2, 4, 6)))
@@ -1142,7 +1150,7 @@ learned = np.exp(log_q(x_grid).numpy() - np.max(log_q(x_grid)))
 learned = learned / integrate.simpson(learned, x=grid[middle])
 blurred = blurred / integrate.simpson(blurred, x=grid)
 
-# %%
+# %% name="score-and-density" alt="Left: the learned score follows the exact one of the blurred data up to about 2.5. Right: its density has the two peaks of the blurred data, lower than those of the histogram."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.3))
 axes[0].plot(grid[middle], exact_score[middle], color="black", lw=1, label="exact, blurred data")
 axes[0].plot(grid[middle], gradients.score(log_q, x_grid)[:, 0], color=blue, label="network")
@@ -1184,7 +1192,7 @@ def two_hills(distance, share):
     return total / np.sqrt(2 * np.pi), slope / total
 
 
-# %%
+# %% name="two-hills"
 fisher, kl = [], []
 for distance in (0.5, 1, 2, 3, 4):
     (p, s_p), (q_hills, s_q) = two_hills(distance, 0.5), two_hills(distance, 0.9)
@@ -1242,7 +1250,7 @@ def laplace(a, b):
     return at_minimum + 0.5 * np.log(2 * np.pi) - 0.5 * np.log(a * b / n)
 
 
-# %%
+# %% name="laplace"
 heads, tails = 3, 9  # a and b: 2 heads and 8 tails seen
 for factor in (1, 4, 16):
     a, b = factor * heads, factor * tails
@@ -1301,7 +1309,7 @@ def langevin(eta, num_steps, batch=10):
     return np.array(visited[num_steps // 3 :])
 
 
-# %%
+# %% name="langevin"
 sizes, ratios = np.array([0.03, 0.1, 0.3, 1.0]), {"mini-batches of 10": [], "all data": []}
 for size in sizes:
     eta, num_steps = size / precision, int(chain_steps + 30 / size)
@@ -1357,7 +1365,7 @@ def coin_slope(z):
     return -heads + (heads + tails) * special.expit(z)
 
 
-# %%
+# %% name="liouville"
 rng = np.random.default_rng(seed)
 share = rng.beta(heads, tails, size=num_samples)
 z_start, r_start = np.log(share / (1 - share)), rng.normal(size=num_samples)
@@ -1406,7 +1414,7 @@ exact_coin = np.exp(-coin_energy(z_grid) - special.betaln(heads, tails))
 laplace_variance = 1 / heads + 1 / tails
 bell = np.exp(-((z_grid - np.log(heads / tails)) ** 2) / (2 * laplace_variance))
 
-# %%
+# %% name="langevin-and-coin" alt="Left: variance over exact against step size; it rises to 1.3 with all data and above 4 with mini-batches at step 1. Right: skewed coin posterior, HMC histogram on it, Laplace bell too far right."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.3))
 for (name, curve), colour in zip(heated.items(), (orange, blue), strict=True):
     axes[0].plot(fine, curve, color=colour, label=name + " (14.2)")
@@ -1457,22 +1465,27 @@ plt.show()
 #
 # 1. *(easy)* **The log-variance.** Derive both formulas of (4.4). You need
 #    $\mathbb{E}[\epsilon^2 s^2]$ and $\mathbb{E}[\epsilon^4 s^2]$ for
-#    $s = \frac12 (\epsilon^2 - 1)$.
+#    $s = \frac12 (\epsilon^2 - 1)$. (`moments`: these two after $\mathbb{E}[s^2]$; `by_moments`: the
+#    variances of the two forms that follow.)
 # 2. *(medium)* **Ripples.** For $f = \cos(\omega z)$ compute the variances of both forms in $\mu$,
-#    with the baseline 0. From which $\omega$ on is the score function the better one?
+#    with the baseline 0. From which $\omega$ on is the score function the better one? Write
+#    `ripple_variances(omega)`, which returns the pathwise variance and that of the score function;
+#    `crossing` is the $\omega$ in question, to two decimals.
 # 3. *(easy)* **Leave one out.** Show that subtracting from each $f_k$ the mean of the others is the
 #    same as subtracting the mean of all and multiplying by $n/(n-1)$. What does the estimate become
-#    if the factor is forgotten?
+#    if the factor is forgotten? (`factor(n)`: what it is multiplied by; `shrunk`: 100,000 such
+#    estimates of the spring's gradient in $\mu$, each from $n = 2$ samples.)
 # 4. *(medium)* **Best of both.** With the same noise, combine the forms:
 #    $\alpha\, g_{\rm score} + (1 - \alpha)\, g_{\rm path}$ is unbiased for every $\alpha$. Find the
-#    best $\alpha$ for the spring, the derivative in $\mu$ and the baseline $b^*$. Can it beat the
-#    pathwise form?
+#    best $\alpha$ for the spring, the derivative in $\mu$ and the baseline $b^*$, and its variance
+#    (`least`). Can it beat the pathwise form?
 # 5. *(hard)* **Laplace's next order.** Split the coin's energy into its Gaussian and the rest,
 #    $H = H_q + V$, with the cubic and quartic terms in $V$. Apply the cumulant expansion (B23) and
 #    show that $-\langle V_4 \rangle + \frac12 \langle V_3^2 \rangle$ is the term
-#    $\frac1{12}(\frac1a + \frac1b - \frac1n)$ of Stirling's formula.
+#    $\frac1{12}(\frac1a + \frac1b - \frac1n)$ of Stirling's formula. (`minus_v4` and
+#    `half_v3_squared`: the two averages, for the coin.)
 #
-# The solutions are in the cells below, folded in JupyterLab: click on the three dots to open one.
+# The solutions are in the cells below, folded: click on one to open it.
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 1. s^2 = (eps^4 - 2 eps^2 + 1) / 4 gives E[s^2] = (3 - 2 + 1) / 4 = 1/2, E[eps^2 s^2] =
@@ -1480,32 +1493,44 @@ plt.show()
 # sigma^2 eps^2) / 2: E[f^2 s^2] = (mu^4 / 2 + 6 mu^2 sigma^2 5/2 + sigma^4 39/2) / 4; subtract the
 # squared mean sigma^4 / 4. Pathwise: E[(sigma eps (mu + sigma eps) / 2)^2] = (sigma^2 mu^2 + 3
 # sigma^4) / 4, minus sigma^4 / 4.
-s_squared = (nodes**2 - 1) ** 2 / 4
-averages = [node_weights @ (nodes**n * s_squared) for n in (0, 2, 4)]
-check(averages, [1 / 2, 5 / 2, 39 / 2])
-by_moments = (mu2**2 / 2 + 15 * mu2 * s2 + 39 * s2**2 / 2) / 4 - s2**2 / 4
-check([by_moments, (s2 * mu2 + 3 * s2**2 - s2**2) / 4], [score_variance[1], path_variance[1]])
-print("1. moments with s^2:", np.round(averages, 3))
+moments = np.array([1 / 2, 5 / 2, 39 / 2])
+by_score = moments @ [mu2**2, 6 * mu2 * s2, s2**2] / 4 - s2**2 / 4
+by_moments = (s2 * mu2 + 3 * s2**2) / 4 - s2**2 / 4, by_score
+check(moments, [node_weights @ (nodes**n * scores[1] ** 2) for n in (0, 2, 4)])
+check(by_moments, [path_variance[1], score_variance[1]])
+print("1. moments with s^2:", np.round(moments, 3))
+
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 2. E[cos(w z)] = cos(w mu) e^(-w^2 s^2 / 2), so the gradient is -w sin(w mu) e^(-w^2 s^2 / 2). Path:
 # E[w^2 sin^2] = w^2 (1 - C) / 2 with C = cos(2 w mu) e^(-2 w^2 s^2). Score: E[cos^2 eps^2] / s^2 =
 # (1 + C (1 - 4 w^2 s^2)) / (2 s^2). For large w: w^2 / 2 against 1 / (2 s^2), so from about w = 1/s on.
+def ripple_variances(w):
+    c = np.cos(2 * w * q_mean) * np.exp(-2 * w**2 * s2)
+    squares = np.array([w**2 * (1 - c) / 2, (1 + c * (1 - 4 * w**2 * s2)) / (2 * s2)])
+    return squares - (w * np.sin(w * q_mean) * np.exp(-(w**2) * s2 / 2)) ** 2
+
+
 omega = np.linspace(0.05, 4, 400)
-c = np.cos(2 * omega * q_mean) * np.exp(-2 * omega**2 * s2)
-path_square, score_square = omega**2 * (1 - c) / 2, (1 + c * (1 - 4 * omega**2 * s2)) / (2 * s2)
-ripple = np.cos(omega[:, np.newaxis] * (q_mean + sigma * nodes))
-check((ripple * scores[0]) ** 2 @ node_weights, score_square, tolerance=1e-6)
-last = omega[np.flatnonzero(path_square < score_square)[-1]]
-print(f"2. the score function is better from omega = {last:.2f} on; 1/sigma = {1 / sigma:.2f}")
+crossing = omega[np.flatnonzero(np.subtract(*ripple_variances(omega)) < 0)[-1]]
+print(f"2. the score function is better from omega = {crossing:.2f} on; 1/sigma = {1 / sigma:.2f}")
+check(ripple_variances(2.0), [1.837342, 0.658165], tolerance=1e-5)
+assert np.subtract(*ripple_variances(crossing - 0.02)) < 0  # pathwise is better
+assert np.all(np.subtract(*ripple_variances(np.linspace(crossing + 0.02, 9, 500))) > 0)
+
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 3. f_k - (n fbar - f_k) / (n - 1) = (n f_k - n fbar) / (n - 1). Without the factor the estimate
 # shrinks by (n - 1) / n: with two samples, to one half.
+def factor(n):
+    return (n - 1) / n
+
+
 few = np.random.default_rng(seed).normal(size=(num_samples, 2))
 f_few = spring(q_mean + sigma * few)
 shrunk = np.mean((f_few - f_few.mean(axis=1, keepdims=True)) * few / sigma, axis=1)
-assert within(2 * shrunk, q_mean)
+assert len(shrunk) == num_samples and within(shrunk, factor(2) * q_mean)
+check(factor(5) * factor(10), 0.72)
 print(f"3. without the factor, n = 2: {shrunk.mean():.4f}, exact {q_mean}")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
@@ -1518,7 +1543,7 @@ covariance_pd = node_weights @ (path_g * difference)  # both means are exact, th
 alpha = -covariance_pd / (node_weights @ difference**2)
 least = s2 - covariance_pd**2 / (node_weights @ difference**2)
 print(f"4. alpha = {alpha:.4f}, variance {least:.4f} instead of {s2:.4f}")
-check([alpha, least], [s2 / (2 * mu2 + 5 * s2 / 2), s2 * (1 - alpha)])
+check([alpha, least], [0.137963, 0.522852], tolerance=1e-4)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 5. With p = a/n and v = p (1 - p): H'' = n v, H''' = n v (1 - 2 p), H'''' = n v (1 - 6 v). In the
@@ -1527,7 +1552,10 @@ check([alpha, least], [s2 / (2 * mu2 + 5 * s2 / 2), s2 * (1 - alpha)])
 n, p = heads + tails, heads / (heads + tails)
 v = p * (1 - p)
 third, fourth = n * v * (1 - 2 * p), n * v * (1 - 6 * v)
-correction = -fourth / (8 * (n * v) ** 2) + 5 * third**2 / (24 * (n * v) ** 3)
-check(correction, (1 / heads + 1 / tails - 1 / n) / 12)
+minus_v4 = -fourth / (8 * (n * v) ** 2)
+half_v3_squared = 5 * third**2 / (24 * (n * v) ** 3)
+check([minus_v4, half_v3_squared], [1 / 144, 5 / 216])
+check(minus_v4 + half_v3_squared, (1 / heads + 1 / tails - 1 / (heads + tails)) / 12)
+correction = minus_v4 + half_v3_squared
 error = laplace(heads, tails) + correction - special.betaln(heads, tails)
 print(f"5. correction {correction:+.6f} nats; left after it {error:+.6f} nats")

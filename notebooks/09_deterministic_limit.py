@@ -42,12 +42,22 @@
 # **What you need**: chapters 6 and 7, sections 2, 3 and 12 of the latter above all, and eigenvalues
 # of a covariance matrix.
 #
-# **Time**: about an hour and a half, and an hour for the exercises. The code takes three to four
+# **Time**: about two hours, and an hour and a half for the exercises. The code takes three to four
 # minutes, most of it for the seven trainings on digits.
 #
 # Equation numbers such as (B32) are the row names used in the whole course and in the table
 # `EQUATIONS.md`; numbers such as (2.1) are steps on the way. Energies, rates and log-likelihoods
 # are in nats, temperatures are pure numbers.
+
+# %% tags=["setup"]
+# On Colab: install the course. Everywhere else it is installed already.
+import importlib.util
+import subprocess
+import sys
+
+COURSE = ""  # where pip finds it, such as git+https://..
+if importlib.util.find_spec("rbm_tf") is None:
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", COURSE])
 
 # %%
 from rbm_tf.quiet import quiet_start
@@ -69,7 +79,7 @@ temperatures = (3.0, 1.0, 0.3, 0.03, 0.0)  # of the digits' models
 many_latents = 8  # of two more models in section 9
 num_epochs, batch_size, latent_dim, filters = 80, 100, 2, (16, 32)
 num_draws = 20  # of the noise, for each image
-grid_points, grid_edge = 281, 5.0  # of the latent plane, for exact ln p(x)
+grid_points, grid_edge = 221, 5.0  # of the latent plane, for exact ln p(x)
 noise_scale, num_components = 0.5, 3  # of the linear model in section 5
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
@@ -175,7 +185,7 @@ in_wells = np.array([[best_gaussian(T, start) for T in line] for start in starts
 best = in_wells[..., 2].min(axis=0)
 exact = np.array([exact_free_energy(T) for T in line])
 assert np.all(best >= exact - 1e-6)  # (1.2)
-# %%
+# %% name="crossing"
 crossing = optimize.brentq(
     lambda t: np.subtract(*(best_gaussian(t, start)[2] for start in starts)), 0.2, 0.45
 )
@@ -188,7 +198,7 @@ for start in starts:
     entropy = 0.5 + np.log(np.sqrt(2 * np.pi * 0.2)) + around[1][1]
     check((around[2][2] - around[0][2]) / (2 * step), -entropy, tolerance=1e-3)  # (1.3)
 
-# %%
+# %% name="two-wells" alt="Left: an energy with a deep narrow well and a wide shallower one. Right: free energies over temperature; the best Gaussian changes from the narrow to the wide well at 0.32; exact below both."
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.4))
 axes[0].plot(z_line, energy, color="black")
 axes[0].set(xlim=(-2.6, 3.6), ylim=(-0.3, 6))
@@ -196,7 +206,7 @@ label(axes[0], "A deep narrow well and a wide one", "$z$", "energy (nats)")
 for values, colour, text in zip(in_wells, (blue, orange), ("narrow", "wide"), strict=True):
     axes[1].plot(line, values[:, 2], color=colour, label=f"Gaussian in the {text} well")
 axes[1].plot(line, exact, "k--", label="exact $F_T$")
-axes[1].axvline(crossing, color=grey, lw=0.8)
+axes[1].axvline(crossing, ymax=0.7, color=grey, lw=0.8)  # below the legend
 label(axes[1], "Which is lower depends on $T$", "temperature $T$", "free energy (nats)")
 axes[1].legend()
 plt.show()
@@ -214,7 +224,7 @@ plt.show()
 # -T \ln \mathrm{Tr}\, e^{-H/T}$. As $T \to 0$ both sides become ground states, $\min_i H_{ii} \ge
 # E_0$: the Rayleigh-Ritz bound, with the basis vectors for trials. Entropy is all that has been lost.
 
-# %%
+# %% name="rayleigh-ritz"
 matrix = np.random.default_rng(seed).normal(size=(6, 6))
 hamiltonian = (matrix + matrix.T) / 2
 levels = np.linalg.eigvalsh(hamiltonian)
@@ -341,7 +351,7 @@ for T in temperatures:
 # **Check against the exact result**: the library's loss at $T$ is the library's beta-VAE loss,
 # `AddKL(weight=T)`, in the other units.
 
-# %%
+# %% name="beta-vae"
 T = 0.3
 model = build(T)
 mean, log_var = model.encoder(batch)
@@ -437,7 +447,7 @@ def linear_optimum(temperature):
     return rate, constant + 0.5 * np.sum(np.where(on, temperature, critical))
 
 
-# %%
+# %% name="critical-temperatures"
 for T in (20.0, 6.0, 1.0, 0.1):
     start = np.random.default_rng(seed).normal(size=5 * num_components)
     found = optimize.minimize(linear_loss, start, args=(T,), tol=1e-8)
@@ -448,7 +458,7 @@ for T in (20.0, 6.0, 1.0, 0.1):
     print(f"T = {T:4.1f}: L = {found.fun:7.4f} nats, R = {rate:.4f}, w =", lengths.round(3))
 print("critical temperatures:", critical[:num_components].round(3))
 
-# %%
+# %% name="pca"
 T = 1e-6
 W = directions[:, :num_components] * np.sqrt(eigenvalues[:num_components] / T - noise_scale**2)
 precision = np.eye(num_components) + W.T @ W / noise_scale**2
@@ -504,7 +514,7 @@ losses = distortions + line * rates
 slope = np.gradient(losses, line)
 assert np.all(np.abs(slope - rates)[5:-5] < 0.05)  # (4.2)
 
-# %%
+# %% name="linear-model" alt="Left: loss and distortion rise, the rate falls to 0 as three variables switch off at their critical temperatures. Right: the convex curve of distortion against rate, a dot at each switch-off."
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.4))
 for values, colour, text in ((losses, blue, "$L_T$"), (distortions, orange, "distortion")):
     axes[0].semilogx(line, values, color=colour, label=text)
@@ -582,7 +592,7 @@ def parts(model, x, num_draws=num_draws):
     return np.mean(cost), moment, np.sum(log_var, axis=1).mean()
 
 
-# %%
+# %% name="equipartition"
 models = {T: train(T) for T in temperatures}
 before = {T: parts(model, x_train) for T, model in models.items()}
 for T, (distortion, moment, _) in before.items():
@@ -632,7 +642,7 @@ for T in temperatures[:-1]:
     print(f"T = {T:4.2f}: c = {c:.3f}, gain {gain:.4f} nats")
 
 
-# %%
+# %% name="rate-and-bound"
 def rate_of(ingredients, temperature):
     return (loss_of(ingredients, temperature) - ingredients[0]) / temperature  # (4.1)
 
@@ -652,7 +662,7 @@ cold_distortions = [results[T][0] for T in (0.3, 0.03, 0.0)]
 assert np.ptp(cold_distortions) < 1 < test_distortions[0] - test_distortions[1]
 assert warm[np.argmax(-test_distortions - test_rates)] == 1.0
 
-# %%
+# %% name="digits-rate-distortion" alt="Digits. Left: as T falls from 3 to 0.03 the rate rises and the test distortion falls, then stays. Right: distortion against rate, with lines of slope minus T through the four points."
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6))
 free = test_distortions + np.array(warm) * test_rates
 axes[0].semilogx(warm, test_distortions, "o-", color=orange, label="distortion $D$")
@@ -745,7 +755,7 @@ def evidence_on_grid(model, scale, every=1):
     return np.concatenate(sums)
 
 
-# %%
+# %% name="holes"
 spread = {T: np.sqrt(T) for T in warm}
 spread[0.0] = float(np.std(models[0.0].encode(x_train)[0]))  # no thermal length at T = 0
 log_p = {T: evidence_on_grid(model, spread[T]) for T, model in models.items()}
@@ -759,7 +769,7 @@ for T, R, distortion in zip(warm, test_rates, test_distortions, strict=True):
 unit = evidence_on_grid(models[0.0], 1.0).mean()
 print(f"T = 0.00: ln p(x) {log_p[0.0].mean():.3f} with a fitted prior, {unit:.3f} with N(0, I)")
 
-# %%
+# %% name="evidence-differences"
 for T in (0.3, 0.03, 0.0):
     difference = log_p[T] - log_p[1.0]  # image by image
     error = difference.std(ddof=1) / np.sqrt(len(difference))
@@ -771,7 +781,7 @@ half = evidence_on_grid(models[coldest], spread[coldest], every=2)
 assert np.max(np.abs(half - log_p[coldest])) < 0.05  # half of the points will do
 print(f"half of the grid's points change ln p(x) by {np.max(np.abs(half - log_p[coldest])):.4f}")
 
-# %%
+# %% name="codes-and-draws" alt="Codes of the training images at T = 1, 0.03 and 0: each cloud fills the circles of its prior. Below, digits decoded from draws of that prior, about equally readable."
 shown = (1.0, 0.03, 0.0)
 figure, axes = plt.subplots(2, 3, figsize=(10.5, 5.2), height_ratios=(2.2, 1))
 angle = np.linspace(0, 2 * np.pi, 100)
@@ -787,7 +797,7 @@ for T, (top, bottom) in zip(shown, axes.T, strict=True):
     bottom.set_title("Draws from that prior")
 plt.show()
 
-# %%
+# %% name="reconstructions" alt="Twenty test digits, and their grey reconstructions at T = 1, 0.03 and 0: blurred at all three, a little sharper at the lower temperatures."
 figure, axes = plt.subplots(len(shown) + 1, 1, figsize=(9, 3.4))
 plotting.image_grid(axes[0], x_test[:20], columns=20).set_title("Test images")
 for T, axis in zip(shown, axes[1:], strict=True):
@@ -809,8 +819,8 @@ plt.show()
 # What has gone is *knowledge* of the model about itself, in two respects. The bound $-D - R$ falls
 # further and further below the true $\ln p(x)$, since a cold $q$ is much narrower than the
 # posterior at $T = 1$. And the deterministic autoencoder knows no prior: the value in the table
-# needed that fitted scale. With the $N(0, I)$ that its penalty seems to announce, it is far lower, by more than
-# all the differences above.
+# needed that fitted scale. With the $N(0, I)$ that its penalty seems to announce, it is far lower, by more
+# than the models from $T = 1$ down differ among themselves.
 #
 # ## 9. More latent variables, nothing but holes
 #
@@ -823,7 +833,7 @@ plt.show()
 # 2, 4 and 6, never wider than the prior. Each mean below is below $\ln p(x)$ in expectation; the
 # highest is the best bound.
 
-# %%
+# %% name="crowded"
 crowded = {T: train(T, many_latents) for T in (1.0, 0.03)}
 for T, model in crowded.items():
     moment = parts(model, x_train, num_draws=1)[1]
@@ -855,7 +865,7 @@ def importance_bound(model, factor, num_samples=100):
     return np.mean(special.logsumexp(log_w, axis=0) - np.log(num_samples))
 
 
-# %%
+# %% name="eight-latents" alt="Draws from the prior with eight latent variables: at T = 1 grey digits, most of them readable; at T = 0.03 bold and broken strokes."
 for T, model in crowded.items():
     bounds = [importance_bound(model, factor) for factor in (1, 2, 4, 6)]
     print(f"T = {T:4.2f}: lower bounds on ln p(x)", np.round(bounds, 3), "nats")
@@ -875,7 +885,7 @@ plt.show()
 # the model's, and how much the bound's? The bound was still rising. *Annealed importance sampling* (chapter 4)
 # needs no proposal. Its chains walk from the prior to the posterior.
 
-# %%
+# %% name="annealed"
 annealed = {}
 for T, model in crowded.items():
     rescale(model, np.sqrt(T))  # to the units of section 4, where the prior is N(0, I)
@@ -909,7 +919,7 @@ assert all(abs(np.mean(annealed[T, 201] - annealed[T, 101])) < 0.3 for T in crow
 # At any $T > 0$ the same step makes the noise larger in proportion to the codes, and $T J \ln c$
 # puts an end to it. The entropy is what gives the penalty its meaning.
 
-# %%
+# %% name="no-minimum"
 cold, losses = models[0.0], []
 reconstructed = np.asarray(cold.reconstruct(x_test))
 for _ in range(4):
@@ -953,29 +963,37 @@ assert np.all(np.diff(losses) > 0)
 #
 # 1. *(easy)* **Equipartition, one by one.** In the linear model at the optimum (5.3), show that
 #    $\langle z_j^2 \rangle = T$ for *every* $j$, on or off, and find which part of it is signal and
-#    which is noise.
+#    which is noise. Write `signal_and_noise(T)`, which returns the two parts for the three variables.
 # 2. *(easy)* **Cooling raises the rate.** Let $(D_1, R_1)$ minimise $D + T_1 R$ over any set of
 #    models, and $(D_2, R_2)$ minimise $D + T_2 R$ with $T_2 > T_1$. Show that $R_2 \le R_1$ and
 #    $D_2 \ge D_1$, and that $\min (D + T R)$ is a concave function of $T$. Check it on random
-#    points.
+#    points: `points` holds $D$ and $R$ of 1,000 models, `warming` equally spaced rising temperatures,
+#    `values` the $D + T R$ with a row for each $T$, and `chosen` the index of the best model in each.
 # 3. *(medium)* **Heat capacity.** For the linear model compute $C = dD/dT$. What happens to it at
-#    each $T_j$? Compare with the equipartition theorem.
+#    each $T_j$? Compare with the equipartition theorem. (A function `heat_capacity(T)`.)
 # 4. *(hard)* **Learn the noise as well.** Minimise (5.2) over $s^2$ too, with $a$ variables on.
 #    What is $s^2$ at $T = 1$, and what at $T \to 0$? From which temperature on is there no minimum
-#    with all $a$ of them on, and what happens then?
+#    with all $a$ of them on, and what happens then? For the data of section 5 and $a = 2$:
+#    `learned_noise[T]`, the best $s^2$ at $T = 1$, $0.5$ and $10^{-6}$, and `last_temperature`.
 #
-# The solutions are in the cells below, folded in JupyterLab: click on the three dots to open one.
+# The solutions are in the cells below, folded: click on one to open it.
+
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 1. On: the posterior mean is w / (w^2 + s^2) times the coordinate of variance lambda, so its
 # variance is w^2 lambda / (w^2 + s^2)^2 = T (1 - T / T_j), the signal. The noise is T / Lambda_jj
 # = T s^2 / (w^2 + s^2) = T (T / T_j). They add to T. Off: mean 0, Lambda_jj = 1, the noise T.
-for T in (0.1, 1.0, 6.0):
-    w2 = np.maximum(0, eigenvalues[:3] / T - noise_scale**2)
+def signal_and_noise(temperature):
+    w2 = np.maximum(0, eigenvalues[:3] / temperature - noise_scale**2)
     signal = w2 * eigenvalues[:3] / (w2 + noise_scale**2) ** 2
-    noise = T * noise_scale**2 / (w2 + noise_scale**2)
-    check(signal + noise, np.full(3, T))
-    print(f"1. T = {T}: share of the signal", (signal / T).round(4))
+    return signal, temperature * noise_scale**2 / (w2 + noise_scale**2)
+
+
+for t in (0.1, 1.0, 6.0):
+    print(f"1. T = {t}: share of the signal", (signal_and_noise(t)[0] / t).round(4))
+check([np.sum(signal_and_noise(T), axis=0) for T in (0.1, 1, 6)], [[0.1], [1.0], [6.0]])
+check(signal_and_noise(1.0)[0], [0.9413, 0.8813, 0.7205], tolerance=1e-4)
+check(signal_and_noise(6.0)[0][-1], 0.0)  # off
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 2. D1 + T1 R1 <= D2 + T1 R2 and D2 + T2 R2 <= D1 + T2 R1. Add them: (T2 - T1)(R2 - R1) <= 0.
@@ -983,28 +1001,38 @@ for T in (0.1, 1.0, 6.0):
 # and the smallest of straight lines is concave.
 u, excess = np.random.default_rng(seed).random(size=(2, 1000))
 points = np.exp(4 * u - 2) + excess, np.exp(2 - 4 * u) + excess
-line = np.linspace(0.05, 5, 200)
-values = points[0] + line[:, None] * points[1]  # (200, 1000)
+warming = np.linspace(0.05, 5, 200)
+values = points[0] + warming[:, None] * points[1]  # (200, 1000)
 chosen = np.argmin(values, axis=1)
+assert len(np.unique(chosen)) > 2 and np.all(np.diff(warming) > 0)
+check(values, points[0] + warming[:, None] * points[1])
+check(values[np.arange(len(warming)), chosen], values.min(axis=1))
 assert np.all(np.diff(points[1][chosen]) <= 0) and np.all(np.diff(points[0][chosen]) >= 0)
-assert np.all(np.diff(values.min(axis=1), n=2) <= 1e-12)
+assert np.all(np.diff(values.min(axis=1), n=2) <= 1e-12)  # concave
 print(f"2. {len(np.unique(chosen))} of 1000 models are best at some temperature")
+
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 3. From (5.4), C = dD/dT = 1/2 for each variable that is on: a jump of -1/2 at each T_j, a second
 # order transition. It is also T dS/dT = -T dR/dT. Equipartition gives 1/2 per quadratic term.
-for T in (0.5, 3.0, 6.0, 12.0, 30.0):
-    (R1, D1), (R2, D2) = linear_optimum(T - 1e-4), linear_optimum(T + 1e-4)
-    on = np.sum(critical[:num_components] > T)
-    check((D2 - D1) / 2e-4, on / 2, tolerance=1e-6)
-    check(-T * (R2 - R1) / 2e-4, on / 2, tolerance=1e-6)
-    print(f"3. T = {T:4.1f}: C = {on / 2}")
+def heat_capacity(temperature):
+    return np.sum(critical[:num_components] > temperature) / 2
+
+
+for t in (0.5, 3.0, 6.0, 12.0, 30.0):
+    print(f"3. T = {t:4.1f}: C = {heat_capacity(t)}")
+check(
+    [heat_capacity(T) for T in (0.5, 3, 6, 12, 30)],
+    [np.diff([linear_optimum(T + d)[1] for d in (0, 1e-4)])[0] / 1e-4 for T in (0.5, 3, 6, 12, 30)],
+    tolerance=1e-6,
+)
+check(3e4 * (linear_optimum(6 - 1e-4)[0] - linear_optimum(6 + 1e-4)[0]), heat_capacity(6), 1e-6)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 4. With n = T s^2: L = M/2 ln(2 pi n / T) + sum_on [T/2 + T/2 ln(lambda / n)] + sum_off T lambda /
 # (2 n). Its derivative is 0 at s^2 = sum_off lambda / (M - a T). T = 1: the mean of the discarded
 # eigenvalues, as in Tipping and Bishop. T -> 0: the squared error of PCA per pixel.
-on, off = eigenvalues[:2], eigenvalues[2:]
+on, off, learned_noise = eigenvalues[:2], eigenvalues[2:], {}
 for T in (1.0, 0.5, 1e-6):
 
     def profile(log_s2, t=T):
@@ -1012,13 +1040,14 @@ for T in (1.0, 0.5, 1e-6):
         rest = np.sum(t / 2 + t / 2 * np.log(on / n)) + np.sum(t * off / (2 * n))
         return 2.5 * np.log(2 * np.pi * n / t) + rest
 
-    best_s2 = np.exp(optimize.minimize_scalar(profile, bounds=(-6, 3), method="bounded").x)
-    check(best_s2, off.sum() / (5 - 2 * T), tolerance=1e-4)
-    print(f"4. T = {T}: s^2 = {best_s2:.4f}")
+    found = optimize.minimize_scalar(profile, bounds=(-6, 3), method="bounded")
+    learned_noise[T] = np.exp(found.x)
+    print(f"4. T = {T}: s^2 = {learned_noise[T]:.4f}")
+check([learned_noise[t] for t in (1.0, 0.5, 1e-6)], [0.4132, 0.3099, 0.2479], tolerance=1e-4)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# With these a on, lambda_a / T must be above s^2, so T < T_c = M lambda_a / (sum_off lambda + a
+# 4. With these a on, lambda_a / T must be above s^2, so T < T_c = M lambda_a / (sum_off lambda + a
 # lambda_a), which is below M / a. At T_c, w_a reaches 0 continuously, and a falls by one.
-T_c = 5 * on[-1] / (off.sum() + 2 * on[-1])
-check(off.sum() / (5 - 2 * T_c), on[-1] / T_c)  # w_a = 0 there
-print(f"4. both on up to T = {T_c:.4f}")
+last_temperature = 5 * on[-1] / (off.sum() + 2 * on[-1])
+check(last_temperature, 1.9317, tolerance=1e-4)
+print(f"4. both on up to T = {last_temperature:.4f}")

@@ -14,7 +14,7 @@ function add(parent, name, attributes = {}, text = "") {
 }
 
 function ticks([low, high]) {
-  const rough = (high - low) / 5, power = 10 ** Math.floor(Math.log10(rough));
+  const rough = (high - low) / 7, power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find(factor => factor * power >= rough);
   const values = [];
   for (let k = Math.ceil(low / step); k * step <= high + 1e-9 * step; k++) values.push(k * step);
@@ -43,6 +43,7 @@ function render({ model, el }) {
     add(svg, "line", { x1: LEFT, x2: WIDTH - RIGHT, y1: up(value), y2: up(value), stroke: "currentColor", opacity: 0.15 });
     add(svg, "text", { ...ink, x: LEFT - 6, y: up(value) + 4, "text-anchor": "end" }, text);
   }
+  add(svg, "line", { x1: LEFT, x2: WIDTH - RIGHT, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM, stroke: "currentColor" });
   const middle = (TOP + HEIGHT - BOTTOM) / 2;
   add(svg, "text", { ...ink, x: (LEFT + WIDTH) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, get("xlabel"));
   add(svg, "text", { ...ink, "text-anchor": "middle", transform: `translate(14 ${middle}) rotate(-90)` }, get("ylabel"));

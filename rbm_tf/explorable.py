@@ -40,7 +40,7 @@ class Explorable(anywidget.AnyWidget):
 
     Raises:
         ValueError: for curves whose shape does not fit x and the values, for x that does not
-            increase, and for more than 20,000 numbers.
+            increase, for more than 20,000 numbers, and for a frame that there is not.
 
     Example:
         >>> x = np.linspace(-3, 3, 61)
@@ -50,11 +50,11 @@ class Explorable(anywidget.AnyWidget):
     """
 
     _esm = pathlib.Path(__file__).with_suffix(".js")
-    x = traitlets.List().tag(sync=True)
-    frames = traitlets.List().tag(sync=True)
-    curves = traitlets.List().tag(sync=True)
-    labels = traitlets.List().tag(sync=True)
-    ylim = traitlets.List().tag(sync=True)
+    x: Any = traitlets.List().tag(sync=True)
+    frames: Any = traitlets.List().tag(sync=True)
+    curves: Any = traitlets.List().tag(sync=True)
+    labels: Any = traitlets.List().tag(sync=True)
+    ylim: Any = traitlets.List().tag(sync=True)
     index = traitlets.Int(0).tag(sync=True)
     bars = traitlets.Bool(False).tag(sync=True)
     name = traitlets.Unicode("").tag(sync=True)
@@ -90,6 +90,8 @@ class Explorable(anywidget.AnyWidget):
                 f"{frames.size:,} numbers make the notebook large: give fewer values or fewer x, "
                 f"{MAX_NUMBERS:,} in all at most"
             )
+        if index not in range(len(frames)):
+            raise ValueError(f"index must be from 0 to {len(frames) - 1}; got {index!r}")
         super().__init__(
             x=_rounded(x),
             frames=_rounded(frames),
@@ -123,7 +125,7 @@ class Explorable(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The widget, and a picture of it for where no widget is drawn."""
-        data, metadata = super()._repr_mimebundle_(**kwargs)
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         buffer = io.BytesIO()
         self.figure().savefig(buffer, format="png", dpi=80)
         data["image/png"] = base64.b64encode(buffer.getvalue()).decode()

@@ -164,7 +164,11 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
             >>> rbm.num_visible, rbm.num_hidden
             (3, 2)
         """
-        machine = machine_of(Machine(kernel, visible_bias, hidden_bias))
+        parameters = (kernel, visible_bias, hidden_bias)
+        lists = (list, tuple)  # whose numbers are float64, and would lose digits as a tensor
+        machine = machine_of(
+            Machine(*(np.asarray(x) if isinstance(x, lists) else x for x in parameters))
+        )
         rbm = cls(machine.num_visible, machine.num_hidden, **kwargs)
         for variable, value in zip(
             (rbm.kernel, rbm.visible_bias, rbm.hidden_bias), machine, strict=True

@@ -137,6 +137,7 @@ def run(model, name, carrier, path, weight, x=X):
     return model.fit(**data, batch_size=BATCH, verbose=0, **options).history
 
 
+@pytest.mark.slow
 @EVERY
 def test_zero_weights_leave_the_regulariser_alone_on_every_path(name, carrier):
     model, kernel = made(name, L2)

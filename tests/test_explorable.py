@@ -47,6 +47,7 @@ def test_the_picture_shows_the_frame_of_the_slider():
         ({"curves": {"bell": bells[:2]}}, r"shape \(values, x\) = \(3, 61\)"),
         ({"curves": {"bell": bells[:, :60]}}, r"shape \(values, x\) = \(3, 61\)"),
         ({"x": x[::-1]}, "increase"),
+        ({"index": 3}, "from 0 to 2"),
         (
             {
                 "x": np.arange(9000),

@@ -63,7 +63,7 @@ def test_with_an_address_every_link_and_picture_of_the_readme_is_below_it(made):
     links = re.findall(r"(!?)\[[^]]*\]\(([^)]*)\)", readme)
     kinds = {"!": "raw", "": "blob"}
     expected = [f"{ADDRESS}/{kinds[picture]}/HEAD/{target}" for picture, target in links]
-    assert len(expected) > 15
+    assert len(expected) > 5
     assert re.findall(r"\]\(([^)]*)\)", metadata.get_payload()) == expected
     assert f"Source, {ADDRESS}" in metadata.get_all("Project-URL")
 
@@ -106,7 +106,8 @@ def test_the_workflow_runs_the_one_command_on_every_python_of_the_metadata():
 
 
 def test_what_ci_runs_are_targets_of_the_makefile():
-    targets = re.findall(r"^make (\w+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
-    assert targets == ["lint", "test", "lowest"]
+    calls = re.findall(r"^ *make (.+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    targets = " ".join(calls).split()
+    assert {"lint", "test", "lowest", "book-check", "slides-check"} < set(targets)
     makefile = (ROOT / "Makefile").read_text()
     assert all(f"\n{target}: " in makefile for target in targets)

@@ -60,6 +60,7 @@ def assert_mean_is_one(relative, largest_error):
     assert error.max() < largest_error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", ["prior", "posterior"])
 @pytest.mark.parametrize("num_betas", [2, 3, 20])
 def test_mean_weight_is_the_evidence_with_few_temperatures(pca, num_betas, base):
@@ -133,6 +134,7 @@ def far():
     return model, x[np.newaxis]
 
 
+@pytest.mark.slow
 def test_fifty_temperatures_find_an_evidence_of_minus_100_nats(far):
     model, x = far
     run = ais(model.vae, x, num_chains=1000, betas=np.linspace(0, 1, 50), seed=0)
@@ -196,6 +198,7 @@ def test_pilot_steers_the_acceptance_whatever_the_scale_of_the_posterior():
         assert np.all((run.acceptance[50:].mean(0) > 0.5) & (run.acceptance[50:].mean(0) < 0.8))
 
 
+@pytest.mark.slow
 def test_any_decoder_and_likelihood_agree_with_many_importance_samples():
     keras.utils.set_random_seed(0)
     vae = VAE(conv_encoder((8, 8), 2, filters=(4,)), conv_decoder((8, 8), 2, filters=(4,)))

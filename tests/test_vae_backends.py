@@ -37,6 +37,7 @@ def assert_same(weights, others):
         np.testing.assert_array_equal(weight, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_interrupted_training_with_any_objective_goes_on_from_a_file(tmp_path, name):
     options = {"batch_size": 8, "epochs": 1, "verbose": 0, "validation_split": 0.2}
@@ -51,6 +52,7 @@ def test_interrupted_training_with_any_objective_goes_on_from_a_file(tmp_path, n
     assert np.all(np.isfinite(loaded.evaluate(MODEL.x, verbose=0)))
 
 
+@pytest.mark.slow
 def test_backup_resumes_interrupted_training_to_the_last_bit(tmp_path):
     class Interrupt(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -155,6 +157,7 @@ def test_many_images_are_evaluated_in_blocks():
     np.testing.assert_allclose(values, exact[:200], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_annealing_works_on_tensorflow_and_says_so_elsewhere():
     vae, betas = MODEL.vae(), [0, 0.5, 1]
     x, z = vae.sample(3, seed=0)

@@ -132,6 +132,7 @@ def test_model_stopped_by_ctrl_c_goes_on_and_saves(tmp_path, x):
     assert_same_weights(vae, loaded)
 
 
+@pytest.mark.slow
 def test_same_seed_shuffles_alike_and_every_epoch_anew(x):
     seen = []
 

@@ -76,6 +76,7 @@ def test_estimates_of_a_float64_model_are_those_of_its_float32_twin(policy, x):
     assert np.all(np.isfinite(run.log_weights))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["float64", "floatx", "mixed_float16"], indirect=True)
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.name)
 def test_any_objective_trains_in_any_precision(policy, objective, x):
@@ -87,6 +88,7 @@ def test_any_objective_trains_in_any_precision(policy, objective, x):
     assert set(np.unique(vae.sample(50, seed=0)[0])) <= {0.0, 1.0}
 
 
+@pytest.mark.slow
 def test_networks_of_two_precisions_work_together(x):
     encoder, decoder = (
         dense_encoder((8,), 2, hidden_units=(4,)),

@@ -83,6 +83,7 @@ def test_trained_rate_falls_and_distortion_grows_with_temperature(x):
     assert rates == sorted(rates, reverse=True)
 
 
+@pytest.mark.slow
 def test_convolutional_autoencoder_trains_and_loads_deterministic(tmp_path, x):
     vae = VAE(
         conv_encoder((8, 8), 4, filters=(4, 8)),

@@ -21,6 +21,7 @@ NOTEBOOKS = pathlib.Path(__file__).parent.parent
 FOLDED = "The solutions are in the cells below, folded: click on one to open it."
 YOURS = "Your code goes into the cells below. The cell after each says whether the answer is right."
 NO_CHECK = "# (No check: an argument.)"
+NUMBER = re.compile(r"# (\d+)\.")
 
 
 def is_check(statement):
@@ -50,7 +51,7 @@ def stub_and_checks(source):
     checks = [statement for statement in statements if is_check(statement)]
     asked = names_in(checks, ast.Load)
     own = names_in([one for one in statements if not is_check(one)], ast.Store)
-    number = re.match(r"# (\d+)\.", source)
+    number = NUMBER.match(source)
     lines = [f"# Exercise {number[1]}: your code." if number else "# Your code."]
     for name, function in own.items():
         if name in asked and function is not None:
@@ -61,11 +62,32 @@ def stub_and_checks(source):
     return "\n".join(lines), "\n".join(segments)
 
 
+def whole_solutions(cells):
+    """The cells, with those that go on with a solution, without a number of their own, joined to it."""
+    joined = []
+    for cell in cells:
+        if (
+            is_solution(cell)
+            and joined
+            and is_solution(joined[-1])
+            and not NUMBER.match(cell.source)
+        ):
+            joined[-1].source += f"\n\n\n{cell.source}"
+        else:
+            joined.append(cell)
+    return joined
+
+
+def is_solution(cell):
+    """Whether a cell is one of a solution's."""
+    return "solution" in cell.metadata.get("tags", [])
+
+
 def student_edition(notebook):
     """A chapter in which stubs and checks take the place of solutions with all that they print."""
     cells = []
-    for cell in notebook.cells:
-        if "solution" not in cell.metadata.get("tags", []):
+    for cell in whole_solutions(notebook.cells):
+        if not is_solution(cell):
             cell.source = cell.source.replace(FOLDED, YOURS)
             cells.append(cell)
             continue
