@@ -233,8 +233,8 @@ for value, colour in ((0.3, blue), (0.7, green), (0.95, orange)):
     missing = [value ** (2 * (order // 2) + 2) for order in range(11)]
     axes[1].semilogy(range(11), missing, "o-", color=colour, label=rf"$\rho$ = {value}")
 label(axes[1], "What is still missing", "order of the series", "1 - variance of $z_1$")
-for axis in axes:
-    axis.legend()
+axes[0].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+axes[1].legend()
 plt.show()
 
 # %% [markdown]
@@ -539,7 +539,7 @@ print(f"2. gap {evidence_gap:.4f} nats; mean {found.terms[0]:.3f} -> {found.valu
 # terms give 9 m / 9, -2 m^2 (e^(1/9) - 1) and m / 18, with the mean m = 4.5 e^(1/18) of r.
 m = 4.5 * math.exp(1 / 18)
 print(
-    f"which closed form puts at {m:.3f} + {19 / 18 * m - 2 * m**2 * math.expm1(1 / 9):.4f}, exact 4.5"
+    f"which closed form puts at {m:.3f} {19 / 18 * m - 2 * m**2 * math.expm1(1 / 9):+.4f}, exact 4.5"
 )
 check(evidence_gap, 0.0234, tolerance=0.002)
 check(mean_shift, -0.2975, tolerance=0.02)
