@@ -132,6 +132,7 @@ def test_dtype_is_that_of_the_wider_density():
     for dtype, log_p, expected in (
         (np.float32, lambda z: -(z**2), tf.float32),
         (np.float64, lambda z: -(z**2), tf.float64),
+        (np.float16, lambda z: -(z**2), tf.float32),
         (np.float32, lambda z: -1e6 - np.square(z.numpy(), dtype=np.float64), tf.float64),
         (np.float32, lambda z: (-(z.numpy() ** 2)).tolist(), tf.float32),
     ):
@@ -225,7 +226,7 @@ def test_of_many_draws_only_the_log_weights_are_kept():
 
 def test_parts_of_several_workers_merge_to_the_whole():
     rng = np.random.default_rng(7)
-    z, log_w = rng.normal(size=4000), None
+    z = rng.normal(size=4000)
     log_w = 0.3 * z + 0.05 * z**2
     whole = expectation_of_weights(z, log_w, order=3)
     workers = [
@@ -240,7 +241,7 @@ def test_parts_of_several_workers_merge_to_the_whole():
 
 def test_draws_in_blocks_of_unequal_size_are_the_draws_at_once(monkeypatch, tilted):
     whole = corrected_variance(lambda z: z, *tilted, 1000, order=2, seed=8)
-    values, log_w, seen = [], [], []
+    seen = []
 
     def f(z):
         seen.append(z.numpy())
@@ -253,6 +254,11 @@ def test_draws_in_blocks_of_unequal_size_are_the_draws_at_once(monkeypatch, tilt
     mean, square = (expectation_of_weights(values**k, log_w, order=2).value for k in (1, 2))
     assert found.value == pytest.approx(square - mean**2, rel=1e-9)
     assert len(np.unique(values)) == 1000
+    in_blocks = corrected_expectation(lambda z: z, *tilted, 1000, order=2, seed=8)
+    at_once = expectation_of_weights(values, log_w, order=2)
+    assert in_blocks.value == pytest.approx(at_once.value, rel=1e-9)
+    assert in_blocks.standard_error == pytest.approx(at_once.standard_error, rel=1e-9)
+    np.testing.assert_allclose(in_blocks.terms, at_once.terms, rtol=1e-9)
     assert abs(found.value - whole.value) < 5 * np.hypot(found.standard_error, whole.standard_error)
 
 

@@ -28,11 +28,12 @@ def named_sections(row):
 
 
 ROWS = table()
+NO_CHAPTER_YET = {"B34"}
 SECTIONS = {path.stem: numbered_sections(path.stem) for path in NOTEBOOKS.glob("[0-9]*.py")}
 
 
-def test_rows_are_b1_to_b33_in_order():
-    assert list(ROWS) == [f"B{number}" for number in range(1, 34)]
+def test_rows_are_b1_to_b34_in_order():
+    assert list(ROWS) == [f"B{number}" for number in range(1, 35)]
     assert all(len(cells) == 4 and cells[0] for cells in ROWS.values())
 
 
@@ -54,7 +55,12 @@ def test_row_names_code_and_test_that_exist(row):
         )
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", NO_CHAPTER_YET)
+def test_a_row_without_a_chapter_names_none(row):
+    assert not ROWS[row][3]
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row not in NO_CHAPTER_YET])
 def test_every_section_that_a_row_names_cites_the_row(row):
     assert len(named_sections(row)) == ROWS[row][3].count("§") > 0
     for notebook, number in sorted(named_sections(row)):

@@ -44,7 +44,7 @@ def draw(
     # Python's generator, which as_seed(None) asks, would be asked once for all calls of a graph.
     seed = tfp.random.sanitize_seed(None) if seed is None else as_seed(seed)
     z, log_q = surrogate.experimental_sample_and_log_prob(num_samples, seed=seed)
-    log_p = call(target, z)
+    log_p, log_q = call(target, z), float_tensor(log_q)
     log_p = float_tensor(log_p, dtype=None if hasattr(log_p, "dtype") else log_q.dtype)
     if log_p.shape != log_q.shape:
         raise ValueError(
