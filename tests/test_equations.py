@@ -28,7 +28,6 @@ def named_sections(row):
 
 
 ROWS = table()
-NO_CHAPTER_YET = {"B34"}
 SECTIONS = {path.stem: numbered_sections(path.stem) for path in NOTEBOOKS.glob("[0-9]*.py")}
 
 
@@ -55,12 +54,7 @@ def test_row_names_code_and_test_that_exist(row):
         )
 
 
-@pytest.mark.parametrize("row", NO_CHAPTER_YET)
-def test_a_row_without_a_chapter_names_none(row):
-    assert not ROWS[row][3]
-
-
-@pytest.mark.parametrize("row", [row for row in ROWS if row not in NO_CHAPTER_YET])
+@pytest.mark.parametrize("row", ROWS)
 def test_every_section_that_a_row_names_cites_the_row(row):
     assert len(named_sections(row)) == ROWS[row][3].count("§") > 0
     for notebook, number in sorted(named_sections(row)):
