@@ -25,20 +25,30 @@ def normal(values, scale=1.0):
     return tf.reduce_sum(tfd.Normal(tf.zeros([], tf.float64), scale).log_prob(values), -1)
 
 
-def linear_gaussian(design, y, noise, prior):
-    """The posterior of y ~ N(design b, noise^2), b ~ N(0, prior^2): mean, covariance, ln p(y).
+def linear_gaussian(gram, moment, square, prior):
+    """The posterior of y ~ N(A b, N), b ~ N(0, prior^2): mean, covariance, ln p(y).
 
-    noise and prior are vectors of standard deviations; axes in front are a batch.
+    gram = A^T N^-1 A, moment = A^T N^-1 y, square = y^T N^-1 y + ln det(2 pi N); axes in front of
+    all are a batch; prior is a vector of standard deviations.
     """
-    scaled = np.swapaxes(design, -1, -2) / noise**2
-    covariance = np.linalg.inv(scaled @ design + np.eye(design.shape[-1]) / prior**2)
-    mean = (covariance @ (scaled @ y)[..., None])[..., 0]
-    of_y = (design * prior**2) @ np.swapaxes(design, -1, -2) + np.eye(len(y)) * noise**2
-    quadratic = np.sum(
-        y * np.linalg.solve(of_y, np.broadcast_to(y, of_y.shape[:-1])[..., None])[..., 0], -1
-    )
-    log_det = np.linalg.slogdet(of_y)[1]
-    return mean, covariance, -(quadratic + log_det + len(y) * np.log(2 * np.pi)) / 2
+    precision = gram + np.eye(len(prior)) / prior**2
+    covariance = np.linalg.inv(precision)
+    mean = (covariance @ moment[..., None])[..., 0]
+    log_det = np.linalg.slogdet(precision * prior**2)[1]
+    return mean, covariance, (np.sum(mean * moment, -1) - square - log_det) / 2
+
+
+def mixture(log_p, means, variances, cell):
+    """ln p, mean and sd by quadrature: from ln p and moments at each point of a grid of cells."""
+    weights = np.exp(log_p - log_p.max())
+    log_z = np.log(weights.sum() * cell) + log_p.max()
+    weights /= weights.sum()
+    mean = weights @ means
+    return {
+        "log_z": float(log_z),
+        "mean": mean,
+        "sd": (weights @ (variances + means**2) - mean**2) ** 0.5,
+    }
 
 
 def linear_regression():
@@ -46,7 +56,9 @@ def linear_regression():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(30, 5)) + rng.normal(size=(30, 1))
     y = x @ rng.normal(size=5) + rng.normal(size=30)
-    mean, covariance, log_z = linear_gaussian(x, y, np.ones(30), np.ones(5))
+    mean, covariance, log_z = linear_gaussian(
+        x.T @ x, x.T @ y, y @ y + 30 * np.log(2 * np.pi), np.ones(5)
+    )
 
     def log_prob(z):
         return normal(z) + normal(y - tf.linalg.matvec(x, z))
@@ -87,21 +99,18 @@ def eight_schools_exact(centred):
     log_tau = np.linspace(-16, 8, 6001)
     tau = np.exp(log_tau)[:, None, None]
     design = np.concatenate([np.ones((6001, 8, 1)), tau * np.eye(8)], -1)  # of mu, and the rest
-    mean, covariance, log_p = linear_gaussian(
-        design, SCHOOLS, SCHOOL_ERRORS, np.array([5.0] + [1] * 8)
-    )
+    scaled = np.swapaxes(design, 1, 2) / SCHOOL_ERRORS**2
+    square = np.sum((SCHOOLS / SCHOOL_ERRORS) ** 2 + np.log(2 * np.pi * SCHOOL_ERRORS**2))
+    prior = np.array([5.0] + [1.0] * 8)
+    mean, covariance, log_p = linear_gaussian(scaled @ design, scaled @ SCHOOLS, square, prior)
     if centred:
         matrix = np.concatenate([np.broadcast_to(np.eye(9)[:1], (6001, 1, 9)), design], 1)
         mean = (matrix @ mean[..., None])[..., 0]
         covariance = matrix @ covariance @ np.swapaxes(matrix, -1, -2)
     log_p += log_tau + np.log(2 / (5 * np.pi)) - np.log1p((np.exp(log_tau) / 5) ** 2)
-    weights = np.exp(log_p - log_p.max())
-    log_z = np.log(weights.sum() * (log_tau[1] - log_tau[0])) + log_p.max()
-    weights /= weights.sum()
     means = np.insert(mean, 1, log_tau, 1)
-    squares = np.insert(np.diagonal(covariance, axis1=1, axis2=2), 1, 0, 1) + means**2
-    mean = weights @ means
-    return {"log_z": float(log_z), "mean": mean, "sd": (weights @ squares - mean**2) ** 0.5}
+    variances = np.insert(np.diagonal(covariance, axis1=1, axis2=2), 1, 0, 1)
+    return mixture(log_p, means, variances, log_tau[1] - log_tau[0])
 
 
 def standardised(values):
@@ -165,10 +174,29 @@ def hierarchical_regression():
         mean = fixed[..., :1] + tf.linalg.matmul(fixed[..., 1:], x, transpose_b=True)
         mean += tf.exp(log_scales[..., :1]) * tf.gather(effects, group, axis=-1)
         noise = tf.exp(log_scales[..., 1:])
-        prior = normal(fixed) + normal(log_scales + [1.0, 0.0]) + normal(effects)
+        prior = normal(fixed) + normal(log_scales + np.array([1.0, 0.0])) + normal(effects)
         return prior + tf.reduce_sum(tfd.Normal(mean, noise).log_prob(y), -1)
 
-    return Model(log_prob, 14)
+    return Model(log_prob, 14, hierarchical_regression_exact(x, y, group))
+
+
+def hierarchical_regression_exact(x, y, group):
+    """Given both scales all is Gaussian: quadrature over their logarithms."""
+    scales = np.meshgrid(np.linspace(-8, 2.5, 211), np.linspace(-0.7, 0.1, 161), indexing="ij")
+    log_tau, log_noise = (scale.ravel() for scale in scales)
+    design = np.column_stack([np.ones(len(y)), x, np.eye(8)[group]])
+    factor = np.concatenate(
+        [np.ones((len(log_tau), 4)), np.repeat(np.exp(log_tau), 8).reshape(-1, 8)], 1
+    )
+    variance = np.exp(2 * log_noise)
+    gram = design.T @ design * factor[:, :, None] * factor[:, None] / variance[:, None, None]
+    moment = design.T @ y * factor / variance[:, None]
+    square = y @ y / variance + len(y) * (np.log(2 * np.pi) + 2 * log_noise)
+    mean, covariance, log_p = linear_gaussian(gram, moment, square, np.ones(12))
+    log_p += -((log_tau + 1) ** 2 + log_noise**2) / 2 - np.log(2 * np.pi)
+    means = np.concatenate([mean[:, :4], np.stack([log_tau, log_noise], -1), mean[:, 4:]], 1)
+    variances = np.insert(np.diagonal(covariance, axis1=1, axis2=2), [4, 4], 0, 1)
+    return mixture(log_p, means, variances, 0.05 * 0.005)
 
 
 MODELS = {
