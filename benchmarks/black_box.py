@@ -102,7 +102,7 @@ def estimates(model, q, seed):
 
 
 def compare(model, parameters, truth, seed):
-    """Over REPEATS sets of draws: signs of q, errors of all methods, calls of verdicts and rules."""
+    """Over REPEATS sets of draws: signs of q, errors of all methods, calls of verdicts, rules."""
     q = gaussian(parameters, model.dim)
     repeats = [estimates(model, q, 100 * (seed + 1) + number) for number in range(REPEATS)]
     rows, calls, errors_of = [], [], {}
