@@ -341,6 +341,11 @@ def test_shapes_that_do_not_fit_are_refused(tilted):
             log_weights(wrong, surrogate, 7, seed=0)
         with pytest.raises(ValueError, match="keep the axis of the draws in front"):
             monte_carlo_cumulant_loss(wrong, surrogate, 7)
+    pinned = MODELS["named"]().experimental_pin(y=Y)
+    with pytest.raises(ValueError, match="distribution take unnormalized_log_prob"):
+        evidence(pinned, q, 100)
+    with pytest.raises(ValueError, match="go into evidence_of_weights"):
+        evidence(target, np.random.default_rng(0), 100)
     for f in (lambda z: 1.0, lambda z: z[:-1], lambda z: tf.reduce_mean(z)):
         with pytest.raises(ValueError, match="f gave the shape"):
             corrected_expectation(f, target, q, 100, seed=0)

@@ -154,6 +154,9 @@ def test_impossible_losses_are_refused(target):
         with pytest.raises(ValueError, match="sample_size must be an integer of 2 or more"):
             monte_carlo_cumulant_loss(target, q, 1, order=order)
     coins = tfd.JointDistributionSequential([tfd.Normal(0.0, 1.0), tfd.Bernoulli(0.0)])
-    for surrogate in (coins, tfd.Poisson(1.0)):
+    mixed = tfd.MixtureSameFamily(tfd.Categorical([0.0, 0.0]), tfd.Normal([-1.0, 1.0], 1.0))
+    for surrogate in (coins, tfd.Poisson(1.0), mixed):
         with pytest.raises(ValueError, match="not reparameterised"):
             monte_carlo_cumulant_loss(surrogate.log_prob, surrogate, 10)
+    smooth = mixed.copy(reparameterize=True)
+    assert float(monte_carlo_cumulant_loss(smooth.log_prob, smooth, 10)) == 0

@@ -34,13 +34,24 @@ def draw(
         float64 if either density is.
 
     Raises:
-        ValueError: if the target's shape is not that of q's densities.
+        ValueError: if the target is no function, q no distribution, or the target's shape is not
+            that of q's densities.
 
     Example:
         >>> q = tfp.distributions.Normal(0.0, 1.0)
         >>> draw(lambda z: q.log_prob(z) + 1.0, q, 3, seed=0)[1].numpy()
         array([1., 1., 1.], dtype=float32)
     """
+    if not callable(target):
+        raise ValueError(
+            f"The target must be a function of draws; got {target!r}. Of a pinned joint "
+            "distribution take unnormalized_log_prob."
+        )
+    if not hasattr(surrogate, "experimental_sample_and_log_prob"):
+        raise ValueError(
+            f"The surrogate must be a distribution of TensorFlow Probability; got {surrogate!r}. "
+            "Log-weights from elsewhere go into evidence_of_weights and expectation_of_weights."
+        )
     # Python's generator, which as_seed(None) asks, would be asked once for all calls of a graph.
     seed = tfp.random.sanitize_seed(None) if seed is None else as_seed(seed)
     z, log_q = surrogate.experimental_sample_and_log_prob(num_samples, seed=seed)

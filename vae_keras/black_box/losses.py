@@ -99,5 +99,6 @@ def _check_reparameterised(surrogate):
     if any(kind != tfp.distributions.FULLY_REPARAMETERIZED for kind in kinds):
         raise ValueError(
             "The surrogate is not reparameterised, and no gradient passes through its draws: take "
-            "a continuous one, or `tfp.vi.monte_carlo_variational_loss` with its score function."
+            "one that is, as a mixture with reparameterize=True, or the score function of "
+            "`tfp.vi.monte_carlo_variational_loss`."
         )
