@@ -68,7 +68,8 @@ def corrected_expectation(
 
     Returns:
         `CorrectedExpectation`. Not trusted are weights with k-hat above 0.7, and a series whose
-        next term (at order 5: whose last) is above a tenth of the standard deviation of f under q.
+        next term is above a tenth of the standard deviation of f under q: at order 0 one of the
+        next two, at order 5 the last one that counts.
 
     Raises:
         ValueError: if the order or num_samples is out of range, the shapes of target, q and f do
@@ -177,7 +178,9 @@ class _Sums:
         check_counts(NUM_BLOCKS + 1, num_samples=num_samples)
         self.edges = np.linspace(0, num_samples, NUM_BLOCKS + 1).astype(int)
         self.order, self.done = order, 0
-        self.max_order = min(order + 2, MAX_ORDER)  # a term more than the series, to judge it by
+        # A term more than the series, to judge it by; two where there is no correction, since the
+        # first vanishes for the means of a surrogate that the ELBO has trained.
+        self.max_order = min(order + 2 + (order == 0), MAX_ORDER)
         self.log_weights: list[np.ndarray] = []
         self.centres: list[np.ndarray] = []
         self.states: list[list[StreamingJointCumulants]] = []
@@ -224,7 +227,8 @@ class _Sums:
             by_order = function(sums)  # (max_order, ..)
             steps = np.diff(by_order, axis=0)
             spread = np.maximum(_variance(sums[0]), 0) ** (0.5 if function is _mean else 1)
-            next_step = np.abs(steps[-1]) / np.where(spread > 0, spread, 1)
+            beyond = steps[min(self.order, len(steps) - 1) :]  # at order 5 the last one
+            next_step = np.abs(beyond).max(0) / np.where(spread > 0, spread, 1)
             following = max(following, float(np.max(next_step, initial=0.0)))
             negative |= function is _variance and bool(np.any(by_order[self.order] < 0))
             by_order = by_order + (centre if function is _mean else 0)
