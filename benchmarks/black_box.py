@@ -187,7 +187,7 @@ def models_section(options):
         command = f'--section models --model "{name}"'
         about = {"draws": DRAWS, "repeats": REPEATS, "dim": model.dim, "reference": truth}
         write(
-            file_of(name),
+            file_of(name, options),
             model=name,
             **how(options, start, command),
             **about,
@@ -196,8 +196,9 @@ def models_section(options):
         )
 
 
-def file_of(model):
-    return "black_box_" + model.replace(",", "").replace(" ", "_").lower()
+def file_of(what, options):
+    name = "black_box_" + what.replace(",", "").replace(" ", "_").lower()
+    return f"{name}_seed_{options.seed}" if options.seed else name
 
 
 def how(options, start, arguments):
@@ -212,7 +213,7 @@ def verdicts_section(options):
     """The calls of all models added up: of the verdicts, and of rules for each coordinate."""
     start, calls, judged = time.perf_counter(), {}, {}
     for name in MODELS:
-        found = read(file_of(name))
+        found = read(file_of(name, options))
         for surrogate in filter(found.__contains__, SURROGATES):
             for one in found[surrogate]["calls"]:
                 add(calls, {key: one[key] for key in ("quantity", "method")}, one)
@@ -224,7 +225,7 @@ def verdicts_section(options):
     print(table(calls, {"quantity": "", "method": ""} | columns))
     print(table(judged, {"quantity": "", "orders": "", "rule": ""} | columns))
     about = how(options, start, "--section verdicts")
-    write("black_box_verdicts", **about, right=RIGHT, calls=calls, rules=judged)
+    write(file_of("verdicts", options), **about, right=RIGHT, calls=calls, rules=judged)
 
 
 def add(totals, label, one):
@@ -238,7 +239,7 @@ def dimension_section(options):
     """Errors against the number of copies of a target, and the figure."""
     start = time.perf_counter()
     rows = errors_in_many_dimensions(options.seed)
-    write("black_box_dimension", **how(options, start, "--section dimension"), rows=rows)
+    write(file_of("dimension", options), **how(options, start, "--section dimension"), rows=rows)
 
 
 SECTIONS = {
