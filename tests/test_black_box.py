@@ -17,6 +17,7 @@ from vae_keras.black_box import (
     log_weights,
     monte_carlo_cumulant_loss,
     series_weights,
+    variance_of_weights,
 )
 
 tfd, tfb = tfp.distributions, tfp.bijectors
@@ -253,6 +254,9 @@ def test_draws_in_blocks_of_unequal_size_are_the_draws_at_once(monkeypatch, tilt
     values, log_w = np.concatenate(seen), 0.5 * np.concatenate(seen)
     mean, square = (expectation_of_weights(values**k, log_w, order=2).value for k in (1, 2))
     assert found.value == pytest.approx(square - mean**2, rel=1e-9)
+    from_elsewhere = variance_of_weights(values, log_w, order=2)
+    assert from_elsewhere.value == pytest.approx(found.value, rel=1e-9)
+    assert from_elsewhere.standard_error == pytest.approx(found.standard_error, rel=1e-9)
     assert len(np.unique(values)) == 1000
     in_blocks = corrected_expectation(lambda z: z, *tilted, 1000, order=2, seed=8)
     at_once = expectation_of_weights(values, log_w, order=2)

@@ -7,6 +7,7 @@ from vae_keras.black_box.expectations import (
     corrected_expectation,
     corrected_variance,
     expectation_of_weights,
+    variance_of_weights,
 )
 from vae_keras.black_box.free_energies import FreeEnergy, free_energy
 from vae_keras.black_box.losses import monte_carlo_cumulant_loss
@@ -26,4 +27,5 @@ __all__ = [
     "log_weights",
     "monte_carlo_cumulant_loss",
     "series_weights",
+    "variance_of_weights",
 ]

@@ -169,6 +169,33 @@ def corrected_variance(
     return _Sums(num_samples, order).of(f, draws).result(_variance)
 
 
+def variance_of_weights(
+    values: Any, log_weights: ArrayLike, *, order: int = 2
+) -> CorrectedExpectation:
+    """`corrected_variance` from values and log-weights that come from elsewhere.
+
+    Args:
+        values: f of draws z from q, an array or structure of arrays, (num_samples, *batch, ..).
+        log_weights: ln p(x, z) - ln q(z) of the same draws, (num_samples, *batch), nats.
+        order: the highest power of ln w, 0 to 5.
+
+    Returns:
+        `CorrectedExpectation`, of variances.
+
+    Raises:
+        ValueError: as `corrected_expectation`.
+
+    Reference: B34.
+
+    Example:
+        >>> z = np.random.default_rng(0).normal(size=10_000)
+        >>> round(float(variance_of_weights(z, 0.1 * z**2, order=3).value), 1)  # 1 / 0.8
+        1.2
+    """
+    log_w = finite_log_weights(log_weights)
+    return _Sums(len(log_w), order).of(lambda z: z, [(values, log_w)]).result(_variance)
+
+
 class _Sums:
     """Joint cumulants of f and f^2 with ln w, apart for each of 50 blocks of draws."""
 
