@@ -594,6 +594,7 @@ def train(temperature, num_latents=latent_dim):
     return model
 
 
+# %%
 def parts(model, x, num_draws=num_draws):
     """Mean distortion, <|z|^2> and mean ln sigma^2 summed over j: the ingredients of (B32)."""
     mean, log_var = (np.asarray(a) for a in model.encode(x))
