@@ -12,7 +12,7 @@ WITH_BOOK := $(EXTRAS),book
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 \
     $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test check lowest lab lint notebooks book book-check student slides slides-check \
+.PHONY: demo test check lowest lab lint notebooks models book book-check student slides slides-check \
     assignments assignments-check clean
 
 demo: .venv/.installed
@@ -47,6 +47,10 @@ lint: .venv/.installed
 
 notebooks: .venv/.installed
 	TQDM_DISABLE=1 $(BIN)/jupytext --to ipynb --execute notebooks/[0-9]*.py
+
+# The weights that chapters load, trained anew by the chapters themselves.
+models: .venv/.installed
+	RETRAIN=1 TQDM_DISABLE=1 $(BIN)/jupytext --to ipynb --execute notebooks/09*.py
 
 # Course and reference as HTML in outputs/book, for any browser, without a network. Sphinx reads only
 # what lies below its configuration, so it gets copies of the executed chapters, with their dates.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from rbm_tf.cumulants import sample_cumulants
+from rbm_tf.cumulants import MAX_ORDER, sample_cumulants
 from rbm_tf.estimates import Verdict
 from rbm_tf.shared.log_weights import as_log_weights
 from rbm_tf.shared.types import ArrayLike
@@ -179,7 +181,7 @@ def _reasons(heavy, few, limit):
     return f"{'; '.join(reasons)}. Anneal these, or take a better q."
 
 
-def series_verdict(log_weights: ArrayLike) -> Verdict:
+def series_verdict(log_weights: ArrayLike, *, order: int = 2) -> Verdict:
     """Judge ln <w> = <ln w> + kappa_2 / 2 + kappa_3 / 6 + .. by the tail and by its next term.
 
     Trusted is the series whose next term is at most a quarter of the second, with weights whose
@@ -190,13 +192,15 @@ def series_verdict(log_weights: ArrayLike) -> Verdict:
     Args:
         log_weights: log importance weights ln w, (num_samples, ..), nats; 25 samples or more,
             better thousands.
+        order: the last order of the series that counts, 2 to 6; 6 is judged by its own last term.
 
     Returns:
         `Verdict` with the signs "pareto_k", "skewness", "excess_kurtosis", all medians over data
-        points, "second_term" kappa_2 / 2 and "next_term" kappa_3 / 6, means over them, in nats.
+        points, "second_term" kappa_2 / 2 and "next_term", kappa_3 / 6 after order 2, means over
+        them, in nats.
 
     Raises:
-        ValueError: if there are fewer than 25 samples.
+        ValueError: if there are fewer than 25 samples, or the order is out of range.
 
     Reference: Vehtari et al. (2024) for k-hat; B25.
 
@@ -204,13 +208,17 @@ def series_verdict(log_weights: ArrayLike) -> Verdict:
         >>> series_verdict(np.random.default_rng(0).normal(size=(10_000, 5))).trusted
         True
     """
+    if order not in range(2, MAX_ORDER + 1):
+        raise ValueError(f"order must be an integer from 2 to {MAX_ORDER}; got {order!r}.")
     log_weights = as_log_weights(log_weights, dtype=np.float64)
     k = float(np.median(pareto_k(log_weights)))
-    kappa = sample_cumulants(log_weights, 4).numpy()
+    following = min(order + 1, MAX_ORDER)
+    kappa = sample_cumulants(log_weights, max(following, 4)).numpy()
     spread = np.where(kappa[1] > 0, kappa[1], 1.0)  # equal weights have no higher cumulants
     skewness = float(np.median(kappa[2] / spread**1.5))
     excess_kurtosis = float(np.median(kappa[3] / spread**2))
-    second_term, next_term = float(np.mean(kappa[1])) / 2, float(np.mean(kappa[2])) / 6
+    second_term = float(np.mean(kappa[1])) / 2
+    next_term = float(np.mean(kappa[following - 1])) / math.factorial(following)
     reasons = []
     if not abs(next_term) <= _LARGEST_NEXT_TERM * second_term:
         reasons.append("the next term is not small")
@@ -220,7 +228,8 @@ def series_verdict(log_weights: ArrayLike) -> Verdict:
         f"second term {second_term:+.2f} and next term {next_term:+.2f} nats, skewness "
         f"{skewness:+.2f}, excess kurtosis {excess_kurtosis:+.2f}, k-hat {k:.2f}."
     )
-    verdict = f"Do not trust order 2, {' and '.join(reasons)}" if reasons else "Trust order 2"
+    doubt = f"Do not trust order {order}, {' and '.join(reasons)}"
+    verdict = doubt if reasons else f"Trust order {order}"
     signs = {
         "pareto_k": k,
         "skewness": skewness,

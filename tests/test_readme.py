@@ -13,13 +13,16 @@ def test_python_examples_run_one_after_another(capsys):
     names = {}
     for block in blocks:
         exec(block, names)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     images = (names["np"].random.default_rng(0).random((32, 784)) < 0.2).astype("float32")
     for model, callback in (("vae", None), ("bottleneck", "warm_up"), ("discrete", "cooling")):
         callbacks = [names[callback]] if callback else []
         names[model].fit(images, images, callbacks=callbacks, verbose=0)
-    elbo, order_two = map(float, capsys.readouterr().out.split()[:2])
+    printed = capsys.readouterr().out
+    elbo, order_two = map(float, printed.split()[:2])
     assert elbo < order_two < 0
+    assert abs(names["mean"].value - 2.5) < 5 * names["mean"].standard_error  # of Gamma(10, 4)
+    assert "cumulants to 2" in printed and "Trust order 2: k-hat" in printed
     assert names["classifier"](names["x_test"].reshape(-1, 64)).shape == (360, 10)
 
 

@@ -1,3 +1,4 @@
+from . import black_box as black_box
 from . import evidence as evidence
 from . import gradients as gradients
 from . import layers as layers

@@ -111,6 +111,7 @@ def main():
         nbformat.write(edition, folder / path.name)
     for path in (NOTEBOOKS / "EQUATIONS.md", *NOTEBOOKS.glob("*.png")):
         shutil.copy(path, folder)
+    shutil.copytree(NOTEBOOKS / "models", folder / "models", dirs_exist_ok=True)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def make_folder(folder: pathlib.Path) -> None:
     """Make the output folder, and see that it can be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryDirectory(prefix=".partial_", dir=folder).cleanup()
+        tempfile.TemporaryFile(dir=folder).close()  # it has no name, so a signal leaves nothing
     except OSError as error:
         raise ValueError(
             f"cannot write to the output folder {folder} ({error.strerror}): choose another with "

@@ -7,6 +7,12 @@ from rbm_tf.cumulants.errors import (
     series_standard_error,
 )
 from rbm_tf.cumulants.exact import exact_cumulants
+from rbm_tf.cumulants.joint import (
+    StreamingJointCumulants,
+    expectation_series,
+    expectation_weights,
+    joint_cumulants,
+)
 from rbm_tf.cumulants.k_statistics import (
     MAX_ORDER,
     cumulants_from_moments,
@@ -22,13 +28,17 @@ __all__ = [
     "MAX_ORDER",
     "LambdaPath",
     "StreamingCumulants",
+    "StreamingJointCumulants",
     "cumulant_standard_errors",
     "cumulants_from_moments",
     "derivatives",
     "exact_cumulants",
+    "expectation_series",
+    "expectation_weights",
     "generating_function",
     "integrate_path",
     "jackknife_error",
+    "joint_cumulants",
     "k_statistic",
     "lambda_path",
     "leave_one_out_cumulants",

@@ -60,7 +60,8 @@ class StreamingCumulants(NamedTuple):
         Raises:
             ValueError: if the batch is empty or has another shape.
         """
-        batch = float_tensor(batch, dtype=np.float64).numpy()
+        if not np.iscomplexobj(batch):
+            batch = float_tensor(batch, dtype=np.float64).numpy()
         if batch.shape[1:] != self.mean.shape or not len(batch):
             raise ValueError(
                 f"A batch must have shape (num_samples, *{self.mean.shape}), with num_samples of 1 "
@@ -68,7 +69,7 @@ class StreamingCumulants(NamedTuple):
             )
         mean = batch.mean(0)
         deviation = power = batch - mean
-        sums = np.empty_like(self.sums)
+        sums = np.empty_like(self.sums, dtype=batch.dtype)
         for index in range(len(sums)):
             power = power * deviation
             sums[index] = power.sum(0)

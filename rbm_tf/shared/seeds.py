@@ -43,7 +43,7 @@ def as_seed(seed: int | ArrayLike | None) -> Tensor:
     different tensors up to 2^62.
 
     Args:
-        seed: integer of any kind, (2,) int32 tensor, or None.
+        seed: integer of any kind, also as a tensor in a graph, (2,) int32 tensor, or None.
 
     Returns:
         (2,) int32 tensor.
@@ -57,12 +57,14 @@ def as_seed(seed: int | ArrayLike | None) -> Tensor:
     """
     import tensorflow as tf  # layers that run on every backend need integer_seed alone
 
-    if seed is None:
-        seed = random.randrange(LIMIT)
-    if not isinstance(seed, (list, tuple)) and len(getattr(seed, "shape", ())) == 0:
-        seed = _integer(seed)
-        seed = [seed % LIMIT, seed // LIMIT % LIMIT]
-    return tf.cast(seed, tf.int32)
+    value: ArrayLike = random.randrange(LIMIT) if seed is None else seed
+    if tf.is_tensor(value) and value.dtype.is_integer and value.shape.rank == 0:  # also in a graph
+        value = tf.cast(value, tf.int64)
+        value = tf.stack([value % LIMIT, value // LIMIT % LIMIT])
+    elif not isinstance(value, (list, tuple)) and len(getattr(value, "shape", ())) == 0:
+        value = _integer(value)
+        value = [value % LIMIT, value // LIMIT % LIMIT]
+    return tf.cast(value, tf.int32)
 
 
 def _integer(seed):
