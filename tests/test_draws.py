@@ -41,12 +41,12 @@ def numbers(x):
 def test_density_of_a_narrow_posterior_is_exact(mean, log_var):
     x = np.zeros((3, 6), "float32")
     vae = constant_vae(mean, log_var, objective=IWAE(50), seed=0)
-    (block,) = vae._blocks_of_noise(x, 50, seed=0)
+    (block,) = vae.blocks_of_draws(x, 50, seed=0)
     sampler = GaussianSampling(seed=0)
     pair = (ops.full((50, 3, 2), value) for value in (mean, log_var))
     noise = numbers(sampler.draw(*pair)[1])
-    trained = vae._draws(ops.convert_to_tensor(x), training=True)
-    for draws, eps in ((vae._at(*block), numbers(block[2])), (trained, noise)):
+    trained = vae.draws(ops.convert_to_tensor(x), training=True)
+    for draws, eps in ((block, numbers(block.eps)), (trained, noise)):
         exact = -0.5 * np.sum(eps**2 + log_var + math.log(2 * math.pi), -1)
         np.testing.assert_allclose(numbers(draws.log_posterior), exact, rtol=1e-5)
         for same in (draws.fixed(), draws.along_path(ops.ones((50, 3)))):

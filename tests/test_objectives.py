@@ -69,7 +69,7 @@ def mean_and_error(vae, layer, num=60, copies=10):
 )
 def test_losses_are_the_estimates_of_the_evidence(objective, estimate):
     vae = MODEL.vae(SHIFT, objective=objective, seed=0)
-    draws = vae._draws(tf.constant(MODEL.x), training=False)
+    draws = vae.draws(tf.constant(MODEL.x), training=False)
     expected = -np.asarray(estimate(draws.log_weights))
     np.testing.assert_allclose(objective.call(draws), expected, rtol=1e-5, atol=1e-5)
 
@@ -77,7 +77,7 @@ def test_losses_are_the_estimates_of_the_evidence(objective, estimate):
 def test_elbo_is_reconstruction_plus_beta_times_kl():  # B14
     objective = ELBO(beta=0.5, num_samples=3)
     vae = MODEL.vae(SHIFT, objective=objective, seed=0)
-    draws = vae._draws(tf.constant(MODEL.x), training=False)
+    draws = vae.draws(tf.constant(MODEL.x), training=False)
     mean, log_var = vae.encode(MODEL.x)
     kl = 0.5 * np.sum(mean**2 + np.exp(log_var) - 1 - log_var, -1)
     expected = -np.mean(draws.log_likelihood, 0) + 0.5 * kl
@@ -143,7 +143,7 @@ def test_doubly_reparameterised_gradient_is_its_formula():
     vae.sampling.seed_generator.state.assign(state)
     weights = [w.value for w in vae.encoder.trainable_weights]
     with tf.GradientTape() as through_encoder:
-        draws = vae._draws(tf.constant(MODEL.x), training=True)
+        draws = vae.draws(tf.constant(MODEL.x), training=True)
         with tf.GradientTape() as through_z:
             through_z.watch(draws.z)
             eps = (draws.z - tf.stop_gradient(draws.mean)) * MODEL.precision**0.5
@@ -189,7 +189,7 @@ def test_thermodynamic_sums_bracket_the_evidence_and_close_in_on_it():  # B20
         for num in (2, 30):
             objective = ThermodynamicObjective(2000, num_partitions=num, first_beta=0.05, rule=rule)
             vae = MODEL.vae(SHIFT, objective=objective, seed=6)
-            draws = vae._draws(tf.constant(MODEL.x), training=False)
+            draws = vae.draws(tf.constant(MODEL.x), training=False)
             losses[rule, num] = float(np.mean(-objective.call(draws) - MODEL.log_p()))
     assert losses["left", 2] < losses["left", 30] < 0 < losses["right", 30] < losses["right", 2]
     assert losses["right", 30] - losses["left", 30] < 0.15

@@ -30,8 +30,7 @@ def test_log_weights_equal_tensorflow_probability(vae, x):  # B18: -V = ln w
     mean, log_var = vae.encode(x)
     posterior = tfd.MultivariateNormalDiag(mean, tf.exp(log_var / 2))
     prior = tfd.MultivariateNormalDiag(tf.zeros(2))
-    (block,) = vae._blocks_of_noise(x, 5, seed=3)
-    draws = vae._at(*block)
+    (draws,) = vae.blocks_of_draws(x, 5, seed=3)
     z = draws.z
     pixels = tfd.Bernoulli(logits=tf.reshape(vae.decoder(tf.reshape(z, (-1, 2))), (5, 40, 8, 8)))
     expected_likelihood = tfd.Independent(pixels, 2).log_prob(x)
@@ -56,7 +55,7 @@ def test_loss_is_energy_minus_entropy(vae, x):  # B14, B15: -ELBO = <E>_q - S(q)
     posterior = tfd.MultivariateNormalDiag(mean, tf.exp(log_var / 2))
     num = 2000
     prior = tfd.MultivariateNormalDiag(tf.zeros(2))
-    blocks = [vae._at(*block) for block in vae._blocks_of_noise(x, num, seed=0)]
+    blocks = list(vae.blocks_of_draws(x, num, seed=0))
     energy = -np.concatenate([d.log_likelihood + prior.log_prob(d.z) for d in blocks])
     free_energy = energy.mean(0) - posterior.entropy().numpy()
     elbo = vae.elbo(x, num_samples=num, seed=0).numpy()

@@ -37,7 +37,7 @@ def test_distortion_of_the_best_posterior_grows_linearly_with_temperature(temper
     # exp(-E / T) of a Gaussian has T times the covariance: the encoder of T = 1 is best at every T
     vae = MODEL.vae(temperature=temperature, seed=0)
     num = 4000
-    draws = vae._draws(tf.constant(np.repeat(MODEL.x[:1], num, 0)), training=False)
+    draws = vae.draws(tf.constant(np.repeat(MODEL.x[:1], num, 0)), training=False)
     mean = np.asarray(vae.encode(MODEL.x[:1])[0][0])
     residual = MODEL.x[0] - MODEL.offset - mean @ MODEL.loadings.T
     constant = 2.5 * np.log(2 * np.pi * MODEL.scale**2)

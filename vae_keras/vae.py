@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -139,7 +140,7 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         training: bool = True,
     ) -> Tensor:
         """The mean of the objective over the batch, a scalar in nats."""
-        draws = self._draws(x, training)
+        draws = self.draws(x, training=training)
         loss = self.objective.call(draws)
         self._reconstruction_tracker.update_state(draws.reconstruction, sample_weight)
         self._kl_tracker.update_state(draws.kl, sample_weight)
@@ -164,8 +165,23 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         key = [seed, position, steps] if index is None else [seed, index]
         return np.random.default_rng(key).permutation(num)
 
-    def _draws(self, x, training):
-        """What the objective is made of: draws by the sampling layer."""
+    def draws(self, x: Tensor, *, training: bool = False) -> PosteriorDraws:
+        """Draws of z by the sampling layer, as many as the objective takes, with their densities.
+
+        They are what the objective is made of; gradients pass through them.
+
+        Args:
+            x: data, tensors (batch, ..).
+            training: whether networks and the sampling layer work as in training.
+
+        Returns:
+            `PosteriorDraws`.
+
+        Example:
+            >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
+            >>> tuple(vae.draws(ops.zeros((3, 64))).z.shape)
+            (1, 3, 2)
+        """
         mean, log_var = (at_least_float32(a) for a in self.encoder(x, training=training))
         shape = (self.objective.num_samples, 1, 1)
         sampling = self.sampling if training else self._evaluation_sampling
@@ -307,6 +323,31 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         for block in self._blocks_of_noise(x, num_samples, seed):
             parts.append(self._log_likelihood_of(*block))
         return ops.mean(ops.concatenate(parts), axis=0) - GaussianKL(autocast=False)(block[:2])
+
+    def blocks_of_draws(
+        self, x: ArrayLike, num_samples: int, *, seed: int | None = None
+    ) -> Iterator[PosteriorDraws]:
+        """The draws whose log-weights `log_weights` returns, in blocks of bounded memory.
+
+        Args:
+            x: data, (batch, ..). Arrays are checked, tensors are taken as they are.
+            num_samples: the number of draws of z for each example.
+            seed: integer that fixes the draws; the same seed gives the same ones.
+
+        Yields:
+            `PosteriorDraws`, of num_samples draws in all.
+
+        Raises:
+            ValueError: as for `log_weights`.
+
+        Example:
+            >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
+            >>> (block,) = vae.blocks_of_draws(ops.zeros((3, 64)), 10, seed=0)
+            >>> tuple(block.log_weights.shape)
+            (10, 3)
+        """
+        for block in self._blocks_of_noise(x, num_samples, seed):
+            yield self._at(*block)
 
     def _blocks_of_noise(self, x, num_samples, seed):
         """Yield mean, log_var, the noise of a block of samples, and x for each of them."""
