@@ -5,7 +5,7 @@ import jupytext
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from student import NUMBER, stub_and_checks
+from student import is_solution, stub_and_checks, whole_solutions
 
 SOURCES = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("[0-9]*.py"))
 MAX_BYTES = 600_000
@@ -32,12 +32,12 @@ def duration(source):
 def with_empty_answers(notebook):
     """The notebook, in which each exercise is handed in empty before its solution is read."""
     cells = []
-    for cell in notebook.cells:
-        cells.append(cell)
-        if "solution" in cell.metadata.get("tags", []):
+    for cell in whole_solutions(notebook.cells):
+        if is_solution(cell):
             stub, checks = stub_and_checks(cell.source)
-            if checks and NUMBER.match(cell.source):
-                cells.insert(-1, nbformat.v4.new_code_cell(REFUSED.format(f"{stub}\n{checks}")))
+            if checks:
+                cells.append(nbformat.v4.new_code_cell(REFUSED.format(f"{stub}\n{checks}")))
+        cells.append(cell)
     notebook.cells = cells
     return notebook
 
