@@ -5,11 +5,19 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def _muted_stderr():
-    """Point file descriptor 2 at the null device: TensorFlow's C++ side writes there directly."""
+def muted_stderr() -> Iterator[None]:
+    """In a block, point file descriptor 2 at the null device.
+
+    TensorFlow's C++ side and other processes write there directly.
+
+    Example:
+        >>> with muted_stderr():
+        ...     _ = sys.stderr.write("nobody reads this")
+    """
     sys.stderr.flush()
     saved = os.dup(2)
     with open(os.devnull, "wb") as null:
@@ -39,7 +47,7 @@ def quiet_start() -> None:
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
     warnings.filterwarnings("ignore", module="tensorflow|tf_keras|tensorflow_probability")
     warnings.filterwarnings("ignore", message="distutils Version classes are deprecated")
-    with _muted_stderr():
+    with muted_stderr():
         import keras  # noqa: F401
         import tensorflow as tf
         import tensorflow_probability as tfp

@@ -6,38 +6,25 @@ machine with your rights, so grade where that does no harm.
 """
 
 import argparse
-import contextlib
 import csv
-import os
 import pathlib
 import sys
 
 from nbconvert.preprocessors import ExecutePreprocessor
 from otter.api import grade_submission
 
+from rbm_tf.quiet import muted_stderr
+
 MAX_SECONDS = 120  # of one cell; then it is interrupted, and the next one runs
 
 
 def grade(notebook, autograder):
     """Grade one notebook: a pair of points and highest possible points for each question."""
-    with silent_kernels():
+    with muted_stderr():  # every kernel repeats the remarks of Jupyter and TensorFlow
         results = grade_submission(str(notebook.resolve()), str(autograder.resolve()), quiet=True)
     if results.catastrophic_error:
         raise results.catastrophic_error
     return {name: (result.score, result.possible) for name, result in results.results.items()}
-
-
-@contextlib.contextmanager
-def silent_kernels():
-    """Keep the remarks of Jupyter and TensorFlow, which every kernel repeats, from the terminal."""
-    stderr = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 def limit_cells():

@@ -32,3 +32,15 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+def requests_elsewhere(page, base):
+    """The addresses outside of `base` that a page asks for from now on: the set fills by itself."""
+    elsewhere = set()
+
+    def note(request):
+        if not request.url.startswith((base, "data:", "blob:")):
+            elsewhere.add(request.url)
+
+    page.on("request", note)
+    return elsewhere

@@ -13,7 +13,7 @@ import re
 import sys
 from urllib.parse import unquote, urldefrag, urljoin
 
-from browser import chromium, serve
+from browser import chromium, requests_elsewhere, serve
 
 HERE = pathlib.Path(__file__).parent
 WIDTHS = {390: "dark", 1280: "light"}
@@ -69,8 +69,7 @@ def num_solutions(name):
 def faults_of_page(browser, base, name):
     """What is wrong with one page, as lines."""
     page = browser.new_page(viewport={"width": 390, "height": 844})
-    outside = set()
-    page.on("request", lambda request: outside.add(request.url))
+    outside = requests_elsewhere(page, base)
     try:
         page.goto(base + name)
         page.evaluate(SET)
@@ -97,7 +96,6 @@ def faults_of_page(browser, base, name):
                 yield f"scrolls sideways: {measured['width']} pixels on a screen of {width}"
             if measured["cut"]:
                 yield f"{measured['cut']} formulas are cut off on the left at {width} pixels"
-        outside = {url for url in outside if not url.startswith((base, "data:", "blob:"))}
         if outside:
             yield f"requests elsewhere: {sorted(outside)}"
     finally:

@@ -11,7 +11,6 @@ slides. What the chapter has, the deck does not repeat; it names it, in a paragr
 """
 
 import argparse
-import base64
 import html
 import json
 import pathlib
@@ -56,11 +55,11 @@ class Chapter:
             for tag in TAG.findall(formula)
         }
 
-    def outputs(self, name):
-        """What the cell with this name has shown."""
+    def cell(self, name):
+        """The cell with this name."""
         if name not in self.cells:
             raise SystemExit(f"{self.path.name} has no cell named {name}")
-        return self.cells[name]["outputs"]
+        return self.cells[name]
 
     def formula(self, tag):
         """The equation with a tag, as HTML."""
@@ -72,26 +71,25 @@ class Chapter:
 
     def picture(self, name):
         """The pictures of a cell, as HTML."""
-        pictures = [
-            o["data"]["image/png"] for o in self.outputs(name) if "image/png" in o.get("data", {})
-        ]
+        cell = self.cell(name)
+        data = [output.get("data", {}) for output in cell["outputs"]]
+        pictures = [one["image/png"].replace("\n", "") for one in data if "image/png" in one]
         if not pictures:
             raise SystemExit(f"{self.path.name}: the cell named {name} shows no picture")
-        alt = html.escape(self.cells[name]["metadata"].get("alt", ""))
-        data = [base64.b64encode(base64.b64decode(picture)).decode() for picture in pictures]
-        return "".join(f'<img alt="{alt}" src="data:image/png;base64,{one}">' for one in data)
+        alt = html.escape(cell["metadata"].get("alt", ""))
+        return "".join(f'<img alt="{alt}" src="data:image/png;base64,{one}">' for one in pictures)
 
     def output(self, name):
         """What a cell printed, as HTML."""
-        text = "".join("".join(o["text"]) for o in self.outputs(name) if o.get("name") == "stdout")
+        outputs = self.cell(name)["outputs"]
+        text = "".join("".join(o["text"]) for o in outputs if o.get("name") == "stdout")
         if not text:
             raise SystemExit(f"{self.path.name}: the cell named {name} prints nothing")
         return f'<pre class="output">{html.escape(text.rstrip())}</pre>'
 
     def code(self, name):
         """The source of a cell, as HTML."""
-        self.outputs(name)
-        return highlight("".join(self.cells[name]["source"]), PythonLexer(), HtmlFormatter())
+        return highlight("".join(self.cell(name)["source"]), PythonLexer(), HtmlFormatter())
 
 
 def slide(chapter, text):

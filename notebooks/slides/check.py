@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "book"))
 
-from browser import chromium, serve
+from browser import chromium, requests_elsewhere, serve
 
 SIZE = {"width": 1280, "height": 720}
 NUM_SLIDES = range(12, 19)
@@ -37,8 +37,7 @@ LOOK = r"""index => {
 def faults_of_deck(browser, base, name, screenshots):
     """What is wrong with one deck, as lines."""
     page = browser.new_page(viewport=SIZE)
-    outside = set()
-    page.on("request", lambda request: outside.add(request.url))
+    outside = requests_elsewhere(page, base)
     page.goto(base + name)
     page.evaluate("window.ready")
     page.add_style_tag(content="* { transition: none !important; }")
@@ -59,7 +58,6 @@ def faults_of_deck(browser, base, name, screenshots):
             yield f"{where} no title"
         if screenshots:
             page.screenshot(path=screenshots / f"{pathlib.Path(name).stem}_{index + 1:02d}.png")
-    outside = {url for url in outside if not url.startswith((base, "data:", "blob:"))}
     if outside:
         yield f"requests elsewhere: {sorted(outside)}"
     page.close()
