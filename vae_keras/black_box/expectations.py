@@ -120,8 +120,7 @@ def expectation_of_weights(
         >>> round(float(expectation_of_weights(z, 0.3 * z).value), 1)
         0.3
     """
-    log_w = finite_log_weights(log_weights)
-    return _Sums(len(log_w), order).of(lambda z: z, [(values, log_w)]).result(_mean)
+    return _sums_of_weights(values, log_weights, order).result(_mean)
 
 
 def corrected_variance(
@@ -192,8 +191,7 @@ def variance_of_weights(
         >>> round(float(variance_of_weights(z, 0.1 * z**2, order=3).value), 1)  # 1 / 0.8
         1.2
     """
-    log_w = finite_log_weights(log_weights)
-    return _Sums(len(log_w), order).of(lambda z: z, [(values, log_w)]).result(_variance)
+    return _sums_of_weights(values, log_weights, order).result(_variance)
 
 
 class _Sums:
@@ -280,6 +278,14 @@ class _Sums:
             f"{next_term:.2f} of the spread of f under q."
         )
         return Verdict(not reasons, message, {"pareto_k": k, "next_term": next_term})
+
+
+def _sums_of_weights(values, log_weights, order):
+    """The sums of draws that come from elsewhere, all at once."""
+    log_w = finite_log_weights(log_weights)
+    sums = _Sums(len(log_w), order)
+    sums.add(values, log_w)
+    return sums
 
 
 def _mean(moments):
