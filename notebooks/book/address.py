@@ -16,6 +16,7 @@ NOTEBOOKS = pathlib.Path(__file__).parent.parent
 URL = os.environ.get("FREE_ENERGIES_URL", "").rstrip("/")
 COURSE = re.compile(r'(?<=^COURSE = ")[^"]*', re.MULTILINE)
 LINKS = re.compile(r"\n\n\[Open in Colab\]\([^\n]*")
+VERSION = re.compile(r"^# +jupytext_version: .*\n", re.MULTILINE)  # of who wrote it last
 GITHUB = "https://github.com/"
 
 
@@ -36,12 +37,10 @@ def fill_in(cells, name, url=URL):
 def main():
     """Write the address into all chapters, sources and executed twins."""
     for path in sorted(NOTEBOOKS.glob("[0-9]*.py")):
-        for file in (path, path.with_suffix(".ipynb")):
+        for file, form in ((path, "py:percent"), (path.with_suffix(".ipynb"), "ipynb")):
             notebook = jupytext.read(file)
             fill_in(notebook.cells, path.stem)
-            version = notebook.metadata.get("jupytext", {}).get("text_representation", {})
-            version.pop("jupytext_version", None)
-            jupytext.write(notebook, file, fmt="py:percent" if file == path else "ipynb")
+            file.write_text(VERSION.sub("", jupytext.writes(notebook, fmt=form)))
 
 
 if __name__ == "__main__":
