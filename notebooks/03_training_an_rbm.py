@@ -594,12 +594,12 @@ for order in (1, 2, 3):
 for order in (1, 2, 3):
     point = mean_field.tap(base, order=order)
     phase = phases.MeanFieldPhase(order, num_chains=3, num_iterations=200, seed=seed)
-    phase.build((num_visible, num_hidden))
-    result = phase(base.machine, tf.zeros((1, num_hidden), tf.float64), training=False)
+    phase.build((base.visible, base.hidden))
+    result = phase(tf.zeros((1, num_hidden), tf.float64), machine=base.machine, training=False)
     m, n = point.visible[np.newaxis], point.hidden[np.newaxis]
     correlation = mean_field.correlation(base.kernel.numpy(), m, n, order)
     expected = point.free_energy, point.visible, point.hidden, correlation
-    for x, y in zip(result, expected, strict=True):
+    for x, y in zip(result[:4], expected, strict=True):
         check(x, y, 1e-6)
     print(f"order {order}: Gamma = {point.free_energy:.6f}", end=", ")
     print(f"F_eq = {-enumeration.log_z(base):.6f} nats")
@@ -651,12 +651,12 @@ def averages(hidden_input, v, q):
 class InfiniteChains(phases.ExactPhase):
     """Contrastive divergence without noise: averages over p_D T^k, k = num_steps (3.1)."""
 
-    def call(self, parameters, data_hidden_input, training):
+    def call(self, data_hidden_input, machine, training):
         v, h, q = (
             tf.constant(x, tf.float32) for x in (visible_states, hidden_states, is_data / 14)
         )
-        hidden_input = parameters.hidden_bias + v @ parameters.kernel
-        terms = tf.linalg.matvec(v, parameters.visible_bias)[:, tf.newaxis]
+        hidden_input = machine.hidden_bias + v @ machine.kernel
+        terms = tf.linalg.matvec(v, machine.visible_bias)[:, tf.newaxis]
         terms += tf.matmul(hidden_input, h, transpose_b=True)  # -E(v, h) (B1), (512, 64)
         for _ in range(self.num_steps):
             q = tf.linalg.matvec(tf.nn.softmax(terms, 1), q, transpose_a=True)  # to h
@@ -724,7 +724,7 @@ for order in (2, 3):
     model = trained[f"TAP, order {order}"][0]
     sets = [x.numpy() for x in model.negative_phase.magnetisations]  # (100, 9) and (100, 6)
     assert max(np.ptp(x, axis=0).max() for x in sets) < 1e-3  # the 100 sets are one point
-    phase = model.negative_phase(model.machine, tf.zeros((1, num_hidden)), training=False)
+    phase = model.negative_phase(tf.zeros((1, num_hidden)), machine=model.machine, training=False)
     own[order] = tap_point(model, order, *(x[tf.newaxis] for x in phase[1:3]))
     point = mean_field.tap(model, order=order)  # the solution of lowest Gamma among ten starts
     lowest[order] = tap_point(model, order, point.visible[np.newaxis], point.hidden[np.newaxis])
@@ -745,7 +745,7 @@ assert own[2][0] > lowest[2][0] + 0.5 > 1 and own[2][2] < 0.01 < 0.3 < lowest[2]
 # %%
 model = trained["CD-1, no noise"][0]
 of_tables = is_data / 14 @ sweep_matrix(model) @ features(model)  # over p_D T (3.1)
-own = model.negative_phase(model.machine, tf.zeros((1, num_hidden)), training=False)
+own = model.negative_phase(tf.zeros((1, num_hidden)), machine=model.machine, training=False)
 check(np.concatenate([np.ravel(x) for x in (own.correlation, *own[1:3])]), of_tables, 1e-5)
 size = np.sqrt(np.mean(trained["exact"][0].kernel.numpy() ** 2))
 print(f"root mean square weight of the exactly trained machine: {size:.2f} nats")

@@ -161,7 +161,7 @@ exact = enumeration.thermodynamics(rbm, beta_curve)
 step = 1e-3
 below, at_one, above = (enumeration.thermodynamics(rbm, [1 + d]) for d in (-step, 0, step))
 slope, bend = above.log_z - below.log_z, above.log_z - 2 * at_one.log_z + below.log_z
-W, a, b = (np.asarray(x, float) for x in rbm.machine)
+W, a, b = (np.asarray(x, float) for x in rbm.machine.parameters)
 check(exact.entropy[0], 80 * math.log(2))
 assert exact.heat_capacity[0] == 0
 check(exact.energy[0], -(a.sum() + b.sum()) / 2 - W.sum() / 4, tolerance=1e-6)
@@ -242,7 +242,7 @@ plt.show()
 # **Check against the exact result**: (2.2) to (2.6) in a few lines of NumPy, against the library.
 
 # %%
-kernel, visible_bias, hidden_bias = (np.asarray(x, float) for x in rbm.machine)
+kernel, visible_bias, hidden_bias = (np.asarray(x, float) for x in rbm.machine.parameters)
 hidden_states = binary_states(num_hidden)  # (65536, 16)
 hidden_energy = -hidden_states @ hidden_bias  # -b.h
 visible_input = visible_bias + hidden_states @ kernel.T  # x, (2.1), (65536, 64)

@@ -504,17 +504,17 @@ plt.show()
 class CumulantPhase(phases.MeanFieldPhase):
     num_response = 0  # iterations of (5.2); none for s = 0
 
-    def call(self, parameters, data_hidden_input, training):
+    def call(self, data_hidden_input, machine, training):
         m, n = (tf.convert_to_tensor(x) for x in self.magnetisations)
         for _ in range(self.num_steps):
-            m, n = mean_field.damped_step(parameters, m, n, order=1)
+            m, n = mean_field.damped_step(machine.parameters, m, n, order=1)
         for weight, value in zip(self.magnetisations, (m, n), strict=True):
             weight.assign(value)
         response = 0 * m, 0 * n
         for _ in range(self.num_response):
-            response = response_step(parameters.kernel, (m, n), response, self.order)
-        gamma = tf.reduce_mean(mean_field.gamma(parameters, m, n, self.order))
-        moments = cumulant_moments(parameters.kernel, (m, n), response, self.order)
+            response = response_step(machine.kernel, (m, n), response, self.order)
+        gamma = tf.reduce_mean(mean_field.gamma(machine.parameters, m, n, self.order))
+        moments = cumulant_moments(machine.kernel, (m, n), response, self.order)
         return phases.ModelMoments(gamma, *moments)
 
 

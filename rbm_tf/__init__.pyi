@@ -33,6 +33,7 @@ from .mean_field import cumulant_free_energy as cumulant_free_energy
 from .mean_field import tap as tap
 from .pseudo_likelihood import pseudo_log_likelihood as pseudo_log_likelihood
 from .quiet import quiet_start as quiet_start
+from .rbm import RBM as RBM
 from .rbm import BernoulliRBM as BernoulliRBM
 from .reweighting import importance_sampling as importance_sampling
 from .reweighting import monte_carlo as monte_carlo

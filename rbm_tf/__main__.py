@@ -54,7 +54,7 @@ def train(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     """Print ln Z and the mean log-likelihood of training and test data."""
     from rbm_tf.annealing import ais, reverse_ais
-    from rbm_tf.enumeration import QUICK_UNITS, log_z
+    from rbm_tf.enumeration import is_quick, log_z
     from rbm_tf.estimates import verdict
     from rbm_tf.rbm import BernoulliRBM
 
@@ -63,7 +63,7 @@ def evaluate(options: argparse.Namespace) -> None:
     x_train, x_test = (x.reshape(len(x), -1) for x in (x_train, x_test))
     for x in (x_train, x_test):
         command_line.check_data(options, x, (rbm.num_visible,), binary=True)
-    if min(rbm.num_visible, rbm.num_hidden) <= QUICK_UNITS:
+    if is_quick(rbm):
         rows, trusted = [{"method": "exact", "ln Z": log_z(rbm), "s.e.": 0.0}], True
     else:
         samples = rbm.sample(100, 10_000, seed=options.seed)

@@ -35,7 +35,7 @@ def ais(
     Z is estimated without bias; log_z therefore lies below ln Z on average.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         num_chains: the number of independent chains.
         betas: the path, (num_betas,), increasing from 0 to 1; the default is 1,001 equal steps.
         base: where the path begins, as `tempered_path` takes it.
@@ -78,7 +78,7 @@ def reverse_ais(
     come from the model. Forward and reverse estimates that agree bracket ln Z.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         samples: visible states that were drawn from the model, one for each chain,
             (num_chains, num_visible).
         betas: the path, (num_betas,), increasing from 0 to 1, and walked backwards; the default is
@@ -123,7 +123,7 @@ def log_z_ratio(
     alike it is far more accurate than two separate estimates.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         samples: visible states that were drawn from rbm, one for each chain,
             (num_chains, num_visible).
         other: another RBM with as many visible units; the hidden layer may differ.
@@ -164,7 +164,7 @@ def choose_betas(
     dF_beta/dbeta. The pilot measures the deviation at 101 temperatures.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         num_betas: the number of inverse temperatures to choose, 2 or more.
         num_chains: the number of chains of the pilot run.
         base: where the path begins, as `tempered_path` takes it.

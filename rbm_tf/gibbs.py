@@ -1,4 +1,4 @@
-"""Block Gibbs sampling of binary units, as pure functions of tensors and a seed."""
+"""Block Gibbs sampling, as pure functions of tensors and a seed."""
 
 from __future__ import annotations
 
@@ -11,20 +11,6 @@ from rbm_tf.machine import Machine, hidden_input, visible_input
 UNROLLED = 10  # steps that a graph holds one by one, which is faster than a loop
 
 
-def sample_bernoulli(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Draw units {0, 1}, each 1 with probability sigmoid(logit).
-
-    Args:
-        logits: the inputs of the units, any shape.
-        seed: (2,) int32 tensor that fixes the draw.
-
-    Returns:
-        The shape and the dtype of logits.
-    """
-    uniform = tf.random.stateless_uniform(tf.shape(logits), seed, dtype=logits.dtype)
-    return tf.math.ceil(tf.sigmoid(logits) - uniform)  # 1 where uniform < p; faster than a cast
-
-
 def gibbs_sweep(
     machine: Machine, hidden: tf.Tensor, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -32,7 +18,7 @@ def gibbs_sweep(
 
     Args:
         machine: the `Machine`.
-        hidden: binary hidden states, (num_chains, num_hidden).
+        hidden: hidden states, (num_chains, num_hidden).
         seed: (2,) int32 tensor that fixes the draws.
 
     Returns:
@@ -40,9 +26,9 @@ def gibbs_sweep(
         new hidden states, both (num_chains, num_hidden).
     """
     seeds = tf.unstack(tf.random.split(seed))
-    visible = sample_bernoulli(visible_input(machine, hidden), seeds[0])
+    visible = machine.visible.sample(visible_input(machine, hidden), seed=seeds[0])
     inputs = hidden_input(machine, visible)
-    return visible, inputs, sample_bernoulli(inputs, seeds[1])
+    return visible, inputs, machine.hidden.sample(inputs, seed=seeds[1])
 
 
 def repeated(

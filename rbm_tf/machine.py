@@ -1,42 +1,77 @@
 """What a restricted Boltzmann machine is: a value, and pure functions of it.
 
-E(v, h) = -a.v - b.h - v^T W h with units {0, 1} (B1). Given one layer, the units of the other are
-independent; everything that is summed or drawn in this package goes through their inputs,
-b + v W and a + W h.
+E(v, h) = sum_i U(v_i) + sum_j U(h_j) - a.v - b.h - v^T W h (B1), where U is what the kind of the
+units is; for binary units it is 0. Given one layer, the units of the other are independent;
+everything that is summed or drawn in this package goes through their inputs, b + v W and a + W h.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
 from rbm_tf.shared.types import DType, RBMLike
+from rbm_tf.units import Binary, Unit
 
 
-class Machine(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Machine:
     """The parameters of an RBM as tensors; the kernel in the dtype that products are made in.
 
-    Every function that takes an RBM takes a `BernoulliRBM` or this value.
+    Every function that takes an RBM takes an `RBM` or this value.
+
+    Args:
+        kernel: the kernel W, (num_visible, num_hidden).
+        visible_bias: the visible bias a, (num_visible,).
+        hidden_bias: the hidden bias b, (num_hidden,).
+        visible: the visible units, of num_visible columns; `Binary` if None.
+        hidden: the hidden units, of num_hidden columns; `Binary` if None.
 
     Example:
         >>> machine = Machine(tf.zeros((3, 2)), tf.zeros(3), tf.zeros(2))
-        >>> machine.num_visible, machine.num_hidden
-        (3, 2)
+        >>> machine.num_visible, machine.hidden
+        (3, Binary(2))
     """
 
     kernel: tf.Tensor  # W, (num_visible, num_hidden)
     visible_bias: tf.Tensor  # a, (num_visible,)
     hidden_bias: tf.Tensor  # b, (num_hidden,)
+    visible: Unit = None  # type: ignore[assignment]  # filled in below
+    hidden: Unit = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        for name, size in zip(("visible", "hidden"), self.kernel.shape, strict=True):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, Binary(size))
+
+    def __tf_flatten__(self) -> tuple[Any, tuple[Any, ...]]:
+        """How it passes into a `tf.function`, and through `tf.nest`.
+
+        What must be equal for two machines to share a graph comes first.
+        """
+        kinds = [unit.__tf_flatten__()[0] for unit in (self.visible, self.hidden)]
+        dtypes = [getattr(x, "dtype", None) for x in self.parameters]
+        return (kinds, dtypes), (*self.parameters, self.visible, self.hidden)
+
+    @classmethod
+    def __tf_unflatten__(cls, _: Any, components: tuple[Any, ...]) -> Machine:
+        return cls(*components)
+
+    @property
+    def parameters(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """W, a and b."""
+        return self.kernel, self.visible_bias, self.hidden_bias
 
     @property
     def num_visible(self) -> int:
-        """Number of visible units."""
+        """The columns of visible states: one for each unit, but one for each state of `Potts`."""
         return self.kernel.shape[0]
 
     @property
     def num_hidden(self) -> int:
-        """Number of hidden units."""
+        """The columns of hidden states: one for each unit, but one for each state of `Potts`."""
         return self.kernel.shape[1]
 
     @property
@@ -44,13 +79,34 @@ class Machine(NamedTuple):
         """Of the biases, and of states and free energies."""
         return self.visible_bias.dtype
 
+    @property
+    def transposed(self) -> Machine:
+        """The same machine with the two layers exchanged."""
+        kernel = tf.transpose(self.kernel)
+        return Machine(kernel, self.hidden_bias, self.visible_bias, self.hidden, self.visible)
+
+    def scaled(self, beta: float | tf.Tensor) -> Machine:
+        """The machine at inverse temperature beta, which multiplies W, a and b.
+
+        U, which makes the units what they are, stays: Gaussian units without their precision have
+        no Z.
+        """
+        kernel, visible_bias, hidden_bias = (beta * x for x in self.parameters)
+        return Machine(kernel, visible_bias, hidden_bias, self.visible, self.hidden)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether both layers have units {0, 1}."""
+        return isinstance(self.visible, Binary) and isinstance(self.hidden, Binary)
+
 
 def machine_of(rbm: RBMLike, *, dtype: DType | None = None) -> Machine:
     """The value of an RBM, from the model or from the value itself.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything with kernel, visible_bias and hidden_bias.
-        dtype: the dtype of all three tensors, converted from the variables themselves; None leaves
+        rbm: `RBM`, `Machine`, or anything with kernel, visible_bias and hidden_bias; its units
+            `visible` and `hidden` are `Binary` where it has none.
+        dtype: the dtype of all tensors, converted from the variables themselves; None leaves
             each in its own, a model's kernel in the dtype that it makes products in.
 
     Returns:
@@ -69,8 +125,8 @@ def machine_of(rbm: RBMLike, *, dtype: DType | None = None) -> Machine:
         parts = rbm.kernel, rbm.visible_bias, rbm.hidden_bias
     except AttributeError as error:
         raise ValueError(
-            "An RBM is a BernoulliRBM, a Machine, or anything with kernel, visible_bias and "
-            f"hidden_bias; got a {type(rbm).__name__}."
+            "An RBM is an RBM or BernoulliRBM, a Machine, or anything with kernel, visible_bias "
+            f"and hidden_bias; got a {type(rbm).__name__}."
         ) from error
     tensors = [tf.convert_to_tensor(part) for part in parts]
     shapes = [tuple(tensor.shape) for tensor in tensors]
@@ -79,7 +135,28 @@ def machine_of(rbm: RBMLike, *, dtype: DType | None = None) -> Machine:
             "kernel, visible_bias and hidden_bias must have shapes (num_visible, num_hidden), "
             f"(num_visible,) and (num_hidden,); got {', '.join(map(str, shapes))}."
         )
-    return Machine(*(tensor if dtype is None else tf.cast(tensor, dtype) for tensor in tensors))
+    units = [_units_of(rbm, name, size) for name, size in zip(_LAYERS, shapes[0], strict=True)]
+    tensors = [tensor if dtype is None else tf.cast(tensor, dtype) for tensor in tensors]
+    return Machine(*tensors, *(_in_dtype(unit, tensors[1].dtype) for unit in units))
+
+
+_LAYERS = ("visible", "hidden")
+
+
+def _units_of(rbm, name, size):
+    unit = getattr(rbm, name, None)
+    unit = unit if isinstance(unit, Unit) else Binary(size)
+    if unit.size != size:
+        raise ValueError(
+            f"{unit!r} take {unit.size} columns, but the kernel has {size} for the {name} layer: "
+            "it has the shape (visible.size, hidden.size)."
+        )
+    return unit
+
+
+def _in_dtype(unit: Any, dtype: DType) -> Any:
+    """The units with tensors of a dtype as their parameters."""
+    return tf.nest.map_structure(lambda x: tf.cast(x, dtype), unit)
 
 
 def product(x: tf.Tensor, kernel: tf.Tensor, *, transpose: bool = False) -> tf.Tensor:
@@ -135,7 +212,7 @@ def visible_input(machine: Machine, h: tf.Tensor) -> tf.Tensor:
 
 
 def energy(machine: Machine, v: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
-    """E(v, h) = -a.v - b.h - v^T W h (B1).
+    """E(v, h) = sum_i U(v_i) + sum_j U(h_j) - a.v - b.h - v^T W h (B1).
 
     Args:
         machine: the `Machine`.
@@ -147,17 +224,19 @@ def energy(machine: Machine, v: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
 
     Example:
         >>> machine = machine_of(BernoulliRBM(2, 1))
-        >>> float(energy(machine, tf.zeros((1, 2)), tf.zeros((1, 1)))[0])
-        -0.0
+        >>> float(energy(machine, tf.ones((1, 2)), tf.zeros((1, 1)))[0])
+        0.0
     """
-    visible = tf.linalg.matvec(v, machine.visible_bias)
-    return -visible - tf.reduce_sum(hidden_input(machine, v) * h, -1)
+    hidden = tf.reduce_sum(machine.hidden.energy(h), -1)
+    return hidden - _visible_part(machine, v) - tf.reduce_sum(hidden_input(machine, v) * h, -1)
 
 
 def clamped_free_energy(
     machine: Machine, v: tf.Tensor, *, inputs: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """F_c(v) = -a.v - sum_j softplus(b_j + (v W)_j), the hidden units summed out (B5).
+    """F_c(v) = sum_i U(v_i) - a.v - sum_j Gamma_j(b_j + (v W)_j), the hidden units summed out (B5).
+
+    Gamma is the cumulant generating function of the hidden units, softplus for binary ones.
 
     Args:
         machine: the `Machine`.
@@ -173,27 +252,12 @@ def clamped_free_energy(
         -0.6931471824645996
     """
     inputs = hidden_input(machine, v) if inputs is None else inputs
-    visible = tf.linalg.matvec(v, machine.visible_bias)
-    return -visible - tf.reduce_sum(tf.math.softplus(inputs), -1)
+    return -_visible_part(machine, v) - tf.reduce_sum(machine.hidden.cgf(inputs), -1)
 
 
-def binary_states(
-    num_units: int, *, first: int | tf.Tensor = 0, num_states: int | tf.Tensor | None = None
-) -> tf.Tensor:
-    """All states of binary units, or some of them, as rows: the bits of their numbers.
-
-    Args:
-        num_units: the number of units of a layer; the first column is the lowest bit.
-        first: the number of the first state.
-        num_states: how many states, by default 2 ** num_units.
-
-    Returns:
-        (num_states, num_units), float64.
-
-    Example:
-        >>> binary_states(2).numpy().tolist()
-        [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
-    """
-    num_states = tf.bitwise.left_shift(1, num_units) if num_states is None else num_states
-    numbers = (first + tf.range(num_states))[:, tf.newaxis]
-    return tf.cast(tf.bitwise.right_shift(numbers, tf.range(num_units)) & 1, "float64")
+def _visible_part(machine, v):
+    """a.v - sum_i U(v_i), (batch,)."""
+    linear = tf.linalg.matvec(v, machine.visible_bias)
+    if type(machine.visible).energy is Unit.energy:  # which is 0
+        return linear
+    return linear - tf.reduce_sum(machine.visible.energy(v), -1)

@@ -19,7 +19,7 @@ def pseudo_log_likelihood(rbm: RBMLike, v: ArrayLike) -> tf.Tensor:
     needs no ln Z, and says little about modes that are far apart.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         v: visible states {0, 1}, (batch, num_visible). A few arrays of (batch, num_hidden) are in
             memory at a time.
 
@@ -50,7 +50,7 @@ def stochastic_pseudo_log_likelihood(
     work.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         v: visible states {0, 1}, (batch, num_visible).
         seed: integer or (2,) int32 tensor that fixes the pixels; the same seed chooses the same.
 

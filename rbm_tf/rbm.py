@@ -1,15 +1,14 @@
-"""The restricted Boltzmann machine with binary units, as a Keras model."""
+"""The restricted Boltzmann machine as a Keras model: of any units, and of binary ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.gibbs import gibbs_chain, sample_bernoulli
+from rbm_tf.gibbs import gibbs_chain
 from rbm_tf.machine import (
     Machine,
     clamped_free_energy,
@@ -18,17 +17,15 @@ from rbm_tf.machine import (
     machine_of,
     visible_input,
 )
-from rbm_tf.shared.arrays import visible_states
-from rbm_tf.shared.carriers import is_carrier
-from rbm_tf.shared.checked_fit import CheckedFit
 from rbm_tf.shared.checkpoints import WholeFiles
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
 from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import LIMIT, as_seed, integer_seed
-from rbm_tf.shared.types import ArrayLike, Data, Shape
-from rbm_tf.training.free_energy_gap import free_energy_gap
-from rbm_tf.training.negative_phase import ModelStates, PersistentContrastiveDivergence
+from rbm_tf.shared.types import ArrayLike, Shape
+from rbm_tf.training.negative_phase import PersistentContrastiveDivergence
+from rbm_tf.training.rbm_fit import RBMFit
+from rbm_tf.units import Binary, Unit
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -36,82 +33,86 @@ if keras.backend.backend() != "tensorflow":
         "environment variable KERAS_BACKEND=tensorflow before Python starts."
     )
 
-_HIDDEN_OFFSET_RATE = 0.01  # of the running mean that centres the hidden units
-_RESAMPLING = 7  # sets the seed of the data's draw apart from the chains'
-
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
-class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
-    """A restricted Boltzmann machine with units {0, 1} in both layers.
+class RBM(RBMFit, WholeFiles, keras.Model):
+    """A restricted Boltzmann machine of any two kinds of units, an exponential-family harmonium.
 
-    E(v, h) = -a.v - b.h - v^T W h and p(v, h) = exp(-E(v, h)) / Z (B1, B3). Its parameters exist
-    from construction: `kernel` W (num_visible, num_hidden), `visible_bias` a and `hidden_bias` b.
+    E(v, h) = sum_i U(v_i) + sum_j U(h_j) - a.v - b.h - v^T W h and p(v, h) = exp(-E(v, h)) / Z
+    (B1, B3), where U is what `rbm_tf.units` say. Its parameters exist from construction: `kernel`
+    W (visible.size, hidden.size), `visible_bias` a, `hidden_bias` b, and those of the units.
     It is a Keras model: `fit(data)` trains it, `call(v)` returns the hidden units' means (a feature
     layer), and it saves, loads and exports as any other. It comes compiled with plain SGD at a
     learning rate of 0.05; `compile(optimizer)` changes that and takes no loss.
 
     The loss is the free-energy gap F_c(data) - F_c(samples of the model), whose gradient is that of
-    -ln p(v) (B8, B9); its value is not a likelihood. Data are (num, num_visible) in [0, 1].
-    The first `fit` calls `adapt`.
+    -ln p(v) (B8, B9); its value is not a likelihood. Data are states of the visible units,
+    (num, visible.size), or means of them, such as grey levels for `Binary`. The first `fit` calls
+    `adapt`.
 
     Args:
-        num_visible: the number of visible units.
-        num_hidden: the number of hidden units.
+        visible: the visible units, such as `units.Gaussian(784)`.
+        hidden: the hidden units.
         negative_phase: a layer of `rbm_tf.training.negative_phase`; the default is persistent
             contrastive divergence with 100 chains.
         centered: whether to subtract offsets from both layers in the gradient, which conditions it
             better and leaves its fixed points alone. It is a direction for SGD, with or without
             momentum; optimizers that rescale each parameter, such as Adam, get the plain gradient.
-        resample: whether to draw binary visible states anew from grey levels at every step, in
-            place of taking data as they are.
+        resample: whether to draw visible states anew from means, such as grey levels, at every
+            step, in place of taking data as they are; for binary, spin and Potts units.
+        unit_rate: the step of the units' own parameters, such as ln precision, relative to that of
+            the kernel; 0 leaves them as they are.
         seed: integer that fixes the initial kernel and the default negative phase.
 
     Call arguments:
-        v: visible states, (batch, num_visible).
+        v: visible states, (batch, visible.size).
 
-    Output: p(h_j = 1 | v), (batch, num_hidden).
+    Output: the means of the hidden units given v, (batch, hidden.size).
 
     Raises:
-        ValueError: if a size is below 1, or at call time if data do not have num_visible columns.
+        ValueError: if a layer is no `Unit`, unit_rate is below 0, or at call time if data do not
+            have visible.size columns.
 
-    Reference: Smolensky (1986); Hinton (2012), A practical guide to training RBMs; for the centred
-    gradient Melchior, Fischer and Wiskott (2016), JMLR 17(99). Rows B1 to B10.
+    Reference: Welling, Rosen-Zvi and Hinton (2004), Exponential family harmoniums with an
+    application to information retrieval; Hinton (2012), A practical guide to training RBMs; for
+    the centred gradient Melchior, Fischer and Wiskott (2016), JMLR 17(99). Rows B1 to B10.
 
     Example:
-        >>> rbm = BernoulliRBM(64, 16, seed=0)
-        >>> history = rbm.fit(np.eye(64), epochs=2, verbose=0)
-        >>> rbm.free_energy(np.eye(64)).shape
-        TensorShape([64])
+        >>> rbm = RBM(units.Gaussian(3), units.Binary(2), seed=0)
+        >>> history = rbm.fit(np.random.default_rng(0).normal(size=(100, 3)), verbose=0)
+        >>> rbm.free_energy(np.zeros((5, 3))).shape
+        TensorShape([5])
     """
 
     def __init__(
         self,
-        num_visible: int,
-        num_hidden: int,
+        visible: Unit,
+        hidden: Unit,
         *,
         negative_phase: keras.layers.Layer | None = None,
         centered: bool = True,
         resample: bool = False,
+        unit_rate: float = 0.0,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if num_visible < 1 or num_hidden < 1:
+        if not (isinstance(visible, Unit) and isinstance(hidden, Unit)):
             raise ValueError(
-                "An RBM needs at least one visible and one hidden unit; got "
-                f"num_visible={num_visible}, num_hidden={num_hidden}."
+                "An RBM has two layers of units, such as RBM(units.Gaussian(784), units.Binary(64))"
+                f"; got {visible!r} and {hidden!r}. Import rbm_tf.units."
             )
-        self.num_visible, self.num_hidden = num_visible, num_hidden
-        self.centered, self.resample, self.seed = (
-            centered,
-            resample,
-            integer_seed(seed, limit=LIMIT),
-        )
+        if not unit_rate >= 0:
+            raise ValueError(f"unit_rate must be 0 or more; got {unit_rate!r}.")
+        self._kinds = {"visible": visible, "hidden": hidden}
+        self.num_visible, self.num_hidden = visible.size, hidden.size
+        self.centered, self.resample, self.unit_rate = centered, resample, float(unit_rate)
+        self.seed = integer_seed(seed, limit=LIMIT)
         self.negative_phase = negative_phase or PersistentContrastiveDivergence(seed=self.seed)
         self._gap_to_loss = MeanOverBatch(name="mean", dtype=self.variable_dtype)
         self._free_energy_tracker = keras.metrics.Mean(name="free_energy")
         self._add_parameters()
-        self(tf.zeros((1, num_visible)))  # export needs a model that has been called
+        self(tf.zeros((1, self.num_visible)))  # export needs a model that has been called
         self.supports_jit = bool(tf.config.list_physical_devices("GPU"))  # XLA is slow on CPUs
         self.compile(optimizer=keras.optimizers.SGD(0.05))
         self.optimizer.build(self.trainable_variables)  # so that an untrained model saves whole
@@ -127,66 +128,98 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
             )
 
         normal = keras.initializers.RandomNormal(stddev=0.01, seed=self.seed)
-        half = keras.initializers.Constant(0.5)
         visible, hidden = (self.num_visible,), (self.num_hidden,)
         self.kernel = add("kernel", visible + hidden, normal, trainable=True)
         self.visible_bias = add("visible_bias", visible, "zeros", trainable=True)
         self.hidden_bias = add("hidden_bias", hidden, "zeros", trainable=True)
-        self.visible_offset = add("visible_offset", visible, half, trainable=False)
-        self.hidden_offset = add("hidden_offset", hidden, half, trainable=False)
+        self.unit_parameters = {}
+        for layer, unit in self._kinds.items():
+            for name, value in unit.parameters.items():
+                start = _constant(value, unit, name)
+                variable = add(f"{layer}_{name}", (unit.num,), start, self.unit_rate > 0)
+                self.unit_parameters[f"{layer}_{name}"] = variable
+            offset = _constant(unit.mean(tf.zeros(unit.size)), unit, "mean")
+            setattr(self, f"{layer}_offset", add(f"{layer}_offset", (unit.size,), offset, False))
         self._adapted = add("adapted", (), "zeros", trainable=False)
         self._epoch = self.add_weight(
             name="epoch", dtype="int32", initializer="zeros", trainable=False
         )
         if not self.negative_phase.built:  # loading a model builds it first
-            self.negative_phase.build((self.num_visible, self.num_hidden))
+            self.negative_phase.build((self._kinds["visible"], self._kinds["hidden"]))
 
     @classmethod
     def from_parameters(
-        cls, kernel: ArrayLike, visible_bias: ArrayLike, hidden_bias: ArrayLike, **kwargs: Any
-    ) -> BernoulliRBM:
-        """A model with given parameters.
+        cls,
+        visible: Unit,
+        hidden: Unit,
+        kernel: ArrayLike,
+        visible_bias: ArrayLike,
+        hidden_bias: ArrayLike,
+        **kwargs: Any,
+    ) -> Self:
+        """A model with given parameters; precisions belong to the units.
 
         Args:
-            kernel: the kernel W, (num_visible, num_hidden).
-            visible_bias: the visible bias a, (num_visible,).
-            hidden_bias: the hidden bias b, (num_hidden,).
-            **kwargs: arguments of the class other than the sizes.
+            visible: the visible units.
+            hidden: the hidden units.
+            kernel: the kernel W, (visible.size, hidden.size).
+            visible_bias: the visible bias a, (visible.size,).
+            hidden_bias: the hidden bias b, (hidden.size,).
+            **kwargs: further arguments of the class.
 
         Returns:
-            `BernoulliRBM`.
+            `RBM`.
 
         Raises:
             ValueError: if the shapes do not fit.
 
         Example:
-            >>> rbm = BernoulliRBM.from_parameters(np.ones((3, 2)), np.zeros(3), np.zeros(2))
-            >>> rbm.num_visible, rbm.num_hidden
-            (3, 2)
+            >>> layers = units.Spin(3), units.Gaussian(2, precision=4.0)
+            >>> rbm = RBM.from_parameters(*layers, np.ones((3, 2)), np.zeros(3), np.zeros(2))
+            >>> rbm.hidden_mean([[1.0, 1.0, -1.0]]).numpy()
+            array([[0.25, 0.25]], dtype=float32)
         """
-        parameters = (kernel, visible_bias, hidden_bias)
-        lists = (list, tuple)  # whose numbers are float64, and would lose digits as a tensor
-        machine = machine_of(
-            Machine(*(np.asarray(x) if isinstance(x, lists) else x for x in parameters))
-        )
-        rbm = cls(machine.num_visible, machine.num_hidden, **kwargs)
-        for variable, value in zip(
-            (rbm.kernel, rbm.visible_bias, rbm.hidden_bias), machine, strict=True
-        ):
-            variable.assign(value)
+        rbm = cls(visible, hidden, **kwargs)
+        rbm._assign(kernel, visible_bias, hidden_bias)
         return rbm
+
+    def _assign(self, *parameters):
+        lists = (list, tuple)  # whose numbers are float64, and would lose digits as a tensor
+        kernel, *biases = (np.asarray(x) if isinstance(x, lists) else x for x in parameters)
+        machine = machine_of(Machine(kernel, biases[0], biases[1], **self._kinds))
+        variables = self.kernel, self.visible_bias, self.hidden_bias
+        for variable, value in zip(variables, machine.parameters, strict=True):
+            variable.assign(value)
+
+    @property
+    def visible(self) -> Unit:
+        """The visible units, with the present values of their parameters."""
+        return self._units("visible")
+
+    @property
+    def hidden(self) -> Unit:
+        """The hidden units, with the present values of their parameters."""
+        return self._units("hidden")
+
+    def _units(self, layer):
+        unit = self._kinds[layer]
+        values = {name: self.unit_parameters[f"{layer}_{name}"].value for name in unit.parameters}
+        return unit.with_parameters(
+            **{name: tf.convert_to_tensor(value) for name, value in values.items()}
+        )
 
     @property
     def machine(self) -> Machine:
-        """The value: the kernel in the compute dtype, the biases in their own."""
+        """The value: the kernel in the compute dtype, all else in its own."""
         kernel, *biases = (
             tf.convert_to_tensor(x.value)
             for x in (self.kernel, self.visible_bias, self.hidden_bias)
         )
-        return Machine(tf.cast(kernel, self.compute_dtype), *biases)
+        units = {"visible": self.visible, "hidden": self.hidden}
+        return Machine(tf.cast(kernel, self.compute_dtype), *biases, **units)
 
     def energy(self, v: ArrayLike, h: ArrayLike) -> tf.Tensor:
-        """E(v, h) = -a.v - b.h - v^T W h (B1).
+        """E(v, h) = sum_i U(v_i) + sum_j U(h_j) - a.v - b.h - v^T W h (B1).
 
         Args:
             v: visible states, (batch, num_visible).
@@ -204,7 +237,9 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         return energy(self.machine, v, h)
 
     def free_energy(self, v: ArrayLike) -> tf.Tensor:
-        """The clamped free energy F_c(v) = -a.v - sum_j softplus(b_j + (v W)_j) (B5).
+        """The clamped free energy F_c(v) = sum_i U(v_i) - a.v - sum_j Gamma_j(b_j + (v W)_j) (B5).
+
+        Gamma is softplus for binary hidden units, and U is 0 for binary visible ones.
 
         Args:
             v: visible states, (batch, num_visible).
@@ -220,7 +255,7 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         return clamped_free_energy(self.machine, v)
 
     def hidden_mean(self, v: ArrayLike) -> tf.Tensor:
-        """p(h_j = 1 | v) = sigmoid(b_j + (v W)_j).
+        """<h_j> given v, kappa_1 of b_j + (v W)_j: for binary units sigmoid.
 
         Args:
             v: visible states, (batch, num_visible).
@@ -228,10 +263,11 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         Returns:
             (batch, num_hidden).
         """
-        return tf.sigmoid(hidden_input(self.machine, self._states(v, self.num_visible, "v")))
+        machine = self.machine
+        return machine.hidden.mean(hidden_input(machine, self._states(v, self.num_visible, "v")))
 
     def visible_mean(self, h: ArrayLike) -> tf.Tensor:
-        """p(v_i = 1 | h) = sigmoid(a_i + (W h)_i).
+        """<v_i> given h, kappa_1 of a_i + (W h)_i: for binary units sigmoid.
 
         Args:
             h: hidden states, (batch, num_hidden).
@@ -239,7 +275,8 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         Returns:
             (batch, num_visible).
         """
-        return tf.sigmoid(visible_input(self.machine, self._states(h, self.num_hidden, "h")))
+        machine = self.machine
+        return machine.visible.mean(visible_input(machine, self._states(h, self.num_hidden, "h")))
 
     def gibbs_step(self, v: ArrayLike, *, seed: int | tf.Tensor | None = None) -> tf.Tensor:
         """One sweep v -> h -> v' of block Gibbs sampling, which leaves p(v) as it is.
@@ -253,8 +290,9 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         """
         hidden_seed, visible_seed = tf.unstack(tf.random.split(as_seed(seed)))
         v = self._states(v, self.num_visible, "v")
-        h = sample_bernoulli(hidden_input(self.machine, v), hidden_seed)
-        return sample_bernoulli(visible_input(self.machine, h), visible_seed)
+        machine = self.machine
+        h = machine.hidden.sample(hidden_input(machine, v), seed=hidden_seed)
+        return machine.visible.sample(visible_input(machine, h), seed=visible_seed)
 
     def sample(
         self,
@@ -264,9 +302,10 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         progress: bool = True,
         seed: int | tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Draw from the model by independent Gibbs chains that start from fair coins.
+        """Draw from the model by independent Gibbs chains.
 
-        The chains need to forget their start: compare two values of num_steps.
+        They start from hidden units without fields, fair coins if binary, and need to forget
+        that: compare two values of num_steps.
 
         Args:
             num_samples: the number of chains, of which each gives one sample.
@@ -287,9 +326,10 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         check_counts(num_samples=num_samples, num_steps=num_steps)
         start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
         start = tf.zeros((num_samples, self.num_hidden), self.variable_dtype)
-        hidden = sample_bernoulli(start, start_seed)
+        machine = self.machine
+        hidden = machine.hidden.sample(start, seed=start_seed)
         for part in in_parts(num_steps, "sampling", progress):
-            v, _, hidden = gibbs_chain(self.machine, hidden, *map(tf.constant, part), chain_seed)
+            v, _, hidden = gibbs_chain(machine, hidden, *map(tf.constant, part), chain_seed)
         return v
 
     def build(self, input_shape: Shape) -> None:
@@ -297,99 +337,6 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
 
     def call(self, v: ArrayLike) -> tf.Tensor:
         return tf.cast(self.hidden_mean(v), self.compute_dtype)
-
-    def adapt(self, data: Data) -> None:
-        """Set what the data alone decide: the visible offset and, while it is 0, the visible bias.
-
-        The offset becomes the mean of each pixel, the bias its log-odds with one 0 and one 1
-        added to the data, so that a pixel that never changes stays finite. `fit` calls it once,
-        with the data of its first epoch; of a generator it sees the first batch.
-
-        Args:
-            data: array (num, num_visible) in [0, 1], or batches of it, which must end: a
-                `tf.data.Dataset`, a `keras.utils.PyDataset`, a `DataLoader` or an iterator.
-
-        Raises:
-            ValueError: if the data have another width, leave [0, 1] or hold no example.
-        """
-        batches = data if is_carrier(data) else [(data,)]
-        total, count = np.zeros(self.num_visible), 0
-        for batch in batches:
-            x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
-            (v,), _ = self._taken(self._inputs(x, y))  # (batch, num_visible)
-            total, count = total + v.sum(0, dtype=float), count + len(v)
-        if not count:
-            raise ValueError("There are no data: the data set holds no batch.")
-        self.visible_offset.assign(total / count)
-        if not np.any(self.visible_bias):
-            self.visible_bias.assign(np.log(total + 1) - np.log(count - total + 1))
-        self._adapted.assign(1.0)
-
-    def fit(  # type: ignore[override]  # the other options by keyword
-        self,
-        x: Data = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        verbose: str | int = "auto",
-        callbacks: Sequence[keras.callbacks.Callback] | None = None,
-        **kwargs: Any,
-    ) -> keras.callbacks.History:
-        """Train on data, as `keras.Model.fit` and with its arguments; y is not used.
-
-        Raises:
-            ValueError: if the data have another width or leave [0, 1], or an option does not fit.
-        """
-        counter = keras.callbacks.LambdaCallback(
-            on_epoch_end=lambda epoch, logs: self._epoch.assign_add(1)
-        )
-        callbacks = self._with(counter, callbacks)  # counted before a backup is made
-        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
-
-    def _check(self, v):
-        visible_states(v, "Data", self.num_visible)
-
-    def _look_at(self, data):
-        if not self._adapted.numpy():
-            self.adapt(data)
-
-    def _order(self, num, index):
-        epoch = tf.cast(self._epoch.value if index is None else index, tf.int64)
-        key = tf.stack([tf.cast(self.negative_phase.random_state.value[0], tf.int64), epoch])
-        rows = tf.range(num, dtype=tf.int64)
-        return tf.random.experimental.index_shuffle(rows, key, num - 1).numpy()
-
-    def compute_loss(
-        self,
-        x: tf.Tensor = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: tf.Tensor | None = None,
-        training: bool = True,
-    ) -> tf.Tensor:
-        """The mean free-energy gap of a batch, nats; training moves chains and offsets on."""
-        v = self._states(x, self.num_visible, "x")
-        if self.resample:
-            seed = tf.random.fold_in(self.negative_phase.random_state.value, _RESAMPLING)
-            v = tf.cast(tf.random.stateless_uniform(tf.shape(v), seed, dtype=v.dtype) < v, v.dtype)
-        machine = self.machine
-        data = ModelStates.of(v, hidden_input(machine, v))
-        model = self.negative_phase(machine, data.hidden_input, training=training)
-        gap, free_energy = self._free_energy_gap(data, model)
-        self._free_energy_tracker.update_state(free_energy, sample_weight)
-        if training:
-            hidden = (data.hidden, model.hidden)
-            mean = sum(tf.reduce_mean(tf.reshape(h, (-1, self.num_hidden)), 0) for h in hidden) / 2
-            step = _HIDDEN_OFFSET_RATE * (mean - self.hidden_offset)
-            self.hidden_offset.assign_add(step)
-        return self._with_added_losses(self._gap_to_loss(gap, gap, sample_weight))
-
-    def _free_energy_gap(self, data, model):
-        machine = Machine(self.kernel.value, self.visible_bias.value, self.hidden_bias.value)
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)  # of mixed_float16
-        centered = float(self.centered and isinstance(optimizer, keras.optimizers.SGD))
-        offsets = self.visible_offset * centered, self.hidden_offset * centered
-        return free_energy_gap(machine, data, model, offsets, self.compute_dtype)
 
     def _states(self, states, size, name):
         states = tf.cast(states, self.variable_dtype)
@@ -401,18 +348,106 @@ class BernoulliRBM(CheckedFit, WholeFiles, keras.Model):
         return states
 
     def get_config(self) -> dict[str, Any]:
-        phase = keras.saving.serialize_keras_object(self.negative_phase)
+        serialized = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            "num_visible": self.num_visible,
-            "num_hidden": self.num_hidden,
-            "negative_phase": phase,
+            "visible": serialized(self.visible),
+            "hidden": serialized(self.hidden),
+            "negative_phase": serialized(self.negative_phase),
             "centered": self.centered,
             "resample": self.resample,
+            "unit_rate": self.unit_rate,
             "seed": self.seed,
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> BernoulliRBM:
-        phase = keras.saving.deserialize_keras_object(config["negative_phase"])
-        return cls(**{**config, "negative_phase": phase})
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        parts = ("visible", "hidden", "negative_phase")
+        objects = {
+            key: keras.saving.deserialize_keras_object(config[key])
+            for key in parts
+            if key in config
+        }
+        return cls(**{**config, **objects})
+
+
+@keras.saving.register_keras_serializable(package="rbm_tf")
+class BernoulliRBM(RBM):
+    """An RBM with units {0, 1} in both layers: E(v, h) = -a.v - b.h - v^T W h (B1).
+
+    Data are (num, num_visible) in [0, 1]. All else is that of `RBM`.
+
+    Args:
+        num_visible: the number of visible units.
+        num_hidden: the number of hidden units.
+        **kwargs: further arguments of `RBM`, by keyword.
+
+    Call arguments:
+        v: visible states, (batch, num_visible).
+
+    Output: p(h_j = 1 | v), (batch, num_hidden).
+
+    Raises:
+        ValueError: if a size is below 1, or at call time if data do not have num_visible columns.
+
+    Reference: Smolensky (1986), Information processing in dynamical systems; B1 to B10.
+
+    Example:
+        >>> rbm = BernoulliRBM(64, 16, seed=0)
+        >>> history = rbm.fit(np.eye(64), epochs=2, verbose=0)
+        >>> rbm.free_energy(np.eye(64)).shape
+        TensorShape([64])
+    """
+
+    def __init__(self, num_visible: int, num_hidden: int, **kwargs: Any) -> None:
+        if num_visible < 1 or num_hidden < 1:
+            raise ValueError(
+                "An RBM needs at least one visible and one hidden unit; got "
+                f"num_visible={num_visible}, num_hidden={num_hidden}."
+            )
+        super().__init__(Binary(num_visible), Binary(num_hidden), **kwargs)
+
+    @classmethod
+    def from_parameters(  # type: ignore[override]  # whose units are known
+        cls, kernel: ArrayLike, visible_bias: ArrayLike, hidden_bias: ArrayLike, **kwargs: Any
+    ) -> Self:
+        """A model with given parameters.
+
+        Args:
+            kernel: the kernel W, (num_visible, num_hidden).
+            visible_bias: the visible bias a, (num_visible,).
+            hidden_bias: the hidden bias b, (num_hidden,).
+            **kwargs: arguments of the class other than the sizes.
+
+        Returns:
+            `BernoulliRBM`.
+
+        Raises:
+            ValueError: if the shapes do not fit.
+
+        Example:
+            >>> rbm = BernoulliRBM.from_parameters(np.ones((3, 2)), np.zeros(3), np.zeros(2))
+            >>> rbm.num_visible, rbm.num_hidden
+            (3, 2)
+        """
+        shape = np.shape(kernel)
+        if len(shape) != 2:
+            raise ValueError(f"kernel must have shape (num_visible, num_hidden); got {shape}.")
+        rbm = cls(*shape, **kwargs)
+        rbm._assign(kernel, visible_bias, hidden_bias)
+        return rbm
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["visible"], config["hidden"]
+        return {**config, "num_visible": self.num_visible, "num_hidden": self.num_hidden}
+
+
+def _constant(value, unit, name):
+    """An initializer with the values of a unit's parameter."""
+    value = np.asarray(value)
+    if value.ndim > 1:
+        raise ValueError(
+            f"The {name} of {unit!r} must be one number for each unit; got shape {value.shape}."
+        )
+    return lambda shape, dtype: tf.broadcast_to(tf.cast(value, dtype), shape)

@@ -6,11 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf.estimates import LogZEstimate, estimate_log_z
-from rbm_tf.gibbs import sample_bernoulli
 from rbm_tf.machine import clamped_free_energy, machine_of
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike, RBMLike
+from rbm_tf.units import sample_bernoulli
 
 _BLOCK = 10_000  # samples in memory at once
 
@@ -24,7 +24,7 @@ def importance_sampling(
     units are summed out. On average log_z is below ln Z.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         visible_mean: the means of the proposal, strictly between 0 and 1, (num_visible,).
         num_samples: the number of samples to draw.
         seed: integer that fixes the draws; the same seed gives the same estimate.
@@ -68,7 +68,7 @@ def monte_carlo(
     exponentially with the number of units.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         num_samples: the number of samples to draw.
         seed: integer that fixes the draws; the same seed gives the same estimate.
 

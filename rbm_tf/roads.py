@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from rbm_tf.annealing import ais, reverse_ais
-from rbm_tf.enumeration import QUICK_UNITS, log_z
+from rbm_tf.enumeration import is_quick, log_z, num_terms
 from rbm_tf.estimates import LogZEstimate
-from rbm_tf.machine import machine_of
 from rbm_tf.mean_field import cumulant_free_energy, tap
 from rbm_tf.reweighting import importance_sampling, monte_carlo
 from rbm_tf.shared.progress import Progress, bars
@@ -62,7 +61,7 @@ def compare(
     """Walk several roads to ln Z and put what they say into a table, with the exact value if any.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         roads: for each name a function that maps (rbm, seed) to a `LogZEstimate`; the default is
             `ROADS`.
         progress: whether to show progress bars, those of the roads among them; they appear after
@@ -81,11 +80,10 @@ def compare(
         >>> [row["method"] for row in table]
         ['exact, 2^4 states', 'TAP']
     """
-    rows, exact, machine = [], None, machine_of(rbm)
-    smaller = min(machine.num_visible, machine.num_hidden)
-    if smaller <= QUICK_UNITS:
+    rows, exact = [], None
+    if is_quick(rbm):
         exact, seconds = _timed(lambda: LogZEstimate(log_z(rbm)))
-        rows.append(_row(f"exact, 2^{smaller} states", exact, exact, seconds))
+        rows.append(_row(f"exact, {_power_of_two(num_terms(rbm))} states", exact, exact, seconds))
     roads = ROADS if roads is None else roads
     with bars(progress), Progress(len(roads), "ln Z", "road") as bar:
         for name, road in roads.items():
@@ -95,6 +93,11 @@ def compare(
             rows.append(_row(name, estimate, exact, seconds))
             bar.update(1)
     return rows
+
+
+def _power_of_two(number):
+    power = number.bit_length() - 1
+    return f"2^{power}" if number == 2**power else f"{number:,}"
 
 
 def _timed(function):

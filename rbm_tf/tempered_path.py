@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.gibbs import sample_bernoulli
 from rbm_tf.machine import Machine, hidden_input, machine_of, product, visible_input
 from rbm_tf.mean_field import tap
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike, RBMLike
+from rbm_tf.units import sample_bernoulli
 
 BASES = ("data", "uniform", "mean_field")
 _SMALLEST_MEAN = 0.01  # a base must be able to draw every state
@@ -112,7 +112,7 @@ def pair_path(rbm: RBMLike, other: RBMLike) -> PairPath:
     The smaller hidden layer is filled up with units that interact with nothing.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         other: another RBM with as many visible units.
 
     Returns:
@@ -135,12 +135,11 @@ def pair_path(rbm: RBMLike, other: RBMLike) -> PairPath:
     num_hidden = max(first.num_hidden, second.num_hidden)
 
     def padded(machine):
-        kernel, visible_bias, hidden_bias = machine
-        missing = num_hidden - kernel.shape[1]
+        missing = num_hidden - machine.num_hidden
         return Machine(
-            tf.pad(kernel, [[0, 0], [0, missing]]),
-            visible_bias,
-            tf.pad(hidden_bias, [[0, missing]]),
+            tf.pad(machine.kernel, [[0, 0], [0, missing]]),
+            machine.visible_bias,
+            tf.pad(machine.hidden_bias, [[0, missing]]),
         )
 
     constant = (second.num_hidden - first.num_hidden) * np.log(2)
@@ -151,7 +150,7 @@ def tempered_path(rbm: RBMLike, *, base: str | ArrayLike = "data") -> TemperedPa
     """The path from a base to an RBM.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         base: the means of the visible units at beta = 0. "data" takes the training data's,
             `rbm.visible_offset`; "uniform" takes 1/2; "mean_field" those of naive mean field; or
             an array (num_visible,). They are clipped to [0.01, 0.99].

@@ -59,7 +59,7 @@ def tempered_windows(
     The result takes 8 num_betas^2 num_chains num_steps bytes, the estimators a few times that.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         betas: the windows, (num_betas,), increasing from 0 to 1; the default is 20 equally spaced.
         num_chains: the number of independent ladders, 2 or more; a standard error needs 10.
         num_steps: the number of sweeps that are recorded.
@@ -120,7 +120,7 @@ def tempered_sample(
     change mode, and back. It costs num_betas times as much as `rbm.sample`.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         num_samples: the number of independent ladders, of which each gives one sample.
         betas: the windows, (num_betas,), increasing from 0 to 1; the default is 20 equally spaced.
         num_steps: the number of Gibbs sweeps of each ladder, each followed by a swap attempt.

@@ -25,7 +25,7 @@ def annealed_thermodynamics(
     use the weights accumulated up to there: the closer the temperatures, the better.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         betas: the inverse temperatures, increasing from 0 to 1 or beyond, (num_betas,).
         num_chains: the number of independent chains.
         seed: integer that fixes the draws; the same seed gives the same curves.
@@ -92,7 +92,7 @@ def tap_thermodynamics(rbm: RBMLike, betas: ArrayLike, *, order: int = 2) -> The
     fresh starts; NaN stands where the iteration did not converge.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         betas: the inverse temperatures, 3 or more and increasing, (num_betas,).
         order: the last order that counts, 1, 2 or 3.
 
@@ -120,7 +120,7 @@ def tap_thermodynamics(rbm: RBMLike, betas: ArrayLike, *, order: int = 2) -> The
 
 def _tap_row(rbm, beta, order):
     """ln Z, U and S at one temperature."""
-    kernel, visible_bias, hidden_bias = machine_of(rbm, dtype=tf.float64)
+    kernel, visible_bias, hidden_bias = machine_of(rbm, dtype=tf.float64).parameters
     scaled = tuple(beta * x for x in (kernel, visible_bias, hidden_bias))
     point = mean_field.tap_of(scaled, order=order)
     if not point.converged:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rbm_tf import enumeration
-from rbm_tf.machine import binary_states, clamped_free_energy, machine_of
+from rbm_tf.machine import clamped_free_energy, machine_of
 
 
 class States(NamedTuple):
@@ -52,7 +52,7 @@ class Gaussian(NamedTuple):
 def model_states(rbm):
     """p(v) of a small RBM, summed out."""
     machine = machine_of(rbm, dtype="float64")
-    states = binary_states(machine.num_visible)
+    states = machine.visible.layer_states()
     log_p = -clamped_free_energy(machine, states) - enumeration.log_z(machine)
     return States(states.numpy(), np.exp(log_p.numpy()))
 

@@ -15,7 +15,7 @@ def all_energies(rbm, all_states):
 
 def test_log_z_by_summing_over_v_over_h_and_over_both_agree(random_rbm, all_states):  # B3
     rbm = random_rbm(7, 5)
-    kernel, *biases = (x.numpy() for x in rbm.machine)  # the layers exchanged: sums over v
+    kernel, *biases = (x.numpy() for x in rbm.machine.parameters)  # exchanged: sums over v
     mirrored = BernoulliRBM.from_parameters(kernel.T, *biases[::-1], dtype="float64")
     over_both = np.logaddexp.reduce(-all_energies(rbm, all_states))
     over_v = np.logaddexp.reduce(-rbm.free_energy(all_states(7)).numpy())

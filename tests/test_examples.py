@@ -9,13 +9,15 @@ import tensorflow as tf
 from keras import ops
 from test_architecture import PUBLIC
 
+from rbm_tf import units
+
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
 def names_around(name):
     """All public names; of two that are alike, the module's own, or else that of its package."""
     package = name.split(".")[0]
-    names = {"np": np, "tf": tf, "keras": keras, "ops": ops, "plt": plt}
+    names = {"np": np, "tf": tf, "keras": keras, "ops": ops, "plt": plt, "units": units}
     for module in [*sorted(PUBLIC, key=lambda other: other.startswith(package)), name]:
         public = vars(importlib.import_module(module)).items()
         names |= {key: value for key, value in public if not key.startswith("_")}

@@ -17,11 +17,11 @@ class GivenStates(ContrastiveDivergence):
         super().__init__(seed=0)
         self.states, self.seen = states, []
 
-    def call(self, parameters, data_hidden_input, training):
+    def call(self, data_hidden_input, machine, training):
         self.next_seed(training)
         self.seen.append(data_hidden_input)
         v = tf.constant(self.states, data_hidden_input.dtype)
-        return ModelStates.of(v, hidden_input(parameters, v))
+        return ModelStates.of(machine, v, hidden_input(machine, v))
 
 
 def gap_gradients(rbm, data):

@@ -5,7 +5,6 @@ import tensorflow as tf
 from rbm_tf import annealing, enumeration, mean_field, reweighting, tempering, thermodynamics
 from rbm_tf.machine import (
     Machine,
-    binary_states,
     clamped_free_energy,
     energy,
     hidden_input,
@@ -20,7 +19,7 @@ V = np.array([[1.0, 0, 1, 1, 0], [0, 0, 1, 0, 1]])
 
 def test_functions_of_the_value_are_the_formulas(random_rbm):  # B1, B5
     machine = machine_of(random_rbm(5, 3))
-    w, a, b = (x.numpy() for x in machine)
+    w, a, b = (x.numpy() for x in machine.parameters)
     h = np.array([[0.0, 1, 1], [1, 0, 1]])
     np.testing.assert_allclose(hidden_input(machine, V), b + V @ w, rtol=1e-12)
     np.testing.assert_allclose(visible_input(machine, h), a + h @ w.T, rtol=1e-12)
@@ -30,19 +29,14 @@ def test_functions_of_the_value_are_the_formulas(random_rbm):  # B1, B5
     np.testing.assert_allclose(clamped_free_energy(machine, V), marginal, rtol=1e-12)
 
 
-def test_binary_states_are_the_bits_of_their_numbers(all_states):
-    np.testing.assert_array_equal(binary_states(4), all_states(4))
-    np.testing.assert_array_equal(binary_states(4, first=3, num_states=5), all_states(4)[3:8])
-
-
 def test_model_and_value_have_the_same_value(random_rbm):
     rbm = random_rbm(5, 3)
     for value in (machine_of(rbm), machine_of(machine_of(rbm)), rbm.machine):
         for part, variable in zip(
-            value, (rbm.kernel, rbm.visible_bias, rbm.hidden_bias), strict=True
+            value.parameters, (rbm.kernel, rbm.visible_bias, rbm.hidden_bias), strict=True
         ):
             np.testing.assert_array_equal(part, variable.numpy())
-    again = BernoulliRBM.from_parameters(*rbm.machine, dtype="float64")
+    again = BernoulliRBM.from_parameters(*rbm.machine.parameters, dtype="float64")
     np.testing.assert_array_equal(again.free_energy(V), rbm.free_energy(V))
     assert machine_of(rbm, dtype="float32").dtype == tf.float32
 

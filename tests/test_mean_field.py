@@ -29,7 +29,7 @@ def test_gamma_is_stationary_at_the_returned_point(random_rbm, order):
     m, n = tf.constant(point.visible[None]), tf.constant(point.hidden[None])
     with tf.GradientTape() as tape:
         tape.watch([m, n])
-        gamma = plefka.gamma(machine_of(rbm, dtype="float64"), m, n, order)
+        gamma = plefka.gamma(machine_of(rbm, dtype="float64").parameters, m, n, order)
     assert float(gamma[0]) == pytest.approx(point.free_energy, rel=1e-12)
     for gradient in tape.gradient(gamma, [m, n]):
         np.testing.assert_allclose(gradient, np.zeros_like(gradient), atol=1e-8)
@@ -54,7 +54,7 @@ def test_free_energy_gradient_of_tap_is_closer_to_exact_than_naive(random_rbm, o
     errors = []
     for this_order in (1, order):
         point = tap(rbm, order=this_order)
-        biases = machine_of(rbm, dtype="float64")[1:]
+        biases = machine_of(rbm, dtype="float64").parameters[1:]
         with tf.GradientTape() as tape:
             tape.watch(kernel)
             gamma = plefka.gamma(

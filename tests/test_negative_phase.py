@@ -78,13 +78,13 @@ def test_exact_phase_gives_minus_the_log_likelihood_and_its_gradient(random_rbm,
 def test_mean_field_phase_gives_gamma_and_its_gradient(random_rbm, order):  # B26
     rbm = random_rbm(6, 4, scale=0.5)
     phase = MeanFieldPhase(order, num_chains=7, num_iterations=100, seed=0)
-    phase.build((6, 4))
-    moments = phase(rbm.machine, tf.zeros((1, 4), "float64"), training=True)
+    phase.build((rbm.visible, rbm.hidden))
+    moments = phase(tf.zeros((1, 4), "float64"), machine=rbm.machine, training=True)
     solution = tap(rbm, order=order)
     assert float(moments.free_energy) == pytest.approx(solution.free_energy, abs=1e-10)
     np.testing.assert_allclose(moments.visible, solution.visible, atol=1e-8)
     m, n = tf.constant(solution.visible[None]), tf.constant(solution.hidden[None])
-    kernel, *biases = rbm.machine
+    kernel, *biases = rbm.machine.parameters
     with tf.GradientTape() as tape:
         tape.watch(kernel)
         gamma = plefka.gamma((kernel, *biases), m, n, order)

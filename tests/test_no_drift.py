@@ -20,6 +20,7 @@ from rbm_tf.training.negative_phase import (
     ParallelTempering,
     PersistentContrastiveDivergence,
 )
+from rbm_tf.units import Binary
 from vae_keras.evidence.paths import Schedule, anneal, latent_path
 
 BETAS = np.array([0.0, 0.4, 0.7, 1.0])
@@ -32,7 +33,7 @@ def rbm(random_rbm):
 
 def between(path, beta):
     """The RBM of the hidden units and F_beta(v) of `tempered_path`."""
-    kernel, visible_bias, hidden_bias = path.machine
+    kernel, visible_bias, hidden_bias = path.machine.parameters
     bias = (1 - beta) * path.base_bias + beta * visible_bias
     return Machine(beta * kernel, bias, beta * hidden_bias)
 
@@ -42,7 +43,7 @@ def test_gibbs_step(rbm):
 
 
 def test_gibbs_chain_of_hidden_states(rbm):
-    kernel, visible_bias, hidden_bias = machine_of(rbm)
+    kernel, visible_bias, hidden_bias = machine_of(rbm).parameters
     mirrored = Machine(tf.transpose(kernel), hidden_bias, visible_bias)
     start = model_states(mirrored).draw(np.random.default_rng(0), 20_000)
     v, inputs, h = gibbs_chain(
@@ -66,7 +67,7 @@ def test_sweep_of_annealing(rbm, beta):
 @pytest.mark.parametrize("beta", [0.0, 0.4, 1.0])
 def test_sweep_between_two_models(random_rbm, rbm, beta):
     path = pair_path(rbm, random_rbm(5, 2, seed=1))
-    pairs = zip(path.first, path.second, strict=True)
+    pairs = zip(path.first.parameters, path.second.parameters, strict=True)
     machine = Machine(*((1 - beta) * first + beta * second for first, second in pairs))
 
     def move(v):
@@ -94,7 +95,7 @@ def chains_of(phase, rbm, data, num_updates=3):
     """The model's states after some updates; data are visible states."""
     inputs = hidden_input(rbm.machine, tf.constant(data))
     for _ in range(num_updates):
-        states = phase(rbm.machine, inputs, training=True)
+        states = phase(inputs, machine=rbm.machine, training=True)
     np.testing.assert_allclose(
         states.hidden_input, hidden_input(rbm.machine, states.visible), atol=1e-12
     )
@@ -103,13 +104,13 @@ def chains_of(phase, rbm, data, num_updates=3):
 
 def test_contrastive_divergence_from_exact_data(rbm):
     phase = ContrastiveDivergence(num_steps=2, seed=0)
-    phase.build((5, 3))
+    phase.build((Binary(5), Binary(3)))
     check_no_drift(lambda v: chains_of(phase, rbm, v), model_states(rbm))
 
 
 def test_persistent_contrastive_divergence(rbm):
     phase = PersistentContrastiveDivergence(num_chains=20_000, num_steps=2, seed=0)
-    phase.build((5, 3))
+    phase.build((Binary(5), Binary(3)))
 
     def move(v):
         mean = rbm.hidden_mean(v).numpy()
@@ -121,7 +122,7 @@ def test_persistent_contrastive_divergence(rbm):
 
 def test_parallel_tempering_of_a_negative_phase(rbm):
     phase = ParallelTempering(num_betas=3, num_chains=20_000, num_steps=2, seed=0)
-    phase.build((5, 3))
+    phase.build((Binary(5), Binary(3)))
     path = tempered_path(rbm, base="uniform")  # fair coins
 
     def move(*windows):

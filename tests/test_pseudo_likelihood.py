@@ -19,7 +19,7 @@ def test_pseudo_log_likelihood_equals_enumerated_conditionals(random_rbm, all_st
 
 
 def test_pseudo_log_likelihood_is_the_log_likelihood_without_coupling(random_rbm, all_states):
-    _, *biases = random_rbm(5, 3).machine
+    _, *biases = random_rbm(5, 3).machine.parameters
     rbm = BernoulliRBM.from_parameters(np.zeros((5, 3)), *biases, dtype="float64")
     states = all_states(5)
     log_p = -rbm.free_energy(states).numpy() - log_z(rbm)

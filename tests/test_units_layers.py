@@ -122,7 +122,7 @@ def machine(visible, hidden):
 def points(unit):
     """All states of a layer, or those of a product quadrature, and the logarithms of weights."""
     if unit.is_finite:
-        states = unit.layer_states()
+        states = unit.layer_states().numpy()
         return states, np.zeros(len(states))
     edges = [0.0, 1.0] if isinstance(unit, TruncatedExponential) else [0.0, 3.0, 14.0]
     x, w = np.polynomial.legendre.leggauss(40)
@@ -178,7 +178,7 @@ def test_mixed_layers_are_enumerated_and_weighed_part_by_part():
 
 def test_layer_states_are_all_there_is_in_any_order_of_parts():
     layer = Mixed([Binary(2), Potts(1, 3), Spin(1)])
-    states = layer.layer_states()
+    states = layer.layer_states().numpy()
     assert layer.num_layer_states == len(states) == len(np.unique(states, axis=0)) == 24
     layer.check(states)
     np.testing.assert_array_equal(layer.layer_states(first=5, num_states=3), states[5:8])

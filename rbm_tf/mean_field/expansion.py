@@ -35,7 +35,7 @@ def cumulant_free_energy(rbm: RBMLike, order: int) -> tf.Tensor:
     q, and bound nothing. Order 4 takes a product W^T W, the others are sums over bonds.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         order: the last order that counts, 1, 2, 3 or 4.
 
     Returns:
@@ -59,7 +59,7 @@ def cumulant_free_energy(rbm: RBMLike, order: int) -> tf.Tensor:
             " are taken at its last point. See tap(rbm, order=1).",
             stacklevel=2,
         )
-    parameters = machine_of(rbm, dtype=tf.float64)
+    parameters = machine_of(rbm, dtype=tf.float64).parameters
     free_energy = gamma(parameters, point.visible[None], point.hidden[None], order)[0]
     if order == 4:
         free_energy -= fourth_cumulant(parameters[0], point.visible, point.hidden) / 24

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.gibbs import gibbs_chain, sample_bernoulli
-from rbm_tf.machine import Machine, binary_states, machine_of
+from rbm_tf.gibbs import gibbs_chain
+from rbm_tf.machine import Machine, machine_of
 from rbm_tf.mean_field.stationary import MeanField
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike, RBMLike
+from rbm_tf.units import Binary
 
 MAX_STATE_UNITS = 20
 
@@ -27,7 +28,7 @@ def interpolated_rbm(rbm: RBMLike, point: MeanField, lam: float) -> tuple[Machin
     F(lambda) = -ln Z(parameters) - log_scale, for instance with `enumeration.log_z(parameters)`.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         point: `MeanField`, or anything with visible (m) and hidden (n) between 0 and 1.
         lam: the place lambda on the path; 0 is q, 1 is the RBM.
 
@@ -45,7 +46,7 @@ def interpolated_rbm(rbm: RBMLike, point: MeanField, lam: float) -> tuple[Machin
         >>> abs(log_z(parameters) + log_scale) < 1e-9  # Z_q = 1
         True
     """
-    kernel, visible_bias, hidden_bias = machine_of(rbm, dtype=tf.float64)
+    kernel, visible_bias, hidden_bias = machine_of(rbm, dtype=tf.float64).parameters
     means = np.concatenate([point.visible, point.hidden])
     if not np.all((means > 0) & (means < 1)):
         raise ValueError(
@@ -65,7 +66,7 @@ def perturbation(rbm: RBMLike, point: MeanField, v: ArrayLike, h: ArrayLike) -> 
     """V = E - H_q at given states, with H_q = -ln q, so that F_q = 0.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         point: `MeanField`, or anything with visible (m) and hidden (n) between 0 and 1.
         v: visible states, (num_states, num_visible).
         h: hidden states, (num_states, num_hidden).
@@ -84,7 +85,7 @@ def perturbation(rbm: RBMLike, point: MeanField, v: ArrayLike, h: ArrayLike) -> 
         TensorShape([3])
     """
     trial, log_scale = interpolated_rbm(rbm, point, 0.0)
-    kernel, visible_bias, hidden_bias = machine_of(rbm, dtype=tf.float64)
+    kernel, visible_bias, hidden_bias = machine_of(rbm, dtype=tf.float64).parameters
     v, h = tf.cast(v, tf.float64), tf.cast(h, tf.float64)
     linear = tf.linalg.matvec(v, visible_bias - trial.visible_bias)
     linear += tf.linalg.matvec(h, hidden_bias - trial.hidden_bias)
@@ -95,7 +96,7 @@ def all_log_weights(rbm: RBMLike, point: MeanField) -> tuple[tf.Tensor, tf.Tenso
     """ln w = -V and ln q of every state of a small RBM: exact input for `lambda_path`.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         point: `MeanField`, or anything with visible (m) and hidden (n) between 0 and 1.
 
     Returns:
@@ -120,7 +121,7 @@ def all_log_weights(rbm: RBMLike, point: MeanField) -> tuple[tf.Tensor, tf.Tenso
             f"All states of both layers are listed for up to {MAX_STATE_UNITS} units; this RBM has "
             f"{num_units}. Use interpolated_rbm with enumeration.log_z, or gibbs_path."
         )
-    states = binary_states(num_units).numpy()
+    states = Binary(num_units).layer_states().numpy()
     means = np.concatenate([point.visible, point.hidden])
     log_weights = -perturbation(rbm, point, states[:, :num_visible], states[:, num_visible:])
     log_q = states @ np.log(means) + (1 - states) @ np.log1p(-means)
@@ -142,7 +143,7 @@ def gibbs_path(
     read. Strong couplings need more sweeps.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         point: `MeanField`, or anything with visible (m) and hidden (n) between 0 and 1.
         lambdas: the places on the path, increasing from 0, (num_lambdas,).
         num_chains: the number of independent chains.
@@ -166,7 +167,7 @@ def gibbs_path(
     trial, _ = interpolated_rbm(rbm, point, 0.0)
     seeds = tf.random.split(as_seed(seed), len(lambdas) + 1)
     logits = tf.broadcast_to(trial.hidden_bias, (num_chains, trial.num_hidden))
-    hidden, rows = sample_bernoulli(logits, seeds[-1]), []
+    hidden, rows = trial.hidden.sample(logits, seed=seeds[-1]), []
     for index, lam in enumerate(lambdas):
         parameters, _ = interpolated_rbm(rbm, point, lam)
         v, _, hidden = gibbs_chain(

@@ -50,7 +50,7 @@ def tap(
     be better than order 2.
 
     Args:
-        rbm: `BernoulliRBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         order: the last order that counts, 1 (naive mean field), 2 or 3.
         num_starts: the number of starts; the first is m = 1/2, the others are uniform random.
         max_iterations: the number of iterations after which to give up.
@@ -73,7 +73,7 @@ def tap(
         True
     """
     return tap_of(
-        machine_of(rbm, dtype=tf.float64),
+        machine_of(rbm, dtype=tf.float64).parameters,
         order,
         num_starts=num_starts,
         max_iterations=max_iterations,
@@ -109,7 +109,7 @@ def tap_of(
 
     Example:
         >>> machine = machine_of(BernoulliRBM(6, 4, seed=0), dtype=tf.float64)
-        >>> parameters = tuple(2.0 * x for x in machine)
+        >>> parameters = tuple(2.0 * x for x in machine.parameters)
         >>> tap_of(parameters, order=2).converged
         True
     """

@@ -22,7 +22,9 @@ DataSet: TypeAlias = "tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.
 
 
 class RBMLike(Protocol):
-    """A `BernoulliRBM`, a `Machine`, or anything else with the three parameters of an RBM.
+    """An `RBM`, a `Machine`, or anything else with the three parameters of an RBM.
+
+    Its units are its `visible` and `hidden`, and `Binary` where it has none.
 
     Example:
         >>> machine_of(Machine(np.zeros((3, 2)), np.zeros(3), np.zeros(2))).num_hidden

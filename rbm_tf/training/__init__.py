@@ -16,6 +16,7 @@ from rbm_tf.training.negative_phase import (
     ParallelTempering,
     PersistentContrastiveDivergence,
 )
+from rbm_tf.training.rbm_fit import RBMFit
 
 __all__ = [
     "ContrastiveDivergence",
@@ -28,6 +29,7 @@ __all__ = [
     "ParallelTempering",
     "PersistentContrastiveDivergence",
     "PseudoLikelihood",
+    "RBMFit",
     "StopWhenNotFinite",
     "free_energy_gap",
 ]

@@ -40,12 +40,12 @@ def free_energy_gap(
 
     Example:
         >>> rbm = BernoulliRBM(2, 1)
-        >>> states = ModelStates.of(tf.ones((3, 2)), tf.zeros((3, 1)))
+        >>> states = ModelStates.of(rbm.machine, tf.ones((3, 2)), tf.zeros((3, 1)))
         >>> offsets = tf.zeros(2), tf.zeros(1)
         >>> free_energy_gap(rbm.machine, states, states, offsets, "float32")[0].numpy()
         array([0., 0., 0.], dtype=float32)
     """
-    held = Machine(*(tf.stop_gradient(x) for x in machine))
+    held = tf.nest.map_structure(tf.stop_gradient, machine)
     if isinstance(model, ModelStates):
         free_energy = tf.reduce_mean(
             clamped_free_energy(held, model.visible, inputs=model.hidden_input)
@@ -56,10 +56,38 @@ def free_energy_gap(
     clamped = clamped_free_energy(held, data.visible, inputs=data.hidden_input)
 
     def gradient(*upstream):
-        return descent(upstream[0], data, model, offsets, product_dtype)
+        of_three = descent(upstream[0], data, model, offsets, product_dtype)
+        return (*of_three, *_of_units(upstream[0], held, data, model))
 
     gap = tf.custom_gradient(lambda *_: (clamped - free_energy, gradient))
-    return gap(*machine), clamped
+    return gap(*tf.nest.flatten(machine)), clamped
+
+
+def _of_units(upstream, held, data, model):
+    """The gradient in the units' own parameters, in the order of `tf.nest.flatten`.
+
+    d F_c / d theta at fixed states and inputs, less its average over the model.
+    """
+    parameters = held.visible.parameters, held.hidden.parameters
+    if not tf.nest.flatten(parameters):
+        return []
+
+    def slopes(states, weights):
+        with tf.GradientTape() as tape:
+            tape.watch(parameters)
+            f_c = clamped_free_energy(held, states.visible, inputs=states.hidden_input)
+        return tape.gradient(f_c, parameters, weights, unconnected_gradients="zero")
+
+    total = tf.reduce_sum(upstream)
+    if isinstance(model, ModelStates):
+        num_chains = tf.shape(model.visible)[:1]
+        share = tf.fill(num_chains, -total / tf.cast(num_chains[0], total.dtype))
+        of_model = slopes(model, share)
+    else:
+        of_log_z = model.visible_slopes, model.hidden_slopes
+        of_model = tf.nest.map_structure(lambda slope: total * slope, of_log_z)
+    both = tf.nest.map_structure(tf.add, slopes(data, upstream), of_model)
+    return [value for layer in both for value in layer.values()]
 
 
 def _against_states(upstream, data, model, offsets, product_dtype):
@@ -77,7 +105,7 @@ def _against_states(upstream, data, model, offsets, product_dtype):
     left = tf.concat([data.visible, model.visible, mu[tf.newaxis]], 0)
     right = tf.concat([hidden, -by_hidden[tf.newaxis]], 0)
     by_row = tf.pad(weights, [[0, 1]]) - tf.linalg.matvec(right, lam)
-    return Machine(
+    return (
         _product(left, right, product_dtype),
         tf.linalg.matvec(left, by_row, transpose_a=True),  # sum w v - (dW) lambda
         by_hidden - tf.linalg.matvec(right, tf.linalg.matvec(left, mu), transpose_a=True),
@@ -94,7 +122,7 @@ def _against_moments(upstream, data, model, offsets, product_dtype):
     by_kernel = total * (covariance + tf.tensordot(m, n, 0)) - in_data
     by_visible = total * m - tf.linalg.matvec(visible, upstream, transpose_a=True)
     by_hidden = total * n - tf.linalg.matvec(hidden, upstream, transpose_a=True)
-    return Machine(
+    return (
         by_kernel,
         by_visible - tf.linalg.matvec(by_kernel, lam),
         by_hidden - tf.linalg.matvec(by_kernel, mu, transpose_a=True),

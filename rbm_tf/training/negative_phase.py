@@ -1,9 +1,9 @@
 """The model's side of the RBM gradient: -ln p(v) = F_c(v) - F_eq, and here is F_eq's share (B9).
 
-A negative phase is a Keras layer, called with the RBM's parameters and the hidden inputs of the
-data batch. It returns `ModelStates`, equally weighted samples of p(v), or `ModelMoments`, averages
-over p(v, h) that were computed. What it remembers from one update to the next, chains,
-magnetisations and the random state, are non-trainable weights, so that a checkpoint holds it.
+A negative phase is a Keras layer, called with the hidden inputs of the data batch and the machine.
+It returns `ModelStates`, equally weighted samples of p(v), or `ModelMoments`, averages over p(v, h)
+that were computed. What it remembers from one update to the next, chains, magnetisations and the
+random state, are non-trainable weights, so that a checkpoint holds it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ import keras
 import tensorflow as tf
 
 from rbm_tf import enumeration
-from rbm_tf.gibbs import gibbs_sweep, repeated, sample_bernoulli
+from rbm_tf.gibbs import gibbs_sweep, repeated
 from rbm_tf.machine import Machine
 from rbm_tf.mean_field import plefka
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import LIMIT, integer_seed
 from rbm_tf.tempered_path import TemperedPath
 from rbm_tf.tempering import advance
+from rbm_tf.units import Unit
+
+_NONE: dict[str, Any] = {}  # binary units have no parameters of their own
 
 
 class ModelStates(NamedTuple):
@@ -32,14 +35,15 @@ class ModelStates(NamedTuple):
     hidden: tf.Tensor  # <h> given v, (num_chains, num_hidden)
 
     @classmethod
-    def of(cls, visible: tf.Tensor, hidden_input: tf.Tensor) -> ModelStates:
+    def of(cls, machine: Machine, visible: tf.Tensor, hidden_input: tf.Tensor) -> ModelStates:
         """States from their hidden inputs.
 
         Args:
+            machine: the `Machine`.
             visible: visible states, (num_chains, num_visible).
             hidden_input: b + v W, (num_chains, num_hidden).
         """
-        return cls(visible, hidden_input, tf.sigmoid(hidden_input))
+        return cls(visible, hidden_input, machine.hidden.mean(hidden_input))
 
 
 class ModelMoments(NamedTuple):
@@ -49,6 +53,8 @@ class ModelMoments(NamedTuple):
     visible: tf.Tensor  # <v>, (num_visible,)
     hidden: tf.Tensor  # <h>, (num_hidden,)
     correlation: tf.Tensor  # <v h^T>, (num_visible, num_hidden)
+    visible_slopes: dict[str, tf.Tensor] = _NONE  # d ln Z / d parameter of the visible units
+    hidden_slopes: dict[str, tf.Tensor] = _NONE  # and of the hidden units
 
 
 class _NegativePhase(keras.layers.Layer):
@@ -60,8 +66,8 @@ class _NegativePhase(keras.layers.Layer):
         self.num_steps = num_steps
         self.seed = random.randrange(LIMIT) if seed is None else integer_seed(seed, limit=LIMIT)
 
-    def build(self, units: tuple[int, int]) -> None:
-        """Make the weights, for units = (num_visible, num_hidden)."""
+    def build(self, units: tuple[Unit, Unit]) -> None:
+        """Make the weights, for the visible and the hidden units."""
         self.random_state = self.add_weight(
             name="random_state",
             shape=(2,),
@@ -71,6 +77,9 @@ class _NegativePhase(keras.layers.Layer):
         )
         self.built = True
 
+    def get_build_config(self) -> None:
+        """None: the model that the phase belongs to builds it."""
+
     def next_seed(self, training: bool) -> tf.Tensor:
         """The random state, (2,) int32; training moves it on, evaluation leaves it alone."""
         seed = tf.identity(self.random_state.value)
@@ -79,25 +88,25 @@ class _NegativePhase(keras.layers.Layer):
         return seed
 
     def walk(
-        self, parameters: Machine, hidden: tf.Tensor, seed: tf.Tensor
+        self, machine: Machine, hidden: tf.Tensor, seed: tf.Tensor
     ) -> tuple[ModelStates, tf.Tensor]:
         """The states after num_steps Gibbs sweeps, and the hidden states to go on from."""
 
         def sweep(index, hidden):
-            return gibbs_sweep(parameters, hidden, tf.random.fold_in(seed, index))
+            return gibbs_sweep(machine, hidden, tf.random.fold_in(seed, index))
 
         last = self.num_steps - 1
         (hidden,) = repeated(lambda index, hidden: sweep(index, hidden)[2:], (hidden,), last)
         visible, hidden_input, hidden = sweep(last, hidden)  # in the graph once with its sigmoid
-        return ModelStates.of(visible, hidden_input), hidden
+        return ModelStates.of(machine, visible, hidden_input), hidden
 
-    def add_chains(self, name: str, num_units: int, *windows: int) -> keras.Variable:
-        """A weight (*windows, num_chains, num_units) of fair coins."""
+    def add_chains(self, name: str, units: Unit, *windows: int) -> keras.Variable:
+        """A weight (*windows, num_chains, size) of units without fields: fair coins, if binary."""
         return self.add_weight(
             name=name,
-            shape=(*windows, self.num_chains, num_units),
-            initializer=lambda shape, dtype: sample_bernoulli(
-                tf.zeros(shape, dtype), tf.constant([self.seed, 2**30])
+            shape=(*windows, self.num_chains, units.size),
+            initializer=lambda shape, dtype: units.sample(
+                tf.zeros(shape, dtype), seed=tf.constant([self.seed, 2**30])
             ),
             trainable=False,
             autocast=False,
@@ -130,8 +139,8 @@ class ContrastiveDivergence(_NegativePhase):
         seed: integer that fixes the chains; the same seed gives the same chains.
 
     Call arguments:
-        parameters: the `Machine`.
         data_hidden_input: the hidden inputs b + v W of the data batch, (batch, num_hidden).
+        machine: the `Machine`, by keyword.
         training: whether what the layer remembers moves on.
 
     Output: `ModelStates` of as many chains as the batch has examples.
@@ -143,12 +152,10 @@ class ContrastiveDivergence(_NegativePhase):
         >>> rbm = BernoulliRBM(64, 16, negative_phase=ContrastiveDivergence(num_steps=3))
     """
 
-    def call(
-        self, parameters: Machine, data_hidden_input: tf.Tensor, training: bool
-    ) -> ModelStates:
+    def call(self, data_hidden_input: tf.Tensor, machine: Machine, training: bool) -> ModelStates:
         chain_seed, start_seed = tf.unstack(tf.random.split(self.next_seed(training)))
-        hidden = sample_bernoulli(data_hidden_input, start_seed)
-        return self.walk(parameters, hidden, chain_seed)[0]
+        hidden = machine.hidden.sample(data_hidden_input, seed=start_seed)
+        return self.walk(machine, hidden, chain_seed)[0]
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
@@ -163,8 +170,8 @@ class PersistentContrastiveDivergence(_PersistentPhase):
         seed: integer that fixes the chains; the same seed gives the same chains.
 
     Call arguments:
-        parameters: the `Machine`.
         data_hidden_input: the hidden inputs b + v W of the data batch, (batch, num_hidden).
+        machine: the `Machine`, by keyword.
         training: whether what the layer remembers moves on.
 
     Output: `ModelStates` of num_chains chains.
@@ -177,16 +184,14 @@ class PersistentContrastiveDivergence(_PersistentPhase):
         >>> rbm = BernoulliRBM(784, 500, negative_phase=phase)
     """
 
-    def build(self, units: tuple[int, int]) -> None:
+    def build(self, units: tuple[Unit, Unit]) -> None:
         super().build(units)
         self.chains = self.add_chains("chains", units[1])
 
-    def call(
-        self, parameters: Machine, data_hidden_input: tf.Tensor, training: bool
-    ) -> ModelStates:
+    def call(self, data_hidden_input: tf.Tensor, machine: Machine, training: bool) -> ModelStates:
         hidden = tf.cast(tf.convert_to_tensor(self.chains), data_hidden_input.dtype)
         seed = self.next_seed(training)
-        states, hidden = self.walk(parameters, hidden, seed)
+        states, hidden = self.walk(machine, hidden, seed)
         if training:
             self.chains.assign(tf.cast(hidden, self.chains.dtype))
         return states
@@ -207,8 +212,8 @@ class ParallelTempering(_PersistentPhase):
         seed: integer that fixes the chains; the same seed gives the same chains.
 
     Call arguments:
-        parameters: the `Machine`.
         data_hidden_input: the hidden inputs b + v W of the data batch, (batch, num_hidden).
+        machine: the `Machine`, by keyword.
         training: whether what the layer remembers moves on.
 
     Output: `ModelStates` of num_chains chains at beta = 1.
@@ -237,16 +242,14 @@ class ParallelTempering(_PersistentPhase):
         check_counts(2, num_betas=num_betas)
         self.num_betas = num_betas
 
-    def build(self, units: tuple[int, int]) -> None:
+    def build(self, units: tuple[Unit, Unit]) -> None:
         super().build(units)
         self.chains = self.add_chains("chains", units[0], self.num_betas)
 
-    def call(
-        self, parameters: Machine, data_hidden_input: tf.Tensor, training: bool
-    ) -> ModelStates:
+    def call(self, data_hidden_input: tf.Tensor, machine: Machine, training: bool) -> ModelStates:
         dtype = data_hidden_input.dtype
-        fair_coins = tf.zeros_like(parameters.visible_bias)
-        path = TemperedPath(parameters, fair_coins, tf.constant(0.0, tf.float64))
+        fair_coins = tf.zeros_like(machine.visible_bias)
+        path = TemperedPath(machine, fair_coins, tf.constant(0.0, tf.float64))
         betas = tf.linspace(tf.constant(0.0, dtype), 1.0, self.num_betas)
         seed = self.next_seed(training)
         v = tf.cast(
@@ -261,7 +264,7 @@ class ParallelTempering(_PersistentPhase):
         )
         if training:
             self.chains.assign(tf.cast(state[0], self.chains.dtype))
-        return ModelStates.of(state[0][-1], state[1][-1])
+        return ModelStates.of(machine, state[0][-1], state[1][-1])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_betas": self.num_betas}
@@ -284,8 +287,8 @@ class MeanFieldPhase(_PersistentPhase):
         seed: integer that fixes the magnetisations at the start.
 
     Call arguments:
-        parameters: the `Machine`.
         data_hidden_input: the hidden inputs b + v W of the data batch, (batch, num_hidden).
+        machine: the `Machine`, by keyword.
         training: whether what the layer remembers moves on.
 
     Output: `ModelMoments` of the mean-field theory.
@@ -314,16 +317,14 @@ class MeanFieldPhase(_PersistentPhase):
         plefka.check_order(order)
         self.order = order
 
-    def build(self, units: tuple[int, int]) -> None:
+    def build(self, units: tuple[Unit, Unit]) -> None:
         super().build(units)
         self.magnetisations = [self.add_chains("visible", units[0])]
         self.magnetisations += [self.add_chains("hidden", units[1])]
 
-    def call(
-        self, parameters: Machine, data_hidden_input: tf.Tensor, training: bool
-    ) -> ModelMoments:
+    def call(self, data_hidden_input: tf.Tensor, machine: Machine, training: bool) -> ModelMoments:
         dtype = data_hidden_input.dtype
-        parameters = Machine(*(tf.cast(x, dtype) for x in parameters))
+        parameters = tuple(tf.cast(x, dtype) for x in machine.parameters)
         m, n = (tf.cast(tf.convert_to_tensor(x), dtype) for x in self.magnetisations)
         m, n = repeated(
             lambda index, m, n: plefka.damped_step(parameters, m, n, self.order),
@@ -350,8 +351,8 @@ class ExactPhase(_NegativePhase):
     The loss is then -ln p(v) itself.
 
     Call arguments:
-        parameters: the `Machine`.
         data_hidden_input: the hidden inputs b + v W of the data batch, (batch, num_hidden).
+        machine: the `Machine`, by keyword.
         training: whether what the layer remembers moves on.
 
     Output: `ModelMoments`, exact.
@@ -365,9 +366,9 @@ class ExactPhase(_NegativePhase):
         >>> rbm = BernoulliRBM(16, 8, negative_phase=ExactPhase())
     """
 
-    def call(
-        self, parameters: Machine, data_hidden_input: tf.Tensor, training: bool
-    ) -> ModelMoments:
-        log_z, moments = enumeration.moments_in_graph(parameters)
-        values = (tf.cast(x, data_hidden_input.dtype) for x in (-log_z, *moments))
+    def call(self, data_hidden_input: tf.Tensor, machine: Machine, training: bool) -> ModelMoments:
+        log_z, moments = enumeration.moments_in_graph(machine)
+        values = tf.nest.map_structure(
+            lambda x: tf.cast(x, data_hidden_input.dtype), (-log_z, *moments)
+        )
         return ModelMoments(*values)

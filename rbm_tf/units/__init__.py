@@ -1,6 +1,6 @@
 """Kinds of units: what a layer's states are, and how they answer to a field."""
 
-from rbm_tf.units.finite import Binary, Potts, Spin, bernoulli_cumulants
+from rbm_tf.units.finite import Binary, Potts, Spin, bernoulli_cumulants, sample_bernoulli
 from rbm_tf.units.gaussian import Gaussian
 from rbm_tf.units.half_gaussian import (
     half_gaussian_cgf,
@@ -13,12 +13,13 @@ from rbm_tf.units.parameters import log_positive, log_sum, per_unit
 from rbm_tf.units.rectified import DReLU, ReLU
 from rbm_tf.units.testing import check_unit
 from rbm_tf.units.truncated_exponential import TruncatedExponential
-from rbm_tf.units.unit import Unit, gumbel
+from rbm_tf.units.unit import Kind, Unit, gumbel, state_numbers
 
 __all__ = [
     "Binary",
     "DReLU",
     "Gaussian",
+    "Kind",
     "Mixed",
     "Potts",
     "ReLU",
@@ -34,5 +35,7 @@ __all__ = [
     "log_positive",
     "log_sum",
     "per_unit",
+    "sample_bernoulli",
     "sample_half_gaussian",
+    "state_numbers",
 ]

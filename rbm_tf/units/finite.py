@@ -10,11 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.shared.arrays import visible_states
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
-from rbm_tf.units.unit import Unit, gumbel
+from rbm_tf.units.unit import Kind, Unit, gumbel
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
@@ -42,13 +43,26 @@ class Binary(Unit):
     def each_cumulant(self, x: tf.Tensor) -> Iterator[tf.Tensor]:
         yield from bernoulli_cumulants(tf.sigmoid(x), tf.sigmoid(-x))
 
+    def mean(self, x: ArrayLike) -> tf.Tensor:
+        return tf.sigmoid(self.fields(x))
+
     def sample(self, x: ArrayLike, *, seed: Any) -> tf.Tensor:
-        p = tf.sigmoid(self.fields(x))
-        uniform = tf.random.stateless_uniform(tf.shape(p), as_seed(seed), dtype=p.dtype)
-        return tf.math.ceil(p - uniform)  # 1 where uniform < p; faster than a cast
+        return sample_bernoulli(self.fields(x), as_seed(seed))
 
     def states(self) -> np.ndarray:
         return np.array([[0.0], [1.0]])
+
+    def initial_bias(self, mean: ArrayLike, *, count: float) -> tf.Tensor:
+        ones = self.fields(mean) * count
+        return tf.math.log(ones + 1) - tf.math.log(count - ones + 1)
+
+    def sample_of_mean(self, mean: ArrayLike, *, seed: Any) -> tf.Tensor:
+        mean = self.fields(mean)
+        uniform = tf.random.stateless_uniform(tf.shape(mean), as_seed(seed), dtype=mean.dtype)
+        return tf.cast(uniform < mean, mean.dtype)
+
+    def check(self, t: Any, *, name: str = "x", means: bool = False) -> np.ndarray:
+        return visible_states(t, name, self.num, binary=not means)
 
     def conjugate_field(self, m: ArrayLike) -> tf.Tensor:
         m = self.fields(m)
@@ -100,6 +114,10 @@ class Spin(Unit):
 
     def states(self) -> np.ndarray:
         return np.array([[-1.0], [1.0]])
+
+    def sample_of_mean(self, mean: ArrayLike, *, seed: Any) -> tf.Tensor:
+        up = Binary(self.num).sample_of_mean((1 + self.fields(mean)) / 2, seed=seed)
+        return 2 * up - 1
 
     def conjugate_field(self, m: ArrayLike) -> tf.Tensor:
         return tf.math.atanh(self.fields(m))
@@ -155,6 +173,13 @@ class Potts(Unit):
         for kappa in bernoulli_cumulants(p, others):
             yield tf.reshape(kappa, tf.shape(x))
 
+    def cumulants_along(self, x: tf.Tensor, direction: tf.Tensor, max_order: int) -> tf.Tensor:
+        p, w = tf.nn.softmax(self._split(x)), self._split(direction)
+        mean = tf.reduce_sum(p * w, -1)
+        powers = [tf.reduce_sum(p * (w - mean[..., tf.newaxis]) ** n, -1) for n in (2, 3, 4)]
+        second, third, fourth = powers
+        return tf.stack([mean, second, third, fourth - 3 * second**2][:max_order])
+
     def energy(self, t: ArrayLike) -> tf.Tensor:
         return tf.zeros_like(self._split(self.fields(t))[..., 0])
 
@@ -180,8 +205,12 @@ class Potts(Unit):
         log_p = tf.nn.log_softmax(self._split(self.fields(x)))
         return tf.reduce_sum(tf.exp(log_p) * log_p, -1)
 
-    def initial_bias(self, mean: ArrayLike) -> tf.Tensor:
-        return self.conjugate_field((self.fields(mean) + 0.01) / (1 + 0.01 * self.num_states))
+    def initial_bias(self, mean: ArrayLike, *, count: float) -> tf.Tensor:
+        mean = (self.fields(mean) * count + 1) / (count + self.num_states)
+        return self.conjugate_field(mean)
+
+    def sample_of_mean(self, mean: ArrayLike, *, seed: Any) -> tf.Tensor:
+        return self.sample(tf.math.log(self.fields(mean)), seed=seed)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_states": self.num_states}
@@ -216,7 +245,22 @@ class _AddedPrecision(Unit):
     ) -> None:
         super().__init__(unit.num)
         self.unit, self.bounds = unit, unit.bounds
-        self.added, self.slope, self.offset = float_tensor(added), slope, offset
+        self.slope, self.offset = slope, offset
+        self.parameters = {"added": float_tensor(added)}
+
+    def __tf_flatten__(self) -> tuple[Any, tuple[Any, ...]]:
+        return Kind(self, "unit"), (self.unit, self.added)
+
+    @classmethod
+    def __tf_unflatten__(cls, kind: Any, components: tuple[Any, ...]) -> _AddedPrecision:
+        added = super().__tf_unflatten__(kind, components[1:])
+        added.unit = components[0]
+        return added
+
+    @property
+    def added(self) -> tf.Tensor:
+        """A, what was added to the precision."""
+        return self.parameters["added"]
 
     def cgf(self, x: ArrayLike) -> tf.Tensor:
         x = self.fields(x)
@@ -245,6 +289,24 @@ class _AddedPrecision(Unit):
 
     def _shifted(self, x):
         return x - self.slope * tf.cast(self.added, x.dtype)
+
+
+def sample_bernoulli(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Draw units {0, 1}, each 1 with probability sigmoid(logit).
+
+    Args:
+        logits: the fields of the units, any shape.
+        seed: (2,) int32 tensor that fixes the draw.
+
+    Returns:
+        The shape and the dtype of logits.
+
+    Example:
+        >>> sample_bernoulli(tf.constant([-100.0, 100.0]), tf.constant([0, 1])).numpy()
+        array([-0.,  1.], dtype=float32)
+    """
+    uniform = tf.random.stateless_uniform(tf.shape(logits), seed, dtype=logits.dtype)
+    return tf.math.ceil(tf.sigmoid(logits) - uniform)  # 1 where uniform < p; faster than a cast
 
 
 def bernoulli_cumulants(p: tf.Tensor, others: tf.Tensor) -> Iterator[tf.Tensor]:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
-from rbm_tf.units.unit import Unit
+from rbm_tf.units.unit import Kind, Unit, state_numbers
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
@@ -47,6 +47,13 @@ class Mixed(Unit):
     @parameters.setter
     def parameters(self, _: Any) -> None:
         """They live in the parts."""
+
+    def __tf_flatten__(self) -> tuple[Any, tuple[Any, ...]]:
+        return Kind(self, "units"), tuple(self.units)
+
+    @classmethod
+    def __tf_unflatten__(cls, kind: Any, components: tuple[Any, ...]) -> Self:
+        return cls(components)
 
     @property
     def size(self) -> int:
@@ -83,14 +90,23 @@ class Mixed(Unit):
         known = [number for number in numbers if number is not None]
         return math.prod(known) if len(known) == len(numbers) else None
 
-    def layer_states(self, *, first: int = 0, num_states: int | None = None) -> np.ndarray:
-        tables = [unit.layer_states() for unit in self.units]
-        last = math.prod(map(len, tables)) if num_states is None else first + num_states
-        numbers, rows = np.arange(first, last), []
-        for table in tables:
-            rows.append(table[numbers % len(table)])
+    def layer_states(
+        self, *, first: int | tf.Tensor = 0, num_states: int | tf.Tensor | None = None
+    ) -> tf.Tensor:
+        if self.num_layer_states is None:
+            raise ValueError(f"{self!r} have infinitely many states.")
+        total = self.num_layer_states if num_states is None else num_states
+        numbers, rows = state_numbers(first, total), []
+        for unit in self.units:
+            table = unit.layer_states()
+            rows.append(tf.gather(table, numbers % len(table)))
             numbers = numbers // len(table)
-        return np.concatenate(rows, -1)
+        return tf.concat(rows, -1)
+
+    def cumulants_along(self, x: tf.Tensor, direction: tf.Tensor, max_order: int) -> tf.Tensor:
+        sizes = [unit.size for unit in self.units]
+        parts = zip(self.units, tf.split(x, sizes, -1), tf.split(direction, sizes, -1), strict=True)
+        return tf.concat([unit.cumulants_along(a, b, max_order) for unit, a, b in parts], -1)
 
     def conjugate_field(self, m: ArrayLike) -> tf.Tensor:
         return self._side_by_side(lambda unit, m: unit.conjugate_field(m), m)
@@ -101,8 +117,14 @@ class Mixed(Unit):
     def cgf_conjugate_at(self, x: ArrayLike) -> tf.Tensor:
         return self._side_by_side(lambda unit, x: unit.cgf_conjugate_at(x), x)
 
-    def initial_bias(self, mean: ArrayLike) -> tf.Tensor:
-        return self._side_by_side(lambda unit, mean: unit.initial_bias(mean), mean)
+    def initial_bias(self, mean: ArrayLike, *, count: float) -> tf.Tensor:
+        return self._side_by_side(lambda unit, mean: unit.initial_bias(mean, count=count), mean)
+
+    def sample_of_mean(self, mean: ArrayLike, *, seed: Any) -> tf.Tensor:
+        seeds = iter(tf.unstack(tf.random.split(as_seed(seed), len(self.units))))
+        return self._side_by_side(
+            lambda unit, mean: unit.sample_of_mean(mean, seed=next(seeds)), mean
+        )
 
     def add_precision(self, added: ArrayLike) -> Mixed:
         parts = tf.split(added, [unit.num for unit in self.units], -1)

@@ -30,7 +30,6 @@ from rbm_tf.shared.types import ArrayLike
 from rbm_tf.units.inversion import field_of_mean
 
 MAX_ORDER = 4  # of the cumulants
-_EDGE = 0.01  # how near data means may come to the edge of the support when biases begin there
 
 
 class Unit:
@@ -145,6 +144,21 @@ class Unit:
         """The variance kappa_2(x) of each entry in the fields x, both (.., size)."""
         return self.cumulants(x, 2)[1]
 
+    def cumulants_along(self, x: tf.Tensor, direction: tf.Tensor, max_order: int) -> tf.Tensor:
+        """The cumulants of w.t of each unit: the derivatives of Gamma(x + s w) in s at s = 0.
+
+        Args:
+            x: total fields, a float tensor (.., size).
+            direction: w, of the same shape.
+            max_order: the highest order, 1 to 4.
+
+        Returns:
+            (max_order, .., num): w^n kappa_n(x), but for `Potts`, whose entries depend on one
+            another.
+        """
+        kappa = self.cumulants(x, max_order)
+        return tf.stack([direction**order * kappa[order - 1] for order in _orders(max_order)])
+
     def energy(self, t: ArrayLike) -> tf.Tensor:
         """U(t) of each unit; the biases belong to the field and not to U.
 
@@ -187,7 +201,9 @@ class Unit:
         states = self.states()
         return None if states is None else len(states) ** self.num
 
-    def layer_states(self, *, first: int = 0, num_states: int | None = None) -> np.ndarray:
+    def layer_states(
+        self, *, first: int | tf.Tensor = 0, num_states: int | tf.Tensor | None = None
+    ) -> tf.Tensor:
         """All states of the layer, or some of them, as rows; the first unit changes fastest.
 
         Args:
@@ -199,12 +215,16 @@ class Unit:
 
         Raises:
             ValueError: if the units have infinitely many states.
+
+        Example:
+            >>> Binary(2).layer_states().numpy().tolist()
+            [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
         """
         states = self._own_states()
-        last = len(states) ** self.num if num_states is None else first + num_states
-        numbers = np.arange(first, last)[:, np.newaxis]
-        digits = numbers // len(states) ** np.arange(self.num) % len(states)
-        return states[digits].reshape(len(numbers), self.size)
+        total = len(states) ** self.num if num_states is None else num_states
+        numbers = state_numbers(first, total)
+        digits = numbers[:, tf.newaxis] // _powers(len(states), self.num) % len(states)
+        return tf.reshape(tf.gather(tf.constant(states, tf.float64), digits), (-1, self.size))
 
     def conjugate_field(self, m: ArrayLike) -> tf.Tensor:
         """The field x with kappa_1(x) = m, where the cumulants of mean-field theory are taken.
@@ -246,22 +266,45 @@ class Unit:
         x = self.fields(x)
         return self._unit_sums(x * self.mean(x)) - self.cgf(x)
 
-    def initial_bias(self, mean: ArrayLike) -> tf.Tensor:
+    def initial_bias(self, mean: ArrayLike, *, count: float) -> tf.Tensor:
         """The bias with which a layer without weights has the means of the data.
 
         Means at the edge of the support, of a pixel that is always black, would need an infinite
-        bias. They are moved inwards: to 0.01 and 0.99 of a bounded support, to 0.01 from one end.
+        bias: an example at each end of it is added to the data, or one at a distance of 1 from
+        the only end.
 
         Args:
             mean: of the data, (size,).
+            count: the number of data.
 
         Returns:
             (size,).
         """
         mean = self.fields(mean)
-        low, high = (tf.cast(end, mean.dtype) for end in self.bounds)
-        span = tf.where(tf.math.is_inf(high - low), tf.ones_like(high), high - low)
-        return self.conjugate_field(tf.clip_by_value(mean, low + _EDGE * span, high - _EDGE * span))
+        low, high = (np.zeros(self.size) + end for end in self.bounds)
+        both = np.isfinite(low) + 0.0 + np.isfinite(high)  # 0, 1 or 2 ends
+        added = np.where(np.isfinite(low), low + (both == 1), 0.0)
+        added += np.where(np.isfinite(high), high - (both == 1), 0.0)
+        added, total = (tf.cast(x, mean.dtype) for x in (added, count + both))
+        return self.conjugate_field((mean * count + added) / total)
+
+    def sample_of_mean(self, mean: ArrayLike, *, seed: Any) -> tf.Tensor:
+        """Draw units that have given means: binary pixels from grey levels.
+
+        Args:
+            mean: (.., size).
+            seed: as `sample` takes it.
+
+        Returns:
+            States, the shape and the dtype of mean.
+
+        Raises:
+            ValueError: for kinds other than Binary, Spin, Potts and Mixed of these.
+        """
+        raise ValueError(
+            f"States cannot be drawn from means of {type(self).__name__} units, only of Binary, "
+            "Spin, Potts and Mixed of these: give states as data, and resample=False."
+        )
 
     def add_precision(self, added: ArrayLike) -> Unit:
         """The units with U(t) + A t^2/2 in place of U, as two-moment mean field needs them.
@@ -337,6 +380,20 @@ class Unit:
         other.parameters = {**self.parameters, **parameters}
         return other
 
+    def __tf_flatten__(self) -> tuple[Any, tuple[Any, ...]]:
+        """What TensorFlow's structures are made of: the kind, and the parameters as tensors.
+
+        Units thereby pass into a `tf.function`, which is traced once for a kind.
+        """
+        return Kind(self), tuple(self.parameters.values())
+
+    @classmethod
+    def __tf_unflatten__(cls, kind: Any, components: tuple[Any, ...]) -> Self:
+        """The units of a kind with other parameters."""
+        unit = object.__new__(cls)
+        vars(unit).update(kind.state, parameters=dict(zip(kind.names, components, strict=True)))
+        return unit
+
     def get_config(self) -> dict[str, Any]:
         """What `from_config` makes the same units of: numbers and lists alone."""
         values = {key: np.asarray(value).tolist() for key, value in self.parameters.items()}
@@ -397,6 +454,53 @@ class Unit:
         return f"[{low:g}, {high:g}]" if states is None else str(states.ravel().tolist())
 
 
+def state_numbers(first: int | tf.Tensor, num_states: int | tf.Tensor) -> tf.Tensor:
+    """first, first + 1, .. as int64, num_states of them.
+
+    Example:
+        >>> state_numbers(2, 3).numpy().tolist()
+        [2, 3, 4]
+    """
+    return tf.cast(first, tf.int64) + tf.range(tf.cast(num_states, tf.int64))
+
+
+class Kind:
+    """All that units are besides the values of their parameters; kinds that are equal compare so.
+
+    Args:
+        unit: the units.
+        *parts: the names of attributes that are units, or lists of units.
+
+    Example:
+        >>> Kind(Binary(3)) == Kind(Binary(3)), Kind(Binary(3)) == Kind(Binary(4))
+        (True, False)
+    """
+
+    def __init__(self, unit: Unit, *parts: str) -> None:
+        self.unit, self.names = type(unit), tuple(unit.parameters)
+        self.dtypes = [getattr(value, "dtype", None) for value in unit.parameters.values()]
+        left_out = ("parameters", *parts)
+        self.state = {key: value for key, value in vars(unit).items() if key not in left_out}
+        units = [vars(unit)[name] for name in parts]
+        self.parts = [
+            part.__tf_flatten__()[0]
+            for value in units
+            for part in (value if isinstance(value, list) else [value])
+        ]
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Kind)
+            and (self.unit, self.names, self.parts) == (other.unit, other.names, other.parts)
+            and self.dtypes == other.dtypes
+            and self.state.keys() == other.state.keys()
+            and all(np.array_equal(value, other.state[key]) for key, value in self.state.items())
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.unit, self.names))
+
+
 def gumbel(shape: Any, seed: Any, dtype: Any) -> tf.Tensor:
     """Standard Gumbel noise: the largest of logits with it is a draw of their softmax.
 
@@ -415,6 +519,15 @@ def gumbel(shape: Any, seed: Any, dtype: Any) -> tf.Tensor:
     smallest = np.finfo(tf.as_dtype(dtype).as_numpy_dtype).tiny
     uniform = tf.random.stateless_uniform(shape, as_seed(seed), minval=smallest, dtype=dtype)
     return -tf.math.log(-tf.math.log(uniform))
+
+
+def _powers(base, num):
+    """base^0, base^1, .. of the digits of a number; 0 for those that int64 cannot reach."""
+    return tf.constant([base**i if base**i < 2**63 else 2**62 for i in range(num)], tf.int64)
+
+
+def _orders(max_order):
+    return range(1, max_order + 1)
 
 
 def _slope(function):

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from rbm_tf.gibbs import sample_bernoulli
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
+from rbm_tf.units import sample_bernoulli
 from vae_keras.gradients.gaussian import value_and_slope, with_baseline
 
 MAX_EXACT_DIM = 20
