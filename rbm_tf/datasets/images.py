@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rbm_tf.datasets.preparation import binarize_both, stratified_split
+from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import DataSet
 
 
@@ -79,3 +80,37 @@ def load_digits(binarization: str = "none", *, seed: int | None = None) -> DataS
     digits = sklearn_digits()
     data = stratified_split((digits.images / 16).astype(np.float32), digits.target)
     return binarize_both(data, binarization=binarization, seed=seed)
+
+
+def load_digit_levels(num_levels: int = 4) -> DataSet:
+    """The digits of scikit-learn with each pixel in one of a few levels, one-hot: Potts units.
+
+    A grey level g of 0 to 16 becomes level floor(q g / 17) of q. Columns q i to q i + q - 1 are
+    the levels of pixel i, as `rbm_tf.units.Potts(64, q)` has them;
+    `x.reshape(-1, 8, 8, q).argmax(-1)` gives the levels back. The split is that of `load_digits`.
+
+    Args:
+        num_levels: the number q of levels, 2 to 17; 17 keeps all.
+
+    Returns:
+        (x_train, y_train), (x_test, y_test): states (num, 64 num_levels) float32, labels (num,).
+
+    Raises:
+        ValueError: if num_levels is not 2 to 17.
+
+    Reference: as `load_digits`.
+
+    Example:
+        >>> (x_train, y_train), (x_test, y_test) = load_digit_levels()
+        >>> x_train.shape, x_test.shape
+        ((1437, 256), (360, 256))
+    """
+    check_counts(2, num_levels=num_levels)
+    if num_levels > 17:
+        raise ValueError(f"The digits have 17 grey levels; got num_levels={num_levels}.")
+    one_hot = np.eye(num_levels, dtype=np.float32)
+    parts = []
+    for images, labels in load_digits():
+        levels = np.rint(16 * images).astype(int) * num_levels // 17  # (num, 8, 8)
+        parts.append((one_hot[levels].reshape(len(images), -1), labels))
+    return parts[0], parts[1]
