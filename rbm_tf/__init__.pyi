@@ -4,6 +4,7 @@ from . import datasets as datasets
 from . import diagnostics as diagnostics
 from . import enumeration as enumeration
 from . import estimates as estimates
+from . import interchange as interchange
 from . import ising as ising
 from . import mean_field as mean_field
 from . import plotting as plotting

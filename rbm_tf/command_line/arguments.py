@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
-DATASETS = ("bars_and_stripes", "digits", "mnist", "fashion_mnist")
+DATASETS = ("bars_and_stripes", "digits", "mnist_5k", "mnist", "fashion_mnist")  # datasets.LOADERS
 _LONGEST = 600  # characters of a message; libraries write thousands
 
 
