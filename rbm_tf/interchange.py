@@ -28,7 +28,7 @@ def read_rbms(path: PathLike, *, update: int | None = None) -> Machine:
 
     The file holds the machine after several updates of training, each as weight_matrix W
     (num_visible, num_hidden), vbias a and hbias b in a group `update_<number>/params`. Chains and
-    random states, which are there too, are left alone; `BernoulliRBM.from_parameters(*machine)`
+    random states, which are there too, are left alone; `BernoulliRBM.from_parameters(*machine.parameters)`
     makes a model to train on.
 
     Args:
@@ -98,6 +98,7 @@ def write_rbms(rbm: RBMLike, path: PathLike) -> None:
 
     Raises:
         OSError: if the file cannot be written.
+        ValueError: if a layer is not binary.
 
     Reference: as `read_rbms`.
 
@@ -108,6 +109,11 @@ def write_rbms(rbm: RBMLike, path: PathLike) -> None:
     """
     import h5py
 
+    if not machine_of(rbm).is_binary:
+        raise ValueError(
+            f"write_rbms writes machines of binary units; got {machine_of(rbm).visible!r} and "
+            f"{machine_of(rbm).hidden!r}. Save the model with rbm.save."
+        )
     dtype = tf.float64 if machine_of(rbm).dtype == tf.float64 else tf.float32
     machine = machine_of(rbm, dtype=dtype)
     with written_whole(path) as partial, h5py.File(partial, "w") as file:

@@ -15,6 +15,8 @@ import tensorflow as tf
 from rbm_tf.shared.types import DType, RBMLike
 from rbm_tf.units import Binary, Unit
 
+_LAYERS = ("visible", "hidden")
+
 
 @dataclass(frozen=True, eq=False)
 class Machine:
@@ -42,7 +44,7 @@ class Machine:
     hidden: Unit = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        for name, size in zip(("visible", "hidden"), self.kernel.shape, strict=True):
+        for name, size in zip(_LAYERS, self.kernel.shape, strict=False):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, Binary(size))
 
@@ -138,9 +140,6 @@ def machine_of(rbm: RBMLike, *, dtype: DType | None = None) -> Machine:
     units = [_units_of(rbm, name, size) for name, size in zip(_LAYERS, shapes[0], strict=True)]
     tensors = [tensor if dtype is None else tf.cast(tensor, dtype) for tensor in tensors]
     return Machine(*tensors, *(_in_dtype(unit, tensors[1].dtype) for unit in units))
-
-
-_LAYERS = ("visible", "hidden")
 
 
 def _units_of(rbm, name, size):

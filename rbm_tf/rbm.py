@@ -230,7 +230,7 @@ class RBM(RBMFit, WholeFiles, keras.Model):
 
         Example:
             >>> float(BernoulliRBM(2, 1).energy([[0.0, 0.0]], [[0.0]])[0])
-            -0.0
+            0.0
         """
         v = self._states(v, self.num_visible, "v")
         h = self._states(h, self.num_hidden, "h")
