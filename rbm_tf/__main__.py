@@ -54,9 +54,10 @@ def train(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     """Print ln Z and the mean log-likelihood of training and test data."""
     from rbm_tf.annealing import ais, reverse_ais
-    from rbm_tf.enumeration import is_quick, log_z
+    from rbm_tf.enumeration import log_z
     from rbm_tf.estimates import verdict
     from rbm_tf.rbm import BernoulliRBM
+    from rbm_tf.state_sums import is_quick
 
     rbm, judgement = command_line.load_model(options.model, BernoulliRBM), []
     (x_train, _), (x_test, _) = command_line.load_data(options)

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from rbm_tf.estimates import LogZEstimate, estimate_log_z
 from rbm_tf.machine import machine_of
-from rbm_tf.shared.arrays import visible_states
 from rbm_tf.shared.betas import checked_betas
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.progress import in_parts
@@ -126,7 +125,8 @@ def log_z_ratio(
         rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
         samples: visible states that were drawn from rbm, one for each chain,
             (num_chains, num_visible).
-        other: another RBM with as many visible units; the hidden layer may differ.
+        other: another RBM with the same visible units, and hidden units of the same kind; their
+            number may differ.
         betas: the path, (num_betas,), increasing from 0 to 1; the default is 1,001 equal steps.
         progress: whether to show a progress bar, which appears after two seconds.
         seed: integer that fixes the draws; the same seed gives the same estimate.
@@ -211,8 +211,8 @@ def _pilot(path, betas, v, seed):
 
 
 def _checked_samples(rbm, samples):
-    states = visible_states(samples, "samples", machine_of(rbm).num_visible, binary=True)
-    return tf.cast(states, machine_of(rbm).dtype)
+    machine = machine_of(rbm)
+    return tf.cast(machine.visible.check(samples, name="samples"), machine.dtype)
 
 
 def _anneal(path, betas, v, seed, progress):

@@ -28,7 +28,8 @@ def read_rbms(path: PathLike, *, update: int | None = None) -> Machine:
 
     The file holds the machine after several updates of training, each as weight_matrix W
     (num_visible, num_hidden), vbias a and hbias b in a group `update_<number>/params`. Chains and
-    random states, which are there too, are left alone; `BernoulliRBM.from_parameters(*machine.parameters)`
+    random states, which are there too, are left alone:
+    `BernoulliRBM.from_parameters(*machine.parameters)`
     makes a model to train on.
 
     Args:

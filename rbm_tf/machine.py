@@ -226,7 +226,7 @@ def energy(machine: Machine, v: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
         >>> float(energy(machine, tf.ones((1, 2)), tf.zeros((1, 1)))[0])
         0.0
     """
-    hidden = tf.reduce_sum(machine.hidden.energy(h), -1)
+    hidden = unit_energy(machine.hidden, h)
     return hidden - _visible_part(machine, v) - tf.reduce_sum(hidden_input(machine, v) * h, -1)
 
 
@@ -254,9 +254,25 @@ def clamped_free_energy(
     return -_visible_part(machine, v) - tf.reduce_sum(machine.hidden.cgf(inputs), -1)
 
 
+def unit_energy(unit: Unit, t: tf.Tensor) -> tf.Tensor | float:
+    """sum_i U(t_i) of a layer; the number 0 for kinds whose U is 0, so that it costs nothing.
+
+    Args:
+        unit: the units.
+        t: their states, (.., size).
+
+    Returns:
+        (..), nats, or 0.0.
+
+    Example:
+        >>> unit_energy(Binary(2), tf.ones((3, 2)))
+        0.0
+    """
+    if type(unit).energy is Unit.energy:
+        return 0.0
+    return tf.reduce_sum(unit.energy(t), -1)
+
+
 def _visible_part(machine, v):
     """a.v - sum_i U(v_i), (batch,)."""
-    linear = tf.linalg.matvec(v, machine.visible_bias)
-    if type(machine.visible).energy is Unit.energy:  # which is 0
-        return linear
-    return linear - tf.reduce_sum(machine.visible.energy(v), -1)
+    return tf.linalg.matvec(v, machine.visible_bias) - unit_energy(machine.visible, v)

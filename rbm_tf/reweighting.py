@@ -6,11 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf.estimates import LogZEstimate, estimate_log_z
-from rbm_tf.machine import clamped_free_energy, machine_of
+from rbm_tf.machine import hidden_input, machine_of
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike, RBMLike
-from rbm_tf.units import sample_bernoulli
 
 _BLOCK = 10_000  # samples in memory at once
 
@@ -20,12 +19,14 @@ def importance_sampling(
 ) -> LogZEstimate:
     """Estimate ln Z by importance sampling from independent visible units.
 
-    v ~ q(v) = prod_i Bernoulli(visible_mean_i), w = exp(-F_c(v)) / q(v), <w>_q = Z; the hidden
-    units are summed out. On average log_z is below ln Z.
+    v ~ q(v) = prod_i exp(x_i v_i - U(v_i) - Gamma_i(x_i)), for binary units prod_i
+    Bernoulli(visible_mean_i); w = exp(-F_c(v)) / q(v), <w>_q = Z; the hidden units are summed out.
+    On average log_z is below ln Z.
 
     Args:
         rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
-        visible_mean: the means of the proposal, strictly between 0 and 1, (num_visible,).
+        visible_mean: the means of the proposal, inside the support, for binary units strictly
+            between 0 and 1, (num_visible,).
         num_samples: the number of samples to draw.
         seed: integer that fixes the draws; the same seed gives the same estimate.
 
@@ -33,36 +34,50 @@ def importance_sampling(
         `LogZEstimate`.
 
     Raises:
-        ValueError: if a mean is 0 or 1, which leaves states that are never drawn, or the shape is
-            not (num_visible,).
+        ValueError: if a mean is at an edge of the support, which leaves states that are never
+            drawn, or the shape is not (num_visible,).
 
     Example:
         >>> rbm = BernoulliRBM(6, 4, seed=0)
         >>> estimate = importance_sampling(rbm, tap(rbm, order=1).visible, seed=0)
     """
     machine, mean = machine_of(rbm), np.asarray(visible_mean, float)
-    if mean.shape != (machine.num_visible,) or not np.all((mean > 0) & (mean < 1)):
+    inputs = np.zeros(0)
+    if mean.shape == (machine.num_visible,):
+        inputs = machine.visible.conjugate_field(mean).numpy()
+    if not (inputs.size and np.all(np.isfinite(inputs))):
         raise ValueError(
-            f"visible_mean must hold {machine.num_visible} values strictly between 0 and 1; got "
-            f"shape {mean.shape}, from {mean.min(initial=1)} to {mean.max(initial=0)}. Clip it."
+            f"visible_mean must hold {machine.num_visible} values strictly inside the support of "
+            f"{machine.visible!r}; got shape {mean.shape}, from {mean.min(initial=1)} to "
+            f"{mean.max(initial=0)}. Clip it."
         )
+    return _weigh(machine, inputs, num_samples, seed)
+
+
+def _weigh(machine, inputs, num_samples, seed):
+    """ln w of draws from units in the fields `inputs`, (num_visible,), as an estimate of ln Z."""
     check_counts(num_samples=num_samples)
-    logits = tf.constant(np.log(mean) - np.log1p(-mean), machine.dtype)
+    inputs = tf.constant(inputs, machine.dtype)
+    log_normaliser = tf.reduce_sum(machine.visible.cgf(inputs))
     seeds = tf.random.split(as_seed(seed), -(-num_samples // _BLOCK))
     log_weights = []
     for index, block_seed in enumerate(tf.unstack(seeds)):
         size = min(_BLOCK, num_samples - index * _BLOCK)
-        v = sample_bernoulli(tf.broadcast_to(logits, (size, machine.num_visible)), block_seed)
-        log_proposal = -tf.nn.sigmoid_cross_entropy_with_logits(v, tf.broadcast_to(logits, v.shape))
-        # log_proposal: (size, num_visible)
-        log_weights.append(-clamped_free_energy(machine, v) - tf.reduce_sum(log_proposal, -1))
+        many = tf.broadcast_to(inputs, (size, machine.num_visible))
+        v = machine.visible.sample(many, seed=block_seed)
+        difference = tf.linalg.matvec(v, machine.visible_bias - inputs)  # in which U cancels
+        hidden = tf.reduce_sum(machine.hidden.cgf(hidden_input(machine, v)), -1)
+        log_weights.append(difference + hidden + log_normaliser)
     return estimate_log_z(tf.concat(log_weights, 0))
 
 
 def monte_carlo(
     rbm: RBMLike, *, num_samples: int = 10_000, seed: int | None = None
 ) -> LogZEstimate:
-    """Estimate ln Z by plain Monte Carlo: ln of 2^num_visible times <exp(-F_c(v))> over fair coins.
+    """Estimate ln Z by plain Monte Carlo over visible units without fields: ln of Z_0 <exp(..)>.
+
+    For binary units, which are then fair coins, Z_0 = 2^num_visible and the average is that of
+    exp(-F_c(v)).
 
     Unbiased for Z and useless for ln Z once the model has structure: its relative variance grows
     exponentially with the number of units.
@@ -78,6 +93,5 @@ def monte_carlo(
     Example:
         >>> estimate = monte_carlo(BernoulliRBM(6, 4, seed=0), num_samples=1000, seed=0)
     """
-    return importance_sampling(
-        rbm, np.full(machine_of(rbm).num_visible, 0.5), num_samples=num_samples, seed=seed
-    )
+    machine = machine_of(rbm)
+    return _weigh(machine, np.zeros(machine.num_visible), num_samples, seed)

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from rbm_tf.annealing import ais, reverse_ais
-from rbm_tf.enumeration import is_quick, log_z, num_terms
+from rbm_tf.enumeration import log_z
 from rbm_tf.estimates import LogZEstimate
 from rbm_tf.mean_field import cumulant_free_energy, tap
 from rbm_tf.reweighting import importance_sampling, monte_carlo
 from rbm_tf.shared.progress import Progress, bars
 from rbm_tf.shared.types import RBMLike
+from rbm_tf.state_sums import is_quick, num_terms
 from rbm_tf.tempering import tempered_sample, tempered_windows
 from rbm_tf.umbrella import mbar
 

@@ -176,12 +176,6 @@ def work(free_energies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return forward, free_energies[low + 1, low] - free_energies[low + 1, low + 1]
 
 
-def _potential(path, beta, v, hidden_input):
-    """F_beta(v), shape of v without its last axis; beta broadcasts with v."""
-    bias = (1 - beta) * path.base_bias + beta * path.machine.visible_bias
-    return -tf.reduce_sum(v * bias, -1) - tf.reduce_sum(tf.math.softplus(beta * hidden_input), -1)
-
-
 def _partners(num_betas, parity):
     """The window that each one swaps with: pairs start at parity, an odd one out is its own."""
     window = tf.range(num_betas)
@@ -192,7 +186,7 @@ def _partners(num_betas, parity):
 def _log_swap_ratio(path, betas, state, partner):
     """F_k(v_k) + F_l(v_l) - F_k(v_l) - F_l(v_k) of each window and its partner l, (k, chains)."""
     own, other = (x[:, tf.newaxis, tf.newaxis] for x in (betas, tf.gather(betas, partner)))
-    gain = _potential(path, own, *state) - _potential(path, other, *state)
+    gain = path.free_energy(*state, own) - path.free_energy(*state, other)
     return gain + tf.gather(gain, partner)
 
 
@@ -274,7 +268,7 @@ def _record(path, betas, state, first, last, seed, swap):
 
     def step(index, state, free_energies, derivatives):
         state = advance(path, betas, state, index, seed, swap)
-        in_windows = tf.map_fn(lambda beta: _potential(path, beta, *state), betas)
+        in_windows = tf.map_fn(lambda beta: path.free_energy(*state, beta), betas)
         derivative = path.derivative(*state, betas[:, tf.newaxis, tf.newaxis])
         free_energies, derivatives = (
             array.write(index - first, value)

@@ -61,8 +61,8 @@ def _walk(path, betas, v, seed):
     def measure(v, hidden_input, beta, log_weight):
         share = tf.nn.softmax(log_weight)
         energy = path.derivative(v, hidden_input, beta)  # the average of E over h, given v
-        on = tf.sigmoid(beta * hidden_input)
-        spread = tf.reduce_sum(hidden_input**2 * on * (1 - on), -1)  # the variance of E, given v
+        along = path.machine.hidden.cumulants_along(beta * hidden_input, hidden_input, 2)
+        spread = tf.reduce_sum(along[1], -1)  # the variance of E, given v
         mean = tf.reduce_sum(share * energy)
         variance = tf.reduce_sum(share * ((energy - mean) ** 2 + tf.cast(spread, tf.float64)))
         count = tf.cast(tf.shape(log_weight)[0], tf.float64)

@@ -45,7 +45,7 @@ def test_log_weights_of_any_size_stay_finite():
 def test_a_proposal_that_misses_states_is_refused(random_rbm):
     rbm = random_rbm(3, 2)
     for mean in ([0.0, 0.5, 0.5], [0.5, 0.5], [0.5, 0.5, 1.0]):
-        with pytest.raises(ValueError, match="strictly between 0 and 1"):
+        with pytest.raises(ValueError, match="strictly inside the support"):
             importance_sampling(rbm, mean)
     with pytest.raises(ValueError, match="num_samples"):
         monte_carlo(rbm, num_samples=0)

@@ -126,6 +126,29 @@ class Mixed(Unit):
             lambda unit, mean: unit.sample_of_mean(mean, seed=next(seeds)), mean
         )
 
+    def inside(self, mean: ArrayLike) -> np.ndarray:
+        ends = np.cumsum([unit.size for unit in self.units])[:-1]
+        parts = zip(self.units, np.split(np.asarray(mean, float), ends), strict=True)
+        return np.concatenate([unit.inside(part) for unit, part in parts])
+
+    def cgf_difference(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        sizes = [unit.size for unit in self.units]
+        parts = zip(self.units, tf.split(x, sizes, -1), tf.split(y, sizes, -1), strict=True)
+        return tf.concat([unit.cgf_difference(a, b) for unit, a, b in parts], -1)
+
+    def between(self, other: Unit, beta: float | tf.Tensor) -> Self:
+        if not isinstance(other, Mixed):
+            raise ValueError(f"Mixed units go to Mixed units; got {other!r}.")
+        pairs = zip(self.units, other.units, strict=True)
+        return type(self)([unit.between(part, beta) for unit, part in pairs])
+
+    def padded(self, num: int) -> Self:
+        if num == self.num:
+            return self
+        raise ValueError(
+            f"Hidden layers of several kinds must have equal sizes; got {self.num} units for {num}."
+        )
+
     def add_precision(self, added: ArrayLike) -> Mixed:
         parts = tf.split(added, [unit.num for unit in self.units], -1)
         pairs = zip(self.units, parts, strict=True)

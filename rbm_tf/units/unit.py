@@ -30,6 +30,7 @@ from rbm_tf.shared.types import ArrayLike
 from rbm_tf.units.inversion import field_of_mean
 
 MAX_ORDER = 4  # of the cumulants
+_EDGE = 0.01  # how near means may come to the edge of the support where units must reach it all
 
 
 class Unit:
@@ -106,6 +107,18 @@ class Unit:
             NotImplementedError: if a kind of your own has neither this nor `states`.
         """
         return tf.reduce_logsumexp(self._state_logits(self.fields(x)), -1)
+
+    def cgf_difference(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Gamma(x) - Gamma(y), which kinds may have cheaper, or without cancellation.
+
+        Args:
+            x: total fields, a float tensor (.., size).
+            y: total fields, of the same shape.
+
+        Returns:
+            (.., num), nats.
+        """
+        return self.cgf(x) - self.cgf(y)
 
     def each_cumulant(self, x: tf.Tensor) -> Iterator[tf.Tensor]:
         """Yield kappa_1(x), kappa_2(x), .., each (.., size): derivatives of Gamma by its own field.
@@ -305,6 +318,64 @@ class Unit:
             f"States cannot be drawn from means of {type(self).__name__} units, only of Binary, "
             "Spin, Potts and Mixed of these: give states as data, and resample=False."
         )
+
+    def inside(self, mean: ArrayLike) -> np.ndarray:
+        """Means moved into the support, so that units with these means reach every state.
+
+        To 0.01 and 0.99 of a bounded support, and 0.01 from the only end of another.
+
+        Args:
+            mean: (size,).
+
+        Returns:
+            (size,), float64.
+        """
+        low, high = (np.zeros(self.size) + end for end in self.bounds)
+        step = _EDGE * np.where(np.isfinite(high - low), high - low, 1.0)
+        return np.clip(np.asarray(mean, float), low + step, high - step)
+
+    def between(self, other: Unit, beta: float | tf.Tensor) -> Self:
+        """The units whose U is (1 - beta) U + beta U of others of the same kind.
+
+        U is linear in its parameters, or in the exponential of those whose name begins with log_.
+
+        Args:
+            other: units of the same kind.
+            beta: from 0 to 1.
+
+        Returns:
+            `Unit`.
+        """
+
+        def mixed(name, x, y):
+            if name.startswith("log_"):
+                return tf.math.log((1 - beta) * tf.exp(x) + beta * tf.exp(y))
+            return (1 - beta) * x + beta * y
+
+        pairs = zip(self.parameters.items(), other.parameters.values(), strict=True)
+        return self.with_parameters(**{name: mixed(name, x, y) for (name, x), y in pairs})
+
+    def padded(self, num: int) -> Self:
+        """The same units and some more, whose parameters are 0, or 1 where these are logarithms.
+
+        Args:
+            num: how many there are to be.
+
+        Returns:
+            `Unit`.
+        """
+        if num == self.num:
+            return self
+        missing = [[0, num - self.num]]
+        other = copy.copy(self)
+        other.num = num
+        other.parameters = {k: tf.pad(value, missing) for k, value in self.parameters.items()}
+        return other
+
+    @property
+    def kind(self) -> Kind:
+        """All that units are besides the values of their parameters, to be compared."""
+        return self.__tf_flatten__()[0]
 
     def add_precision(self, added: ArrayLike) -> Unit:
         """The units with U(t) + A t^2/2 in place of U, as two-moment mean field needs them.
