@@ -1,7 +1,6 @@
 """Machines of other packages: files of rbms, and models of scikit-learn.
 
-Both have our energy E(v, h) = -a.v - b.h - v^T W h with units {0, 1} (B1), so parameters move over
-as they are.
+All have our energy E(v, h) = -a.v - b.h - v^T W h (B1), so parameters move over as they are.
 """
 
 from __future__ import annotations
@@ -18,16 +17,18 @@ from rbm_tf.rbm import BernoulliRBM
 from rbm_tf.shared.files import written_whole
 from rbm_tf.shared.memory import check_memory
 from rbm_tf.shared.types import PathLike, RBMLike
+from rbm_tf.units import Binary, Potts
 
-_BINARY = "BBRBM"  # rbms calls it Bernoulli-Bernoulli
+_BINARY, _POTTS = "BBRBM", "PBRBM"  # what rbms calls binary and Potts visible units
 _NAMES = {"kernel": "weight_matrix", "visible_bias": "vbias", "hidden_bias": "hbias"}
 
 
 def read_rbms(path: PathLike, *, update: int | None = None) -> Machine:
-    """The parameters of a binary RBM from an HDF5 file of the package rbms.
+    """An RBM of binary or Potts visible units from an HDF5 file of the package rbms.
 
     The file holds the machine after several updates of training, each as weight_matrix W
-    (num_visible, num_hidden), vbias a and hbias b in a group `update_<number>/params`. Chains and
+    (num_visible, num_hidden), or (num, num_states, num_hidden) of Potts units, vbias a and hbias b
+    in a group `update_<number>/params`. Chains and
     random states, which are there too, are left alone:
     `BernoulliRBM.from_parameters(*machine.parameters)`
     makes a model to train on.
@@ -57,18 +58,34 @@ def read_rbms(path: PathLike, *, update: int | None = None) -> Machine:
         raise ValueError(f"{path} is no file: give the path of an HDF5 file that rbms saved.")
     try:
         with h5py.File(path, "r") as file:
+            kind = _kind(file)
             group = _update(file, update)
             arrays = [_array(group, name) for name in _NAMES.values()]
-        return machine_of(Machine(*arrays))
+        return _potts(*arrays) if kind == _POTTS else machine_of(Machine(*arrays))
     except Exception as error:  # damaged files raise OSError, RuntimeError, KeyError, ..
         raise ValueError(f"{path} cannot be read as an RBM of the package rbms: {error}") from error
 
 
+def _kind(file):
+    kind = file["model_type"][()].decode() if "model_type" in file else "not there"
+    if kind not in (_BINARY, _POTTS):
+        raise ValueError(f"its model_type must be {_BINARY} or {_POTTS}; it is {kind}.")
+    return kind
+
+
+def _potts(kernel, visible_bias, hidden_bias):
+    """A machine of Potts units, whose states are columns here and an axis of their own there."""
+    if kernel.ndim != 3 or visible_bias.shape != kernel.shape[:2]:
+        raise ValueError(
+            "weight_matrix and vbias must have shapes (num, num_states, num_hidden) and "
+            f"(num, num_states); got {kernel.shape} and {visible_bias.shape}."
+        )
+    flat = kernel.reshape(-1, kernel.shape[2]), visible_bias.ravel()
+    return machine_of(Machine(*flat, hidden_bias, visible=Potts(*kernel.shape[:2])))
+
+
 def _update(file, update):
     """The group with the parameters after so many updates."""
-    kind = file["model_type"][()].decode() if "model_type" in file else "not there"
-    if kind != _BINARY:
-        raise ValueError(f"its model_type must be {_BINARY}, of binary units; it is {kind}.")
     names = (re.fullmatch("update_([0-9]{1,18})", name) for name in file)
     updates = sorted(int(name[1]) for name in names if name)
     if not updates or update not in (None, *updates):
@@ -94,12 +111,13 @@ def write_rbms(rbm: RBMLike, path: PathLike) -> None:
     not go on with its training. What stands at path is replaced.
 
     Args:
-        rbm: `BernoulliRBM` or `Machine`; float64 stays, other dtypes become float32.
+        rbm: `RBM` or `Machine` with binary or Potts visible units and binary hidden ones; float64
+            stays, other dtypes become float32.
         path: the file to write.
 
     Raises:
         OSError: if the file cannot be written.
-        ValueError: if a layer is not binary.
+        ValueError: if a layer has other units.
 
     Reference: as `read_rbms`.
 
@@ -110,17 +128,21 @@ def write_rbms(rbm: RBMLike, path: PathLike) -> None:
     """
     import h5py
 
-    if not machine_of(rbm).is_binary:
+    visible, hidden = machine_of(rbm).visible, machine_of(rbm).hidden
+    if not (isinstance(visible, (Binary, Potts)) and isinstance(hidden, Binary)):
         raise ValueError(
-            f"write_rbms writes machines of binary units; got {machine_of(rbm).visible!r} and "
-            f"{machine_of(rbm).hidden!r}. Save the model with rbm.save."
+            "write_rbms writes machines with binary or Potts visible units and binary hidden ones;"
+            f" got {visible!r} and {hidden!r}. Save the model with rbm.save."
         )
     dtype = tf.float64 if machine_of(rbm).dtype == tf.float64 else tf.float32
     machine = machine_of(rbm, dtype=dtype)
     with written_whole(path) as partial, h5py.File(partial, "w") as file:
-        file["model_type"] = _BINARY
+        file["model_type"] = _POTTS if isinstance(visible, Potts) else _BINARY
         for ours, theirs in _NAMES.items():
-            file[f"update_1/params/{theirs}"] = getattr(machine, ours).numpy()
+            array = getattr(machine, ours).numpy()
+            if isinstance(visible, Potts) and ours != "hidden_bias":  # the states have an axis
+                array = array.reshape(visible.num, visible.num_states, *array.shape[1:])
+            file[f"update_1/params/{theirs}"] = array
 
 
 def from_sklearn(model: Any, **kwargs: Any) -> BernoulliRBM:

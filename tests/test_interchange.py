@@ -12,6 +12,7 @@ from rbm_tf.enumeration import log_z
 from rbm_tf.interchange import from_sklearn, read_rbms, write_rbms
 from rbm_tf.machine import Machine, clamped_free_energy, machine_of
 from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.units import Spin
 
 # Written by rbms 0.5.0 on PyTorch 2.14 from four images of six pixels, samples in bars.h5 =
 # np.eye(4, 6) + np.eye(4, 6, 2), and compressed with gzip -9:
@@ -41,6 +42,25 @@ def test_a_file_of_rbms_has_the_ln_z_and_the_free_energy_that_rbms_computes(file
     free_energy = clamped_free_energy(machine, tf.constant([[1, 0, 1, 0, 0, 0]], tf.float64))
     found = log_z(machine), float(free_energy[0])
     np.testing.assert_allclose(found, THEIRS[update], rtol=1e-13)
+
+
+def test_a_file_of_potts_units_has_the_numbers_of_rbms_too(tmp_path):
+    # rbms 0.5.0, from the sequences ACGU, AACC, GGUU and -CG- with --alphabet rna --num_hiddens 2
+    # and the options above; what it says of -ACG and UU-A, and of ln Z, after 81 updates
+    path = tmp_path / "potts.h5"
+    path.write_bytes(gzip.decompress(FIXTURE.with_name("rbms_0_5_0_potts.h5.gz").read_bytes()))
+    machine = machine_of(read_rbms(path), dtype="float64")
+    states = np.eye(5)[[[0, 1, 2, 3], [4, 4, 0, 1]]].reshape(2, 20)
+    found = clamped_free_energy(machine, tf.constant(states))
+    np.testing.assert_allclose(found, [-9.666073303136233, 34.741465490960046], rtol=1e-13)
+    assert log_z(machine) == pytest.approx(29.78688949125413, rel=1e-13)
+    write_rbms(machine, tmp_path / "again.h5")
+    again = read_rbms(tmp_path / "again.h5")
+    assert repr(again.visible) == "Potts(4, 5)"
+    for ours, theirs in zip(again.parameters, machine.parameters, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match=r"binary or Potts.* got Spin\(3\)"):
+        write_rbms(Machine(np.zeros((3, 2)), np.zeros(3), np.zeros(2), Spin(3)), path)
 
 
 def test_the_last_update_is_the_greatest_number_and_not_the_last_name(file):
@@ -95,7 +115,8 @@ def replace(archive, name, value):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("model_type", "PBRBM", "of binary units; it is PBRBM"),
+        ("model_type", "GBRBM", "must be BBRBM or PBRBM; it is GBRBM"),
+        ("model_type", "PBRBM", r"\(6, 3\) and \(6,\)"),
         ("model_type", None, "it is not there"),
         ("update_81/params/hbias", None, "hbias"),
         ("update_81/params", None, "params"),
