@@ -111,6 +111,7 @@ def tempered_sample(
     *,
     betas: ArrayLike | None = None,
     num_steps: int = 1000,
+    base: str | ArrayLike = "data",
     progress: bool = True,
     seed: int | tf.Tensor | None = None,
 ) -> tf.Tensor:
@@ -125,6 +126,7 @@ def tempered_sample(
         betas: the windows, (num_betas,), increasing from 0 to 1; the default is 20 equally spaced.
         num_steps: the number of Gibbs sweeps of each ladder, each followed by a swap attempt.
             Compare two values: the ladders need to forget their start at the base.
+        base: where the path begins, as `tempered_path` takes it.
         progress: whether to show a progress bar, which appears after two seconds.
         seed: integer or (2,) int32 tensor that fixes the draws.
 
@@ -132,14 +134,15 @@ def tempered_sample(
         Visible states, (num_samples, num_visible).
 
     Raises:
-        ValueError: if betas do not increase from 0 to 1, or a number is below 1.
+        ValueError: if betas do not increase from 0 to 1, the base does not fit, or a number is
+            below 1.
 
     Example:
         >>> tempered_sample(BernoulliRBM(6, 4, seed=0), 5, num_steps=100, seed=0).shape
         TensorShape([5, 6])
     """
     check_counts(num_samples=num_samples, num_steps=num_steps)
-    path, betas = tempered_path(rbm), _windows(betas, rbm)
+    path, betas = tempered_path(rbm, base=base), _windows(betas, rbm)
     start_seed, seed = tf.unstack(tf.random.split(as_seed(seed)))
     v = _base_states(path, betas, num_samples, start_seed)
     return _equilibrated(path, betas, v, num_steps, seed, True, progress)[0][-1]
