@@ -14,6 +14,7 @@ from . import roads as roads
 from . import tempering as tempering
 from . import thermodynamics as thermodynamics
 from . import training as training
+from . import trajectory as trajectory
 from . import umbrella as umbrella
 from . import units as units
 from .annealing import ais as ais
@@ -42,6 +43,8 @@ from .roads import compare as compare
 from .shared.checkpoints import BackupAndRestore as BackupAndRestore
 from .tempering import tempered_sample as tempered_sample
 from .tempering import tempered_windows as tempered_windows
+from .trajectory import trajectory_ais as trajectory_ais
+from .trajectory import trajectory_windows as trajectory_windows
 from .umbrella import bar as bar
 from .umbrella import mbar as mbar
 from .umbrella import thermodynamic_integration as thermodynamic_integration

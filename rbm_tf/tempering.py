@@ -24,13 +24,15 @@ _NUM_BETAS = 20
 
 
 class Windows(NamedTuple):
-    """Samples of all windows, float64; see `tempered_windows`."""
+    """Samples of all windows, float64; see `tempered_windows` and `trajectory_windows`."""
 
-    betas: np.ndarray  # (num_betas,)
+    betas: np.ndarray  # (num_betas,), or the places of machines on their trajectory
     free_energies: np.ndarray  # F_l(v), v from k, (k, l, num_chains, num_steps)
-    derivatives: np.ndarray  # dF_beta(v)/dbeta of v in its own window, (k, num_chains, num_steps)
+    # dF_beta(v)/dbeta of v in its own window, (k, num_chains, num_steps); None on a trajectory
+    derivatives: np.ndarray | None
     base_log_z: float  # ln Z at beta = 0, nats
     samples: np.ndarray  # last visible states at beta = 1, (num_chains, num_visible)
+    log_num_states: float | None = None  # of the visible layer, nats; None if it has no end
 
     @property
     def swap_acceptance(self) -> np.ndarray:
@@ -102,6 +104,7 @@ def tempered_windows(
         derivatives.transpose(1, 2, 0),
         float(path.base_log_z),
         v[-1].numpy(),
+        path.machine.visible.log_num_layer_states,
     )
 
 
@@ -179,11 +182,50 @@ def work(free_energies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return forward, free_energies[low + 1, low] - free_energies[low + 1, low + 1]
 
 
-def _partners(num_betas, parity):
-    """The window that each one swaps with: pairs start at parity, an odd one out is its own."""
-    window = tf.range(num_betas)
+def partners(num_windows: int | tf.Tensor, parity: int | tf.Tensor) -> tf.Tensor:
+    """The window that each one swaps with: pairs start at parity, an odd one out is its own.
+
+    Args:
+        num_windows: the number of windows.
+        parity: 0 for the pairs (0, 1), (2, 3), .., 1 for (1, 2), (3, 4), ..
+
+    Returns:
+        (num_windows,) int32.
+
+    Example:
+        >>> partners(4, 1).numpy()
+        array([0, 2, 1, 3], dtype=int32)
+    """
+    window = tf.range(num_windows)
     partner = window + tf.where((window - parity) % 2 == 0, 1, -1)
-    return tf.where((partner >= 0) & (partner < num_betas), partner, window)
+    return tf.where((partner >= 0) & (partner < num_windows), partner, window)
+
+
+def accept_swaps(
+    state: tuple[tf.Tensor, ...], log_ratio: tf.Tensor, partner: tf.Tensor, seed: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
+    """Accept or refuse the swap of each pair of windows, with probability min(1, exp(log_ratio)).
+
+    Args:
+        state: tensors (num_windows, num_chains, ..) that are swapped together.
+        log_ratio: F_k(v_k) + F_l(v_l) - F_k(v_l) - F_l(v_k) of each window and its partner,
+            (num_windows, num_chains), nats.
+        partner: the window that each one swaps with, as `partners` gives it.
+        seed: (2,) int32 tensor that fixes the draws.
+
+    Returns:
+        The new state.
+
+    Example:
+        >>> v, certain = tf.constant([[[1.0]], [[2.0]]]), tf.zeros((2, 1))
+        >>> accept_swaps((v,), certain, partners(2, 0), [0, 1])[0].numpy().ravel()
+        array([2., 1.], dtype=float32)
+    """
+    uniform = tf.random.stateless_uniform(tf.shape(log_ratio), seed, dtype=log_ratio.dtype)
+    num_windows = tf.shape(log_ratio)[0]
+    one_for_both = tf.gather(uniform, tf.minimum(tf.range(num_windows), partner))
+    accept = (tf.math.log(one_for_both) < log_ratio)[..., tf.newaxis]
+    return tuple(tf.where(accept, tf.gather(x, partner), x) for x in state)
 
 
 def _log_swap_ratio(path, betas, state, partner):
@@ -191,15 +233,6 @@ def _log_swap_ratio(path, betas, state, partner):
     own, other = (x[:, tf.newaxis, tf.newaxis] for x in (betas, tf.gather(betas, partner)))
     gain = path.free_energy(*state, own) - path.free_energy(*state, other)
     return gain + tf.gather(gain, partner)
-
-
-def _swap(path, betas, state, partner, seed):
-    """Accept or refuse the swap of each pair; state is (v, hidden_input), (k, chains, units)."""
-    log_ratio = _log_swap_ratio(path, betas, state, partner)
-    uniform = tf.random.stateless_uniform(tf.shape(log_ratio), seed, dtype=log_ratio.dtype)
-    one_for_both = tf.gather(uniform, tf.minimum(tf.range(tf.shape(betas)[0]), partner))
-    accept = (tf.math.log(one_for_both) < log_ratio)[..., tf.newaxis]
-    return tuple(tf.where(accept, tf.gather(x, partner), x) for x in state)
 
 
 def advance(
@@ -235,7 +268,9 @@ def advance(
     state = v, path.hidden_input(v)
     if not swap:
         return state
-    return _swap(path, betas, state, _partners(tf.shape(betas)[0], index % 2), swap_seed)
+    partner = partners(tf.shape(betas)[0], index % 2)
+    log_ratio = _log_swap_ratio(path, betas, state, partner)
+    return accept_swaps(state, log_ratio, partner, swap_seed)
 
 
 def _equilibrated(path, betas, v, num_steps, seed, swap, progress):

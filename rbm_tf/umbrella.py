@@ -35,7 +35,8 @@ def thermodynamic_integration(windows: Windows) -> LogZEstimate:
         `LogZEstimate`.
 
     Raises:
-        ValueError: if the samples of a window cannot come from its distribution.
+        ValueError: if the samples of a window cannot come from its distribution, or the windows are
+            those of a trajectory.
 
     Reference: Kirkwood (1935), Statistical mechanics of fluid mixtures; Gelman and Meng (1998),
     Simulating normalizing constants.
@@ -45,6 +46,10 @@ def thermodynamic_integration(windows: Windows) -> LogZEstimate:
         >>> estimate = thermodynamic_integration(tempered_windows(rbm, num_steps=50, seed=0))
     """
     _check_equilibrium(windows)
+    if windows.derivatives is None:
+        raise ValueError(
+            "Windows of a trajectory have no temperature to integrate over: take mbar."
+        )
     by_ladder = windows.derivatives.mean(-1)  # (num_betas, num_chains)
     integral = trapezoid(by_ladder, windows.betas, axis=0)
     return _estimate(windows.base_log_z - integral.mean(), integral)
@@ -78,6 +83,35 @@ def bar(windows: Windows) -> LogZEstimate:
     """
     free_energy, by_ladder = (sum(values) for values in zip(*_pairs(windows), strict=True))
     return _estimate(windows.base_log_z - free_energy, by_ladder)
+
+
+def bar_along(windows: Windows) -> LogZEstimate:
+    """ln Z of every window, as `bar` of the windows up to it; needs pymbar.
+
+    Args:
+        windows: the samples of all windows, as `tempered_windows` or `trajectory_windows` returns
+            them.
+
+    Returns:
+        `LogZEstimate` of arrays (num_windows,), whose last entry is that of `bar`; the first is
+        known.
+
+    Raises:
+        ImportError: if pymbar is not installed.
+        ValueError: as `bar`.
+
+    Reference: Bennett (1976).
+
+    Example:
+        >>> windows = tempered_windows(BernoulliRBM(6, 4, seed=0), num_steps=50, seed=0)
+        >>> bool(abs(bar_along(windows).log_z[-1] - bar(windows).log_z) < 1e-9)
+        True
+    """
+    free_energies, by_ladder = zip(*_pairs(windows), strict=True)
+    log_z = windows.base_log_z - np.append(0, np.cumsum(free_energies))
+    pulls = np.cumsum(by_ladder, 0)  # (num_windows - 1, num_chains)
+    error = np.std(pulls, axis=1, ddof=1) / np.sqrt(pulls.shape[1])
+    return LogZEstimate(log_z, np.append(0, error))
 
 
 def mbar(windows: Windows) -> LogZEstimate:
@@ -121,19 +155,22 @@ def _pairs(windows):
 def _check_equilibrium(windows):
     """Refuse windows whose ladders sit in states that one of them makes impossible.
 
-    With 2^n states, p(F(v) > min F + x) <= 2^n exp(-x) in every window. That one of N samples is so
-    far above another has a probability below exp(-10) for x = n ln 2 + ln N + 10.
+    With e^S states, p(F(v) > min F + x) <= exp(S - x) in every window. That one of N samples is so
+    far above another has a probability below exp(-10) for x = S + ln N + 10. States without end
+    have no such bound.
     """
+    if windows.log_num_states is None:
+        return
     own = np.moveaxis(np.diagonal(windows.free_energies), -1, 0)  # F_k of samples from k
     spread = own.max((1, 2)) - own.min((1, 2))
-    num_visible = windows.samples.shape[1]
-    largest = num_visible * np.log(2) + np.log(own[0].size) + 10
+    largest = windows.log_num_states + np.log(own[0].size) + 10
     k = int(spread.argmax())
     if not spread[k] <= largest:
         raise ValueError(
             f"The ladders of window {k} are stuck: their free energies differ by {spread[k]:.0f} "
-            f"nats, where {num_visible} units in equilibrium allow {largest:.0f}. Raise num_burn_in"
-            " and add betas; weights this large may be beyond any sampling."
+            f"nats, where {windows.log_num_states / np.log(2):.0f} bits in equilibrium allow "
+            f"{largest:.0f}. Raise num_burn_in and add betas; weights this large may be beyond any "
+            "sampling."
         )
 
 

@@ -214,6 +214,12 @@ class Unit:
         states = self.states()
         return None if states is None else len(states) ** self.num
 
+    @property
+    def log_num_layer_states(self) -> float | None:
+        """The logarithm of `num_layer_states`, nats; None unless they are finite."""
+        number = self.num_layer_states
+        return None if number is None else math.log(number)
+
     def layer_states(
         self, *, first: int | tf.Tensor = 0, num_states: int | tf.Tensor | None = None
     ) -> tf.Tensor:
