@@ -149,6 +149,21 @@ class Mixed(Unit):
             f"Hidden layers of several kinds must have equal sizes; got {self.num} units for {num}."
         )
 
+    def least_precision(self) -> tf.Tensor:
+        parts = [tf.cast(unit.least_precision(), tf.float64) for unit in self.units]
+        return tf.concat(parts, -1)
+
+    def standard_scale(self, variance: ArrayLike) -> tf.Tensor:
+        return self._side_by_side(lambda unit, part: unit.standard_scale(part), variance)
+
+    def redundant_part(self, x: tf.Tensor) -> tf.Tensor | None:
+        parts = tf.split(x, [unit.size for unit in self.units], -1)
+        found = [unit.redundant_part(part) for unit, part in zip(self.units, parts, strict=True)]
+        if all(part is None for part in found):
+            return None
+        pairs = zip(found, parts, strict=True)
+        return tf.concat([tf.zeros_like(x) if part is None else part for part, x in pairs], -1)
+
     def add_precision(self, added: ArrayLike) -> Mixed:
         parts = tf.split(added, [unit.num for unit in self.units], -1)
         pairs = zip(self.units, parts, strict=True)

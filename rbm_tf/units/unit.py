@@ -383,6 +383,47 @@ class Unit:
         """All that units are besides the values of their parameters, to be compared."""
         return self.__tf_flatten__()[0]
 
+    def least_precision(self) -> tf.Tensor:
+        """The g with U(t) > g t^2/2 - c |t| far out: what keeps Z finite against the weights.
+
+        Infinite for units with bounds, which no weight lets diverge, and 0 for others unless a
+        kind says more.
+
+        Returns:
+            (size,), of each column.
+        """
+        low, high = (np.zeros(self.size) + end for end in self.bounds)
+        return tf.constant(np.where(np.isfinite(high - low), np.inf, 0.0))
+
+    def standard_scale(self, variance: ArrayLike) -> tf.Tensor:
+        """What a column is divided by in standardised coordinates: its standard deviation.
+
+        It is a tenth of the support at least, where that has two ends, and 1 for a column without
+        variance: steps go as 1/s^2, and a pixel that hardly ever changes would take all of them.
+
+        Args:
+            variance: of the states, (size,).
+
+        Returns:
+            s, (size,).
+        """
+        variance = self.fields(variance)
+        low, high = (np.zeros(self.size) + end for end in self.bounds)
+        width = np.where(np.isfinite(high - low), high - low, 0.0)
+        variance = tf.maximum(variance, tf.cast((width / 10) ** 2, variance.dtype))
+        return tf.sqrt(tf.where(variance > 0, variance, tf.ones_like(variance)))
+
+    def redundant_part(self, x: tf.Tensor) -> tf.Tensor | None:
+        """The part of fields that changes no probability: for `Potts` the mean over the states.
+
+        Args:
+            x: fields, a float tensor (.., size).
+
+        Returns:
+            (.., size), or None for a kind that has none.
+        """
+        return None
+
     def add_precision(self, added: ArrayLike) -> Unit:
         """The units with U(t) + A t^2/2 in place of U, as two-moment mean field needs them.
 
