@@ -18,7 +18,9 @@ from rbm_tf.shared.types import ArrayLike, RBMLike
 from rbm_tf.units import Clamped, Unit
 
 
-def observed_states(visible: Unit, v: ArrayLike, mask: ArrayLike | None = None) -> np.ndarray:
+def observed_states(
+    visible: Unit, v: ArrayLike, mask: ArrayLike | None = None, *, name: str = "v"
+) -> np.ndarray:
     """Visible states with NaN for units that are missing, checked.
 
     Args:
@@ -26,6 +28,7 @@ def observed_states(visible: Unit, v: ArrayLike, mask: ArrayLike | None = None) 
         v: visible states, (num, visible.size); what stands where a unit is missing does not matter.
         mask: 1 or True where v is observed, for all examples, (visible.size,), or for each,
             (num, visible.size); None takes entries that are NaN as missing.
+        name: what the error message calls v.
 
     Returns:
         NumPy array (num, visible.size), float64.
@@ -38,11 +41,11 @@ def observed_states(visible: Unit, v: ArrayLike, mask: ArrayLike | None = None) 
         >>> observed_states(Binary(3), [[1, 0, 1]], mask=[1, 0, 1])
         array([[ 1., nan,  1.]])
     """
-    v = as_array(v, "float64", "v")
+    v = as_array(v, "float64", name)
     if v.ndim != 2 or v.shape[1] != visible.size or not len(v):
         raise ValueError(
-            f"v must have shape (num, {visible.size}) with num of 1 or more, one column for each "
-            f"of {visible!r}; got {v.shape}."
+            f"{name} must have shape (num, {visible.size}) with num of 1 or more, one column for "
+            f"each of {visible!r}; got {v.shape}."
         )
     if mask is not None:
         v = np.where(_checked_mask(mask, v), v, np.nan)
@@ -56,10 +59,10 @@ def observed_states(visible: Unit, v: ArrayLike, mask: ArrayLike | None = None) 
         raise ValueError(
             f"A unit is observed in all of its columns or in none: in row {row}, unit {unit} of "
             f"{visible!r} has {np.sum(~missing[row, columns])} of the columns {columns[0]} to "
-            f"{columns[-1]}. Let mask, or NaN in v, cover whole units."
+            f"{columns[-1]}. Let mask, or NaN in {name}, cover whole units."
         )
     any_state = visible.sample(tf.zeros(visible.size, tf.float64), seed=0).numpy()
-    visible.check(np.where(missing, any_state, v), name="v")
+    visible.check(np.where(missing, any_state, v), name=name)
     return v
 
 

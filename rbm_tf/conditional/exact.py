@@ -219,13 +219,12 @@ def _gaussian_integral(machine, bias, missing):
     precision = tf.linalg.diag(g) - kernel - tf.transpose(kernel)
     visible = tf.broadcast_to(machine.visible_bias, (len(bias), machine.num_visible))
     fields = tf.transpose(tf.concat([visible, bias], 1))  # (num_units, num_rows)
-    try:
-        root = tf.linalg.cholesky(precision)
-    except tf.errors.InvalidArgumentError as error:
+    if np.linalg.eigvalsh(precision)[0] <= 0:
         raise ValueError(
             "Gaussian layers have no finite Z where the largest singular value of W, in units of "
             "the roots of both precisions, is 1 or more: make the weights smaller."
-        ) from error
+        )
+    root = tf.linalg.cholesky(precision)
     solved = tf.linalg.triangular_solve(root, fields)
     log_root = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(root)))
     constant = len(g) / 2 * math.log(2 * math.pi) - log_root

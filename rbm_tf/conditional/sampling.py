@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.conditional.clamping import clamped_machine, with_means
+from rbm_tf.conditional.clamping import observed_states, with_means
 from rbm_tf.machine import Machine, hidden_input, machine_of
 from rbm_tf.shared.arrays import as_array
 from rbm_tf.shared.types import ArrayLike, RBMLike
+from rbm_tf.units import Clamped
 
 
 def chains_of(
@@ -43,8 +44,11 @@ def chains_of(
         clamped = as_array(clamped, None, "clamped")
         if clamped.ndim == 1:
             clamped = np.tile(clamped, (num_chains, 1))
-        machine = clamped_machine(rbm, _rows(clamped, num_chains, "clamped"))
-        values = machine.visible.parameters["values"]
+        rows = _rows(clamped, num_chains, "clamped")
+        values = observed_states(machine.visible, rows, name="clamped")
+        values = tf.constant(values, machine.dtype)
+        units = {"visible": Clamped(machine.visible, values), "hidden": machine.hidden}
+        machine = Machine(*machine.parameters, **units)
         start = values if start is None else tf.where(tf.math.is_nan(values), start, values)
         start = with_means(rbm, start)
     if start is None:
