@@ -1,4 +1,5 @@
 from . import annealing as annealing
+from . import conditional as conditional
 from . import cumulants as cumulants
 from . import datasets as datasets
 from . import diagnostics as diagnostics
@@ -21,6 +22,11 @@ from .annealing import ais as ais
 from .annealing import choose_betas as choose_betas
 from .annealing import log_z_ratio as log_z_ratio
 from .annealing import reverse_ais as reverse_ais
+from .conditional import clamped_ais as clamped_ais
+from .conditional import clamped_log_z as clamped_log_z
+from .conditional import inpaint as inpaint
+from .conditional import log_conditional as log_conditional
+from .conditional import log_marginal as log_marginal
 from .cumulants import lambda_path as lambda_path
 from .cumulants import log_expectation as log_expectation
 from .cumulants import sample_cumulants as sample_cumulants

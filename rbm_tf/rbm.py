@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.conditional.sampling import chains_of
 from rbm_tf.gibbs import gibbs_chain
 from rbm_tf.machine import clamped_free_energy, energy, hidden_input, visible_input
 from rbm_tf.shared.checkpoints import WholeFiles
@@ -242,10 +243,12 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
         num_samples: int,
         num_steps: int = 1000,
         *,
+        start: ArrayLike | None = None,
+        clamped: ArrayLike | None = None,
         progress: bool = True,
         seed: int | tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Draw from the model by independent Gibbs chains.
+        """Draw from the model by independent Gibbs chains, or given some of its visible units.
 
         They start from hidden units without fields, fair coins if binary, and need to forget
         that: compare two values of num_steps.
@@ -253,6 +256,10 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
         Args:
             num_samples: the number of chains, of which each gives one sample.
             num_steps: the number of sweeps of each chain.
+            start: visible states that the chains begin with, (num_samples, num_visible).
+            clamped: visible states that the chains keep, NaN where units are free, for all
+                chains, (num_visible,), or for each, (num_samples, num_visible). Without a start
+                the free ones begin with the means of the training data.
             progress: whether to show a progress bar, which appears after two seconds.
             seed: integer or (2,) int32 tensor that fixes the draws.
 
@@ -260,7 +267,8 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
             Visible states, (num_samples, num_visible).
 
         Raises:
-            ValueError: if one of the numbers is below 1.
+            ValueError: if one of the numbers is below 1, or start or clamped are no states of as
+                many chains.
 
         Example:
             >>> BernoulliRBM(64, 16).sample(num_samples=5, num_steps=100, seed=0).shape
@@ -268,9 +276,8 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
         """
         check_counts(num_samples=num_samples, num_steps=num_steps)
         start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
-        start = tf.zeros((num_samples, self.num_hidden), self.variable_dtype)
-        machine = self.machine
-        hidden = machine.hidden.sample(start, seed=start_seed)
+        machine, fields = chains_of(self, num_samples, start, clamped)
+        hidden = machine.hidden.sample(fields, seed=start_seed)
         for part in in_parts(num_steps, "sampling", progress):
             v, _, hidden = gibbs_chain(machine, hidden, *map(tf.constant, part), chain_seed)
         return v

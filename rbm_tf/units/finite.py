@@ -302,6 +302,11 @@ class _AddedPrecision(Unit):
         total = self.added + tf.cast(float_tensor(added), self.added.dtype)
         return self.unit.add_precision(total)
 
+    def take(self, indices: ArrayLike) -> Unit:
+        other: Any = super().take(indices)
+        other.unit = self.unit.take(indices)
+        return other
+
     def _shifted(self, x):
         return x - self.slope * tf.cast(self.added, x.dtype)
 

@@ -498,6 +498,53 @@ class Unit:
         other.parameters = {**self.parameters, **parameters}
         return other
 
+    @property
+    def unit_of_column(self) -> np.ndarray:
+        """The number of the unit that each column belongs to, (size,) integers."""
+        return np.repeat(np.arange(self.num), self.size // self.num)
+
+    def take(self, indices: ArrayLike) -> Unit:
+        """A layer of some of the units, with their parameters.
+
+        Args:
+            indices: the numbers of the units, (num_taken,) integers from 0 to num - 1; a unit of
+                `Potts` counts once, whatever its columns.
+
+        Returns:
+            `Unit`, in the order of indices.
+
+        Raises:
+            ValueError: if there are none, or one is no such integer.
+
+        Example:
+            >>> float(Gaussian(3, precision=[1.0, 2.0, 4.0]).take([2]).mean([1.0])[0])
+            0.25
+        """
+        chosen = self._chosen(indices)
+        other = copy.copy(self)
+        other.num = len(chosen)
+        other.parameters = {key: self._some(x, chosen) for key, x in self.parameters.items()}
+        return other
+
+    def _chosen(self, indices):
+        chosen = np.asarray(indices)
+        is_list = chosen.ndim == 1 and chosen.dtype.kind in "iu" and chosen.size
+        if not is_list or chosen.min() < 0 or chosen.max() >= self.num:
+            raise ValueError(
+                f"indices must be a list of one integer or more, from 0 to {self.num - 1}, the "
+                f"numbers of units of {self!r}; got {indices!r}."
+            )
+        return chosen
+
+    def _some(self, parameter, chosen):
+        """The values of some units; one that all units share stays."""
+        shape = np.shape(parameter)
+        if not shape or shape[-1] != self.num:
+            return parameter
+        is_tensor = tf.is_tensor(parameter) or isinstance(parameter, tf.Variable)
+        gather = tf.gather if is_tensor else np.take
+        return gather(parameter, chosen, axis=-1)
+
     def __tf_flatten__(self) -> tuple[Any, tuple[Any, ...]]:
         """What TensorFlow's structures are made of: the kind, and the parameters as tensors.
 
