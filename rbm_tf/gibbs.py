@@ -7,6 +7,9 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from rbm_tf.machine import Machine, hidden_input, visible_input
+from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.progress import in_parts
+from rbm_tf.shared.seeds import as_seed
 
 UNROLLED = 10  # steps that a graph holds one by one, which is faster than a loop
 
@@ -73,3 +76,35 @@ def gibbs_chain(
 
     final = last - 1
     return sweep(final, tf.while_loop(lambda index, _: index < final, step, (first, hidden))[1])
+
+
+def gibbs_sample(
+    machine: Machine,
+    num_samples: int,
+    num_steps: int,
+    *,
+    progress: bool,
+    seed: int | tf.Tensor | None,
+) -> tf.Tensor:
+    """Visible states of independent chains that start from hidden units without fields.
+
+    Args:
+        machine: the `Machine`.
+        num_samples: the number of chains.
+        num_steps: the number of sweeps of each.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer or (2,) int32 tensor that fixes the draws.
+
+    Returns:
+        (num_samples, num_visible).
+
+    Raises:
+        ValueError: if one of the numbers is below 1.
+    """
+    check_counts(num_samples=num_samples, num_steps=num_steps)
+    start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
+    start = tf.zeros((num_samples, machine.num_hidden), machine.dtype)
+    hidden = machine.hidden.sample(start, seed=start_seed)
+    for part in in_parts(num_steps, "sampling", progress):
+        v, _, hidden = gibbs_chain(machine, hidden, *map(tf.constant, part), chain_seed)
+    return v

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.gibbs import gibbs_chain
+from rbm_tf.gibbs import gibbs_sample
 from rbm_tf.machine import (
     Machine,
     clamped_free_energy,
@@ -18,9 +18,7 @@ from rbm_tf.machine import (
     visible_input,
 )
 from rbm_tf.shared.checkpoints import WholeFiles
-from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
-from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import LIMIT, as_seed, integer_seed
 from rbm_tf.shared.types import ArrayLike, Shape
 from rbm_tf.training.negative_phase import PersistentContrastiveDivergence
@@ -323,14 +321,7 @@ class RBM(RBMFit, WholeFiles, keras.Model):
             >>> BernoulliRBM(64, 16).sample(num_samples=5, num_steps=100, seed=0).shape
             TensorShape([5, 64])
         """
-        check_counts(num_samples=num_samples, num_steps=num_steps)
-        start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
-        start = tf.zeros((num_samples, self.num_hidden), self.variable_dtype)
-        machine = self.machine
-        hidden = machine.hidden.sample(start, seed=start_seed)
-        for part in in_parts(num_steps, "sampling", progress):
-            v, _, hidden = gibbs_chain(machine, hidden, *map(tf.constant, part), chain_seed)
-        return v
+        return gibbs_sample(self.machine, num_samples, num_steps, progress=progress, seed=seed)
 
     def build(self, input_shape: Shape) -> None:
         """Record the input shape; the parameters exist from construction."""
