@@ -1,7 +1,5 @@
 """A stack of two machines against sums over all its states, closed forms and quadrature."""
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,10 +14,16 @@ from rbm_tf.rbm import RBM, BernoulliRBM
 from rbm_tf.stack import Stack
 from rbm_tf.tempering import tempered_sample
 from rbm_tf.training import ExactPhase
-from rbm_tf.units import Binary, Gaussian, Potts, Spin
+from rbm_tf.units import Binary, Gaussian, Mixed, Potts, Spin
 from vae_keras import evidence
 
-FINITE = ["Binary", "Spin", "Potts"]
+MIDDLES = {
+    "Binary": Binary(3),
+    "Spin": Spin(3),
+    "Potts": Potts(3, 3),
+    "with U": Binary(3).add_precision([0.5, -1.0, 2.0]),
+    "mixed": Mixed([Binary(2), Potts(1, 3)]),
+}
 
 
 def random_machine(visible, hidden, scale=1.0, seed=0):
@@ -30,8 +34,8 @@ def random_machine(visible, hidden, scale=1.0, seed=0):
 
 
 def random_stack(kind="Binary", seed=0):
-    """Layers of 4 binary units, 3 of a kind, and 2 binary ones; it is far from its bound."""
-    middle = Potts(3, 3) if kind == "Potts" else {"Binary": Binary, "Spin": Spin}[kind](3)
+    """Layers of 4 binary units, some of a kind, and 2 binary ones; it is far from its bound."""
+    middle = MIDDLES[kind]
     first = random_machine(Binary(4), middle, seed=seed)
     return Stack(first, random_machine(middle, Binary(2), scale=2.0, seed=seed + 10))
 
@@ -51,7 +55,7 @@ def enumerated(stack):
     return v, log_p + log_prior, below - np.logaddexp.reduce(below, 1)[:, np.newaxis]
 
 
-@pytest.mark.parametrize("kind", FINITE)
+@pytest.mark.parametrize("kind", MIDDLES)
 def test_log_likelihood_is_the_sum_over_all_states(kind):
     stack = random_stack(kind)
     v, log_joint, _ = enumerated(stack)
@@ -60,7 +64,7 @@ def test_log_likelihood_is_the_sum_over_all_states(kind):
     assert np.logaddexp.reduce(exact) == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.parametrize("kind", FINITE)
+@pytest.mark.parametrize("kind", MIDDLES)
 def test_bound_falls_short_by_the_divergence_from_the_posterior(kind):
     stack = random_stack(kind)
     v, log_joint, log_q = enumerated(stack)
@@ -105,7 +109,7 @@ def test_every_weight_is_the_likelihood_where_the_second_is_the_first_turned_aro
     np.testing.assert_allclose(weights, np.tile(exact, (7, 1)), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", FINITE)
+@pytest.mark.parametrize("kind", ["Binary", "Spin", "Potts", "mixed"])
 def test_the_turned_around_model_makes_the_stack_the_first_machine(kind):
     first = random_stack(kind).first
     second = turned_around(first, dtype="float64", seed=0)
@@ -117,7 +121,7 @@ def test_the_turned_around_model_makes_the_stack_the_first_machine(kind):
     np.testing.assert_allclose(stack.log_weights(v, 3, seed=0)[2], exact, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", FINITE)
+@pytest.mark.parametrize("kind", MIDDLES)
 def test_weights_average_to_the_likelihood_and_their_logarithms_to_the_bound(kind):
     stack = random_stack(kind)
     v = stack.first.visible.layer_states()
@@ -184,6 +188,7 @@ def test_weights_of_continuous_units_average_to_the_integral(kinds):
     assert np.all(np.abs(estimate.log_z - exact) < 5 * estimate.standard_error)
 
 
+@pytest.mark.slow
 def test_gaussian_layers_all_through_are_a_gaussian():
     precisions = np.array([1.0, 1.5, 2.0]), np.array([1.2, 0.8]), np.array([0.9])
     units = [Gaussian(len(g), g) for g in precisions]
@@ -255,20 +260,16 @@ def test_gradients_pass_through_the_weights():
 @pytest.mark.slow
 @pytest.mark.parametrize("means", [False, True])
 def test_training_the_second_machine_raises_the_bound_from_the_likelihood_of_the_first(means):
-    data = np.array(list(itertools.product([0.0, 1.0], repeat=4)))[[0, 3, 5, 6, 9, 10, 12, 15]]
-    first = BernoulliRBM(4, 3, negative_phase=ExactPhase(), seed=0)
-    first.fit(data, batch_size=8, epochs=200, verbose=0)
-    before = np.mean(-first.free_energy(data)) - log_z(first)
+    first = random_machine(Binary(4), Binary(3), 3.0, seed=1)
+    data = first.visible.layer_states().numpy()[[0, 3, 6, 9, 15]]
+    before = np.mean(-clamped_free_energy(first, data)) - log_z(first)
     options = {"negative_phase": ExactPhase(), "resample": means, "seed": 0}
     second = turned_around(first, **options)
-    many = np.tile(data, (50, 1))
-    history = second.fit(
-        hidden_data(first, many, means=means, seed=0), batch_size=400, epochs=300, verbose=0
-    )
+    h = hidden_data(first, np.tile(data, (80, 1)), means=means, seed=0)
+    second.fit(h, batch_size=400, epochs=100, verbose=0)
     stack = Stack(first, second)
     bound, after = np.mean(stack.bound(data)), np.mean(stack.log_likelihood(data))
-    assert before + 0.01 < bound < after < np.log(1 / 8)
-    assert history.history["loss"][-1] < history.history["loss"][0]
+    assert before + 0.2 < bound < after - 0.05 < np.log(1 / 5)
 
 
 def test_hidden_data_are_draws_with_the_conditional_means():
@@ -297,7 +298,7 @@ def frequencies(stack, draws):
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["Gibbs", "tempered", "exact"])
 def test_samples_have_the_exact_distribution(way):
-    num, stack = 20_000, random_stack()
+    num, stack = 5_000, random_stack()
     if way == "Gibbs":
         draws = stack.sample(num, num_steps=300, seed=0)
     elif way == "exact":
@@ -309,13 +310,13 @@ def test_samples_have_the_exact_distribution(way):
         second = RBM.from_parameters(
             stack.second.visible, stack.second.hidden, *stack.second.parameters, dtype="float64"
         )
-        draws = stack.sample_visible(tempered_sample(second, num, num_steps=100, seed=0), seed=1)
+        draws = stack.sample_visible(tempered_sample(second, num, num_steps=50, seed=0), seed=1)
     v = stack.first.visible.layer_states()
     p = np.exp(stack.log_likelihood(v))
     error = np.sqrt(p * (1 - p) / num)
     assert np.all(np.abs(frequencies(stack, draws) / num - p) < 5 * error)
     first = np.exp(-clamped_free_energy(stack.first, v) - log_z(stack.first))
-    assert np.max(np.abs(first - p) / error) > 20  # which is not that of the first machine
+    assert np.max(np.abs(first - p) / error) > 10  # which is not that of the first machine
 
 
 def test_a_stack_keeps_the_parameters_of_its_time():
