@@ -9,12 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf.conditional.sampling import chains_of
-from rbm_tf.gibbs import gibbs_chain
+from rbm_tf.gibbs import gibbs_sample
 from rbm_tf.machine import clamped_free_energy, energy, hidden_input, visible_input
 from rbm_tf.shared.checkpoints import WholeFiles
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
-from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import LIMIT, as_seed, integer_seed
 from rbm_tf.shared.types import ArrayLike, Shape
 from rbm_tf.training.coordinates import GRADIENTS
@@ -274,13 +273,9 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
             >>> BernoulliRBM(64, 16).sample(num_samples=5, num_steps=100, seed=0).shape
             TensorShape([5, 64])
         """
-        check_counts(num_samples=num_samples, num_steps=num_steps)
-        start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
+        check_counts(num_samples=num_samples)
         machine, fields = chains_of(self, num_samples, start, clamped)
-        hidden = machine.hidden.sample(fields, seed=start_seed)
-        for part in in_parts(num_steps, "sampling", progress):
-            v, _, hidden = gibbs_chain(machine, hidden, *map(tf.constant, part), chain_seed)
-        return v
+        return gibbs_sample(machine, fields, num_steps, progress=progress, seed=seed)
 
     def build(self, input_shape: Shape) -> None:
         """Record the input shape; the parameters exist from construction."""

@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf.conditional.clamping import observed_states, over_units
-from rbm_tf.enumeration import MAX_STATES
 from rbm_tf.machine import clamped_free_energy, hidden_input, machine_of, product, visible_input
 from rbm_tf.shared.types import ArrayLike, RBMLike
+from rbm_tf.state_sums import MAX_STATES
 from rbm_tf.units import Gaussian, state_numbers
 
 _NUMBERS = 2**22  # that a block of the sums holds at a time

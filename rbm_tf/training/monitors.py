@@ -23,6 +23,7 @@ from rbm_tf.shared.checkpoints import are_finite, arrays_of, variables_of
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
+from rbm_tf.state_sums import is_quick
 from rbm_tf.training.stability import are_unbounded, largest_coupling
 from rbm_tf.units import Unit
 
@@ -207,7 +208,7 @@ class LogLikelihood(_Monitor):
 
     def values(self) -> dict[str, float]:
         rbm, logs = self.model, {}
-        if enumeration.is_quick(rbm):
+        if is_quick(rbm):
             logs["log_z"] = enumeration.log_z(rbm)
         else:
             estimate = annealing.ais(
