@@ -28,6 +28,7 @@ from rbm_tf.training.stability import are_unbounded, largest_coupling
 from rbm_tf.units import Unit
 
 _BLOCK = 10_000  # examples in memory at once
+_MAX_EXACT_STATES = 2**16  # more would take longer than many an epoch
 
 
 class _Monitor(keras.callbacks.Callback):
@@ -164,8 +165,8 @@ class FreeEnergyGap(_Monitor):
 class LogLikelihood(_Monitor):
     """Logs `log_z` and `log_likelihood`, the mean of ln p(v) = -F_c(v) - ln Z, in nats.
 
-    ln Z is exact if a layer has at most 2^20 states (`rbm_tf.enumeration.is_quick`). Otherwise it
-    is estimated by annealed importance sampling, and `log_z_standard_error` joins the logs, which
+    ln Z is exact if a layer has at most 2^16 states, or the pair has an integral. Otherwise it is
+    estimated by annealed importance sampling, and `log_z_standard_error` joins the logs, which
     is that of log_likelihood as well. An estimate tends to put ln Z too low and the likelihood too
     high: before a result is reported, `rbm_tf.annealing.reverse_ais` bounds it from the other side.
 
@@ -208,7 +209,7 @@ class LogLikelihood(_Monitor):
 
     def values(self) -> dict[str, float]:
         rbm, logs = self.model, {}
-        if is_quick(rbm):
+        if is_quick(rbm, max_states=_MAX_EXACT_STATES):
             logs["log_z"] = enumeration.log_z(rbm)
         else:
             estimate = annealing.ais(
