@@ -64,6 +64,8 @@ class RBM(RBMFit, WholeFiles, keras.Model):
         unit_rate: the step of the units' own parameters, such as ln precision, relative to that of
             the kernel; 0 leaves them as they are.
         seed: integer that fixes the initial kernel and the default negative phase.
+        **kwargs: missing_steps and discriminative of `rbm_tf.training.RBMFit`, for data with
+            missing values and for labels; arguments of `keras.Model`.
 
     Call arguments:
         v: visible states, (batch, visible.size).
