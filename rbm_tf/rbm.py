@@ -66,6 +66,8 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
         max_coupling: the largest `rbm_tf.training.largest_coupling` of two layers of unbounded
             units: the kernel is scaled down after each step that exceeds it. 0.95 keeps Z finite.
         seed: integer that fixes the initial kernel and the default negative phase.
+        **kwargs: missing_steps and discriminative of `rbm_tf.training.RBMFit`, for data with
+            missing values and for labels; arguments of `keras.Model`.
 
     Call arguments:
         v: visible states, (batch, visible.size).

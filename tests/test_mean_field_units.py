@@ -200,7 +200,10 @@ def test_the_gauge_of_potts_units_does_not_matter(order):
     rng = np.random.default_rng(1)
     shift, offset = 5 * rng.normal(size=(3, 2)), 5 * rng.normal(size=3)
     other = Machine(
-        kernel + np.repeat(shift, 3, 0), a + np.repeat(offset, 3), b - shift.sum(0), *layers(machine)
+        kernel + np.repeat(shift, 3, 0),
+        a + np.repeat(offset, 3),
+        b - shift.sum(0),
+        *layers(machine),
     )
     one, two = tap(machine, order=order), tap(other, order=order)
     assert two.log_z == pytest.approx(one.log_z + offset.sum(), rel=1e-12)
@@ -229,7 +232,10 @@ def test_a_mixed_layer_of_one_kind_is_that_kind(order):
 
 @pytest.mark.slow
 def test_a_mixed_layer_has_the_powers_of_the_expansion():
-    visible, hidden = Mixed([Gaussian(1, 2.0), Potts(1, 3), Binary(1)]), Mixed([Spin(2), Potts(1, 3)])
+    visible, hidden = (
+        Mixed([Gaussian(1, 2.0), Potts(1, 3), Binary(1)]),
+        Mixed([Spin(2), Potts(1, 3)]),
+    )
     gaps = []
     for scale in SCALES:
         machine = random_machine(visible, hidden, scale=scale)

@@ -1,8 +1,10 @@
 """Training an RBM: the model's side of the gradient, the loss, and what to watch."""
 
 from rbm_tf.training.coordinates import Coordinates, Gradients
+from rbm_tf.training.discriminative import label_loss
 from rbm_tf.training.free_energy_gap import free_energy_gap
 from rbm_tf.training.gauge import fix_gauge
+from rbm_tf.training.missing import check_data, draw_missing
 from rbm_tf.training.monitors import (
     FreeEnergyGap,
     LogLikelihood,
@@ -47,8 +49,11 @@ __all__ = [
     "StopWhenNotFinite",
     "are_unbounded",
     "check_coupling",
+    "check_data",
+    "draw_missing",
     "fix_gauge",
     "free_energy_gap",
     "kept_stable",
+    "label_loss",
     "largest_coupling",
 ]

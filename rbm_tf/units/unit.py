@@ -285,7 +285,7 @@ class Unit:
         x = self.fields(x)
         return self._unit_sums(x * self.mean(x)) - self.cgf(x)
 
-    def initial_bias(self, mean: ArrayLike, *, count: float) -> tf.Tensor:
+    def initial_bias(self, mean: ArrayLike, *, count: ArrayLike) -> tf.Tensor:
         """The bias with which a layer without weights has the means of the data.
 
         Means at the edge of the support, of a pixel that is always black, would need an infinite
@@ -294,7 +294,7 @@ class Unit:
 
         Args:
             mean: of the data, (size,).
-            count: the number of data.
+            count: the number of data, one for all columns or (size,).
 
         Returns:
             (size,).
