@@ -22,7 +22,6 @@ from rbm_tf.training.penalties import SquaredL1
 from rbm_tf.training.rbm_fit import RBMFit
 from rbm_tf.training.rbm_variables import RBMVariables
 from rbm_tf.training.stability import (
-    are_unbounded,
     check_coupling,
     kept_stable,
     largest_coupling,
@@ -45,7 +44,6 @@ __all__ = [
     "RBMVariables",
     "SquaredL1",
     "StopWhenNotFinite",
-    "are_unbounded",
     "check_coupling",
     "fix_gauge",
     "free_energy_gap",
