@@ -20,6 +20,9 @@ D = np.array([0.1, -0.3, 0.2])
 V0 = np.array([[0.4, -0.3, 0.8]])
 
 
+STILL = {"log_precision": 0.0}, {"log_precision": 0.0}  # the units' own parameters
+
+
 def labelled(hidden="ReLU", visible="Gaussian"):
     layer = Mixed([KINDS[visible](3), Potts(1, 3)])
     parameters = np.concatenate([W, R]), np.concatenate([A, D]), B
@@ -114,7 +117,9 @@ def test_gradient_in_centred_coordinates_is_that_of_the_parameters_there():
         tape.watch((kernel, *mine))
         plain = tf.reduce_sum(label_loss(machine_in(kernel, *mine), v, Coordinates()))
         tape.watch(rbm.parameters)
-        centred = tf.reduce_sum(label_loss(rbm, v, Coordinates(offsets=(mu, lam))))
+        centred = tf.reduce_sum(
+            label_loss(rbm, v, Coordinates(offsets=(mu, lam), unit_rates=STILL))
+        )
     by_kernel, by_a, by_b = tape.gradient(plain, (kernel, *mine))
     expected = (
         by_kernel,

@@ -24,7 +24,6 @@ from rbm_tf.training.penalties import SquaredL1
 from rbm_tf.training.rbm_fit import RBMFit
 from rbm_tf.training.rbm_variables import RBMVariables
 from rbm_tf.training.stability import (
-    are_unbounded,
     check_coupling,
     kept_stable,
     largest_coupling,
@@ -47,7 +46,6 @@ __all__ = [
     "RBMVariables",
     "SquaredL1",
     "StopWhenNotFinite",
-    "are_unbounded",
     "check_coupling",
     "check_data",
     "draw_missing",

@@ -24,7 +24,7 @@ from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
 from rbm_tf.state_sums import is_quick
-from rbm_tf.training.stability import are_unbounded, largest_coupling
+from rbm_tf.training.stability import largest_coupling
 from rbm_tf.units import Unit
 
 _BLOCK = 10_000  # examples in memory at once
@@ -283,8 +283,9 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         )
 
     def _remedy(self):
-        machine = getattr(self.model, "machine", None)
-        if machine is not None and are_unbounded(machine):
+        machine: Any = getattr(self.model, "machine", None)
+        without_limit = machine is not None and self.model.max_coupling is None
+        if without_limit and not (machine.visible.is_bounded or machine.hidden.is_bounded):
             return (
                 "its chains have most likely diverged, as those of two layers of unbounded units "
                 "may where lambda_max(K) reaches 1 (see rbm_tf.training.largest_coupling; it was "

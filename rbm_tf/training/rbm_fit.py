@@ -112,8 +112,8 @@ class RBMFit(CheckedFit):
 
         Raises:
             ValueError: if the data have another width or are no means or states of the visible
-                units, an option does not fit, the labels of `discriminative` are missing, or Z is
-                infinite between two layers of Gaussian units.
+                units, an option does not fit, the labels of `discriminative` are missing, or the
+                coupling of two layers of unbounded units is 1 or more.
         """
         check_coupling(self)
         if self.discriminative:
@@ -190,7 +190,7 @@ class RBMFit(CheckedFit):
         logs = super().train_step(data)
         if self._has_gauge:
             self._assign_machine(fix_gauge(self._values))
-        if self.max_coupling is not None:
+        if self._coupling_vector is not None:
             vector, limit = tf.convert_to_tensor(self._coupling_vector), self.max_coupling
             kernel, vector = kept_stable(self._values, vector, limit=limit)
             self.kernel.assign(kernel)
@@ -219,18 +219,27 @@ class RBMFit(CheckedFit):
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)  # of mixed_float16
         if not isinstance(optimizer, keras.optimizers.SGD):
             return Coordinates()
-        if self.gradient == "plain":
-            return Coordinates(unit_rate=self.unit_rate)
-        variables = self.visible_offset, self.hidden_offset
-        offsets = tuple(tf.convert_to_tensor(x.value) for x in variables)
+        parameters = self.kernel, self.visible_bias, self.hidden_bias
+        if self.gradient == "plain" or not all(variable.trainable for variable in parameters):
+            return Coordinates(unit_rates=self._unit_rates())
+        offsets = tuple(tf.convert_to_tensor(x) for x in (self.visible_offset, self.hidden_offset))
         scales = None
         if self.gradient == "standardized":
             variances = self.visible_variance, self.hidden_variance
             scales = tuple(
-                unit.standard_scale(tf.convert_to_tensor(x.value))
+                unit.standard_scale(tf.convert_to_tensor(x))
                 for unit, x in zip(self._kinds.values(), variances, strict=True)
             )
-        return Coordinates(offsets, scales, self.unit_rate)
+        return Coordinates(offsets, scales, self._unit_rates())
+
+    def _unit_rates(self):
+        def rate(layer, name):
+            return self.unit_rate * self.unit_parameters[f"{layer}_{name}"].trainable
+
+        return tuple(
+            {name: rate(layer, name) for name in unit.parameters}
+            for layer, unit in self._kinds.items()
+        )
 
     def _label_loss(self, v):
         return label_loss(self._values, v, self._coordinates())

@@ -57,6 +57,11 @@ class Mixed(Unit):
         return cls(components)
 
     @property
+    def scale_parameters(self) -> tuple[str, ...]:  # type: ignore[override]
+        parts = enumerate(self.units)
+        return tuple(f"{i}_{key}" for i, unit in parts for key in unit.scale_parameters)
+
+    @property
     def size(self) -> int:
         return sum(unit.size for unit in self.units)
 

@@ -73,6 +73,7 @@ class Unit:
     """
 
     bounds: tuple[ArrayLike, ArrayLike] = (-math.inf, math.inf)  # of the support, or its hull
+    scale_parameters: tuple[str, ...] = ()  # those that t -> c t makes up for: no news if hidden
 
     def __init__(self, num: int) -> None:
         check_counts(num=num)
