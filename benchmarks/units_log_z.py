@@ -9,7 +9,7 @@ benchmarks/results/units_log_z*.
 """
 
 import argparse
-import json
+import shlex
 import sys
 import time
 
@@ -211,15 +211,16 @@ def main():
     given = parser.parse_args()
     name = "units_log_z" + ("" if given.scale == 1 else f"_{given.scale:g}".replace(".", "_"))
     again = len(given.roads) < len(ROADS) and (RESULTS / f"{name}.json").exists()
-    known = read(name)["rows"] if again else None
+    known = read(name) if again else {"rows": None, "command": None}
     start = time.perf_counter()
-    rows = all_pairs(given.roads, given.scale, given.seed, known)
+    rows = all_pairs(given.roads, given.scale, given.seed, known["rows"])
     lines = summary(rows)
     formats = {"road": "", "median error": ".5f", "worst error": ".4f", "worst pair": ""}
     print(table(lines, formats | {"beyond 3 s.e.": "d", "median ms": ".1f"}))
+    command = f"benchmarks/units_log_z.py {shlex.join(sys.argv[1:])}".strip()
     about = {
         "what": "errors of ln Z in nats; seconds are those of the processor, one thread",
-        "command": f"benchmarks/units_log_z.py {' '.join(map(json.dumps, sys.argv[1:]))}",
+        "command": "; ".join(filter(None, (known["command"], command))),
         "seed": given.seed,
         "scale": given.scale,
         "total_seconds": time.perf_counter() - start,
