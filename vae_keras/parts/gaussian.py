@@ -14,6 +14,7 @@ from vae_keras.parts.part import Part
 from vae_keras.parts.rules import kl_rule
 
 _LOG_2_PI = math.log(2 * math.pi)
+_STEEPEST = 35.0  # ln of the largest 1 / scale that is squared: no value of size 1 resolves it
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -117,7 +118,7 @@ class Gaussian(Part):
         mean, log_var = self.moments(statistics)
         check_event(self, value, mean.shape[1:])
         log_var = self._at_temperature(log_var)
-        noise = (value - mean) * ops.exp(-0.5 * log_var)
+        noise = (value - mean) * ops.exp(ops.minimum(-0.5 * log_var, _STEEPEST))
         return -0.5 * (ops.square(noise) + log_var + _LOG_2_PI)
 
     def _at_temperature(self, log_var):
