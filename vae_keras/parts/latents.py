@@ -199,8 +199,10 @@ class Latents:
             x: data, of which the decoder may ask for conditions, (rows, ..).
             training: what the network is told.
         """
-        given = {**(z if isinstance(z, Mapping) else {"z": z}), **self._conditions(x)}
-        statistics = wide(call_by_name(self.decoder, given, training=training))
+        several = isinstance(z, Mapping)
+        given = {**(z if several else {"z": z}), **self._conditions(x)}
+        found = call_by_name(self.decoder, given, as_dict=several, training=training)
+        statistics = wide(found)
         return self.likelihood.resolve(statistics, num_rows(z))
 
     def scored(self, statistics: Any, x: Any) -> Tensor:

@@ -9,7 +9,11 @@ import keras
 
 
 def call_by_name(
-    network: Callable[..., Any], given: Mapping[str, Any], *, training: bool | None = None
+    network: Callable[..., Any],
+    given: Mapping[str, Any],
+    *,
+    as_dict: bool = False,
+    training: bool | None = None,
 ) -> Any:
     """Call a network on those of several tensors that it names.
 
@@ -20,6 +24,7 @@ def call_by_name(
     Args:
         network: a Keras model or layer, or a function.
         given: the tensors by name.
+        as_dict: whether a function is given the dict also where there is one tensor alone.
         training: what Keras networks are told; None tells them nothing.
 
     Returns:
@@ -37,6 +42,8 @@ def call_by_name(
     """
     is_layer = isinstance(network, keras.layers.Layer)
     options = {} if training is None or not is_layer else {"training": training}
+    if as_dict and not is_layer:
+        return network(dict(given))
     return network(_asked(network, given), **options)
 
 

@@ -44,6 +44,8 @@ class Own(Part):
         -1.8378770351409912
     """
 
+    is_unconditional = True
+
     def __init__(
         self,
         part: Part,
@@ -134,12 +136,6 @@ class Own(Part):
         self, statistics: Any, prior: Part, prior_statistics: Any, value: Any, log_prob: Tensor
     ) -> Tensor:
         return self.part.divergence(statistics, prior, prior_statistics, value, log_prob)
-
-    def call(self, statistics: Any) -> tuple[Any, Tensor]:
-        statistics = self.resolve(None, num_rows(statistics))
-        noise = self.noise(statistics, num_rows(statistics), self.seed_generator)
-        value, log_prob = self.draw(statistics, noise)
-        return tree.map_structure(self._narrow, self.emit(value)), log_prob
 
     def get_config(self) -> dict[str, Any]:
         part = keras.saving.serialize_keras_object(self.part)

@@ -70,6 +70,7 @@ class Part(keras.layers.Layer):
     has_path = True  # whether gradients pass through a draw to the statistics, and are right
     has_density = True  # whether a draw has a log-probability
     has_mean = True  # whether `mean` is the expected value, and no other point that stands for it
+    is_unconditional = False  # whether its statistics are its own
     is_standard = False  # whether it is the standard member whatever it is given
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
@@ -193,7 +194,8 @@ class Part(keras.layers.Layer):
         return (log_prob - prior.log_prob(prior_statistics, value))[:, None]
 
     def call(self, statistics: Any) -> tuple[Any, Tensor]:
-        statistics = self.resolve(wide(statistics), num_rows(statistics))
+        given = None if self.is_unconditional else wide(statistics)
+        statistics = self.resolve(given, num_rows(statistics))
         noise = self.noise(statistics, num_rows(statistics), self.seed_generator)
         value, log_prob = self.draw(statistics, noise)
         return tree.map_structure(self._narrow, self.emit(value)), log_prob
