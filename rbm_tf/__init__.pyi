@@ -14,6 +14,7 @@ from . import plotting as plotting
 from . import pseudo_likelihood as pseudo_likelihood
 from . import reweighting as reweighting
 from . import roads as roads
+from . import stability as stability
 from . import stack as stack
 from . import tempering as tempering
 from . import thermodynamics as thermodynamics

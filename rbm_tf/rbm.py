@@ -63,7 +63,7 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
             `ReLU` units stays: g/c^2, W/c and b/c are the same p(v) for all c.
         kernel_regularizer: a penalty on the kernel, nats: of `keras.regularizers`, such as
             "l2" or L1(1e-4), or `rbm_tf.training.SquaredL1`.
-        max_coupling: the largest `rbm_tf.training.largest_coupling` of two layers of unbounded
+        max_coupling: the largest `rbm_tf.stability.largest_coupling` of two layers of unbounded
             units, such as `Gaussian` and `ReLU`: the kernel is scaled down after each step that
             exceeds it, since above 1 Z may be infinite. None sets no limit.
         seed: integer that fixes the initial kernel and the default negative phase.

@@ -7,9 +7,9 @@ from test_units_layers import KINDS, machine
 
 from rbm_tf.machine import Machine
 from rbm_tf.rbm import RBM
+from rbm_tf.stability import largest_coupling
 from rbm_tf.training.monitors import StopWhenNotFinite
 from rbm_tf.training.negative_phase import ContrastiveDivergence, PersistentContrastiveDivergence
-from rbm_tf.training.stability import largest_coupling
 from rbm_tf.units import Binary, DReLU, Gaussian, Mixed, Potts, ReLU, Unit
 
 UNBOUNDED = ("Gaussian", "ReLU", "DReLU")

@@ -23,11 +23,6 @@ from rbm_tf.training.negative_phase import (
 from rbm_tf.training.penalties import SquaredL1
 from rbm_tf.training.rbm_fit import RBMFit
 from rbm_tf.training.rbm_variables import RBMVariables
-from rbm_tf.training.stability import (
-    check_coupling,
-    kept_stable,
-    largest_coupling,
-)
 
 __all__ = [
     "ContrastiveDivergence",
@@ -46,12 +41,9 @@ __all__ = [
     "RBMVariables",
     "SquaredL1",
     "StopWhenNotFinite",
-    "check_coupling",
     "check_data",
     "draw_missing",
     "fix_gauge",
     "free_energy_gap",
-    "kept_stable",
     "label_loss",
-    "largest_coupling",
 ]

@@ -16,13 +16,13 @@ from rbm_tf.shared.carriers import is_carrier
 from rbm_tf.shared.checked_fit import CheckedFit
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import Data
+from rbm_tf.stability import check_coupling, kept_stable
 from rbm_tf.training.coordinates import Coordinates
 from rbm_tf.training.discriminative import label_loss
 from rbm_tf.training.free_energy_gap import free_energy_gap
 from rbm_tf.training.gauge import fix_gauge
 from rbm_tf.training.missing import check_data, draw_missing
 from rbm_tf.training.negative_phase import ModelStates
-from rbm_tf.training.stability import check_coupling, kept_stable
 
 _HIDDEN_RATE = 0.01  # of the running mean and variance of the hidden units
 _RESAMPLING = 7  # sets the seed of the data's draw apart from the chains'

@@ -69,7 +69,7 @@ def check_coupling(rbm: Any) -> None:
         )
         raise ValueError(
             f"{fault} lambda_max(K) must be below 1. It is {coupling:.4g} (see "
-            "rbm_tf.training.largest_coupling): multiply the kernel by "
+            "rbm_tf.stability.largest_coupling): multiply the kernel by "
             f"{(0.95 / coupling) ** 0.5:.3g} or less{other}."
         )
 
