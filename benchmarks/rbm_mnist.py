@@ -72,8 +72,13 @@ WORST_DRAWN = -200  # nats
 def build(x, hidden, epochs, phase, rate, seed, resample):
     """A model whose learning rate falls linearly to 0 over its epochs."""
     keras.utils.set_random_seed(seed)
-    rbm = BernoulliRBM(784, hidden, negative_phase=phase(seed), resample=resample, seed=seed)
-    steps = len(x) // 100
+    options = {"negative_phase": phase(seed), "resample": resample, "seed": seed}
+    return with_falling_rate(BernoulliRBM(x.shape[1], hidden, **options), len(x), epochs, rate)
+
+
+def with_falling_rate(rbm, num, epochs, rate):
+    """The model, compiled for batches of 100 of num examples."""
+    steps = num // 100
     schedule = keras.optimizers.schedules.PolynomialDecay(rate, epochs * steps, 0.0)
     rbm.compile(keras.optimizers.SGD(schedule), steps_per_execution=steps)
     return rbm
@@ -101,20 +106,10 @@ def evaluate(rbm, x_train, x_test, seed, num_betas=30_001, num_chains=500, num_r
         estimates = {"exact": (log_z(rbm), 0.0)}
         message = "exact"
     else:
-        betas = choose_betas(rbm, num_betas=num_betas, num_chains=100, seed=seed)
-        samples = tempered_sample(
-            rbm, num_reverse, betas=np.linspace(0, 1, 41), num_steps=2000, seed=seed
-        )
-        forward = ais(rbm, num_chains=num_chains, betas=betas, seed=seed)
-        reverse = reverse_ais(rbm, samples, betas=betas, seed=seed)
-        betas = choose_betas(rbm, num_betas=num_betas, num_chains=100, seed=seed, base="uniform")
-        other = ais(rbm, num_chains=num_chains, betas=betas, seed=seed + 1, base="uniform")
-        names = "AIS forward", "AIS reverse", "AIS forward, uniform base"
+        walks, message = annealed(rbm, seed, num_betas, num_chains, num_reverse)
         estimates = {
-            name: (estimate.log_z, estimate.standard_error)
-            for name, estimate in zip(names, (forward, reverse, other), strict=True)
+            name: (estimate.log_z, estimate.standard_error) for name, estimate in walks.items()
         }
-        message = verdict(forward, reverse, other).message
     rows = [
         {
             "ln Z by": name,
@@ -126,6 +121,21 @@ def evaluate(rbm, x_train, x_test, seed, num_betas=30_001, num_chains=500, num_r
         for name, (value, error) in estimates.items()
     ]
     return rows, message, time.perf_counter() - start
+
+
+def annealed(rbm, seed, num_betas, num_chains, num_reverse, num_steps=2000):
+    """ln Z by annealing forward, back, and forward from another base; and the verdict's words."""
+    betas = choose_betas(rbm, num_betas=num_betas, num_chains=100, seed=seed)
+    samples = tempered_sample(
+        rbm, num_reverse, betas=np.linspace(0, 1, 41), num_steps=num_steps, seed=seed
+    )
+    forward = ais(rbm, num_chains=num_chains, betas=betas, seed=seed)
+    reverse = reverse_ais(rbm, samples, betas=betas, seed=seed)
+    betas = choose_betas(rbm, num_betas=num_betas, num_chains=100, seed=seed, base="uniform")
+    other = ais(rbm, num_chains=num_chains, betas=betas, seed=seed + 1, base="uniform")
+    names = "AIS forward", "AIS reverse", "AIS forward, uniform base"
+    walks = dict(zip(names, (forward, reverse, other), strict=True))
+    return walks, verdict(forward, reverse, other).message
 
 
 def one_run(name, seed):
@@ -201,9 +211,9 @@ def draw(rows):
         figure.savefig(partial, dpi=100, bbox_inches="tight")
 
 
-def load(binarization):
+def load(binarization, path=None):
     """What to train on, and binary training and test sets for the evaluation."""
-    (grey, _), (grey_test, _) = load_mnist()
+    (grey, _), (grey_test, _) = load_mnist(path=path)
     grey, grey_test = (x.reshape(-1, 784) for x in (grey, grey_test))
     x_train = binarize(grey, binarization=binarization, seed=1)
     x = grey if binarization == "bernoulli" else x_train

@@ -1,9 +1,11 @@
 from . import annealing as annealing
+from . import conditional as conditional
 from . import cumulants as cumulants
 from . import datasets as datasets
 from . import diagnostics as diagnostics
 from . import enumeration as enumeration
 from . import estimates as estimates
+from . import greedy as greedy
 from . import interchange as interchange
 from . import ising as ising
 from . import mean_field as mean_field
@@ -11,6 +13,7 @@ from . import plotting as plotting
 from . import pseudo_likelihood as pseudo_likelihood
 from . import reweighting as reweighting
 from . import roads as roads
+from . import stack as stack
 from . import tempering as tempering
 from . import thermodynamics as thermodynamics
 from . import training as training
@@ -21,6 +24,11 @@ from .annealing import ais as ais
 from .annealing import choose_betas as choose_betas
 from .annealing import log_z_ratio as log_z_ratio
 from .annealing import reverse_ais as reverse_ais
+from .conditional import clamped_ais as clamped_ais
+from .conditional import clamped_log_z as clamped_log_z
+from .conditional import inpaint as inpaint
+from .conditional import log_conditional as log_conditional
+from .conditional import log_marginal as log_marginal
 from .cumulants import lambda_path as lambda_path
 from .cumulants import log_expectation as log_expectation
 from .cumulants import sample_cumulants as sample_cumulants
@@ -29,6 +37,8 @@ from .enumeration import moments as moments
 from .estimates import LogZEstimate as LogZEstimate
 from .estimates import Verdict as Verdict
 from .estimates import verdict as verdict
+from .greedy import hidden_data as hidden_data
+from .greedy import turned_around as turned_around
 from .machine import Machine as Machine
 from .machine import machine_of as machine_of
 from .mean_field import cumulant_free_energy as cumulant_free_energy
@@ -41,6 +51,7 @@ from .reweighting import importance_sampling as importance_sampling
 from .reweighting import monte_carlo as monte_carlo
 from .roads import compare as compare
 from .shared.checkpoints import BackupAndRestore as BackupAndRestore
+from .stack import Stack as Stack
 from .tempering import tempered_sample as tempered_sample
 from .tempering import tempered_windows as tempered_windows
 from .trajectory import trajectory_ais as trajectory_ais

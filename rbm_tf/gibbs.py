@@ -7,6 +7,9 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from rbm_tf.machine import Machine, hidden_input, visible_input
+from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.progress import in_parts
+from rbm_tf.shared.seeds import as_seed
 
 UNROLLED = 10  # steps that a graph holds one by one, which is faster than a loop
 
@@ -73,3 +76,34 @@ def gibbs_chain(
 
     final = last - 1
     return sweep(final, tf.while_loop(lambda index, _: index < final, step, (first, hidden))[1])
+
+
+def gibbs_sample(
+    machine: Machine,
+    fields: tf.Tensor,
+    num_steps: int,
+    *,
+    progress: bool,
+    seed: int | tf.Tensor | None,
+) -> tf.Tensor:
+    """Visible states of independent chains.
+
+    Args:
+        machine: the `Machine`.
+        fields: what the hidden units feel at the start, (num_chains, num_hidden).
+        num_steps: the number of sweeps of each chain.
+        progress: whether to show a progress bar, which appears after two seconds.
+        seed: integer or (2,) int32 tensor that fixes the draws.
+
+    Returns:
+        (num_chains, num_visible).
+
+    Raises:
+        ValueError: if num_steps is below 1.
+    """
+    check_counts(num_steps=num_steps)
+    start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
+    hidden = machine.hidden.sample(fields, seed=start_seed)
+    for part in in_parts(num_steps, "sampling", progress):
+        v, _, hidden = gibbs_chain(machine, hidden, *map(tf.constant, part), chain_seed)
+    return v

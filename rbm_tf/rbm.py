@@ -8,23 +8,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.gibbs import gibbs_chain
-from rbm_tf.machine import (
-    Machine,
-    clamped_free_energy,
-    energy,
-    hidden_input,
-    machine_of,
-    visible_input,
-)
+from rbm_tf.conditional.sampling import chains_of
+from rbm_tf.gibbs import gibbs_sample
+from rbm_tf.machine import clamped_free_energy, energy, hidden_input, visible_input
 from rbm_tf.shared.checkpoints import WholeFiles
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
-from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import LIMIT, as_seed, integer_seed
 from rbm_tf.shared.types import ArrayLike, Shape
+from rbm_tf.training.coordinates import GRADIENTS
 from rbm_tf.training.negative_phase import PersistentContrastiveDivergence
 from rbm_tf.training.rbm_fit import RBMFit
+from rbm_tf.training.rbm_variables import RBMVariables
 from rbm_tf.units import Binary, Unit
 
 if keras.backend.backend() != "tensorflow":
@@ -35,7 +30,7 @@ if keras.backend.backend() != "tensorflow":
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
-class RBM(RBMFit, WholeFiles, keras.Model):
+class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
     """A restricted Boltzmann machine of any two kinds of units, an exponential-family harmonium.
 
     E(v, h) = sum_i U(v_i) + sum_j U(h_j) - a.v - b.h - v^T W h and p(v, h) = exp(-E(v, h)) / Z
@@ -55,13 +50,21 @@ class RBM(RBMFit, WholeFiles, keras.Model):
         hidden: the hidden units.
         negative_phase: a layer of `rbm_tf.training.negative_phase`; the default is persistent
             contrastive divergence with 100 chains.
-        centered: whether to subtract offsets from both layers in the gradient, which conditions it
-            better and leaves its fixed points alone. It is a direction for SGD, with or without
-            momentum; optimizers that rescale each parameter, such as Adam, get the plain gradient.
+        gradient: "centered" subtracts offsets from both layers in the gradient, which conditions it
+            better and leaves its fixed points alone; "standardized" also divides by standard
+            deviations, for columns of different scale, and wants lower learning rates where they
+            are small; "plain" does neither. See `rbm_tf.training.Coordinates`. It is a direction
+            for SGD, with or without momentum; optimizers that rescale each parameter, such as
+            Adam, get the plain gradient.
         resample: whether to draw visible states anew from means, such as grey levels, at every
             step, in place of taking data as they are; for binary, spin and Potts units.
         unit_rate: the step of the units' own parameters, such as ln precision, relative to that of
-            the kernel; 0 leaves them as they are.
+            the kernel with SGD; 0 leaves them as they are. It trains those of both layers. The
+            precision of hidden units is no information: g/c^2, W/c and b/c are the same p(v).
+        kernel_regularizer: a penalty on the kernel, nats: of `keras.regularizers`, such as
+            "l2" or L1(1e-4), or `rbm_tf.training.SquaredL1`.
+        max_coupling: the largest `rbm_tf.training.largest_coupling` of two layers of unbounded
+            units: the kernel is scaled down after each step that exceeds it. 0.95 keeps Z finite.
         seed: integer that fixes the initial kernel and the default negative phase.
 
     Call arguments:
@@ -70,8 +73,9 @@ class RBM(RBMFit, WholeFiles, keras.Model):
     Output: the means of the hidden units given v, (batch, hidden.size).
 
     Raises:
-        ValueError: if a layer is no `Unit`, unit_rate is below 0, or at call time if data do not
-            have visible.size columns.
+        ValueError: if a layer is no `Unit`, gradient is another word, unit_rate is below 0, or
+            max_coupling does not fit; at call time if data do not have visible.size columns; in
+            `fit` if two layers of `Gaussian` units begin with an infinite Z.
 
     Reference: Welling, Rosen-Zvi and Hinton (2004), Exponential family harmoniums with an
     application to information retrieval; Hinton (2012), A practical guide to training RBMs; for
@@ -90,9 +94,11 @@ class RBM(RBMFit, WholeFiles, keras.Model):
         hidden: Unit,
         *,
         negative_phase: keras.layers.Layer | None = None,
-        centered: bool = True,
+        gradient: str = "centered",
         resample: bool = False,
         unit_rate: float = 0.0,
+        kernel_regularizer: Any = None,
+        max_coupling: float | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -104,48 +110,20 @@ class RBM(RBMFit, WholeFiles, keras.Model):
             )
         if not unit_rate >= 0:
             raise ValueError(f"unit_rate must be 0 or more; got {unit_rate!r}.")
-        self._kinds = {"visible": visible, "hidden": hidden}
-        self.num_visible, self.num_hidden = visible.size, hidden.size
-        self.centered, self.resample, self.unit_rate = centered, resample, float(unit_rate)
+        if gradient not in GRADIENTS:
+            raise ValueError(f"gradient must be one of {', '.join(GRADIENTS)}; got {gradient!r}.")
+        self.gradient, self.resample, self.unit_rate = gradient, resample, float(unit_rate)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.max_coupling = max_coupling
         self.seed = integer_seed(seed, limit=LIMIT)
         self.negative_phase = negative_phase or PersistentContrastiveDivergence(seed=self.seed)
         self._gap_to_loss = MeanOverBatch(name="mean", dtype=self.variable_dtype)
         self._free_energy_tracker = keras.metrics.Mean(name="free_energy")
-        self._add_parameters()
+        self._add_variables(visible, hidden)
         self(tf.zeros((1, self.num_visible)))  # export needs a model that has been called
         self.supports_jit = bool(tf.config.list_physical_devices("GPU"))  # XLA is slow on CPUs
         self.compile(optimizer=keras.optimizers.SGD(0.05))
         self.optimizer.build(self.trainable_variables)  # so that an untrained model saves whole
-
-    def _add_parameters(self):
-        def add(name, shape, initializer, trainable):
-            return self.add_weight(
-                name=name,
-                shape=shape,
-                initializer=initializer,
-                trainable=trainable,
-                autocast=False,  # free energies are sums of thousands of terms
-            )
-
-        normal = keras.initializers.RandomNormal(stddev=0.01, seed=self.seed)
-        visible, hidden = (self.num_visible,), (self.num_hidden,)
-        self.kernel = add("kernel", visible + hidden, normal, trainable=True)
-        self.visible_bias = add("visible_bias", visible, "zeros", trainable=True)
-        self.hidden_bias = add("hidden_bias", hidden, "zeros", trainable=True)
-        self.unit_parameters = {}
-        for layer, unit in self._kinds.items():
-            for name, value in unit.parameters.items():
-                start = _constant(value, unit, name)
-                variable = add(f"{layer}_{name}", (unit.num,), start, self.unit_rate > 0)
-                self.unit_parameters[f"{layer}_{name}"] = variable
-            offset = _constant(unit.mean(tf.zeros(unit.size)), unit, "mean")
-            setattr(self, f"{layer}_offset", add(f"{layer}_offset", (unit.size,), offset, False))
-        self._adapted = add("adapted", (), "zeros", trainable=False)
-        self._epoch = self.add_weight(
-            name="epoch", dtype="int32", initializer="zeros", trainable=False
-        )
-        if not self.negative_phase.built:  # loading a model builds it first
-            self.negative_phase.build((self._kinds["visible"], self._kinds["hidden"]))
 
     @classmethod
     def from_parameters(
@@ -182,41 +160,6 @@ class RBM(RBMFit, WholeFiles, keras.Model):
         rbm = cls(visible, hidden, **kwargs)
         rbm._assign(kernel, visible_bias, hidden_bias)
         return rbm
-
-    def _assign(self, *parameters):
-        lists = (list, tuple)  # whose numbers are float64, and would lose digits as a tensor
-        kernel, *biases = (np.asarray(x) if isinstance(x, lists) else x for x in parameters)
-        machine = machine_of(Machine(kernel, biases[0], biases[1], **self._kinds))
-        variables = self.kernel, self.visible_bias, self.hidden_bias
-        for variable, value in zip(variables, machine.parameters, strict=True):
-            variable.assign(value)
-
-    @property
-    def visible(self) -> Unit:
-        """The visible units, with the present values of their parameters."""
-        return self._units("visible")
-
-    @property
-    def hidden(self) -> Unit:
-        """The hidden units, with the present values of their parameters."""
-        return self._units("hidden")
-
-    def _units(self, layer):
-        unit = self._kinds[layer]
-        values = {name: self.unit_parameters[f"{layer}_{name}"].value for name in unit.parameters}
-        return unit.with_parameters(
-            **{name: tf.convert_to_tensor(value) for name, value in values.items()}
-        )
-
-    @property
-    def machine(self) -> Machine:
-        """The value: the kernel in the compute dtype, all else in its own."""
-        kernel, *biases = (
-            tf.convert_to_tensor(x.value)
-            for x in (self.kernel, self.visible_bias, self.hidden_bias)
-        )
-        units = {"visible": self.visible, "hidden": self.hidden}
-        return Machine(tf.cast(kernel, self.compute_dtype), *biases, **units)
 
     def energy(self, v: ArrayLike, h: ArrayLike) -> tf.Tensor:
         """E(v, h) = sum_i U(v_i) + sum_j U(h_j) - a.v - b.h - v^T W h (B1).
@@ -299,10 +242,12 @@ class RBM(RBMFit, WholeFiles, keras.Model):
         num_samples: int,
         num_steps: int = 1000,
         *,
+        start: ArrayLike | None = None,
+        clamped: ArrayLike | None = None,
         progress: bool = True,
         seed: int | tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Draw from the model by independent Gibbs chains.
+        """Draw from the model by independent Gibbs chains, or given some of its visible units.
 
         They start from hidden units without fields, fair coins if binary, and need to forget
         that: compare two values of num_steps.
@@ -310,6 +255,10 @@ class RBM(RBMFit, WholeFiles, keras.Model):
         Args:
             num_samples: the number of chains, of which each gives one sample.
             num_steps: the number of sweeps of each chain.
+            start: visible states that the chains begin with, (num_samples, num_visible).
+            clamped: visible states that the chains keep, NaN where units are free, for all
+                chains, (num_visible,), or for each, (num_samples, num_visible). Without a start
+                the free ones begin with the means of the training data.
             progress: whether to show a progress bar, which appears after two seconds.
             seed: integer or (2,) int32 tensor that fixes the draws.
 
@@ -317,20 +266,16 @@ class RBM(RBMFit, WholeFiles, keras.Model):
             Visible states, (num_samples, num_visible).
 
         Raises:
-            ValueError: if one of the numbers is below 1.
+            ValueError: if one of the numbers is below 1, or start or clamped are no states of as
+                many chains.
 
         Example:
             >>> BernoulliRBM(64, 16).sample(num_samples=5, num_steps=100, seed=0).shape
             TensorShape([5, 64])
         """
-        check_counts(num_samples=num_samples, num_steps=num_steps)
-        start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
-        start = tf.zeros((num_samples, self.num_hidden), self.variable_dtype)
-        machine = self.machine
-        hidden = machine.hidden.sample(start, seed=start_seed)
-        for part in in_parts(num_steps, "sampling", progress):
-            v, _, hidden = gibbs_chain(machine, hidden, *map(tf.constant, part), chain_seed)
-        return v
+        check_counts(num_samples=num_samples)
+        machine, fields = chains_of(self, num_samples, start, clamped)
+        return gibbs_sample(machine, fields, num_steps, progress=progress, seed=seed)
 
     def build(self, input_shape: Shape) -> None:
         """Record the input shape; the parameters exist from construction."""
@@ -354,9 +299,11 @@ class RBM(RBMFit, WholeFiles, keras.Model):
             "visible": serialized(self.visible),
             "hidden": serialized(self.hidden),
             "negative_phase": serialized(self.negative_phase),
-            "centered": self.centered,
+            "gradient": self.gradient,
             "resample": self.resample,
             "unit_rate": self.unit_rate,
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "max_coupling": self.max_coupling,
             "seed": self.seed,
         }
 
@@ -441,13 +388,3 @@ class BernoulliRBM(RBM):
         config = super().get_config()
         del config["visible"], config["hidden"]
         return {**config, "num_visible": self.num_visible, "num_hidden": self.num_hidden}
-
-
-def _constant(value, unit, name):
-    """An initializer with the values of a unit's parameter."""
-    value = np.asarray(value)
-    if value.ndim > 1:
-        raise ValueError(
-            f"The {name} of {unit!r} must be one number for each unit; got shape {value.shape}."
-        )
-    return lambda shape, dtype: tf.broadcast_to(tf.cast(value, dtype), shape)

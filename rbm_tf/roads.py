@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from rbm_tf.annealing import ais, reverse_ais
 from rbm_tf.enumeration import log_z
 from rbm_tf.estimates import LogZEstimate
+from rbm_tf.machine import machine_of
 from rbm_tf.mean_field import cumulant_free_energy, tap
 from rbm_tf.reweighting import importance_sampling, monte_carlo
 from rbm_tf.shared.progress import Progress, bars
@@ -20,6 +19,7 @@ from rbm_tf.tempering import tempered_sample, tempered_windows
 from rbm_tf.umbrella import mbar
 
 _NUM_SAMPLES = 100_000  # of plain Monte Carlo and importance sampling
+_COLUMNS = ("method", "ln Z", "s.e.", "ESS", "error", "bound", "seconds")
 _SHORT = 5.0  # seconds; a road this quick is timed without the building of its graph
 
 
@@ -29,12 +29,18 @@ def _cumulants(order):
 
 
 def _from_mean_field(rbm, seed):
-    mean = np.clip(tap(rbm, order=1).visible, 0.01, 0.99)
+    mean = machine_of(rbm).visible.inside(tap(rbm, order=1).visible)
     return importance_sampling(rbm, mean, num_samples=_NUM_SAMPLES, seed=seed)
 
 
+def _base(rbm):
+    """The base of annealing: the means of the data, where they are known."""
+    return {"base": "data" if hasattr(rbm, "visible_offset") else "uniform"}
+
+
 def _back(rbm, seed):
-    return reverse_ais(rbm, tempered_sample(rbm, 100, seed=seed), seed=seed)
+    samples = tempered_sample(rbm, 100, seed=seed, **_base(rbm))
+    return reverse_ais(rbm, samples, seed=seed, **_base(rbm))
 
 
 ROADS = {  # from a name to a function (rbm, seed) -> `LogZEstimate`
@@ -46,9 +52,9 @@ ROADS = {  # from a name to a function (rbm, seed) -> `LogZEstimate`
     "TAP, order 3": lambda rbm, seed: tap(rbm, order=3),
     "plain Monte Carlo": lambda rbm, seed: monte_carlo(rbm, num_samples=_NUM_SAMPLES, seed=seed),
     "importance sampling from mean field": _from_mean_field,
-    "AIS forward": lambda rbm, seed: ais(rbm, seed=seed),
+    "AIS forward": lambda rbm, seed: ais(rbm, seed=seed, **_base(rbm)),
     "AIS reverse": _back,
-    "tempering, MBAR": lambda rbm, seed: mbar(tempered_windows(rbm, seed=seed)),
+    "tempering, MBAR": lambda rbm, seed: mbar(tempered_windows(rbm, seed=seed, **_base(rbm))),
 }
 
 
@@ -73,7 +79,8 @@ def compare(
         List of dicts, ready for `pandas.DataFrame`, one for each road after the exact one: method,
         "ln Z" in nats, "s.e." its standard error, "ESS" the effective sample size, "error" against
         the exact value, bound, seconds. None stands for what a road does not say, and for the error
-        where both layers have more than 20 units. A road that takes less than 5 seconds is walked
+        where no layer has up to 2^20 states. A road that does not exist for the units says so in
+        its name, and nothing else. A road that takes less than 5 seconds is walked
         twice, so that its seconds do not count the building of a TensorFlow graph.
 
     Example:
@@ -84,21 +91,29 @@ def compare(
     rows, exact = [], None
     if is_quick(rbm):
         exact, seconds = _timed(lambda: LogZEstimate(log_z(rbm)))
-        rows.append(_row(f"exact, {_power_of_two(num_terms(rbm))} states", exact, exact, seconds))
+        rows.append(_row(_exact_name(rbm), exact, exact, seconds))
     roads = ROADS if roads is None else roads
     with bars(progress), Progress(len(roads), "ln Z", "road") as bar:
         for name, road in roads.items():
-            estimate, seconds = _timed(lambda road=road: road(rbm, seed))
-            if not getattr(estimate, "converged", True):
-                name = f"{name} (not converged)"
-            rows.append(_row(name, estimate, exact, seconds))
+            try:
+                estimate, seconds = _timed(lambda road=road: road(rbm, seed))
+            except ValueError as error:  # such as an order that the units do not have
+                rows.append(_row(f"{name} (none: {_first_sentence(error)})", None, exact, None))
+            else:
+                settled = getattr(estimate, "converged", True)
+                rows.append(
+                    _row(name if settled else f"{name} (not converged)", estimate, exact, seconds)
+                )
             bar.update(1)
     return rows
 
 
-def _power_of_two(number):
+def _exact_name(rbm):
+    number = num_terms(rbm)
+    if number is None:
+        return "exact, an integral"
     power = number.bit_length() - 1
-    return f"2^{power}" if number == 2**power else f"{number:,}"
+    return f"exact, {f'2^{power}' if number == 2**power else f'{number:,}'} states"
 
 
 def _timed(function):
@@ -111,7 +126,13 @@ def _timed(function):
     return result, seconds
 
 
+def _first_sentence(error):
+    return str(error).split(". ")[0].removesuffix(".")
+
+
 def _row(name, estimate, exact, seconds):
+    if estimate is None:
+        return dict.fromkeys(_COLUMNS) | {"method": name}
     sampled = estimate.standard_error is not None
     return {
         "method": name,

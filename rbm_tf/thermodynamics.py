@@ -86,10 +86,13 @@ def _walk(path, betas, v, seed):
 def tap_thermodynamics(rbm: RBMLike, betas: ArrayLike, *, order: int = 2) -> Thermodynamics:
     """ln Z, U, S and C by naive mean field (order 1) or TAP of order 2 or 3.
 
-    With A2 = sum W^2 c d and A3 = sum W^3 c (1/2 - m) d (1/2 - n) at the solution for beta,
-    U = -a.m - b.n - m W n - beta A2 - 2 beta^2 A3 and S = S_mf - beta^2 A2 / 2 - 4 beta^3 A3 / 3
-    up to the order; C = -beta^2 dU/dbeta by finite differences. Each temperature is solved from
-    fresh starts; NaN stands where the iteration did not converge.
+    beta multiplies W, a and b, and U is the average of what it multiplies, -a.m - b.n - sum_ij W_ij
+    <v_i h_j>, at the solution for beta; S = ln Z + beta U. For binary units, with
+    A2 = sum W^2 c d and A3 = sum W^3 c (1/2 - m) d (1/2 - n), these are
+    U = -a.m - b.n - m W n - beta A2 - 2 beta^2 A3 and S = S_mf - beta^2 A2 / 2 - 4 beta^3 A3 / 3 up
+    to the order; for continuous units S is a differential entropy less the average of the units'
+    own energy. C = -beta^2 dU/dbeta by finite differences. Each temperature is solved from fresh
+    starts; NaN stands where the iteration did not converge.
 
     Args:
         rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
@@ -112,28 +115,23 @@ def tap_thermodynamics(rbm: RBMLike, betas: ArrayLike, *, order: int = 2) -> The
     betas = np.asarray(betas, float)
     if betas.ndim != 1 or len(betas) < 3 or not np.all(np.diff(betas) > 0):
         raise ValueError("betas must be a list of at least 3 increasing values.")
-    rows = np.array([_tap_row(rbm, beta, order) for beta in betas])
+    mean_field.check_order(order)
+    machine = machine_of(rbm, dtype=tf.float64)
+    rows = np.array([_tap_row(machine, beta, order) for beta in betas])
     log_z, energy, entropy = rows.T
     heat_capacity = -(betas**2) * np.gradient(energy, betas, edge_order=2)
     return Thermodynamics(betas, log_z, energy, entropy, heat_capacity)
 
 
-def _tap_row(rbm, beta, order):
+def _tap_row(machine, beta, order):
     """ln Z, U and S at one temperature."""
-    kernel, visible_bias, hidden_bias = machine_of(rbm, dtype=tf.float64).parameters
-    scaled = tuple(beta * x for x in (kernel, visible_bias, hidden_bias))
-    point = mean_field.tap_of(scaled, order=order)
+    point = mean_field.tap_of(machine.scaled(beta), order)
     if not point.converged:
         return [np.nan] * 3
-    m, n, w = point.visible, point.hidden, kernel.numpy()
-    c, d = m * (1 - m), n * (1 - n)
-    energy = -(visible_bias.numpy() @ m) - hidden_bias.numpy() @ n - m @ w @ n
-    if order >= 2:
-        energy -= beta * (c @ w**2 @ d)
-    if order >= 3:
-        energy -= 2 * beta**2 * ((c * (0.5 - m)) @ w**3 @ (d * (0.5 - n)))
-    log_z = -point.free_energy
-    return [log_z, energy, log_z + beta * energy]
+    kernel, visible_bias, hidden_bias = (x.numpy() for x in machine.parameters)
+    energy = -(visible_bias @ point.visible) - hidden_bias @ point.hidden
+    energy -= np.sum(kernel * point.correlation)
+    return [point.log_z, energy, point.log_z + beta * energy]
 
 
 def effective_temperature(rbm: RBMLike) -> float:

@@ -18,6 +18,7 @@ PHYSICS |= {"rbm_tf/estimates", "rbm_tf/units"}
 KERAS = {"rbm_tf/shared", "vae_keras/shared"}
 RULES = {  # a folder: what of ours it may import besides itself
     "rbm_tf/shared": set(),
+    "rbm_tf/conditional": {"rbm_tf"},
     "rbm_tf/cumulants": GROUND,
     "rbm_tf/datasets": GROUND,
     "rbm_tf/ising": GROUND | {"rbm_tf/cumulants"},

@@ -36,7 +36,7 @@ def gap_gradients(rbm, data):
 def test_plain_gap_gradient_equals_autodiff_of_the_free_energies(random_rbm):  # B10
     rng = np.random.default_rng(1)
     data, model_states = rng.integers(2, size=(4, 5)) * 1.0, rng.integers(2, size=(7, 5)) * 1.0
-    rbm = random_rbm(5, 3, negative_phase=GivenStates(model_states), centered=False)
+    rbm = random_rbm(5, 3, negative_phase=GivenStates(model_states), gradient="plain")
     loss, gradients = gap_gradients(rbm, data)
     variables = [rbm.kernel.value, rbm.visible_bias.value, rbm.hidden_bias.value]
     with tf.GradientTape() as tape:

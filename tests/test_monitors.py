@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from rbm_tf import enumeration
 from rbm_tf.enumeration import log_z
 from rbm_tf.pseudo_likelihood import pseudo_log_likelihood
 from rbm_tf.rbm import BernoulliRBM
@@ -168,7 +169,7 @@ def test_tensorboard_gets_the_values_of_every_epoch(tmp_path):
 
 
 def test_estimated_log_likelihood_agrees_with_the_exact_one(monkeypatch):
-    monkeypatch.setattr(monitors, "_MAX_EXACT_UNITS", 3)
+    monkeypatch.setattr(enumeration, "_QUICK_STATES", 8)
     rbm, x = BernoulliRBM(6, 4, seed=0), binary_data(30, seed=1)
     monitor = LogLikelihood(x, num_chains=500, betas=np.linspace(0, 1, 20), seed=0)
     last = {name: values[-1] for name, values in fit(rbm, monitor, epochs=3).items()}
@@ -179,9 +180,10 @@ def test_estimated_log_likelihood_agrees_with_the_exact_one(monkeypatch):
     assert last["log_likelihood"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_log_z_is_exact_up_to_16_units_and_estimated_above():
+def test_log_z_is_exact_where_that_is_quick_and_estimated_above(monkeypatch):
+    monkeypatch.setattr(enumeration, "_QUICK_STATES", 2**10)
     monitor = LogLikelihood(binary_data(10, 21), num_chains=5, betas=[0, 0.5, 1])
-    exact, estimated = (log_once(monitor, BernoulliRBM(21, units)) for units in (16, 17))
+    exact, estimated = (log_once(monitor, BernoulliRBM(21, units)) for units in (10, 11))
     assert "log_z_standard_error" not in exact
     assert "log_z_standard_error" in estimated
 
@@ -280,11 +282,13 @@ def test_wrong_arguments_are_refused_at_once(monitor):
     x = binary_data(5)
     for wrong, message in (
         (x[0], "Flatten images"),
-        (x + 0.5, "datasets.binarize"),
+        (x[:0], "with num of 1 or more"),
         (np.full((5, 6), np.nan), "without NaN"),
     ):
         with pytest.raises(ValueError, match=message):
             monitor(wrong)
+    with pytest.raises(ValueError, match=r"datasets\.binarize"):
+        fit(BernoulliRBM(6, 4), monitor(x + 0.5))
     with pytest.raises(ValueError, match="every must be an integer of 1 or more"):
         monitor(x, every=0)
 
@@ -292,15 +296,15 @@ def test_wrong_arguments_are_refused_at_once(monitor):
 def test_wrong_arguments_of_the_gap_are_refused_by_name():
     x = binary_data(5)
     for wrong, message in (
-        (x[:0], "holds no data"),
+        (x[:0], "with num of 1 or more"),
         (255 * x, "divide 8-bit images by 255"),
         (-x, "must lie in"),
         (np.full((5, 6), np.nan), "without NaN"),
     ):
         with pytest.raises(ValueError, match="x_train .*" + message):
-            FreeEnergyGap(wrong, x)
+            log_once(FreeEnergyGap(wrong, x), BernoulliRBM(6, 4))
         with pytest.raises(ValueError, match="x_validation .*" + message):
-            FreeEnergyGap(x, wrong)
+            log_once(FreeEnergyGap(x, wrong), BernoulliRBM(6, 4))
     with pytest.raises(ValueError, match="every must be an integer of 1 or more"):
         FreeEnergyGap(x, x, every=0)
 
@@ -322,7 +326,7 @@ def test_wrong_width_is_refused_before_the_first_step():
 def test_model_without_visible_units_is_refused():
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="watches a BernoulliRBM; got a"):
+    with pytest.raises(ValueError, match="watches an RBM; got a"):
         model.fit(np.ones((4, 6)), np.ones(4), callbacks=[LogLikelihood(binary_data(5))])
 
 

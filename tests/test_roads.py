@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from test_exact_pairs import pair
 
 from rbm_tf.enumeration import log_z
 from rbm_tf.estimates import LogZEstimate, estimate_log_z
@@ -46,6 +47,26 @@ def test_a_large_machine_has_no_exact_row_and_a_road_of_ones_own_is_walked(rando
 def test_a_point_that_did_not_converge_is_named(random_rbm):
     roads = {"TAP": lambda rbm, seed: tap(rbm, max_iterations=1)}
     assert compare(random_rbm(6, 4), roads=roads)[1]["method"] == "TAP (not converged)"
+
+
+def test_a_road_that_ends_in_an_error_says_so_and_loses_no_other(random_rbm):
+    def stuck(rbm, seed):
+        raise ValueError("the ladders are stuck. Raise num_burn_in.")
+
+    exact, refused, other = compare(
+        random_rbm(6, 4), roads={"tempering": stuck, "TAP": ROADS["TAP, order 2"]}
+    )
+    assert refused["method"] == "tempering (none: the ladders are stuck)"
+    assert refused["ln Z"] is refused["error"] is refused["seconds"] is None
+    assert other["method"] == "TAP" and exact["error"] == 0
+
+
+def test_a_value_of_any_units_is_walked_from_a_base_without_fields():
+    value = pair("Gaussian", "ReLU")
+    names = "plain Monte Carlo", "AIS forward", "tempering, MBAR"
+    exact, *rows = compare(value, roads={name: ROADS[name] for name in names}, seed=0)
+    assert exact["method"] == "exact, an integral"
+    assert all(abs(row["error"]) < 5 * row["s.e."] for row in rows)
 
 
 def test_a_batch_of_log_weights_is_averaged_for_each_example():

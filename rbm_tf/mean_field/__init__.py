@@ -1,32 +1,68 @@
 """Mean field: Plefka's expansion, TAP, and the cumulant expansion beside it."""
 
 from rbm_tf.mean_field.expansion import (
-    cumulant_free_energy,
+    check_fourth_order,
     cumulant_moments,
     fourth_cumulant,
+    fourth_cumulant_at,
     plefka_fourth_term,
+    plefka_fourth_term_at,
     response_step,
 )
+from rbm_tf.mean_field.fields import (
+    Averages,
+    FieldTheory,
+    bond_moments,
+    damped_fields,
+    explicit_averages,
+    gamma_at,
+    has_vectors,
+    parts_of,
+)
 from rbm_tf.mean_field.path import all_log_weights, gibbs_path, interpolated_rbm, perturbation
-from rbm_tf.mean_field.plefka import check_order, correlation, damped_step, gamma, reaction_field
-from rbm_tf.mean_field.stationary import MeanField, tap, tap_of
+from rbm_tf.mean_field.plefka import (
+    BinaryTheory,
+    check_order,
+    correlation,
+    damped_step,
+    gamma,
+    reaction_field,
+)
+from rbm_tf.mean_field.products import cumulant_free_energy, cumulant_free_energy_at
+from rbm_tf.mean_field.stationary import MeanField, tap, tap_of, theory_of
+from rbm_tf.mean_field.two_moments import TwoMomentTheory
 
 __all__ = [
+    "Averages",
+    "BinaryTheory",
+    "FieldTheory",
     "MeanField",
+    "TwoMomentTheory",
     "all_log_weights",
+    "bond_moments",
+    "check_fourth_order",
     "check_order",
     "correlation",
     "cumulant_free_energy",
+    "cumulant_free_energy_at",
     "cumulant_moments",
+    "damped_fields",
     "damped_step",
+    "explicit_averages",
     "fourth_cumulant",
+    "fourth_cumulant_at",
     "gamma",
+    "gamma_at",
     "gibbs_path",
+    "has_vectors",
     "interpolated_rbm",
+    "parts_of",
     "perturbation",
     "plefka_fourth_term",
+    "plefka_fourth_term_at",
     "reaction_field",
     "response_step",
     "tap",
     "tap_of",
+    "theory_of",
 ]

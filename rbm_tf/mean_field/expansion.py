@@ -1,13 +1,13 @@
-"""The cumulant expansion of F around naive mean field, its fourth order, and its gradient (B26).
+"""Fourth order of the two expansions around mean field, and the gradient of the cumulants' (B26).
 
-At magnetisations m, n with c = m (1 - m), d = n (1 - n) the cumulants of orders 2 and 3 are terms
-of Plefka's expansion. They part at order 4: with G = W^T diag(c) W both hold the sum over closed
-walks of four bonds; the cumulant also holds two bonds that meet in one unit, which in Plefka's
-expansion, at fixed m and n, drop out.
+At the naive mean-field point, with variances c and d and G = W^T diag(c) W, the cumulants of orders
+2 and 3 are terms of Plefka's expansion. They part at order 4: both hold the sum over closed walks
+of four bonds; the cumulant also holds two bonds that meet in one unit, of which in Plefka's
+expansion, at fixed means, only what fixed variances would not have remains.
 
-TAP's Gamma is stationary at its m and n, so its gradient is the explicit derivative. F_2 and F_3
-are not stationary at the naive point, which moves with the parameters: the gradient also holds the
-linear response s of the magnetisations to the reaction fields r,
+TAP's free energy is stationary at its m and n, so its gradient is the explicit derivative. F_2 and
+F_3 are not stationary at the naive point, which moves with the parameters: for binary units their
+gradient also holds the linear response s of the magnetisations to the reaction fields r,
 
     s_m = c (r_m + W s_n),   s_n = d (r_n + W^T s_m),
 
@@ -17,66 +17,100 @@ is about to split in two, the response grows without bound.
 
 from __future__ import annotations
 
-import warnings
-
 import tensorflow as tf
 
-from rbm_tf.machine import machine_of
-from rbm_tf.mean_field.plefka import check_order, correlation, gamma, reaction_field
-from rbm_tf.mean_field.stationary import tap
-from rbm_tf.shared.types import RBMLike
+from rbm_tf.machine import Machine
+from rbm_tf.mean_field.fields import has_vectors, parts_of
+from rbm_tf.mean_field.plefka import correlation, reaction_field
+from rbm_tf.units import bernoulli_cumulants
 
 
-def cumulant_free_energy(rbm: RBMLike, order: int) -> tf.Tensor:
-    """The cumulant expansion of F = -ln Z around naive mean field, truncated at an order.
-
-    F_1 is the naive mean-field free energy, an upper bound on F; the next orders add the cumulants
-    -1/2 <<V^2>>, +1/6 <<V^3>> and -1/24 <<V^4>> of V = E - E_q under the mean-field distribution
-    q, and bound nothing. Order 4 takes a product W^T W, the others are sums over bonds.
+def check_fourth_order(machine: Machine) -> None:
+    """Refuse units that have no fourth order here.
 
     Args:
-        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
-        order: the last order that counts, 1, 2, 3 or 4.
-
-    Returns:
-        F_order, scalar float64 tensor, nats.
+        machine: the `Machine`.
 
     Raises:
-        ValueError: if order is not 1, 2, 3 or 4.
-
-    Reference: B23, B24 and B26.
+        ValueError: for `Potts` units, also as a part of a layer.
 
     Example:
-        >>> rbm = BernoulliRBM(6, 4, seed=0)
-        >>> bool(cumulant_free_energy(rbm, 2) <= cumulant_free_energy(rbm, 1))
-        True
+        >>> check_fourth_order(machine_of(BernoulliRBM(2, 1)))
     """
-    check_order(order, highest=4)
-    point = tap(rbm, order=1)
-    if not point.converged:
-        warnings.warn(
-            f"Naive mean field did not converge in {point.num_iterations} iterations: the cumulants"
-            " are taken at its last point. See tap(rbm, order=1).",
-            stacklevel=2,
-        )
-    parameters = machine_of(rbm, dtype=tf.float64).parameters
-    free_energy = gamma(parameters, point.visible[None], point.hidden[None], order)[0]
-    if order == 4:
-        free_energy -= fourth_cumulant(parameters[0], point.visible, point.hidden) / 24
-    return free_energy
+    for layer in (machine.visible, machine.hidden):
+        if any(has_vectors(unit) for unit, _ in parts_of(layer)):
+            raise ValueError(
+                f"Order 4 is there for units whose states are numbers; got {layer!r}. Take order 3."
+            )
 
 
-def fourth_cumulant(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
-    """<<V^4>> under the product of Bernoullis, V = -sum_ij W_ij (v_i - m_i) (h_j - n_j) + const.
+def fourth_cumulant_at(machine: Machine, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """<<V^4>> under the product of units in the fields x and y, V = -sum_ij W_ij dv_i dh_j + const.
 
-    With the fourth cumulants c (1 - 6 c) and d (1 - 6 d) of single units,
+    With dv = v - m, dh = h - n and the cumulants of single units in their fields,
 
-        6 sum_jk d_j d_k G_jk^2 + 3 sum_i c_i (1 - 6 c_i) (sum_j W_ij^2 d_j)^2
-        + 3 sum_j d_j (1 - 6 d_j) (sum_i W_ij^2 c_i)^2
-        + sum_ij W_ij^4 c_i (1 - 6 c_i) d_j (1 - 6 d_j).
+        6 sum_jk d_j d_k G_jk^2 + 3 sum_i kappa_4i (sum_j W_ij^2 d_j)^2
+        + 3 sum_j kappa_4j (sum_i W_ij^2 c_i)^2 + sum_ij W_ij^4 kappa_4i kappa_4j.
 
     At the naive mean-field point this is the fourth cumulant of V = E - E_q, where the terms linear
     in v and h vanish; F_4 = F_3 - <<V^4>> / 24.
+
+    Args:
+        machine: the `Machine`.
+        x: fields of the visible units, (num_visible,).
+        y: fields of the hidden units, (num_hidden,).
+
+    Returns:
+        Scalar, nats^4.
+
+    Raises:
+        ValueError: for `Potts` units.
+
+    Reference: B22, B23 and B26.
+
+    Example:
+        >>> machine = Machine(tf.ones((1, 1)), tf.zeros(1), tf.zeros(1), units.Spin(1))
+        >>> float(fourth_cumulant_at(machine, tf.zeros(1), tf.zeros(1)))  # V = +-1/2
+        -0.125
+    """
+    check_fourth_order(machine)
+    left, right = machine.visible.cumulants(x, 4), machine.hidden.cumulants(y, 4)
+    return _fourth_cumulant(machine.kernel, tf.unstack(left), tf.unstack(right))
+
+
+def plefka_fourth_term_at(machine: Machine, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """The W^4 term of the free energy at fixed means, in their conjugate fields x and y.
+
+        -1/4 sum_jk d_j d_k G_jk^2 - 1/24 sum_ij W_ij^4 kappa_4i kappa_4j
+        - 1/8 sum_i (kappa_4 - kappa_3^2/kappa_2)_i (sum_j W_ij^2 d_j)^2
+        - 1/8 sum_j (kappa_4 - kappa_3^2/kappa_2)_j (sum_i W_ij^2 c_i)^2
+
+    Args:
+        machine: the `Machine`.
+        x: conjugate fields of the visible units, (num_visible,).
+        y: conjugate fields of the hidden units, (num_hidden,).
+
+    Returns:
+        Scalar, nats.
+
+    Raises:
+        ValueError: for `Potts` units.
+
+    Reference: Plefka (1982); Georges and Yedidia (1991); Maillard et al. (2019); B26.
+
+    Example:
+        >>> layers = units.Spin(1), units.Spin(1)
+        >>> machine = Machine(tf.ones((1, 1)), tf.zeros(1), tf.zeros(1), *layers)
+        >>> float(plefka_fourth_term_at(machine, tf.zeros(1), tf.zeros(1)))  # of -ln cosh(W)
+        0.08333333333333333
+    """
+    check_fourth_order(machine)
+    left, right = machine.visible.cumulants(x, 4), machine.hidden.cumulants(y, 4)
+    return _plefka_fourth_term(machine.kernel, tf.unstack(left), tf.unstack(right))
+
+
+def fourth_cumulant(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
+    """`fourth_cumulant_at` for binary units of magnetisations m and n: kappa_4 = c (1 - 6 c).
 
     Args:
         kernel: the kernel W, (num_visible, num_hidden).
@@ -93,21 +127,14 @@ def fourth_cumulant(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
         >>> float(fourth_cumulant(tf.ones((1, 1)), half, half))
         -0.0078125
     """
-    c, d = m * (1 - m), n * (1 - n)
-    gamma, delta = c * (1 - 6 * c), d * (1 - 6 * d)
-    chains_visible = tf.reduce_sum(gamma * tf.linalg.matvec(kernel**2, d) ** 2)
-    chains_hidden = tf.reduce_sum(delta * tf.linalg.matvec(kernel**2, c, transpose_a=True) ** 2)
-    bonds = tf.tensordot(gamma, tf.linalg.matvec(kernel**4, delta), 1)
-    return 6 * _closed_walks(kernel, c, d) + 3 * chains_visible + 3 * chains_hidden + bonds
+    return _fourth_cumulant(kernel, *_cumulants_of(m, n))
 
 
 def plefka_fourth_term(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
-    """The W^4 term of Gamma(m, n), the free energy at fixed magnetisations.
+    """`plefka_fourth_term_at` for binary units of magnetisations m and n.
 
-        -1/4 sum_jk d_j d_k G_jk^2 + 1/4 sum_i c_i^2 (sum_j W_ij^2 d_j)^2
-        + 1/4 sum_j d_j^2 (sum_i W_ij^2 c_i)^2 - 1/24 sum_ij W_ij^4 c_i (1 - 6 c_i) d_j (1 - 6 d_j)
-
-    The second and third sum cancel every pair of different bonds that share a unit.
+    There kappa_4 - kappa_3^2/kappa_2 = -2 c^2: the two sums that hold it cancel every pair of
+    different bonds that share a unit.
 
     Args:
         kernel: the kernel W, (num_visible, num_hidden).
@@ -125,11 +152,7 @@ def plefka_fourth_term(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> tf.Tens
         >>> round(1 / float(plefka_fourth_term(tf.ones((1, 1)), half, half)))
         3072
     """
-    c, d = m * (1 - m), n * (1 - n)
-    pairs_visible = tf.reduce_sum((c * tf.linalg.matvec(kernel**2, d)) ** 2)
-    pairs_hidden = tf.reduce_sum((d * tf.linalg.matvec(kernel**2, c, transpose_a=True)) ** 2)
-    bonds = tf.tensordot(c * (1 - 6 * c), tf.linalg.matvec(kernel**4, d * (1 - 6 * d)), 1)
-    return (pairs_visible + pairs_hidden - _closed_walks(kernel, c, d)) / 4 - bonds / 24
+    return _plefka_fourth_term(kernel, *_cumulants_of(m, n))
 
 
 def response_step(
@@ -138,7 +161,7 @@ def response_step(
     response: tuple[tf.Tensor, tf.Tensor],
     order: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """One step of the iteration for the linear response; s_m first, then s_n.
+    """One step of the iteration for the linear response of binary units; s_m first, then s_n.
 
     Args:
         kernel: the kernel W, (num_visible, num_hidden).
@@ -172,7 +195,8 @@ def cumulant_moments(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Minus the derivatives of F_order in visible bias, hidden bias and kernel, mean over starts.
 
-    m + s_m, n + s_n, and m n^T + W c d^T + .. + s_m n^T + m s_n^T, in place of <v>, <h>, <v h^T>.
+    Of binary units: m + s_m, n + s_n, and m n^T + W c d^T + .. + s_m n^T + m s_n^T, in place of
+    <v>, <h> and <v h^T>.
 
     Args:
         kernel: the kernel W, (num_visible, num_hidden).
@@ -197,6 +221,32 @@ def cumulant_moments(
     moved /= tf.cast(tf.shape(m)[0], m.dtype)
     pair = correlation(kernel, m, n, order) + moved
     return tf.reduce_mean(m + s_m, 0), tf.reduce_mean(n + s_n, 0), pair
+
+
+def _cumulants_of(m, n):
+    return [list(bernoulli_cumulants(mean, 1 - mean)) for mean in (m, n)]
+
+
+def _fourth_cumulant(kernel, left, right):
+    """From the cumulants of the visible and of the hidden units."""
+    (_, c, _, gamma), (_, d, _, delta) = left, right
+    chains_visible = tf.reduce_sum(gamma * tf.linalg.matvec(kernel**2, d) ** 2)
+    chains_hidden = tf.reduce_sum(delta * tf.linalg.matvec(kernel**2, c, transpose_a=True) ** 2)
+    bonds = tf.tensordot(gamma, tf.linalg.matvec(kernel**4, delta), 1)
+    return 6 * _closed_walks(kernel, c, d) + 3 * chains_visible + 3 * chains_hidden + bonds
+
+
+def _plefka_fourth_term(kernel, left, right):
+    (_, c, _, gamma), (_, d, _, delta) = left, right
+    pairs = 0.0
+    for (_, _, third, fourth), variance, reaction in (
+        (left, c, tf.linalg.matvec(kernel**2, d)),
+        (right, d, tf.linalg.matvec(kernel**2, c, transpose_a=True)),
+    ):
+        moving = tf.math.divide_no_nan(third * third, variance)  # the variance, with the mean
+        pairs += tf.reduce_sum((fourth - moving) * reaction**2)
+    bonds = tf.tensordot(gamma, tf.linalg.matvec(kernel**4, delta), 1)
+    return -_closed_walks(kernel, c, d) / 4 - pairs / 8 - bonds / 24
 
 
 def _closed_walks(kernel, c, d):

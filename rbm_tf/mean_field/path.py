@@ -1,7 +1,8 @@
-"""The lambda path of an RBM, from a product of Bernoullis q at magnetisations m, n to the model.
+"""The lambda path of an RBM, from a product q of independent units with means m, n to the model.
 
 H = H_q + lambda (E - H_q) is itself the energy of an RBM, with the kernel lambda W and biases
-between those of q and the model's: Gibbs sampling and exact enumeration work at every lambda.
+between the conjugate fields of m and n, those of q, and the model's: Gibbs sampling and exact
+enumeration work at every lambda.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf.gibbs import gibbs_chain
-from rbm_tf.machine import Machine, machine_of
+from rbm_tf.machine import Machine, energy, machine_of
 from rbm_tf.mean_field.stationary import MeanField
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike, RBMLike
-from rbm_tf.units import Binary
+from rbm_tf.units import Mixed
 
 MAX_STATE_UNITS = 20
 
@@ -29,14 +30,14 @@ def interpolated_rbm(rbm: RBMLike, point: MeanField, lam: float) -> tuple[Machin
 
     Args:
         rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
-        point: `MeanField`, or anything with visible (m) and hidden (n) between 0 and 1.
+        point: `MeanField`, or anything with the means visible (m) and hidden (n).
         lam: the place lambda on the path; 0 is q, 1 is the RBM.
 
     Returns:
         `Machine`, float64, and log_scale, float, nats.
 
     Raises:
-        ValueError: if a magnetisation is 0 or 1.
+        ValueError: if a mean is not inside the support: 0 or 1, if binary.
 
     Reference: B18 and B19.
 
@@ -46,20 +47,10 @@ def interpolated_rbm(rbm: RBMLike, point: MeanField, lam: float) -> tuple[Machin
         >>> abs(log_z(parameters) + log_scale) < 1e-9  # Z_q = 1
         True
     """
-    kernel, visible_bias, hidden_bias = machine_of(rbm, dtype=tf.float64).parameters
-    means = np.concatenate([point.visible, point.hidden])
-    if not np.all((means > 0) & (means < 1)):
-        raise ValueError(
-            "Magnetisations must lie strictly between 0 and 1, or q has no energy at some states; "
-            "reduce the biases or the kernel, or clip the magnetisations."
-        )
-    fields = [np.log(p) - np.log1p(-p) for p in (point.visible, point.hidden)]
-    parameters = Machine(
-        lam * kernel,
-        (1 - lam) * fields[0] + lam * visible_bias,
-        (1 - lam) * fields[1] + lam * hidden_bias,
-    )
-    return parameters, float((1 - lam) * np.log1p(-means).sum())
+    machine = machine_of(rbm, dtype=tf.float64)
+    trial = _trial(machine, point)
+    between = _between(machine, trial, lam)
+    return between, float(-(1 - lam) * _cgf(trial))
 
 
 def perturbation(rbm: RBMLike, point: MeanField, v: ArrayLike, h: ArrayLike) -> tf.Tensor:
@@ -67,7 +58,7 @@ def perturbation(rbm: RBMLike, point: MeanField, v: ArrayLike, h: ArrayLike) -> 
 
     Args:
         rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
-        point: `MeanField`, or anything with visible (m) and hidden (n) between 0 and 1.
+        point: `MeanField`, or anything with the means visible (m) and hidden (n).
         v: visible states, (num_states, num_visible).
         h: hidden states, (num_states, num_hidden).
 
@@ -75,7 +66,7 @@ def perturbation(rbm: RBMLike, point: MeanField, v: ArrayLike, h: ArrayLike) -> 
         (num_states,), float64, nats; -V = ln w is the log importance weight.
 
     Raises:
-        ValueError: if a magnetisation is 0 or 1.
+        ValueError: if a mean is not inside the support: 0 or 1, if binary.
 
     Reference: B18.
 
@@ -84,12 +75,8 @@ def perturbation(rbm: RBMLike, point: MeanField, v: ArrayLike, h: ArrayLike) -> 
         >>> perturbation(rbm, tap(rbm, order=1), tf.zeros((3, 6)), tf.zeros((3, 4))).shape
         TensorShape([3])
     """
-    trial, log_scale = interpolated_rbm(rbm, point, 0.0)
-    kernel, visible_bias, hidden_bias = machine_of(rbm, dtype=tf.float64).parameters
-    v, h = tf.cast(v, tf.float64), tf.cast(h, tf.float64)
-    linear = tf.linalg.matvec(v, visible_bias - trial.visible_bias)
-    linear += tf.linalg.matvec(h, hidden_bias - trial.hidden_bias)
-    return log_scale - linear - tf.reduce_sum(v @ kernel * h, -1)
+    machine = machine_of(rbm, dtype=tf.float64)
+    return _perturbation(machine, _trial(machine, point), v, h)
 
 
 def all_log_weights(rbm: RBMLike, point: MeanField) -> tuple[tf.Tensor, tf.Tensor]:
@@ -97,13 +84,14 @@ def all_log_weights(rbm: RBMLike, point: MeanField) -> tuple[tf.Tensor, tf.Tenso
 
     Args:
         rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
-        point: `MeanField`, or anything with visible (m) and hidden (n) between 0 and 1.
+        point: `MeanField`, or anything with the means visible (m) and hidden (n).
 
     Returns:
-        log_weights and log_q, (2 ** num_units,), float64, nats.
+        log_weights and log_q, (num_states,), float64, nats: 2 ** num_units states if binary.
 
     Raises:
-        ValueError: if there are more than 20 units, or a magnetisation is 0 or 1.
+        ValueError: if there are more than 2^20 states, as 20 binary units have, or infinitely
+            many, or a mean is not inside the support.
 
     Reference: B18 to B20.
 
@@ -113,19 +101,17 @@ def all_log_weights(rbm: RBMLike, point: MeanField) -> tuple[tf.Tensor, tf.Tenso
         >>> abs(float(tf.reduce_logsumexp(log_q + log_weights)) - log_z(rbm)) < 1e-9
         True
     """
-    machine = machine_of(rbm)
-    num_visible = machine.num_visible
-    num_units = num_visible + machine.num_hidden
-    if num_units > MAX_STATE_UNITS:
+    machine = machine_of(rbm, dtype=tf.float64)
+    both = Mixed([machine.visible, machine.hidden])
+    if both.num_layer_states is None or both.num_layer_states > 2**MAX_STATE_UNITS:
         raise ValueError(
-            f"All states of both layers are listed for up to {MAX_STATE_UNITS} units; this RBM has "
-            f"{num_units}. Use interpolated_rbm with enumeration.log_z, or gibbs_path."
+            f"All states of both layers are listed for up to {MAX_STATE_UNITS} units, 2^"
+            f"{MAX_STATE_UNITS} states; got {machine.visible!r} and {machine.hidden!r}. Use "
+            "interpolated_rbm with enumeration.log_z, or gibbs_path."
         )
-    states = Binary(num_units).layer_states().numpy()
-    means = np.concatenate([point.visible, point.hidden])
-    log_weights = -perturbation(rbm, point, states[:, :num_visible], states[:, num_visible:])
-    log_q = states @ np.log(means) + (1 - states) @ np.log1p(-means)
-    return log_weights, tf.constant(log_q)
+    trial, states = _trial(machine, point), both.layer_states()
+    v, h = tf.split(states, [machine.num_visible, machine.num_hidden], -1)
+    return -_perturbation(machine, trial, v, h), -energy(trial, v, h) - _cgf(trial)
 
 
 def gibbs_path(
@@ -144,7 +130,7 @@ def gibbs_path(
 
     Args:
         rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
-        point: `MeanField`, or anything with visible (m) and hidden (n) between 0 and 1.
+        point: `MeanField`, or anything with the means visible (m) and hidden (n).
         lambdas: the places on the path, increasing from 0, (num_lambdas,).
         num_chains: the number of independent chains.
         num_steps: the number of sweeps at each lambda.
@@ -154,7 +140,7 @@ def gibbs_path(
         V, (num_lambdas, num_chains), float64, nats; chains are independent, lambdas are not.
 
     Raises:
-        ValueError: if a magnetisation is 0 or 1, or num_chains or num_steps is below 1.
+        ValueError: if a mean is not inside the support, or num_chains or num_steps is below 1.
 
     Reference: B18 to B20.
 
@@ -164,14 +150,52 @@ def gibbs_path(
         TensorShape([3, 10])
     """
     check_counts(num_chains=num_chains, num_steps=num_steps)
-    trial, _ = interpolated_rbm(rbm, point, 0.0)
+    machine = machine_of(rbm, dtype=tf.float64)
+    trial = _trial(machine, point)
     seeds = tf.random.split(as_seed(seed), len(lambdas) + 1)
-    logits = tf.broadcast_to(trial.hidden_bias, (num_chains, trial.num_hidden))
-    hidden, rows = trial.hidden.sample(logits, seed=seeds[-1]), []
+    fields = tf.broadcast_to(trial.hidden_bias, (num_chains, trial.num_hidden))
+    hidden, rows = trial.hidden.sample(fields, seed=seeds[-1]), []
     for index, lam in enumerate(lambdas):
-        parameters, _ = interpolated_rbm(rbm, point, lam)
         v, _, hidden = gibbs_chain(
-            parameters, hidden, tf.constant(0), tf.constant(num_steps), seeds[index]
+            _between(machine, trial, lam),
+            hidden,
+            tf.constant(0),
+            tf.constant(num_steps),
+            seeds[index],
         )
-        rows.append(perturbation(rbm, point, v, hidden))
+        rows.append(_perturbation(machine, trial, v, hidden))
     return tf.stack(rows)
+
+
+def _trial(machine, point):
+    """q as a machine without weights."""
+    layers = (machine.visible, point.visible), (machine.hidden, point.hidden)
+    x, y = (unit.conjugate_field(tf.cast(mean, tf.float64)) for unit, mean in layers)
+    if not (np.all(np.isfinite(x)) and np.all(np.isfinite(y))):
+        raise ValueError(
+            "Means must lie inside the support of the units, strictly between 0 and 1 if they are "
+            "binary, or q has no energy at some states; reduce the biases or the kernel, or clip "
+            "the means."
+        )
+    return Machine(tf.zeros_like(machine.kernel), x, y, machine.visible, machine.hidden)
+
+
+def _between(machine, trial, lam):
+    """The machine at lambda: its parameters lie on straight lines."""
+    pairs = zip(trial.parameters, machine.parameters, strict=True)
+    kernel, *biases = ((1 - lam) * start + lam * end for start, end in pairs)
+    return Machine(kernel, biases[0], biases[1], machine.visible, machine.hidden)
+
+
+def _cgf(trial):
+    """ln Z of a machine without weights, scalar, nats."""
+    visible, hidden = trial.visible.cgf(trial.visible_bias), trial.hidden.cgf(trial.hidden_bias)
+    return tf.reduce_sum(visible) + tf.reduce_sum(hidden)
+
+
+def _perturbation(machine, trial, v, h):
+    """E - H_q, in which U drops out."""
+    v, h = tf.cast(v, tf.float64), tf.cast(h, tf.float64)
+    linear = tf.linalg.matvec(v, machine.visible_bias - trial.visible_bias)
+    linear += tf.linalg.matvec(h, machine.hidden_bias - trial.hidden_bias)
+    return -_cgf(trial) - linear - tf.reduce_sum(v @ machine.kernel * h, -1)

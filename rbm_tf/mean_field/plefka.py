@@ -1,4 +1,4 @@
-"""Gamma(m, n), the free energy of an RBM as a function of its magnetisations, to third order in W.
+"""Gamma(m, n), the free energy of a binary RBM as a function of its magnetisations, to order W^3.
 
 With m = <v>, n = <h>, c = m (1 - m) and d = n (1 - n), Plefka's expansion is
 
@@ -7,12 +7,19 @@ With m = <v>, n = <h>, c = m (1 - m) and d = n (1 - n), Plefka's expansion is
             - 1/2 sum_ij W_ij^2 c_i d_j                            order 2, Onsager
             - 2/3 sum_ij W_ij^3 c_i (1/2 - m_i) d_j (1/2 - n_j)    order 3
 
-and dGamma/dm = dGamma/dn = 0 are the TAP equations (B26).
+and dGamma/dm = dGamma/dn = 0 are the TAP equations (B26). For units of other kinds see
+`rbm_tf.mean_field.fields`.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
 import tensorflow as tf
+
+from rbm_tf.machine import Machine
+from rbm_tf.mean_field.fields import Averages, gamma_at
 
 
 def check_order(order: int, *, highest: int = 3) -> None:
@@ -34,13 +41,15 @@ def check_order(order: int, *, highest: int = 3) -> None:
         raise ValueError(f"order must be {', '.join(map(str, others))} or {last}; got {order!r}.")
 
 
-def gamma(parameters: tuple[tf.Tensor, ...], m: tf.Tensor, n: tf.Tensor, order: int) -> tf.Tensor:
+def gamma(
+    parameters: tuple[tf.Tensor, ...] | Machine, m: tf.Tensor, n: tf.Tensor, order: int
+) -> tf.Tensor:
     """The free energy Gamma(m, n) as a function of the magnetisations.
 
     Args:
-        parameters: kernel, visible_bias and hidden_bias, such as a `Machine`.
-        m: magnetisations <v>, (num_starts, num_visible).
-        n: magnetisations <h>, (num_starts, num_hidden).
+        parameters: kernel, visible_bias and hidden_bias of binary units, or a `Machine` of any.
+        m: means <v>, (num_starts, num_visible).
+        n: means <h>, (num_starts, num_hidden).
         order: the last order that counts, 1, 2 or 3.
 
     Returns:
@@ -51,6 +60,12 @@ def gamma(parameters: tuple[tf.Tensor, ...], m: tf.Tensor, n: tf.Tensor, order: 
         >>> gamma(parameters, tf.fill((1, 2), 0.5), tf.fill((1, 1), 0.5), 1).numpy()  # -3 ln 2
         array([-2.0794415], dtype=float32)
     """
+    if isinstance(parameters, Machine):
+        if not parameters.is_binary:
+            layers = parameters.visible, parameters.hidden
+            x, y = (unit.conjugate_field(t) for unit, t in zip(layers, (m, n), strict=True))
+            return gamma_at(parameters, x, y, order)
+        parameters = parameters.parameters
     kernel, visible_bias, hidden_bias = parameters
 
     def coupling(left, power, right):  # sum_ij left_i W_ij^power right_j
@@ -70,7 +85,7 @@ def gamma(parameters: tuple[tf.Tensor, ...], m: tf.Tensor, n: tf.Tensor, order: 
 
 
 def correlation(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor, order: int) -> tf.Tensor:
-    """The average <v h^T> = -dGamma/dW, over the starts.
+    """The average <v h^T> = -dGamma/dW of binary units, over the starts.
 
     Args:
         kernel: the kernel W, (num_visible, num_hidden).
@@ -107,10 +122,10 @@ def damped_step(
     *,
     damping: float | tf.Tensor = 0.5,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Update m from n, then n from m, by the TAP equations.
+    """Update m from n, then n from m, by the TAP equations of binary units.
 
     Args:
-        parameters: kernel, visible_bias and hidden_bias, such as a `Machine`.
+        parameters: kernel, visible_bias and hidden_bias.
         m: magnetisations <v>, (num_starts, num_visible).
         n: magnetisations <h>, (num_starts, num_hidden).
         order: the last order that counts, 1, 2 or 3.
@@ -133,12 +148,16 @@ def damped_step(
 
 def _update(kernel, bias, m, n, order):
     """sigmoid(-d(Gamma - entropy)/dm): the TAP equation for one layer given the other."""
+    return tf.sigmoid(_field(kernel, bias, m, n, order))
+
+
+def _field(kernel, bias, m, n, order):
     field = bias + tf.matmul(n, kernel, transpose_b=True)
-    return tf.sigmoid(field + reaction_field(kernel, m, n, order))
+    return field + reaction_field(kernel, m, n, order)
 
 
 def reaction_field(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor, order: int) -> tf.Tensor:
-    """Minus the derivative of Gamma's terms of orders 2 .. order in the means m of one layer.
+    """Minus the derivative of Gamma's terms of orders 2 .. order in the means m of a binary layer.
 
     (1/2 - m_i) sum_j W_ij^2 d_j + (1/3 - 2 c_i) sum_j W_ij^3 d_j (1/2 - n_j): the field on a unit
     that comes back from its neighbours' response to it.
@@ -165,3 +184,41 @@ def reaction_field(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor, order: int) ->
     if order >= 3:
         field += (1 / 3 - 2 * c) * tf.matmul(d * (0.5 - n), kernel**3, transpose_b=True)
     return field
+
+
+class BinaryTheory(NamedTuple):
+    """Plefka's expansion for binary units; its state is the pair of magnetisations m, n."""
+
+    parameters: tuple[tf.Tensor, ...]
+    order: int
+
+    def start(self, num_starts: int, seed: int | None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Magnetisations to begin with: 1/2, then uniform random; those of h follow from them."""
+        kernel, _, hidden_bias = self.parameters
+        m = np.random.default_rng(seed).random((num_starts, kernel.shape[0]))
+        m[0] = 0.5
+        return tf.constant(m), tf.sigmoid(hidden_bias + m @ kernel)
+
+    def step(
+        self, state: tuple[tf.Tensor, tf.Tensor], damping: float | tf.Tensor = 0.5
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """One step of the damped iteration."""
+        return damped_step(self.parameters, *state, self.order, damping=damping)
+
+    def gamma(self, state: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        """The free energy, (num_starts,)."""
+        return gamma(self.parameters, *state, self.order)
+
+    def fields(self, state: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """The conjugate fields, which are finite where a magnetisation is 1 to rounding."""
+        (kernel, a, b), (m, n) = self.parameters, state
+        return (
+            _field(kernel, a, m, n, self.order),
+            _field(tf.transpose(kernel), b, n, m, self.order),
+        )
+
+    def averages(self, state: tuple[tf.Tensor, tf.Tensor]) -> Averages:
+        """The averages over the starts."""
+        m, n = state
+        pair = correlation(self.parameters[0], m, n, self.order)
+        return Averages(tf.reduce_mean(m, 0), tf.reduce_mean(n, 0), pair, {}, {})

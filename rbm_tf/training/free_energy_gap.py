@@ -1,4 +1,4 @@
-"""The loss of an RBM, F_c(data) - F_eq, with the centred gradient."""
+"""The loss of an RBM, F_c(data) - F_eq, with the gradient in coordinates of choice."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from rbm_tf.machine import Machine, clamped_free_energy
 from rbm_tf.shared.types import DType
+from rbm_tf.training.coordinates import Coordinates, Gradients
 from rbm_tf.training.negative_phase import ModelMoments, ModelStates
 
 
@@ -13,7 +14,7 @@ def free_energy_gap(
     machine: Machine,
     data: ModelStates,
     model: ModelStates | ModelMoments,
-    offsets: tuple[tf.Tensor, tf.Tensor],
+    coordinates: Coordinates,
     product_dtype: DType,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """F_c(v) - F_eq for each example, differentiable in the parameters alone.
@@ -24,13 +25,13 @@ def free_energy_gap(
     With offsets mu and lambda the gradient for W is that of (v - mu)(h - lambda)^T averaged over
     model and data, and each bias follows its mean less what the step of W already moves: the plain
     gradient (B8, B9) of a model whose units are measured from the offsets, in its own coordinates.
-    Zero offsets give the plain gradient.
+    `Coordinates` has scales as well, and tells what the units' own parameters do.
 
     Args:
         machine: the `Machine` in the dtype of the variables.
         data: the states of the batch, `ModelStates`.
         model: the model's side, `ModelStates` or `ModelMoments`.
-        offsets: the pair of mu (num_visible,) and lambda (num_hidden,).
+        coordinates: those of the gradient, `Coordinates`.
         product_dtype: the dtype in which the product of the gradient is made.
 
     Returns:
@@ -41,11 +42,11 @@ def free_energy_gap(
     Example:
         >>> rbm = BernoulliRBM(2, 1)
         >>> states = ModelStates.of(rbm.machine, tf.ones((3, 2)), tf.zeros((3, 1)))
-        >>> offsets = tf.zeros(2), tf.zeros(1)
-        >>> free_energy_gap(rbm.machine, states, states, offsets, "float32")[0].numpy()
+        >>> free_energy_gap(rbm.machine, states, states, Coordinates(), "float32")[0].numpy()
         array([0., 0., 0.], dtype=float32)
     """
     held = tf.nest.map_structure(tf.stop_gradient, machine)
+    offsets = coordinates.offsets_of(held)
     if isinstance(model, ModelStates):
         free_energy = tf.reduce_mean(
             clamped_free_energy(held, model.visible, inputs=model.hidden_input)
@@ -57,20 +58,23 @@ def free_energy_gap(
 
     def gradient(*upstream):
         of_three = descent(upstream[0], data, model, offsets, product_dtype)
-        return (*of_three, *_of_units(upstream[0], held, data, model))
+        of_units = _of_units(upstream[0], held, data, model)
+        direction = coordinates.direction(held, Gradients(*of_three, *of_units))
+        of_units = direction.visible.values(), direction.hidden.values()
+        return (*direction[:3], *(value for layer in of_units for value in layer))
 
     gap = tf.custom_gradient(lambda *_: (clamped - free_energy, gradient))
     return gap(*tf.nest.flatten(machine)), clamped
 
 
 def _of_units(upstream, held, data, model):
-    """The gradient in the units' own parameters, in the order of `tf.nest.flatten`.
+    """The gradient in the units' own parameters, for the visible and for the hidden layer.
 
     d F_c / d theta at fixed states and inputs, less its average over the model.
     """
     parameters = held.visible.parameters, held.hidden.parameters
     if not tf.nest.flatten(parameters):
-        return []
+        return parameters
 
     def slopes(states, weights):
         with tf.GradientTape() as tape:
@@ -86,8 +90,7 @@ def _of_units(upstream, held, data, model):
     else:
         of_log_z = model.visible_slopes, model.hidden_slopes
         of_model = tf.nest.map_structure(lambda slope: total * slope, of_log_z)
-    both = tf.nest.map_structure(tf.add, slopes(data, upstream), of_model)
-    return [value for layer in both for value in layer.values()]
+    return tf.nest.map_structure(tf.add, slopes(data, upstream), of_model)
 
 
 def _against_states(upstream, data, model, offsets, product_dtype):

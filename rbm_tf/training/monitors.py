@@ -18,14 +18,16 @@ import tensorflow as tf
 
 from rbm_tf import annealing, enumeration
 from rbm_tf.pseudo_likelihood import stochastic_pseudo_log_likelihood
-from rbm_tf.shared.arrays import visible_states
+from rbm_tf.shared.arrays import as_array
 from rbm_tf.shared.checkpoints import are_finite, arrays_of, variables_of
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
+from rbm_tf.state_sums import is_quick
+from rbm_tf.training.stability import are_unbounded, largest_coupling
+from rbm_tf.units import Unit
 
 _BLOCK = 10_000  # examples in memory at once
-_MAX_EXACT_UNITS = 16  # of the smaller layer; enumeration takes time as 2 ** units
 
 
 class _Monitor(keras.callbacks.Callback):
@@ -33,6 +35,8 @@ class _Monitor(keras.callbacks.Callback):
 
     In between it repeats the last values, so that all columns of a history are equally long.
     """
+
+    takes_means = False  # of the units, such as grey levels of binary ones
 
     def __init__(self, every: int, **arrays: np.ndarray) -> None:
         super().__init__()
@@ -43,13 +47,13 @@ class _Monitor(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._last = {}
-        num_visible = getattr(self.model, "num_visible", None)
-        if num_visible is None:
+        unit = getattr(self.model, "visible", None)
+        if not isinstance(unit, Unit):
             raise ValueError(
-                f"{type(self).__name__} watches a BernoulliRBM; got a {type(self.model).__name__}."
+                f"{type(self).__name__} watches an RBM; got a {type(self.model).__name__}."
             )
         for name, x in self._arrays.items():
-            visible_states(x, name, num_visible)
+            unit.check(x, name=name, means=self.takes_means)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._last or (epoch + 1) % self.every == 0:
@@ -71,15 +75,15 @@ class PseudoLikelihood(_Monitor):
     The pixels are chosen once, the same ones at every epoch: epochs differ by the parameters alone.
 
     Args:
-        x: visible states {0, 1}, (num, num_visible).
+        x: visible states, (num, num_visible).
         name: the name of the value in the logs, where it stands in nats.
         every: the number of epochs from one evaluation to the next; it evaluates after the first
             epoch and after those that `every` divides, and repeats the last value in between.
         seed: integer that fixes the choice of pixels.
 
     Raises:
-        ValueError: if x is not binary or every is below 1; when training begins, if x does not have
-            one column per visible unit.
+        ValueError: if x is no matrix of finite numbers or every is below 1; when training begins,
+            if x are no states of the visible units.
 
     Reference: `stochastic_pseudo_log_likelihood`.
 
@@ -100,7 +104,7 @@ class PseudoLikelihood(_Monitor):
         every: int = 1,
         seed: int | None = None,
     ) -> None:
-        self.x = visible_states(x, "x", binary=True)
+        self.x = _examples(x, "x")
         super().__init__(every, x=self.x)
         self.name = name
         self.seed = as_seed(seed)
@@ -123,14 +127,14 @@ class FreeEnergyGap(_Monitor):
     training examples as there are in validation serve, drawn once and the same at every epoch.
 
     Args:
-        x_train: training data in [0, 1], (num, num_visible).
-        x_validation: validation data in [0, 1], (num, num_visible).
+        x_train: training data, states of the visible units or means, (num, num_visible).
+        x_validation: validation data, likewise.
         every: the number of epochs from one evaluation to the next; it evaluates after the first
             epoch and after those that `every` divides, and repeats the last value in between.
 
     Raises:
-        ValueError: if data leave [0, 1] or every is below 1; when training begins, if data do not
-            have one column per visible unit.
+        ValueError: if data are no matrix of finite numbers or every is below 1; when training
+            begins, if they are no states or means of the visible units.
 
     Reference: Hinton (2012), A practical guide to training restricted Boltzmann machines, section
     6; B5.
@@ -143,9 +147,11 @@ class FreeEnergyGap(_Monitor):
         1
     """
 
+    takes_means = True
+
     def __init__(self, x_train: ArrayLike, x_validation: ArrayLike, *, every: int = 1) -> None:
-        x_train = visible_states(x_train, "x_train")
-        self.x_validation = visible_states(x_validation, "x_validation")
+        x_train = _examples(x_train, "x_train")
+        self.x_validation = _examples(x_validation, "x_validation")
         order = np.random.default_rng(0).permutation(len(x_train))
         self.x_train = x_train[order[: len(self.x_validation)]]
         super().__init__(every, x_train=self.x_train, x_validation=self.x_validation)
@@ -158,13 +164,13 @@ class FreeEnergyGap(_Monitor):
 class LogLikelihood(_Monitor):
     """Logs `log_z` and `log_likelihood`, the mean of ln p(v) = -F_c(v) - ln Z, in nats.
 
-    ln Z is exact if the smaller layer has at most 16 units, 2 ** 16 terms. Otherwise it is
-    estimated by annealed importance sampling, and `log_z_standard_error` joins the logs, which is
-    that of log_likelihood as well. An estimate tends to put ln Z too low and the likelihood too
+    ln Z is exact if a layer has at most 2^20 states (`rbm_tf.enumeration.is_quick`). Otherwise it
+    is estimated by annealed importance sampling, and `log_z_standard_error` joins the logs, which
+    is that of log_likelihood as well. An estimate tends to put ln Z too low and the likelihood too
     high: before a result is reported, `rbm_tf.annealing.reverse_ais` bounds it from the other side.
 
     Args:
-        x: visible states {0, 1}, (num, num_visible).
+        x: visible states, (num, num_visible).
         every: the number of epochs from one evaluation to the next; it evaluates after the first
             epoch and after those that `every` divides, and repeats the last values in between.
         num_chains: the number of chains, as `rbm_tf.annealing.ais` takes it.
@@ -172,8 +178,9 @@ class LogLikelihood(_Monitor):
         seed: integer that fixes the estimate, the same at every epoch.
 
     Raises:
-        ValueError: if x is not binary or every is below 1; when training begins, if x does not have
-            one column per visible unit; at the first estimate, if `ais` refuses its arguments.
+        ValueError: if x is no matrix of finite numbers or every is below 1; when training begins,
+            if x are no states of the visible units; at the first estimate, if `ais` refuses its
+            arguments.
 
     Reference: Salakhutdinov and Murray (2008), On the quantitative analysis of deep belief
     networks; B5.
@@ -195,13 +202,13 @@ class LogLikelihood(_Monitor):
         betas: ArrayLike | None = None,
         seed: int | None = 0,
     ) -> None:
-        self.x = visible_states(x, "x", binary=True)
+        self.x = _examples(x, "x")
         super().__init__(every, x=self.x)
         self.num_chains, self.betas, self.seed = num_chains, betas, seed
 
     def values(self) -> dict[str, float]:
         rbm, logs = self.model, {}
-        if min(rbm.num_visible, rbm.num_hidden) <= _MAX_EXACT_UNITS:
+        if is_quick(rbm):
             logs["log_z"] = enumeration.log_z(rbm)
         else:
             estimate = annealing.ais(
@@ -270,10 +277,36 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         self.model.stop_training = True
         warnings.warn(
             f"Training stopped in epoch {epoch + 1}: the loss or a weight became NaN or infinite. "
-            "The model is back to where it was before that epoch; lower the learning rate, or "
-            "scale the data, if they lie far outside the range that the model expects.",
+            f"The model is back to where it was before that epoch; {self._remedy()}",
             stacklevel=2,
         )
+
+    def _remedy(self):
+        machine = getattr(self.model, "machine", None)
+        if machine is not None and are_unbounded(machine):
+            return (
+                "its chains have most likely diverged, as those of two layers of unbounded units "
+                "may where lambda_max(K) reaches 1 (see rbm_tf.training.largest_coupling; it was "
+                f"{largest_coupling(machine):.3g} there). Train with max_coupling=0.95, or lower "
+                "the learning rate."
+            )
+        return (
+            "lower the learning rate, or scale the data, if they lie far outside the range that "
+            "the model expects."
+        )
+
+
+def _examples(x, name):
+    """Data as a matrix of finite numbers; the model knows more when training begins."""
+    x = as_array(x, None, name)
+    if x.ndim != 2 or not x.size:
+        raise ValueError(
+            f"{name} must have shape (num, num_visible), with num of 1 or more; got {x.shape}. "
+            "Flatten images with x.reshape(len(x), -1)."
+        )
+    if not np.all(np.isfinite(x)):
+        raise ValueError(f"{name} must hold finite numbers, without NaN.")
+    return x
 
 
 def _blocks(x):

@@ -16,13 +16,13 @@ import tensorflow as tf
 
 from rbm_tf import enumeration
 from rbm_tf.gibbs import gibbs_sweep, repeated
-from rbm_tf.machine import Machine
-from rbm_tf.mean_field import plefka
+from rbm_tf.machine import Machine, machine_of
+from rbm_tf.mean_field import check_order, theory_of
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import LIMIT, integer_seed
 from rbm_tf.tempered_path import TemperedPath
 from rbm_tf.tempering import advance
-from rbm_tf.units import Unit
+from rbm_tf.units import Binary, Unit
 
 _NONE: dict[str, Any] = {}  # binary units have no parameters of their own
 
@@ -275,16 +275,16 @@ class MeanFieldPhase(_PersistentPhase):
     """The deterministic gradient of the extended mean-field theory: TAP in place of sampling.
 
     Persistent magnetisations m, n move num_iterations damped TAP iterations in each update; F_eq is
-    Gamma(m, n), and its gradient follows from the formulas, with no samples:
-    <v h^T> = m n^T + W c d^T + 2 W^2 c (1/2 - m) (d (1/2 - n))^T up to the order. Order 1 is naive
-    mean field, Gamma >= F_eq: it raises an upper bound on the likelihood, which may leave the
-    likelihood behind.
+    Gamma(m, n), and its gradient follows from the formulas, with no samples: for binary units
+    <v h^T> = m n^T + W c d^T + 2 W^2 c (1/2 - m) (d (1/2 - n))^T up to the order. For other units
+    the conjugate fields of m and n take their place. Order 1 is naive mean field, Gamma >= F_eq: it
+    raises an upper bound on the likelihood, which may leave the likelihood behind.
 
     Args:
         order: the last order of the expansion, 1, 2 (Onsager term) or 3.
-        num_chains: the number of magnetisations, which may settle in different places.
+        num_chains: the number of sets of magnetisations, which may settle in different places.
         num_iterations: the number of damped TAP iterations in an update.
-        seed: integer that fixes the magnetisations at the start.
+        seed: integer that fixes the magnetisations, or fields, at the start.
 
     Call arguments:
         data_hidden_input: the hidden inputs b + v W of the data batch, (batch, num_hidden).
@@ -314,29 +314,28 @@ class MeanFieldPhase(_PersistentPhase):
     ) -> None:
         check_counts(num_iterations=num_iterations)
         super().__init__(num_chains, num_steps=num_iterations, seed=seed, **kwargs)
-        plefka.check_order(order)
+        check_order(order)
         self.order = order
 
     def build(self, units: tuple[Unit, Unit]) -> None:
         super().build(units)
-        self.magnetisations = [self.add_chains("visible", units[0])]
-        self.magnetisations += [self.add_chains("hidden", units[1])]
+        layers = zip(("visible", "hidden"), units, strict=True)
+        state = [self.add_chains(name, unit) for name, unit in layers]
+        if all(isinstance(unit, Binary) for unit in units):
+            self.magnetisations = state
+        else:
+            self.fields = state
 
     def call(self, data_hidden_input: tf.Tensor, machine: Machine, training: bool) -> ModelMoments:
         dtype = data_hidden_input.dtype
-        parameters = tuple(tf.cast(x, dtype) for x in machine.parameters)
-        m, n = (tf.cast(tf.convert_to_tensor(x), dtype) for x in self.magnetisations)
-        m, n = repeated(
-            lambda index, m, n: plefka.damped_step(parameters, m, n, self.order),
-            (m, n),
-            self.num_steps,
-        )
+        theory = theory_of(machine_of(machine, dtype=dtype), self.order)
+        weights = self.magnetisations if machine.is_binary else self.fields
+        state = tuple(tf.cast(tf.convert_to_tensor(x), dtype) for x in weights)
+        state = repeated(lambda index, *state: theory.step(state), state, self.num_steps)
         if training:
-            for weight, value in zip(self.magnetisations, (m, n), strict=True):
+            for weight, value in zip(weights, state, strict=True):
                 weight.assign(tf.cast(value, weight.dtype))
-        gamma = tf.reduce_mean(plefka.gamma(parameters, m, n, self.order))
-        correlation = plefka.correlation(parameters[0], m, n, self.order)
-        return ModelMoments(gamma, tf.reduce_mean(m, 0), tf.reduce_mean(n, 0), correlation)
+        return ModelMoments(tf.reduce_mean(theory.gamma(state)), *theory.averages(state))
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -1,5 +1,6 @@
 """Kinds of units: what a layer's states are, and how they answer to a field."""
 
+from rbm_tf.units.clamped import Clamped
 from rbm_tf.units.finite import Binary, Potts, Spin, bernoulli_cumulants, sample_bernoulli
 from rbm_tf.units.gaussian import Gaussian
 from rbm_tf.units.half_gaussian import (
@@ -17,6 +18,7 @@ from rbm_tf.units.unit import Kind, Unit, gumbel, state_numbers
 
 __all__ = [
     "Binary",
+    "Clamped",
     "DReLU",
     "Gaussian",
     "Kind",

@@ -219,6 +219,14 @@ class Potts(Unit):
     def sample_of_mean(self, mean: ArrayLike, *, seed: Any) -> tf.Tensor:
         return self.sample(tf.math.log(self.fields(mean)), seed=seed)
 
+    def standard_scale(self, variance: ArrayLike) -> tf.Tensor:
+        return tf.ones_like(self.fields(variance))  # one-hot states cannot have a scale each
+
+    def redundant_part(self, x: tf.Tensor) -> tf.Tensor:
+        blocks = self._split(x)
+        mean = tf.reduce_mean(blocks, -1, keepdims=True)
+        return tf.reshape(tf.broadcast_to(mean, tf.shape(blocks)), tf.shape(x))
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_states": self.num_states}
 
@@ -293,6 +301,11 @@ class _AddedPrecision(Unit):
     def add_precision(self, added: ArrayLike) -> Unit:
         total = self.added + tf.cast(float_tensor(added), self.added.dtype)
         return self.unit.add_precision(total)
+
+    def take(self, indices: ArrayLike) -> Unit:
+        other: Any = super().take(indices)
+        other.unit = self.unit.take(indices)
+        return other
 
     def _shifted(self, x):
         return x - self.slope * tf.cast(self.added, x.dtype)

@@ -76,6 +76,9 @@ class Gaussian(Unit):
     def cgf_conjugate_at(self, x: ArrayLike) -> tf.Tensor:
         return self.cgf_conjugate(self.mean(x))
 
+    def least_precision(self) -> tf.Tensor:
+        return tf.exp(float_tensor(self.parameters["log_precision"]))
+
     def add_precision(self, added: ArrayLike) -> Gaussian:
         return self.with_parameters(
             log_precision=log_sum(self.parameters["log_precision"], float_tensor(added))

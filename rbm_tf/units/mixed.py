@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, Self
@@ -64,6 +65,20 @@ class Mixed(Unit):
         ends = [[np.zeros(unit.size) + end for end in unit.bounds] for unit in self.units]
         low, high = zip(*ends, strict=True)
         return np.concatenate(low), np.concatenate(high)
+
+    @property
+    def unit_of_column(self) -> np.ndarray:
+        firsts = itertools.accumulate((unit.num for unit in self.units), initial=0)
+        pairs = zip(self.units, firsts, strict=False)
+        return np.concatenate([unit.unit_of_column + first for unit, first in pairs])
+
+    def take(self, indices: ArrayLike) -> Unit:
+        chosen, parts = self._chosen(indices), []
+        firsts = np.cumsum([0, *(unit.num for unit in self.units)])
+        part_of = np.searchsorted(firsts, chosen, side="right") - 1
+        for part, run in itertools.groupby(zip(part_of, chosen, strict=True), lambda pair: pair[0]):
+            parts.append(self.units[part].take([index - firsts[part] for _, index in run]))
+        return parts[0] if len(parts) == 1 else Mixed(parts)
 
     def cgf(self, x: ArrayLike) -> tf.Tensor:
         return self._side_by_side(lambda unit, x: unit.cgf(x), x)
@@ -149,6 +164,21 @@ class Mixed(Unit):
             f"Hidden layers of several kinds must have equal sizes; got {self.num} units for {num}."
         )
 
+    def least_precision(self) -> tf.Tensor:
+        parts = [tf.cast(unit.least_precision(), tf.float64) for unit in self.units]
+        return tf.concat(parts, -1)
+
+    def standard_scale(self, variance: ArrayLike) -> tf.Tensor:
+        return self._side_by_side(lambda unit, part: unit.standard_scale(part), variance)
+
+    def redundant_part(self, x: tf.Tensor) -> tf.Tensor | None:
+        parts = tf.split(x, [unit.size for unit in self.units], -1)
+        found = [unit.redundant_part(part) for unit, part in zip(self.units, parts, strict=True)]
+        if all(part is None for part in found):
+            return None
+        pairs = zip(found, parts, strict=True)
+        return tf.concat([tf.zeros_like(x) if part is None else part for part, x in pairs], -1)
+
     def add_precision(self, added: ArrayLike) -> Mixed:
         parts = tf.split(added, [unit.num for unit in self.units], -1)
         pairs = zip(self.units, parts, strict=True)
@@ -182,6 +212,9 @@ class Mixed(Unit):
 
     def __repr__(self) -> str:
         return f"Mixed({self.units})"
+
+    def _unit_sums(self, x: tf.Tensor) -> tf.Tensor:
+        return self._side_by_side(lambda unit, x: unit._unit_sums(x), x)
 
     def _is_mean(self, t):
         return np.ones(t.shape, bool)  # the parts know

@@ -63,6 +63,9 @@ class ReLU(Unit):
         x = self.fields(x)
         return _sample(x, self.parameter("log_precision", x), as_seed(seed))
 
+    def least_precision(self) -> tf.Tensor:
+        return tf.exp(float_tensor(self.parameters["log_precision"]))
+
     def add_precision(self, added: ArrayLike) -> ReLU:
         return self.with_parameters(
             log_precision=log_sum(self.parameters["log_precision"], float_tensor(added))
@@ -155,6 +158,10 @@ class DReLU(Unit):
         x, log_g = (tf.where(above, up, down) for up, down in zip(plus, minus, strict=True))
         size = _sample(x, log_g, seeds[1])
         return tf.where(above, size, -size)
+
+    def least_precision(self) -> tf.Tensor:
+        names = "log_precision_plus", "log_precision_minus"
+        return tf.exp(tf.minimum(*(float_tensor(self.parameters[name]) for name in names)))
 
     def add_precision(self, added: ArrayLike) -> DReLU:
         names = "log_precision_plus", "log_precision_minus"

@@ -383,6 +383,47 @@ class Unit:
         """All that units are besides the values of their parameters, to be compared."""
         return self.__tf_flatten__()[0]
 
+    def least_precision(self) -> tf.Tensor:
+        """The g with U(t) > g t^2/2 - c |t| far out: what keeps Z finite against the weights.
+
+        Infinite for units with bounds, which no weight lets diverge, and 0 for others unless a
+        kind says more.
+
+        Returns:
+            (size,), of each column.
+        """
+        low, high = (np.zeros(self.size) + end for end in self.bounds)
+        return tf.constant(np.where(np.isfinite(high - low), np.inf, 0.0))
+
+    def standard_scale(self, variance: ArrayLike) -> tf.Tensor:
+        """What a column is divided by in standardised coordinates: its standard deviation.
+
+        It is a tenth of the support at least, where that has two ends, and 1 for a column without
+        variance: steps go as 1/s^2, and a pixel that hardly ever changes would take all of them.
+
+        Args:
+            variance: of the states, (size,).
+
+        Returns:
+            s, (size,).
+        """
+        variance = self.fields(variance)
+        low, high = (np.zeros(self.size) + end for end in self.bounds)
+        width = np.where(np.isfinite(high - low), high - low, 0.0)
+        variance = tf.maximum(variance, tf.cast((width / 10) ** 2, variance.dtype))
+        return tf.sqrt(tf.where(variance > 0, variance, tf.ones_like(variance)))
+
+    def redundant_part(self, x: tf.Tensor) -> tf.Tensor | None:
+        """The part of fields that changes no probability: for `Potts` the mean over the states.
+
+        Args:
+            x: fields, a float tensor (.., size).
+
+        Returns:
+            (.., size), or None for a kind that has none.
+        """
+        return None
+
     def add_precision(self, added: ArrayLike) -> Unit:
         """The units with U(t) + A t^2/2 in place of U, as two-moment mean field needs them.
 
@@ -456,6 +497,53 @@ class Unit:
         other = copy.copy(self)
         other.parameters = {**self.parameters, **parameters}
         return other
+
+    @property
+    def unit_of_column(self) -> np.ndarray:
+        """The number of the unit that each column belongs to, (size,) integers."""
+        return np.repeat(np.arange(self.num), self.size // self.num)
+
+    def take(self, indices: ArrayLike) -> Unit:
+        """A layer of some of the units, with their parameters.
+
+        Args:
+            indices: the numbers of the units, (num_taken,) integers from 0 to num - 1; a unit of
+                `Potts` counts once, whatever its columns.
+
+        Returns:
+            `Unit`, in the order of indices.
+
+        Raises:
+            ValueError: if there are none, or one is no such integer.
+
+        Example:
+            >>> float(Gaussian(3, precision=[1.0, 2.0, 4.0]).take([2]).mean([1.0])[0])
+            0.25
+        """
+        chosen = self._chosen(indices)
+        other = copy.copy(self)
+        other.num = len(chosen)
+        other.parameters = {key: self._some(x, chosen) for key, x in self.parameters.items()}
+        return other
+
+    def _chosen(self, indices):
+        chosen = np.asarray(indices)
+        is_list = chosen.ndim == 1 and chosen.dtype.kind in "iu" and chosen.size
+        if not is_list or chosen.min() < 0 or chosen.max() >= self.num:
+            raise ValueError(
+                f"indices must be a list of one integer or more, from 0 to {self.num - 1}, the "
+                f"numbers of units of {self!r}; got {indices!r}."
+            )
+        return chosen
+
+    def _some(self, parameter, chosen):
+        """The values of some units; one that all units share stays."""
+        shape = np.shape(parameter)
+        if not shape or shape[-1] != self.num:
+            return parameter
+        is_tensor = tf.is_tensor(parameter) or isinstance(parameter, tf.Variable)
+        gather = tf.gather if is_tensor else np.take
+        return gather(parameter, chosen, axis=-1)
 
     def __tf_flatten__(self) -> tuple[Any, tuple[Any, ...]]:
         """What TensorFlow's structures are made of: the kind, and the parameters as tensors.

@@ -1,0 +1,113 @@
+"""How near two layers of unbounded units are to an infinite Z, and how to keep away from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from rbm_tf.machine import Machine, machine_of
+from rbm_tf.shared.types import RBMLike
+from rbm_tf.units import Gaussian
+
+_ITERATIONS = 10  # in a step, from the vector where the last one ended
+
+
+def largest_coupling(rbm: RBMLike) -> float:
+    """lambda_max(K) of K = gv^-1/2 W gh^-1 W^T gv^-1/2: Z is finite if it is below 1.
+
+    gv and gh are the precisions of the units, the smaller one of `DReLU`, and infinite for bounded
+    units. For two layers of `Gaussian` units Z is finite only if it is below 1. With `ReLU` or
+    `DReLU` units Z may be finite above: weights below 0 between `ReLU` units do no harm.
+
+    Args:
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
+
+    Returns:
+        Number, computed in float64; 0 if a layer is bounded, NaN if a weight is not finite.
+
+    Example:
+        >>> layers = units.Gaussian(1, precision=4.0), units.ReLU(1)
+        >>> largest_coupling(RBM.from_parameters(*layers, [[1.0]], [0.0], [0.0]))
+        0.25
+    """
+    couplings = _couplings(machine_of(rbm, dtype="float64")).numpy()
+    if not np.all(np.isfinite(couplings)):
+        return float(np.abs(couplings).max())
+    return float(np.linalg.norm(couplings, 2) ** 2)
+
+
+def check_coupling(rbm: RBMLike) -> None:
+    """Refuse two layers of Gaussian units whose Z is infinite.
+
+    Args:
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
+
+    Raises:
+        ValueError: if both layers are `Gaussian` and `largest_coupling` is 1 or more.
+
+    Example:
+        >>> layers = units.Gaussian(1), units.Gaussian(1)
+        >>> check_coupling(RBM.from_parameters(*layers, [[2.0]], [0.0], [0.0]))
+        Traceback (most recent call last):
+        ...
+        ValueError: Z is infinite: between Gaussian layers lambda_max(K) must be below 1 ...
+    """
+    machine = machine_of(rbm)
+    if isinstance(machine.visible, Gaussian) and isinstance(machine.hidden, Gaussian):
+        coupling = largest_coupling(rbm)
+        if coupling >= 1:
+            raise ValueError(
+                "Z is infinite: between Gaussian layers lambda_max(K) must be below 1 (see "
+                f"rbm_tf.training.largest_coupling); it is {coupling:.4g}. Multiply the kernel by "
+                f"{(0.95 / coupling) ** 0.5:.3g} or less, and train with max_coupling=0.95."
+            )
+
+
+def are_unbounded(machine: Machine) -> bool:
+    """Whether both layers have units without bounds, so that Z may be infinite.
+
+    Args:
+        machine: the `Machine`.
+
+    Example:
+        >>> are_unbounded(RBM(units.Gaussian(3), units.ReLU(2)).machine)
+        True
+    """
+    return not (machine.visible.is_bounded or machine.hidden.is_bounded)
+
+
+def kept_stable(
+    machine: Machine, vector: tf.Tensor, *, limit: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The kernel, scaled down where lambda_max(K) exceeds a limit, by power iteration.
+
+    Args:
+        machine: the `Machine`.
+        vector: where the iteration starts, (num_hidden,): its own last result.
+        limit: the largest lambda_max(K).
+
+    Returns:
+        The kernel (num_visible, num_hidden) and the vector to go on from.
+
+    Example:
+        >>> machine = RBM(units.Gaussian(3), units.Gaussian(2), seed=0).machine
+        >>> kernel, vector = kept_stable(machine, tf.ones(2), limit=1e-6)
+        >>> round(np.linalg.norm(kernel, 2) ** 2 * 1e6, 3)
+        1.0
+    """
+    couplings = _couplings(machine)
+    for _ in range(_ITERATIONS):
+        ahead = tf.linalg.matvec(couplings, tf.linalg.matvec(couplings, vector), transpose_a=True)
+        length = tf.norm(ahead)
+        vector = tf.where(length > 0, tf.math.divide_no_nan(ahead, length), vector)
+    largest = tf.reduce_sum(tf.linalg.matvec(couplings, vector) ** 2) / tf.reduce_sum(vector**2)
+    return machine.kernel * tf.sqrt(limit / tf.maximum(largest, limit)), vector
+
+
+def _couplings(machine):
+    """W_ij / sqrt(gv_i gh_j): dimensionless, its largest singular value squared is lambda_max."""
+    layers = machine.visible, machine.hidden
+    visible, hidden = (tf.cast(unit.least_precision(), machine.kernel.dtype) for unit in layers)
+    root = tf.math.rsqrt(visible)[:, tf.newaxis] * tf.math.rsqrt(hidden)
+    bounded = tf.math.is_inf(visible)[:, tf.newaxis] | tf.math.is_inf(hidden)
+    return tf.where(bounded, tf.zeros_like(root), tf.math.multiply_no_nan(root, machine.kernel))
