@@ -20,7 +20,6 @@ from rbm_tf.shared.types import RBMLike
 from rbm_tf.units import state_numbers
 
 MAX_STATES = 2**25
-_QUICK_STATES = 2**20  # up to here the exact answer is given without being asked for
 _BLOCK = 4096  # states at a time
 
 
@@ -42,15 +41,16 @@ def num_terms(rbm: RBMLike) -> int | None:
     return min((number for number in numbers if number is not None), default=None)
 
 
-def is_quick(rbm: RBMLike) -> bool:
+def is_quick(rbm: RBMLike, *, max_states: int = 2**20) -> bool:
     """Whether the exact answer takes seconds, so that it is worth giving without being asked for.
 
     Args:
         rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
+        max_states: how many states are quick; the default are those of 20 binary units.
 
     Returns:
-        True for a layer of up to 2^20 states, 20 binary units; for two Gaussian layers; and for a
-        layer of up to 3 continuous units beside another one.
+        True for a layer of so many states; for two Gaussian layers; and for a layer of up to 3
+        continuous units beside another one.
 
     Example:
         >>> is_quick(BernoulliRBM(64, 16)), is_quick(BernoulliRBM(64, 64))
@@ -59,7 +59,7 @@ def is_quick(rbm: RBMLike) -> bool:
     machine, terms = machine_of(rbm), num_terms(rbm)
     if terms is None:
         return is_gaussian_pair(machine) or _num_continuous(machine) <= MAX_UNITS
-    return terms <= _QUICK_STATES
+    return terms <= max_states
 
 
 def _num_continuous(machine):

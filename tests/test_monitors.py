@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rbm_tf import enumeration
 from rbm_tf.enumeration import log_z
 from rbm_tf.pseudo_likelihood import pseudo_log_likelihood
 from rbm_tf.rbm import BernoulliRBM
@@ -169,7 +168,7 @@ def test_tensorboard_gets_the_values_of_every_epoch(tmp_path):
 
 
 def test_estimated_log_likelihood_agrees_with_the_exact_one(monkeypatch):
-    monkeypatch.setattr(enumeration, "_QUICK_STATES", 8)
+    monkeypatch.setattr(monitors, "_MAX_EXACT_STATES", 8)
     rbm, x = BernoulliRBM(6, 4, seed=0), binary_data(30, seed=1)
     monitor = LogLikelihood(x, num_chains=500, betas=np.linspace(0, 1, 20), seed=0)
     last = {name: values[-1] for name, values in fit(rbm, monitor, epochs=3).items()}
@@ -181,7 +180,7 @@ def test_estimated_log_likelihood_agrees_with_the_exact_one(monkeypatch):
 
 
 def test_log_z_is_exact_where_that_is_quick_and_estimated_above(monkeypatch):
-    monkeypatch.setattr(enumeration, "_QUICK_STATES", 2**10)
+    monkeypatch.setattr(monitors, "_MAX_EXACT_STATES", 2**10)
     monitor = LogLikelihood(binary_data(10, 21), num_chains=5, betas=[0, 0.5, 1])
     exact, estimated = (log_once(monitor, BernoulliRBM(21, units)) for units in (10, 11))
     assert "log_z_standard_error" not in exact

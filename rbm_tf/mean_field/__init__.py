@@ -1,5 +1,14 @@
 """Mean field: Plefka's expansion, TAP, and the cumulant expansion beside it."""
 
+from rbm_tf.mean_field.bonds import (
+    Part,
+    bond_moments,
+    bond_reaction,
+    has_vectors,
+    layer_means,
+    layer_parts,
+    parts_of,
+)
 from rbm_tf.mean_field.expansion import (
     check_fourth_order,
     cumulant_moments,
@@ -9,16 +18,7 @@ from rbm_tf.mean_field.expansion import (
     plefka_fourth_term_at,
     response_step,
 )
-from rbm_tf.mean_field.fields import (
-    Averages,
-    FieldTheory,
-    bond_moments,
-    damped_fields,
-    explicit_averages,
-    gamma_at,
-    has_vectors,
-    parts_of,
-)
+from rbm_tf.mean_field.fields import Averages, FieldTheory, averages_at, damped_fields, gamma_at
 from rbm_tf.mean_field.path import all_log_weights, gibbs_path, interpolated_rbm, perturbation
 from rbm_tf.mean_field.plefka import (
     BinaryTheory,
@@ -37,9 +37,12 @@ __all__ = [
     "BinaryTheory",
     "FieldTheory",
     "MeanField",
+    "Part",
     "TwoMomentTheory",
     "all_log_weights",
+    "averages_at",
     "bond_moments",
+    "bond_reaction",
     "check_fourth_order",
     "check_order",
     "correlation",
@@ -48,7 +51,6 @@ __all__ = [
     "cumulant_moments",
     "damped_fields",
     "damped_step",
-    "explicit_averages",
     "fourth_cumulant",
     "fourth_cumulant_at",
     "gamma",
@@ -56,6 +58,8 @@ __all__ = [
     "gibbs_path",
     "has_vectors",
     "interpolated_rbm",
+    "layer_means",
+    "layer_parts",
     "parts_of",
     "perturbation",
     "plefka_fourth_term",

@@ -20,7 +20,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from rbm_tf.machine import Machine
-from rbm_tf.mean_field.fields import has_vectors, parts_of
+from rbm_tf.mean_field.bonds import has_vectors, parts_of
 from rbm_tf.mean_field.plefka import correlation, reaction_field
 from rbm_tf.units import bernoulli_cumulants
 

@@ -16,8 +16,9 @@ import warnings
 import tensorflow as tf
 
 from rbm_tf.machine import machine_of
+from rbm_tf.mean_field.bonds import bond_moments, layer_parts
 from rbm_tf.mean_field.expansion import check_fourth_order, fourth_cumulant_at
-from rbm_tf.mean_field.fields import bond_moments, gamma_at
+from rbm_tf.mean_field.fields import gamma_at
 from rbm_tf.mean_field.plefka import check_order
 from rbm_tf.mean_field.stationary import tap
 from rbm_tf.shared.types import ArrayLike, RBMLike
@@ -102,7 +103,8 @@ def cumulant_free_energy_at(rbm: RBMLike, x: ArrayLike, y: ArrayLike, order: int
         tape.watch((x, y))
         linear = tf.reduce_sum(e * machine.visible.mean(x), -1)
         linear += tf.reduce_sum(f * machine.hidden.mean(y), -1)
-        bonds = bond_moments(machine, x, y, order)
+        own, others = (layer_parts(unit, fields, order) for unit, fields in layers)
+        bonds = bond_moments(machine.kernel, own, others, order)
     covariances = tape.gradient(linear, (x, y))  # of dv and e.dv, and of dh and f.dh
     second = bonds[0] + _dot((e, f), covariances)
     free_energy -= second / 2

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from rbm_tf.machine import Machine
-from rbm_tf.mean_field.fields import Averages, FieldTheory, explicit_averages, gamma_at
+from rbm_tf.mean_field.fields import Averages, FieldTheory, gamma_at
 
 State = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 
@@ -59,18 +59,25 @@ class TwoMomentTheory(NamedTuple):
 
     def fields(self, state: State) -> tuple[tf.Tensor, tf.Tensor]:
         """The conjugate fields of the means, without the added precisions."""
-        m, n = self._means(state)
+        enlarged = _enlarged(self.machine, state)
+        m, n = enlarged.visible.mean(state[0]), enlarged.hidden.mean(state[1])
         return self.machine.visible.conjugate_field(m), self.machine.hidden.conjugate_field(n)
 
     def averages(self, state: State) -> Averages:
         """The averages over the starts, which have settled: <v h^T> = m n^T + W c d^T."""
-        return explicit_averages(
-            self.machine, self._means(state), lambda machine: _gamma(machine, state)
-        )
-
-    def _means(self, state):
-        enlarged = _enlarged(self.machine, state)
-        return enlarged.visible.mean(state[0]), enlarged.hidden.mean(state[1])
+        parameters = self.machine.visible.parameters, self.machine.hidden.parameters
+        with tf.GradientTape() as tape:
+            tape.watch(parameters)
+            enlarged = _enlarged(self.machine, state)
+            total = tf.reduce_sum(enlarged.visible.cgf(state[0]), -1)
+            total = tf.reduce_mean(total + tf.reduce_sum(enlarged.hidden.cgf(state[1]), -1))
+        slopes = tape.gradient(total, parameters, unconnected_gradients="zero")
+        m, c = tf.unstack(enlarged.visible.cumulants(state[0], 2))
+        n, d = tf.unstack(enlarged.hidden.cumulants(state[1], 2))
+        pair = tf.matmul(m, n, transpose_a=True)
+        pair += self.machine.kernel * tf.matmul(c, d, transpose_a=True)
+        pair /= tf.cast(tf.shape(m)[0], m.dtype)
+        return Averages(tf.reduce_mean(m, 0), tf.reduce_mean(n, 0), pair, *slopes)
 
 
 def _enlarged(machine, state):

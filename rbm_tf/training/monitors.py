@@ -23,11 +23,12 @@ from rbm_tf.shared.checkpoints import are_finite, arrays_of, variables_of
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
+from rbm_tf.stability import largest_coupling
 from rbm_tf.state_sums import is_quick
-from rbm_tf.training.stability import are_unbounded, largest_coupling
 from rbm_tf.units import Unit
 
 _BLOCK = 10_000  # examples in memory at once
+_MAX_EXACT_STATES = 2**16  # more would take longer than many an epoch
 
 
 class _Monitor(keras.callbacks.Callback):
@@ -164,8 +165,8 @@ class FreeEnergyGap(_Monitor):
 class LogLikelihood(_Monitor):
     """Logs `log_z` and `log_likelihood`, the mean of ln p(v) = -F_c(v) - ln Z, in nats.
 
-    ln Z is exact if a layer has at most 2^20 states (`rbm_tf.enumeration.is_quick`). Otherwise it
-    is estimated by annealed importance sampling, and `log_z_standard_error` joins the logs, which
+    ln Z is exact if a layer has at most 2^16 states, or the pair has an integral. Otherwise it is
+    estimated by annealed importance sampling, and `log_z_standard_error` joins the logs, which
     is that of log_likelihood as well. An estimate tends to put ln Z too low and the likelihood too
     high: before a result is reported, `rbm_tf.annealing.reverse_ais` bounds it from the other side.
 
@@ -208,7 +209,7 @@ class LogLikelihood(_Monitor):
 
     def values(self) -> dict[str, float]:
         rbm, logs = self.model, {}
-        if is_quick(rbm):
+        if is_quick(rbm, max_states=_MAX_EXACT_STATES):
             logs["log_z"] = enumeration.log_z(rbm)
         else:
             estimate = annealing.ais(
@@ -282,11 +283,12 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         )
 
     def _remedy(self):
-        machine = getattr(self.model, "machine", None)
-        if machine is not None and are_unbounded(machine):
+        machine: Any = getattr(self.model, "machine", None)
+        without_limit = machine is not None and self.model.max_coupling is None
+        if without_limit and not (machine.visible.is_bounded or machine.hidden.is_bounded):
             return (
                 "its chains have most likely diverged, as those of two layers of unbounded units "
-                "may where lambda_max(K) reaches 1 (see rbm_tf.training.largest_coupling; it was "
+                "may where lambda_max(K) reaches 1 (see rbm_tf.stability.largest_coupling; it was "
                 f"{largest_coupling(machine):.3g} there). Train with max_coupling=0.95, or lower "
                 "the learning rate."
             )

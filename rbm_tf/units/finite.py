@@ -56,7 +56,7 @@ class Binary(Unit):
     def states(self) -> np.ndarray:
         return np.array([[0.0], [1.0]])
 
-    def initial_bias(self, mean: ArrayLike, *, count: float) -> tf.Tensor:
+    def initial_bias(self, mean: ArrayLike, *, count: ArrayLike) -> tf.Tensor:
         ones = self.fields(mean) * count
         return tf.math.log(ones + 1) - tf.math.log(count - ones + 1)
 
@@ -209,7 +209,7 @@ class Potts(Unit):
         log_p = tf.nn.log_softmax(self._split(self.fields(x)))
         return tf.reduce_sum(tf.exp(log_p) * log_p, -1)
 
-    def initial_bias(self, mean: ArrayLike, *, count: float) -> tf.Tensor:
+    def initial_bias(self, mean: ArrayLike, *, count: ArrayLike) -> tf.Tensor:
         mean = (self.fields(mean) * count + 1) / (count + self.num_states)
         return self.conjugate_field(mean)
 

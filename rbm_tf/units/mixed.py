@@ -57,6 +57,11 @@ class Mixed(Unit):
         return cls(components)
 
     @property
+    def scale_parameters(self) -> tuple[str, ...]:  # type: ignore[override]
+        parts = enumerate(self.units)
+        return tuple(f"{i}_{key}" for i, unit in parts for key in unit.scale_parameters)
+
+    @property
     def size(self) -> int:
         return sum(unit.size for unit in self.units)
 
@@ -132,8 +137,12 @@ class Mixed(Unit):
     def cgf_conjugate_at(self, x: ArrayLike) -> tf.Tensor:
         return self._side_by_side(lambda unit, x: unit.cgf_conjugate_at(x), x)
 
-    def initial_bias(self, mean: ArrayLike, *, count: float) -> tf.Tensor:
-        return self._side_by_side(lambda unit, mean: unit.initial_bias(mean, count=count), mean)
+    def initial_bias(self, mean: ArrayLike, *, count: ArrayLike) -> tf.Tensor:
+        ends = np.cumsum([unit.size for unit in self.units])[:-1]
+        counts = iter(np.split(np.broadcast_to(count, self.size), ends))
+        return self._side_by_side(
+            lambda unit, mean: unit.initial_bias(mean, count=next(counts)), mean
+        )
 
     def sample_of_mean(self, mean: ArrayLike, *, seed: Any) -> tf.Tensor:
         seeds = iter(tf.unstack(tf.random.split(as_seed(seed), len(self.units))))

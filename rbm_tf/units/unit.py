@@ -74,6 +74,7 @@ class Unit:
     """
 
     bounds: tuple[ArrayLike, ArrayLike] = (-math.inf, math.inf)  # of the support, or its hull
+    scale_parameters: tuple[str, ...] = ()  # those that t -> c t makes up for: no news if hidden
 
     def __init__(self, num: int) -> None:
         check_counts(num=num)
@@ -286,7 +287,7 @@ class Unit:
         x = self.fields(x)
         return self._unit_sums(x * self.mean(x)) - self.cgf(x)
 
-    def initial_bias(self, mean: ArrayLike, *, count: float) -> tf.Tensor:
+    def initial_bias(self, mean: ArrayLike, *, count: ArrayLike) -> tf.Tensor:
         """The bias with which a layer without weights has the means of the data.
 
         Means at the edge of the support, of a pixel that is always black, would need an infinite
@@ -295,7 +296,7 @@ class Unit:
 
         Args:
             mean: of the data, (size,).
-            count: the number of data.
+            count: the number of data, one for all columns or (size,).
 
         Returns:
             (size,).
