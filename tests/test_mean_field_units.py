@@ -51,7 +51,7 @@ def random_machine(visible, hidden, scale=1.0, seed=0):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("visible", "hidden", "exact"), ORACLES)
-def test_free_energies_at_the_fixed_points(visible, hidden, exact):
+def test_free_energies_at_the_fixed_points(visible, hidden, exact):  # B41
     machine = machine_with(visible, hidden)
     for order, value in enumerate(exact, 1):
         point = tap(machine, order=order, num_starts=2)
@@ -78,7 +78,7 @@ PAIRS = [  # with a Gaussian layer every second order is missing
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("visible", "hidden", "powers"), PAIRS)
-def test_errors_fall_as_powers_of_the_coupling(visible, hidden, powers):
+def test_errors_fall_as_powers_of_the_coupling(visible, hidden, powers):  # B41
     machines = [machine_with(visible, hidden, scale) for scale in SCALES]
     exact = [(enumeration.log_z(x), enumeration.moments(x)) for x in machines]
     before = np.inf

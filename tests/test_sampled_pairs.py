@@ -136,7 +136,7 @@ def test_machines_of_other_kinds_have_no_path_between_them():
 
 
 @pytest.mark.parametrize("kinds", TEN[::2], ids=str)
-def test_energy_and_log_ratio_of_the_path_are_those_of_its_free_energy(kinds):
+def test_energy_and_log_ratio_of_the_path_are_those_of_its_free_energy(kinds):  # B40
     base = pair(*kinds)
     path = tempered_path(base, base="uniform")
     v = base.visible.sample(tf.zeros((5, base.num_visible), tf.float64), seed=0)

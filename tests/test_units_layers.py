@@ -7,6 +7,8 @@ import pytest
 import tensorflow as tf
 from scipy.special import logsumexp
 
+from rbm_tf.gaussian_pair import gaussian_log_z
+from rbm_tf.machine import Machine
 from rbm_tf.units import Binary, DReLU, Gaussian, Mixed, Potts, ReLU, Spin, TruncatedExponential
 
 A, B = np.array([0.1, -0.2, 0.3]), np.array([0.2, -0.1])
@@ -154,7 +156,7 @@ def test_log_z_of_every_pair_of_kinds(visible, hidden, exact):
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-9)
 
 
-def test_log_z_of_gaussian_layers_is_a_determinant():
+def test_log_z_of_gaussian_layers_is_a_determinant():  # B38
     v, h, a, b, kernel = machine("Gaussian", "Gaussian")
     precision = np.block([[np.diag(PRECISIONS[3]), -kernel], [-kernel.T, np.diag(PRECISIONS[2])]])
     k = np.concatenate([a, b])
@@ -162,6 +164,8 @@ def test_log_z_of_gaussian_layers_is_a_determinant():
     exact += k @ np.linalg.solve(precision, k) / 2
     assert exact == pytest.approx(4.5533017551, abs=1e-9)
     assert log_z(h, v, b, a, kernel.T) == pytest.approx(exact, abs=1e-9)
+    pair = Machine(*map(tf.constant, (kernel, a, b)), v, h)
+    assert float(gaussian_log_z(pair)) == pytest.approx(exact, abs=1e-12)
 
 
 def test_mixed_layers_are_enumerated_and_weighed_part_by_part():

@@ -58,7 +58,7 @@ def gamma_at(machine: Machine, x: tf.Tensor, y: tf.Tensor, order: int) -> tf.Ten
         (num_starts,), nats.
 
     Reference: Plefka (1982); Georges and Yedidia (1991); Maillard et al. (2019), High-temperature
-    expansions and message passing algorithms; B26.
+    expansions and message passing algorithms; B41, and B26 for binary units.
 
     Example:
         >>> layers = units.Spin(2), units.Binary(1)

@@ -6,8 +6,9 @@ A unit t with the energy U(t) in the total field x, which is b + v W or a + W h,
 
 with a sum in place of the integral where t is discrete. The derivatives of Gamma are the cumulants
 of t: kappa_1 is the mean, kappa_2 the variance. The free energy with the hidden units summed out
-is then F_c(v) = sum_i U_i(v_i) - a.v - sum_j Gamma_j(b_j + (v W)_j), which is B5 with Gamma in
-place of softplus, and the mean-field expansion takes its kappa_n where kappa_1 is the given mean.
+is then F_c(v) = sum_i U_i(v_i) - a.v - sum_j Gamma_j(b_j + (v W)_j) (B36), which is B5 with Gamma
+in place of softplus, and the mean-field expansion takes kappa_n where kappa_1 is the given mean
+(B41).
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Unit:
     Raises:
         ValueError: if num is not an integer of 1 or more.
 
-    Reference: Welling, Rosen-Zvi and Hinton (2004); B5, B21.
+    Reference: Welling, Rosen-Zvi and Hinton (2004); B35, B21.
 
     Example:
         >>> class Poisson(Unit):  # t = 0, 1, 2, .. of mean exp(x)
@@ -262,7 +263,7 @@ class Unit:
         return field_of_mean(self, self.fields(m))
 
     def cgf_conjugate(self, m: ArrayLike) -> tf.Tensor:
-        """Gamma*(m) = max_x [x m - Gamma(x)] = <ln p + U>: minus the entropy, plus the mean of U.
+        """Gamma*(m) = max_x [x m - Gamma(x)] = <ln p + U>, minus the entropy plus <U> (B37).
 
         Args:
             m: means, (.., size).
