@@ -298,11 +298,11 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
         return states
 
     def get_config(self) -> dict[str, Any]:
-        serialized = keras.saving.serialize_keras_object
-        return {
+        serialized = keras.saving.serialize_keras_object  # which knows objects by their id: only
+        return {  # those that stay, and not the units with the present values
             **super().get_config(),
-            "visible": serialized(self.visible),
-            "hidden": serialized(self.hidden),
+            "visible": serialized(self._kinds["visible"]),
+            "hidden": serialized(self._kinds["hidden"]),
             "negative_phase": serialized(self.negative_phase),
             "gradient": self.gradient,
             "resample": self.resample,

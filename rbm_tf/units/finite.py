@@ -248,6 +248,11 @@ class Potts(Unit):
     def _is_state(self, t):
         return self._is_mean(t) & np.isin(t, (0, 1))
 
+    def _place(self, t, row, column):
+        unit = column // self.num_states
+        block = t[row].reshape(self.num, self.num_states)[unit]
+        return f"{block.tolist()}, whose sum is {block.sum():g}, in row {row}, unit {unit}"
+
     def _support(self):
         return f"one-hot blocks of {self.num_states} columns"
 

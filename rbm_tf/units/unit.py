@@ -469,12 +469,12 @@ class Unit:
             )
         wrong = ~(self._is_mean(t) if means else self._is_state(t)) | ~np.isfinite(t)
         if wrong.any():
-            row, column = np.argwhere(wrong)[0]
+            first = self._place(t, *np.argwhere(wrong)[0])
             kind = f"means of {type(self).__name__}" if means else type(self).__name__
             raise ValueError(
                 f"{name} has {np.sum(wrong)} values that are no {kind} units, which lie in "
-                f"{self._support()}: the first is {t[row, column]} in row {row}, column {column}. "
-                "Scale the data, or choose another kind of unit."
+                f"{self._support()}: the first is {first}. Scale the data, or choose another kind "
+                "of unit."
             )
         return t
 
@@ -615,6 +615,9 @@ class Unit:
 
     def _is_mean(self, t):
         return (t >= self.bounds[0]) & (t <= self.bounds[1])
+
+    def _place(self, t, row, column):
+        return f"{t[row, column]} in row {row}, column {column}"
 
     def _support(self):
         states, (low, high) = self.states(), self.bounds
