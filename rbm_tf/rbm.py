@@ -360,8 +360,9 @@ class RBM(RBMFit, WholeFiles, keras.Model):
         serialized = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            "visible": serialized(self.visible),
-            "hidden": serialized(self.hidden),
+            # Keras takes objects for one by their addresses, which units made for this may share.
+            "visible": serialized(self._kinds["visible"]),
+            "hidden": serialized(self._kinds["hidden"]),
             "negative_phase": serialized(self.negative_phase),
             "centered": self.centered,
             "resample": self.resample,
