@@ -12,7 +12,7 @@ from rbm_tf.rbm import RBM, BernoulliRBM
 from rbm_tf.training.negative_phase import (
     PersistentContrastiveDivergence,
 )
-from rbm_tf.units import Mixed, Potts, ReLU, Spin
+from rbm_tf.units import Gaussian, Mixed, Potts, ReLU, Spin
 
 
 def test_saved_model_goes_on_exactly_where_it_stopped(tmp_path):
@@ -87,8 +87,8 @@ def test_export_serves_the_hidden_means(tmp_path):
 
 
 def test_layers_of_one_size_load_as_the_units_that_they_are(tmp_path):
-    for _ in range(5):
-        rbm = RBM(Mixed([Spin(3), Potts(1, 2)]), ReLU(5, 3.0))
+    for visible in (Gaussian(5), ReLU(5, 2.0), Spin(5), Mixed([Spin(3), Potts(1, 2)])):
+        rbm = RBM(visible, ReLU(5, 3.0))
         rbm.unit_parameters["hidden_log_precision"].assign(np.full(5, 0.25))
         rbm.save(tmp_path / "rbm.keras")
         loaded = keras.models.load_model(tmp_path / "rbm.keras")
