@@ -98,7 +98,7 @@ def classify(rbm: RBMLike, v: ArrayLike) -> np.ndarray:
 
     Example:
         >>> rbm = RBM(units.Mixed([units.Binary(4), units.Potts(1, 3)]), units.Binary(2), seed=0)
-        >>> rbm.visible_bias.assign([0, 0, 0, 0, 0, 2, 0])
+        >>> bias = rbm.visible_bias.assign([0, 0, 0, 0, 0, 2, 0])
         >>> classify(rbm, np.eye(4))
         array([1, 1, 1, 1])
     """

@@ -298,8 +298,9 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
         return states
 
     def get_config(self) -> dict[str, Any]:
-        serialized = keras.saving.serialize_keras_object  # which knows objects by their id: only
-        return {  # those that stay, and not the units with the present values
+        serialized = keras.saving.serialize_keras_object
+        # Keras takes objects for one by their addresses, which units made for this may share.
+        return {
             **super().get_config(),
             "visible": serialized(self._kinds["visible"]),
             "hidden": serialized(self._kinds["hidden"]),
