@@ -252,7 +252,7 @@ def draw(maps, contacts, order, name):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--states", type=int, default=6)
-    parser.add_argument("--epochs", type=int, default=150)
+    parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--hidden", nargs="+", choices=HIDDEN, default=list(HIDDEN))
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
