@@ -62,7 +62,7 @@ class Own(Part):
             raise ValueError(f"spread must be 0 or more and finite; got {spread}.")
         self.part, self.event, self.spread = part, tuple(event), spread
         self.space, self.has_path = part.space, part.has_path
-        self.has_density = part.has_density
+        self.has_density, self.has_mean = part.has_density, part.has_mean
         self.is_standard = not trainable and not spread
         self.values = self._weights() if values is None else values
 
