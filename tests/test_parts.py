@@ -11,6 +11,7 @@ from vae_keras.parts import (
     Categorical,
     ContinuousBernoulli,
     Gaussian,
+    Mixture,
     Own,
     Part,
     check_part,
@@ -375,6 +376,15 @@ def test_a_part_of_ones_own_is_told_what_it_lacks():
     for lacks, call in calls.items():
         with pytest.raises(NotImplementedError, match=f"Empty does not write {lacks}"):
             call()
+
+
+def test_an_integer_seed_gives_different_noise_to_each_component_of_a_part():
+    """Two draws from one and the same integer would be the same numbers."""
+    part, rows = Mixture(Bernoulli(), 2), 2000
+    statistics = ops.zeros((rows, 2)), ops.zeros((rows, 2, 2))
+    choice, bits = (numpy(n) for n in part.noise(statistics, rows, 3))
+    correlation = np.corrcoef(choice.ravel(), bits.ravel())[0, 1]
+    assert abs(correlation) < 5 / (2 * rows) ** 0.5
 
 
 def test_gumbel_noise_has_the_mean_and_variance_of_its_distribution():

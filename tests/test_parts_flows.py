@@ -181,6 +181,26 @@ def test_doubly_reparameterised_gradients_of_a_flow_have_the_mean_of_the_bound_s
     assert np.sum(doubly.var(0)) < np.sum(once.var(0))
 
 
+def test_gradients_along_the_path_read_the_weights_of_the_scope_that_a_step_runs_in():
+    """As on JAX, whose steps hand weights over in a scope: those that are stored do not matter."""
+    posterior = flow("coupling", "flipped", size=0.5)
+    pair = tensor(RNG.normal(size=(4, 2))), tensor(RNG.normal(size=(4, 2)))
+    noise, variables = tensor(RNG.normal(size=(12, 2))), posterior.trainable_variables
+    model = Latents(lambda x: pair, lambda z: z, posterior=posterior)
+
+    def loss(values):
+        with keras.StatelessScope(list(zip(variables, values, strict=True))):
+            draws = model.draws(np.zeros((4, 2)), 3, noise=noise)
+            return ops.sum(draws.along_path(ops.ones((3, 4))).log_weights)
+
+    new = [tensor(0.5 * RNG.normal(size=v.shape)) for v in variables]
+    elsewhere = gradients(loss, new)
+    for variable, value in zip(variables, new, strict=True):
+        variable.assign(value)
+    for found, expected in zip(elsewhere, gradients(loss, new), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_a_step_under_mixed_precision_is_computed_in_float32():
     class Moves(keras.layers.Layer):
         def __init__(self, **kwargs):

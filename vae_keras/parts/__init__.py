@@ -9,7 +9,7 @@ from vae_keras.parts.draws import Draws
 from vae_keras.parts.flow import Flow, FlowStep
 from vae_keras.parts.full_gaussian import Correlated, FullGaussian, LowRankGaussian
 from vae_keras.parts.gaussian import Gaussian
-from vae_keras.parts.latents import Latents, log_weights
+from vae_keras.parts.latents import Latents
 from vae_keras.parts.log_gamma import log_gamma, log_gamma_ratio, log_poisson
 from vae_keras.parts.logistic_mixture import LogisticMixture
 from vae_keras.parts.masked import Masked
@@ -24,6 +24,7 @@ from vae_keras.parts.spline import SplineCoupling
 from vae_keras.parts.student_t import StudentT
 from vae_keras.parts.testing import check_part
 from vae_keras.parts.tfp import TFP
+from vae_keras.parts.weights import log_weights
 
 __all__ = [
     "TFP",
