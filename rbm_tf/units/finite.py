@@ -15,7 +15,8 @@ from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
-from rbm_tf.units.unit import Kind, Unit, gumbel
+from rbm_tf.units.structure import Kind
+from rbm_tf.units.unit import Unit, gumbel
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")

@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
-from rbm_tf.units.unit import Kind, Unit, state_numbers
+from rbm_tf.units.structure import Kind
+from rbm_tf.units.unit import Unit, state_numbers
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
