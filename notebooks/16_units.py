@@ -594,7 +594,7 @@ for visible, hidden in layers:
 # A Potts unit has $q$ columns, of which one is 1. Since they add up to 1, some parameters say nothing: for any
 # numbers $K_{ij}$
 #
-# $$W_{ia,j} \to W_{ia,j} + K_{ij} , \qquad b_j \to b_j - \sum_i K_{ij} \tag{9.1}$$
+# $$W_{ia,j} \to W_{ia,j} + K_{ij} , \qquad b_j \to b_j - \sum_i K_{ij} \tag{10.1}$$
 #
 # leaves every hidden field, and with it $F_c$, as it was. An equal shift of all $a_{ia}$ of one unit only adds to
 # $\ln Z$. So do not compare single weights of such machines before the gauge is fixed, for instance by
