@@ -34,7 +34,7 @@ def turned_around(rbm: RBMLike, **kwargs: Any) -> RBM:
     Returns:
         `RBM` to be trained on `hidden_data`.
 
-    Reference: Hinton, Osindero and Teh (2006), section 5.
+    Reference: Hinton, Osindero and Teh (2006), A fast learning algorithm for deep belief nets.
 
     Example:
         >>> second = turned_around(BernoulliRBM(6, 4, seed=0), seed=1)
