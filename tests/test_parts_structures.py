@@ -109,7 +109,7 @@ def test_mixtures_as_prior_and_as_posterior_have_the_evidence_of_quadrature(case
     def decoder(z):
         return z @ tensor(kernel) if ops.is_tensor(z) else z * kernel
 
-    pair = tensor(RNG.normal(size=(3, 1)) / 3), tensor(np.full((3, 1), 1.0))  # wider than the prior
+    pair = tensor(RNG.normal(size=(3, 1)) / 3), tensor(np.full((3, 1), 1.0))
     options, encoder = {}, lambda x: pair
     log_prior = scipy.stats.norm.logpdf
     if case == "posterior":
