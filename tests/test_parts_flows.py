@@ -139,7 +139,7 @@ def test_flows_as_posterior_and_as_prior_have_the_evidence_of_quadrature(case):
         log_w = log_weights(lambda x: pair, decoder_of(kernel), x, 50_000, prior=prior, seed=0)
         exact = evidence(kernel, x, lambda z: numpy(prior.log_prob(None, tensor(z))).astype(float))
     estimate, error = log_mean(log_w)
-    assert np.all(np.abs(estimate - exact) < 5 * error) and np.all(error < 0.05)
+    assert np.all(np.abs(estimate - exact) < 5 * error) and np.all(error < 0.1)
 
 
 @pytest.mark.slow

@@ -109,7 +109,7 @@ def test_mixtures_as_prior_and_as_posterior_have_the_evidence_of_quadrature(case
     def decoder(z):
         return z @ tensor(kernel) if ops.is_tensor(z) else z * kernel
 
-    pair = tensor(RNG.normal(size=(3, 1)) / 3), tensor(np.full((3, 1), 0.3))
+    pair = tensor(RNG.normal(size=(3, 1)) / 3), tensor(np.full((3, 1), 1.0))
     options, encoder = {}, lambda x: pair
     log_prior = scipy.stats.norm.logpdf
     if case == "posterior":
@@ -132,7 +132,7 @@ def test_mixtures_as_prior_and_as_posterior_have_the_evidence_of_quadrature(case
     log_w = log_weights(encoder, decoder, x, 100_000, seed=0, **options)
     estimate, error = log_mean(log_w)
     exact = evidence_by_quadrature(log_prior, decoder, x)
-    assert np.all(np.abs(estimate - exact) < 5 * error) and np.all(error < 0.02)
+    assert np.all(np.abs(estimate - exact) < 5 * error) and np.all(error < 0.05)
 
 
 def test_ln_q_of_a_mixture_comes_from_the_noise_of_the_component_drawn():

@@ -224,7 +224,7 @@ class Autoregressive(NetworkStep):
         degree = np.arange(self.num_hidden) % self.dim
         first = (degree >= place[:, None]).astype("float32")
         last = (np.tile(place, 2) > degree[:, None]).astype("float32")
-        return first, last
+        return ops.convert_to_tensor(first), ops.convert_to_tensor(last)
 
     def _scale_and_shift(self, z, context):
         raw, shift = ops.split(self.outputs(z, context, self._masks()), 2, axis=-1)
