@@ -58,7 +58,7 @@ def by_hand(rbm, v, mask):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("visible", "hidden"), PAIRS)
-def test_ln_z_with_units_clamped_is_the_sum_over_all_others(visible, hidden):
+def test_ln_z_with_units_clamped_is_the_sum_over_all_others(visible, hidden):  # B42
     rbm = rbm_of(visible, hidden)
     v, masks = some_states(rbm, 5), masks_of(rbm)
     expected = [by_hand(rbm, *pair) for pair in zip(v, masks, strict=True)]
@@ -106,7 +106,7 @@ def test_nothing_observed_is_certain_and_nothing_missing_has_the_probability_of_
         (Mixed([Binary(2), Potts(2, 3), Spin(1)]), Binary(9)),
     ],
 )
-def test_conditional_probabilities_are_those_of_all_states_together(visible, hidden):
+def test_conditional_probabilities_are_those_of_all_states_together(visible, hidden):  # B43
     rng = np.random.default_rng(0)
     shapes = (visible.size, hidden.size), visible.size, hidden.size
     rbm = Machine(*(tf.constant(rng.normal(size=shape)) for shape in shapes), visible, hidden)

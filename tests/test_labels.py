@@ -48,7 +48,7 @@ def test_ln_z_with_a_label_is_the_known_one():
 
 @pytest.mark.parametrize("hidden", KINDS)
 @pytest.mark.parametrize("visible", ["Binary", "TruncatedExponential"])
-def test_labels_given_v_are_the_conditional_of_the_label_unit(visible, hidden):
+def test_labels_given_v_are_the_conditional_of_the_label_unit(visible, hidden):  # B45
     rng = np.random.default_rng(0)
     q, layer = 3, Mixed([KINDS[visible](3), Potts(1, 3)])
     h = KINDS[hidden](2)

@@ -63,7 +63,7 @@ def gradient_of_log_p(rbm, rows):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("visible", "hidden", "rows"), MODELS)
-def test_the_gradient_of_training_is_that_of_the_observed_likelihood(visible, hidden, rows):
+def test_the_gradient_of_training_is_that_of_the_observed_likelihood(visible, hidden, rows):  # B44
     rng, rows, num = np.random.default_rng(0), np.array(rows), 20_000
     shapes = (visible.size, hidden.size), visible.size, hidden.size
     options = {"negative_phase": ExactPhase(seed=1), "centered": False, "unit_rate": 1.0}
