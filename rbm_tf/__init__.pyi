@@ -8,11 +8,13 @@ from . import estimates as estimates
 from . import greedy as greedy
 from . import interchange as interchange
 from . import ising as ising
+from . import labels as labels
 from . import mean_field as mean_field
 from . import plotting as plotting
 from . import pseudo_likelihood as pseudo_likelihood
 from . import reweighting as reweighting
 from . import roads as roads
+from . import stability as stability
 from . import stack as stack
 from . import tempering as tempering
 from . import thermodynamics as thermodynamics
@@ -39,6 +41,9 @@ from .estimates import Verdict as Verdict
 from .estimates import verdict as verdict
 from .greedy import hidden_data as hidden_data
 from .greedy import turned_around as turned_around
+from .labels import classify as classify
+from .labels import log_p_label as log_p_label
+from .labels import with_labels as with_labels
 from .machine import Machine as Machine
 from .machine import machine_of as machine_of
 from .mean_field import cumulant_free_energy as cumulant_free_energy

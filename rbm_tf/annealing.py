@@ -7,16 +7,19 @@ does not depend on the number of temperatures.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.estimates import LogZEstimate, estimate_log_z
+from rbm_tf.estimates import LogZEstimate, Verdict, estimate_log_z
 from rbm_tf.machine import machine_of
 from rbm_tf.shared.betas import checked_betas
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike, RBMLike
+from rbm_tf.stability import largest_coupling
 from rbm_tf.tempered_path import pair_path, tempered_path
 
 
@@ -31,7 +34,9 @@ def ais(
 ) -> LogZEstimate:
     """Estimate ln Z by annealed importance sampling from the base to the RBM.
 
-    Z is estimated without bias; log_z therefore lies below ln Z on average.
+    Z is estimated without bias; log_z therefore lies below ln Z on average. Between two layers of
+    unbounded units the weights may have an infinite variance: see `variance_verdict`, of which a
+    warning reminds.
 
     Args:
         rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
@@ -56,6 +61,9 @@ def ais(
     """
     check_counts(num_chains=num_chains)
     betas = checked_betas(betas, machine_of(rbm).dtype)
+    variance = variance_verdict(rbm, betas)
+    if not variance.trusted:
+        warnings.warn(variance.message, stacklevel=2)
     path = tempered_path(rbm, base=base)
     start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
     v = path.sample_base(num_chains, start_seed)
@@ -148,6 +156,43 @@ def log_z_ratio(
     v = _checked_samples(rbm, samples)
     path = pair_path(rbm, other)
     return estimate_log_z(path.constant + _anneal(path, betas, v, as_seed(seed), progress))
+
+
+def variance_verdict(rbm: RBMLike, betas: ArrayLike) -> Verdict:
+    """Judge whether the weights of `ais` have a finite variance, before any of them is drawn.
+
+    The square of the weight exp(F_old - F_new) of a step has a finite mean only if F_new grows fast
+    enough beside F_old: between Gaussian layers if, and with rectified units at least if,
+    (2 beta_new^2 - beta_old^2) lambda_max(K) < 1. Standard errors and effective sample sizes of
+    finitely many chains do not show such a variance. Smaller steps near beta = 1 mend it.
+
+    Args:
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
+        betas: the path, (num_betas,), increasing from 0 to 1.
+
+    Returns:
+        `Verdict` with the signs "largest_coupling", lambda_max(K), and "largest_step", the largest
+        of the products above; both 0 if a layer is bounded, where every weight is.
+
+    Reference: units with U = g t^2/2; Neal (2001) for the weights.
+
+    Example:
+        >>> layers = units.Gaussian(1), units.Gaussian(1)
+        >>> rbm = RBM.from_parameters(*layers, [[0.8]], [0.0], [0.0])
+        >>> variance_verdict(rbm, [0, 1]).trusted, variance_verdict(rbm, [0, 0.5, 0.9, 1]).trusted
+        (False, True)
+    """
+    betas, coupling = np.asarray(betas, float), largest_coupling(rbm)
+    step = float(np.max(2 * betas[1:] ** 2 - betas[:-1] ** 2) * coupling)
+    signs = {"largest_coupling": coupling, "largest_step": step}
+    if step < 1:
+        return Verdict(True, "The weights have a finite variance.", signs)
+    message = (
+        "Do not trust the standard error of these weights: their variance may be infinite, since "
+        f"(2 beta_new^2 - beta_old^2) lambda_max(K) reaches {step:.3f}, and lambda_max(K) is "
+        f"{coupling:.3f}: take more betas near 1, or tempering with mbar."
+    )
+    return Verdict(False, message, signs)
 
 
 def choose_betas(

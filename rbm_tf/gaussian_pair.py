@@ -35,7 +35,7 @@ def gaussian_log_z(machine: Machine) -> tf.Tensor:
     Returns:
         Scalar tensor, nats; NaN where P is not positive, so that Z is infinite.
 
-    Reference: Welling, Rosen-Zvi and Hinton (2004).
+    Reference: Welling, Rosen-Zvi and Hinton (2004); B38.
 
     Example:
         >>> machine = machine_of(RBM(units.Gaussian(3), units.Gaussian(2)), dtype="float64")

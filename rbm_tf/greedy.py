@@ -24,7 +24,8 @@ def turned_around(rbm: RBMLike, **kwargs: Any) -> RBM:
 
     W_2 = W^T, and the biases change places. Its visible units have the marginal p_1(h), so that
     the stack is the first machine until the new model is trained. The bound is then ln p(v) itself,
-    and rises from there as the mean ln p_2(h) of `hidden_data` does.
+    and rises from there as the mean ln p_2(h) of `hidden_data` does. `fit` leaves its visible bias
+    as it is unless all of it is 0, as that of an untrained first machine.
 
     Args:
         rbm: the first machine, `RBM`, `Machine`, or anything else with the parameters of an RBM.
@@ -33,7 +34,7 @@ def turned_around(rbm: RBMLike, **kwargs: Any) -> RBM:
     Returns:
         `RBM` to be trained on `hidden_data`.
 
-    Reference: Hinton, Osindero and Teh (2006), section 5.
+    Reference: Hinton, Osindero and Teh (2006), A fast learning algorithm for deep belief nets.
 
     Example:
         >>> second = turned_around(BernoulliRBM(6, 4, seed=0), seed=1)

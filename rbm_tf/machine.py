@@ -233,9 +233,9 @@ def energy(machine: Machine, v: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
 def clamped_free_energy(
     machine: Machine, v: tf.Tensor, *, inputs: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """F_c(v) = sum_i U(v_i) - a.v - sum_j Gamma_j(b_j + (v W)_j), the hidden units summed out (B5).
+    """F_c(v) = sum_i U(v_i) - a.v - sum_j Gamma_j(b_j + (v W)_j): hidden units summed out (B36).
 
-    Gamma is the cumulant generating function of the hidden units, softplus for binary ones.
+    Gamma is the cumulant generating function of the hidden units, softplus for binary ones (B5).
 
     Args:
         machine: the `Machine`.

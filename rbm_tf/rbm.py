@@ -59,13 +59,16 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
         resample: whether to draw visible states anew from means, such as grey levels, at every
             step, in place of taking data as they are; for binary, spin and Potts units.
         unit_rate: the step of the units' own parameters, such as ln precision, relative to that of
-            the kernel with SGD; 0 leaves them as they are. It trains those of both layers. The
-            precision of hidden units is no information: g/c^2, W/c and b/c are the same p(v).
+            the kernel with SGD; 0 leaves them as they are. The precision of hidden `Gaussian` and
+            `ReLU` units stays: g/c^2, W/c and b/c are the same p(v) for all c.
         kernel_regularizer: a penalty on the kernel, nats: of `keras.regularizers`, such as
             "l2" or L1(1e-4), or `rbm_tf.training.SquaredL1`.
-        max_coupling: the largest `rbm_tf.training.largest_coupling` of two layers of unbounded
-            units: the kernel is scaled down after each step that exceeds it. 0.95 keeps Z finite.
+        max_coupling: the largest `rbm_tf.stability.largest_coupling` of two layers of unbounded
+            units, such as `Gaussian` and `ReLU`: the kernel is scaled down after each step that
+            exceeds it, since above 1 Z may be infinite. None sets no limit.
         seed: integer that fixes the initial kernel and the default negative phase.
+        **kwargs: missing_steps and discriminative of `rbm_tf.training.RBMFit`, for data with
+            missing values and for labels; arguments of `keras.Model`.
 
     Call arguments:
         v: visible states, (batch, visible.size).
@@ -74,8 +77,8 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
 
     Raises:
         ValueError: if a layer is no `Unit`, gradient is another word, unit_rate is below 0, or
-            max_coupling does not fit; at call time if data do not have visible.size columns; in
-            `fit` if two layers of `Gaussian` units begin with an infinite Z.
+            max_coupling is not above 0; at call time if data do not have visible.size columns; in
+            `fit` if two layers of unbounded units begin with a coupling of 1 or more.
 
     Reference: Welling, Rosen-Zvi and Hinton (2004), Exponential family harmoniums with an
     application to information retrieval; Hinton (2012), A practical guide to training RBMs; for
@@ -98,7 +101,7 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
         resample: bool = False,
         unit_rate: float = 0.0,
         kernel_regularizer: Any = None,
-        max_coupling: float | None = None,
+        max_coupling: float | None = 0.95,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -110,6 +113,8 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
             )
         if not unit_rate >= 0:
             raise ValueError(f"unit_rate must be 0 or more; got {unit_rate!r}.")
+        if max_coupling is not None and not max_coupling > 0:
+            raise ValueError(f"max_coupling must be above 0, or None; got {max_coupling!r}.")
         if gradient not in GRADIENTS:
             raise ValueError(f"gradient must be one of {', '.join(GRADIENTS)}; got {gradient!r}.")
         self.gradient, self.resample, self.unit_rate = gradient, resample, float(unit_rate)
@@ -294,10 +299,11 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         serialized = keras.saving.serialize_keras_object
+        # Keras takes objects for one by their addresses, which units made for this may share.
         return {
             **super().get_config(),
-            "visible": serialized(self.visible),
-            "hidden": serialized(self.hidden),
+            "visible": serialized(self._kinds["visible"]),
+            "hidden": serialized(self._kinds["hidden"]),
             "negative_phase": serialized(self.negative_phase),
             "gradient": self.gradient,
             "resample": self.resample,

@@ -107,7 +107,9 @@ def oriented(
             )
         machine = machine if as_it_is else machine.transposed
         return machine, as_it_is, visible_rule(machine.scaled(beta))
-    found = "both have infinitely many" if terms is None else f"the smaller one has {terms:.1e}"
+    found = "both have infinitely many"
+    if terms is not None:
+        found = f"the smaller one has about 2^{terms.bit_length() - 1}"
     raise ValueError(
         f"Exact enumeration takes a layer of up to 2^25 states, or of up to {MAX_UNITS} continuous "
         f"units, and of {machine.visible!r} and {machine.hidden!r} {found}. Estimate ln Z with "

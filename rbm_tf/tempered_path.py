@@ -3,7 +3,7 @@
 F_beta(v) = sum_i U(v_i) - ((1 - beta) a0 + beta a).v - sum_j Gamma_j(beta (b_j + (v W)_j)): at
 beta = 0 a base of independent visible units with biases a0 and hidden units without fields, at
 beta = 1 the RBM. U, which makes the units what they are, stays: the precision of Gaussian units,
-scaled to 0, would leave no distribution. The hidden units are summed out everywhere.
+scaled to 0, would leave no distribution (B40). The hidden units are summed out everywhere.
 """
 
 from __future__ import annotations

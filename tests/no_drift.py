@@ -4,9 +4,10 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from rbm_tf import enumeration
-from rbm_tf.machine import clamped_free_energy, machine_of
+from rbm_tf.machine import Machine, clamped_free_energy, machine_of, visible_input
 
 
 class States(NamedTuple):
@@ -47,6 +48,41 @@ class Gaussian(NamedTuple):
         for i, (mean, variance) in enumerate(zip(self.mean, self.variance, strict=True)):
             yield lambda x, i=i: x[:, i], mean, np.sqrt(variance)
             yield lambda x, i=i, m=mean: (x[:, i] - m) ** 2, variance, np.sqrt(2) * variance
+        for (i, m, c), (j, n, d) in itertools.combinations(zip(itertools.count(), *self), 2):
+            yield lambda x, i=i, m=m, j=j, n=n: (x[:, i] - m) * (x[:, j] - n), 0.0, np.sqrt(c * d)
+
+
+class Mixture(NamedTuple):
+    """The visible units of an RBM, which are independent given a hidden state."""
+
+    machine: Machine  # in float64
+    hidden: np.ndarray  # all states of the hidden layer, (num_states, num_hidden)
+    p: np.ndarray  # their probabilities
+
+    def draw(self, rng, num):
+        """Independent samples, (num, num_visible): p(h) exactly, then p(v given h)."""
+        h = self.hidden[rng.choice(len(self.p), num, p=self.p / self.p.sum())]
+        fields = visible_input(self.machine, tf.constant(h))
+        return self.machine.visible.sample(fields, seed=int(rng.integers(2**31))).numpy()
+
+    def moments(self):
+        """As `States.moments`, with the squares of units as well."""
+        kappa = self.machine.visible.cumulants(visible_input(self.machine, self.hidden), 4).numpy()
+        m, k2, k3, k4 = kappa  # of v given h
+        square = m**2 + k2
+        fourth = k4 + 4 * m * k3 + 3 * k2**2 + 6 * m**2 * k2 + m**4
+        columns = range(m.shape[1])
+        for i in columns:
+            yield lambda x, i=i: x[:, i], *self._mean(m[:, i], square[:, i])
+            yield lambda x, i=i: x[:, i] ** 2, *self._mean(square[:, i], fourth[:, i])
+        for i, j in itertools.combinations(columns, 2):
+            of_product = self._mean(m[:, i] * m[:, j], square[:, i] * square[:, j])
+            yield lambda x, i=i, j=j: x[:, i] * x[:, j], *of_product
+
+    def _mean(self, given, square):
+        """Mean and standard deviation from <f> and <f^2> given h."""
+        mean = self.p @ given
+        return mean, np.sqrt(self.p @ square - mean**2)
 
 
 def model_states(rbm):
@@ -57,12 +93,20 @@ def model_states(rbm):
     return States(states.numpy(), np.exp(log_p.numpy()))
 
 
+def model_of_units(rbm):
+    """p(v) of a small RBM of any units, one layer of which can be summed over."""
+    machine = machine_of(rbm, dtype="float64")
+    if machine.visible.is_finite:
+        return model_states(machine)
+    return Mixture(machine, *model_states(machine.transposed))
+
+
 def check_samples(samples, target):
     """Independent samples have the means and correlations of the target.
 
     Args:
         samples: (num, num_units).
-        target: `States` or `Gaussian`.
+        target: `States`, `Gaussian` or `Mixture`.
 
     Raises:
         AssertionError: if a mean is off by more than 5 of its standard errors.
@@ -79,7 +123,7 @@ def check_no_drift(move, *targets, num=20_000, seed=0):
     Args:
         move: function of exact samples (num, num_units) of each target, which returns as many
             arrays of moved ones, or the one array of one target.
-        targets: `States` or `Gaussian`.
+        targets: `States`, `Gaussian` or `Mixture`.
         num: number of independent samples.
         seed: of the exact samples.
 

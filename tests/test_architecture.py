@@ -31,6 +31,7 @@ RULES = {  # a folder: what of ours it may import besides itself
     "vae_keras/layers": KERAS,
     "vae_keras/likelihoods": KERAS,
     "vae_keras/objectives": KERAS,
+    "vae_keras/parts": KERAS,
     "vae_keras/gradients": PHYSICS,
     "vae_keras/evidence": PHYSICS | KERAS,
     "vae_keras/black_box": PHYSICS | KERAS | {"rbm_tf/diagnostics", "vae_keras/evidence"},
@@ -42,6 +43,7 @@ EVERY_BACKEND = (  # Keras alone when they are imported: no TensorFlow
     "vae_keras/layers",
     "vae_keras/likelihoods",
     "vae_keras/objectives",
+    "vae_keras/parts",
     "vae_keras",
 )
 COMMANDS = ("__main__", "demo")  # which run on TensorFlow
@@ -152,7 +154,15 @@ def test_the_face_of_a_folder_hands_on_every_public_name_in_it(path):
                 assert key in face.__all__, f"{folder} does not hand on {key}"
 
 
-INTERNAL_FILES = ("files", "paths", "inputs", "kl_layer", "random_layer", "relaxed_layer")
+INTERNAL_FILES = (
+    "files",
+    "paths",
+    "inputs",
+    "kl_layer",
+    "random_layer",
+    "relaxed_layer",
+    "autodiff",
+)
 
 PUBLIC = [dotted(path) for path in MODULES if path.stem not in ("__init__", "program", *COMMANDS)]
 

@@ -126,19 +126,17 @@ def test_lack_of_convergence_is_reported(random_rbm):
 def test_cumulants_at_an_unconverged_point_warn(random_rbm, monkeypatch):
     rbm = random_rbm(6, 4)
     short = tap(rbm, order=1, max_iterations=2)
-    monkeypatch.setattr("rbm_tf.mean_field.expansion.tap", lambda rbm, order: short)
+    monkeypatch.setattr("rbm_tf.mean_field.products.tap", lambda rbm, order: short)
     with pytest.warns(UserWarning, match="did not converge in 2 iterations"):
         cumulant_free_energy(rbm, 2)
 
 
 def test_wrong_arguments_are_refused(random_rbm):
     rbm = random_rbm(3, 2)
-    for order in (0, 4):
-        with pytest.raises(ValueError, match="order must be 1, 2 or 3"):
-            tap(rbm, order=order)
     for order in (0, 5):
-        with pytest.raises(ValueError, match="order must be 1, 2, 3 or 4"):
-            cumulant_free_energy(rbm, order)
+        for function in (tap, cumulant_free_energy):
+            with pytest.raises(ValueError, match="order must be 1, 2, 3 or 4"):
+                function(rbm, order=order)
     for wrong in ({"num_starts": 0}, {"max_iterations": 0}, {"damping": 1.0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             tap(rbm, **wrong)

@@ -6,13 +6,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from linear_gaussian import LinearGaussian
-from no_drift import Gaussian, States, check_no_drift, check_samples, model_states
+from no_drift import (
+    Gaussian,
+    States,
+    check_no_drift,
+    check_samples,
+    model_of_units,
+    model_states,
+)
+from test_units_layers import KINDS, machine
 
 from rbm_tf.gibbs import gibbs_chain
 from rbm_tf.ising.spin_glass import planted_couplings
 from rbm_tf.machine import Machine, hidden_input, machine_of
 from rbm_tf.mean_field import tap
 from rbm_tf.mean_field.path import all_log_weights, gibbs_path
+from rbm_tf.rbm import RBM
 from rbm_tf.tempered_path import pair_path, tempered_path
 from rbm_tf.tempering import advance, tempered_sample, tempered_windows
 from rbm_tf.training.negative_phase import (
@@ -68,12 +77,12 @@ def test_sweep_of_annealing(rbm, beta):
 def test_sweep_between_two_models(random_rbm, rbm, beta):
     path = pair_path(rbm, random_rbm(5, 2, seed=1))
     pairs = zip(path.first.parameters, path.second.parameters, strict=True)
-    machine = Machine(*((1 - beta) * first + beta * second for first, second in pairs))
+    mixed = Machine(*((1 - beta) * first + beta * second for first, second in pairs))
 
     def move(v):
         return path.sweep(path.hidden_input(v), beta, (0, 1))
 
-    check_no_drift(move, model_states(machine))
+    check_no_drift(move, model_states(mixed))
 
 
 @pytest.mark.parametrize("swap", [True, False])
@@ -132,6 +141,68 @@ def test_parallel_tempering_of_a_negative_phase(rbm):
         return phase.chains.numpy()
 
     check_no_drift(move, *(model_states(between(path, beta)) for beta in (0.0, 0.5, 1.0)))
+
+
+UNIT_PAIRS = [  # every kind in every place where one layer can be summed over
+    *((visible, "Binary") for visible in KINDS),
+    *(("Spin", hidden) for hidden in KINDS if hidden != "Binary"),
+    ("Potts", "Potts"),
+    ("Gaussian", "Potts"),
+    ("ReLU", "Spin"),
+]
+
+
+def rbm_of(visible, hidden, **options):
+    v, h, a, b, kernel = machine(visible, hidden)
+    return RBM.from_parameters(v, h, 2 * kernel, a, b, dtype="float64", seed=0, **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", UNIT_PAIRS, ids="-".join)
+def test_gibbs_and_both_divergences_of_all_units(names):
+    rbm = rbm_of(*names)
+    target = model_of_units(rbm)
+    check_no_drift(lambda v: rbm.gibbs_step(v, seed=1), target)
+    once = ContrastiveDivergence(num_steps=2, seed=0)
+    kept = PersistentContrastiveDivergence(num_chains=20_000, num_steps=2, seed=0)
+    for phase in (once, kept):
+        phase.build((rbm.visible, rbm.hidden))
+    check_no_drift(lambda v: chains_of(once, rbm, v, 2), target)
+
+    def move(v):
+        fields = hidden_input(rbm.machine, tf.constant(v))
+        kept.chains.assign(rbm.hidden.sample(fields, seed=3))
+        return chains_of(kept, rbm, v[:1], 2)
+
+    check_no_drift(move, target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", UNIT_PAIRS, ids="-".join)
+def test_sample_reaches_the_model_of_all_units(names):
+    rbm = rbm_of(*names)
+    v = rbm.sample(20_000, num_steps=50, seed=1)
+    rbm.visible.check(v)
+    check_samples(v, model_of_units(rbm))
+
+
+def test_gibbs_step_of_gaussian_layers_keeps_the_joint_normal():
+    rbm = rbm_of("Gaussian", "Gaussian")
+    rbm.kernel.assign(rbm.kernel.numpy() / 2)  # lambda_max(K) of 0.46, and 1.8 before
+    w, a, b = (x.numpy() for x in rbm.machine.parameters)
+    layers = rbm.visible, rbm.hidden
+    g = np.concatenate([np.exp(unit.parameters["log_precision"]) for unit in layers])
+    precision = np.diag(g)
+    precision[:3, 3:], precision[3:, :3] = -w, -w.T
+    covariance = np.linalg.inv(precision)[:3, :3]
+    mean = np.linalg.solve(precision, np.concatenate([a, b]))[:3]
+    root = np.linalg.cholesky(covariance)
+
+    def move(z):  # in coordinates of independent standard normal variables
+        v = rbm.gibbs_step(mean + z @ root.T, seed=1).numpy()
+        return np.linalg.solve(root, (v - mean).T).T
+
+    check_no_drift(move, Gaussian(np.zeros(3), np.ones(3)))
 
 
 def test_hamiltonian_moves_of_the_annealed_evidence():

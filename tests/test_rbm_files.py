@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.rbm import RBM, BernoulliRBM
 from rbm_tf.training.negative_phase import (
     PersistentContrastiveDivergence,
 )
+from rbm_tf.units import Binary, Gaussian, ReLU, Spin
 
 
 def test_saved_model_goes_on_exactly_where_it_stopped(tmp_path):
@@ -36,7 +37,7 @@ from rbm_tf.quiet import quiet_start
 quiet_start()
 import keras, numpy as np
 from rbm_tf.shared.checkpoints import BackupAndRestore
-from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.rbm import RBM, BernoulliRBM
 
 class Kill(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs):
@@ -83,3 +84,19 @@ def test_export_serves_the_hidden_means(tmp_path):
     v = np.ones((2, 6), "float32")
     exported = tf.saved_model.load(tmp_path / "rbm")
     np.testing.assert_allclose(exported.serve(v), rbm.hidden_mean(v), rtol=1e-6)
+
+
+def test_layers_of_one_size_load_as_the_units_that_they_are(tmp_path):
+    for _ in range(20):  # Keras once took them for one object in a third of the files
+        rbm = RBM(Spin(5), Binary(5))
+        rbm.save(tmp_path / "rbm.keras")
+        loaded = keras.models.load_model(tmp_path / "rbm.keras")
+        assert (repr(loaded.visible), repr(loaded.hidden)) == ("Spin(5)", "Binary(5)")
+
+
+def test_a_file_holds_what_became_of_the_units_own_parameters(tmp_path):
+    rbm = RBM(Gaussian(3), ReLU(2, 3.0), unit_rate=0.1)
+    rbm.unit_parameters["hidden_log_precision"].assign(np.full(2, 0.25))
+    rbm.save(tmp_path / "rbm.keras")
+    loaded = keras.models.load_model(tmp_path / "rbm.keras")
+    np.testing.assert_array_equal(loaded.hidden.parameters["log_precision"], np.full(2, 0.25))

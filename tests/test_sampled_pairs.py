@@ -7,7 +7,7 @@ from scipy.special import logsumexp
 from test_exact_pairs import pair
 from test_units_layers import PAIRS
 
-from rbm_tf.annealing import ais, choose_betas, log_z_ratio, reverse_ais
+from rbm_tf.annealing import ais, choose_betas, log_z_ratio, reverse_ais, variance_verdict
 from rbm_tf.enumeration import log_z, moments, thermodynamics
 from rbm_tf.gibbs import gibbs_sweep
 from rbm_tf.machine import Machine, clamped_free_energy, visible_input
@@ -136,7 +136,7 @@ def test_machines_of_other_kinds_have_no_path_between_them():
 
 
 @pytest.mark.parametrize("kinds", TEN[::2], ids=str)
-def test_energy_and_log_ratio_of_the_path_are_those_of_its_free_energy(kinds):
+def test_energy_and_log_ratio_of_the_path_are_those_of_its_free_energy(kinds):  # B40
     base = pair(*kinds)
     path = tempered_path(base, base="uniform")
     v = base.visible.sample(tf.zeros((5, base.num_visible), tf.float64), seed=0)
@@ -194,6 +194,33 @@ def test_annealed_thermodynamics_follows_the_exact_curves(kinds):
     np.testing.assert_allclose(found.log_z, exact.log_z, atol=0.05)
     np.testing.assert_allclose(found.entropy, exact.entropy, atol=0.15)
     np.testing.assert_allclose(found.heat_capacity, exact.heat_capacity, atol=0.25)
+
+
+def gaussian_pair(coupling):
+    """One Gaussian unit in each layer, with lambda_max(K) = coupling and ln Z in closed form."""
+    kernel = np.array([[np.sqrt(coupling)]])
+    return Machine(kernel, np.zeros(1), np.zeros(1), Gaussian(1), Gaussian(1))
+
+
+def mean_square_of_a_step(coupling):
+    """<w^2> / <w>^2 of one step from beta = 0 to 1, by the determinants of three Gaussians."""
+    new, old = 1 - coupling, 1.0  # precisions of v
+    return new / np.sqrt(2 * new - old)
+
+
+def test_the_verdict_knows_where_the_variance_of_a_step_is_infinite():
+    assert mean_square_of_a_step(0.36) == pytest.approx(1.8898 * 0.64, abs=1e-4)
+    for coupling, finite in ((0.36, True), (0.49, True), (0.51, False), (0.64, False)):
+        verdict = variance_verdict(gaussian_pair(coupling), [0.0, 1.0])
+        assert verdict.trusted == finite == (2 * (1 - coupling) - 1 > 0)
+        assert verdict.signs["largest_coupling"] == pytest.approx(coupling)
+    assert variance_verdict(gaussian_pair(0.9), np.linspace(0, 1, 101)).trusted
+    assert variance_verdict(pair("Gaussian", "Binary"), [0, 1]).signs["largest_step"] == 0
+
+
+def test_annealing_warns_of_an_infinite_variance():
+    with pytest.warns(UserWarning, match=r"reaches 1\.280, and lambda_max\(K\) is 0\.640"):
+        ais(gaussian_pair(0.64), betas=[0, 1], num_chains=5, base="uniform", seed=0)
 
 
 def test_a_chosen_path_serves_any_units():

@@ -319,6 +319,18 @@ def test_samples_have_the_exact_distribution(way):
     assert np.max(np.abs(first - p) / error) > 10  # which is not that of the first machine
 
 
+def test_a_seed_fixes_every_draw():
+    stack = random_stack()
+    h = np.tile(np.eye(3), (20, 1))
+    for draw in (
+        lambda seed: stack.sample(50, num_steps=3, seed=seed),
+        lambda seed: stack.sample_visible(h, seed=seed),
+        lambda seed: stack.log_weights(np.eye(4), 50, seed=seed),
+    ):
+        np.testing.assert_array_equal(draw(1), draw(1))
+        assert np.any(draw(1) != draw(2)) and np.any(draw(None) != draw(None))
+
+
 def test_a_stack_keeps_the_parameters_of_its_time():
     first = BernoulliRBM(4, 3, seed=0)
     second = turned_around(first, seed=1)

@@ -39,6 +39,12 @@ def test_a_solution_leaves_its_names_and_its_checks():
     assert checks.splitlines() == ["check(total, 1.875)", "assert square(3.0) == 9"]
 
 
+def test_a_class_leaves_its_heading():
+    stub, checks = stub_and_checks("class Copies(Unit):\n    num = 2\n\n\ncheck(Copies(1).num, 2)")
+    assert stub.splitlines()[-2:] == ["class Copies(Unit):", "    ..."]
+    assert checks == "check(Copies(1).num, 2)"
+
+
 @pytest.mark.parametrize("path", TWINS, ids=lambda path: path.stem)
 def test_the_student_edition_holds_no_solution_and_nothing_that_one_printed(path):
     chapter = nbformat.read(path, as_version=4)

@@ -97,7 +97,7 @@ def all_of(unit, fields, dtype="float64"):
 
 
 @pytest.mark.parametrize("name", SCALAR)
-def test_cgf_and_cumulants_are_those_of_the_density(name):
+def test_cgf_and_cumulants_are_those_of_the_density(name):  # B35
     unit, energy, support = SCALAR[name]
     exact = by_summation(energy, support, FIELDS)
     np.testing.assert_allclose(all_of(unit, FIELDS), exact, rtol=2e-11, atol=2e-13)
@@ -226,7 +226,7 @@ def test_check_unit_finds_what_is_wrong(unit, message):
 
 
 @pytest.mark.parametrize("name", SEARCHED)
-def test_conjugate_is_the_legendre_transform(name):
+def test_conjugate_is_the_legendre_transform(name):  # B37
     unit = SCALAR[name][0]
     m = unit.mean(tf.constant([[-1.7], [0.4], [2.2]], tf.float64))
 

@@ -7,6 +7,8 @@ import pytest
 import tensorflow as tf
 from scipy.special import logsumexp
 
+from rbm_tf.gaussian_pair import gaussian_log_z
+from rbm_tf.machine import Machine
 from rbm_tf.units import Binary, DReLU, Gaussian, Mixed, Potts, ReLU, Spin, TruncatedExponential
 
 A, B = np.array([0.1, -0.2, 0.3]), np.array([0.2, -0.1])
@@ -154,7 +156,7 @@ def test_log_z_of_every_pair_of_kinds(visible, hidden, exact):
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-9)
 
 
-def test_log_z_of_gaussian_layers_is_a_determinant():
+def test_log_z_of_gaussian_layers_is_a_determinant():  # B38
     v, h, a, b, kernel = machine("Gaussian", "Gaussian")
     precision = np.block([[np.diag(PRECISIONS[3]), -kernel], [-kernel.T, np.diag(PRECISIONS[2])]])
     k = np.concatenate([a, b])
@@ -162,6 +164,8 @@ def test_log_z_of_gaussian_layers_is_a_determinant():
     exact += k @ np.linalg.solve(precision, k) / 2
     assert exact == pytest.approx(4.5533017551, abs=1e-9)
     assert log_z(h, v, b, a, kernel.T) == pytest.approx(exact, abs=1e-9)
+    pair = Machine(*map(tf.constant, (kernel, a, b)), v, h)
+    assert float(gaussian_log_z(pair)) == pytest.approx(exact, abs=1e-12)
 
 
 def test_mixed_layers_are_enumerated_and_weighed_part_by_part():
@@ -204,75 +208,3 @@ def test_parameters_of_a_mixed_layer_go_to_their_parts():
     other = layer.with_parameters(**{"2_log_precision": np.log([3.0])})
     np.testing.assert_allclose(other.energy(np.ones((1, 4))), [[0.0, 0.5, 0.5, 1.5]])
     np.testing.assert_allclose(layer.energy(np.ones((1, 4))), [[0.0, 0.5, 0.5, 0.5]])
-
-
-TAP = [  # Plefka's free energy where it is stationary, at orders 1, 2 and 3
-    ("Binary", "Binary", [-3.7069275399, -3.7348178931, -3.7348366708]),
-    ("Spin", "DReLU", [-3.3356571545, -3.6003621768, -3.6010458694]),
-    ("ReLU", "ReLU", [-1.0382560251, -1.0939575603, -1.0946417072]),
-    ("Gaussian", "ReLU", [-2.8126829738, -2.9462396374, -2.9462396374]),
-]
-
-
-def tap_field(bias, kernel, own, other, order):
-    """The conjugate field x = a + W n + (k3/k2) W^2 k2'/2 + (k4/k2) W^3 k3'/6."""
-    x = bias + tf.linalg.matvec(kernel, other[0])
-    if order >= 2:
-        x += own[2] / own[1] * tf.linalg.matvec(kernel**2, other[1]) / 2
-    if order >= 3:
-        x += own[3] / own[1] * tf.linalg.matvec(kernel**3, other[2]) / 6
-    return x
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("visible", "hidden", "exact"), TAP)
-def test_cumulants_at_the_conjugate_fields_solve_the_mean_field_equations(visible, hidden, exact):
-    v, h, a, b, kernel = machine(visible, hidden)
-    kernel = tf.constant(kernel)
-
-    @tf.function(reduce_retracing=True)
-    def solve(order):
-        x, y = tf.constant(a), tf.constant(b)
-        for _ in tf.range(200):
-            left, right = v.cumulants(x, 4), h.cumulants(y, 4)
-            x = (x + tap_field(a, kernel, left, right, order)) / 2
-            y = (y + tap_field(b, tf.transpose(kernel), right, left, order)) / 2
-        return x, y
-
-    for order, value in enumerate(exact, 1):
-        x, y = solve(order)
-        (m, c, left, _), (n, d, right, _) = v.cumulants(x, 4).numpy(), h.cumulants(y, 4).numpy()
-        free_energy = np.sum(v.cgf_conjugate_at(x)) + np.sum(h.cgf_conjugate_at(y))
-        free_energy -= a @ m + b @ n + m @ W @ n
-        if order >= 2:
-            free_energy -= c @ W**2 @ d / 2
-        if order >= 3:
-            free_energy -= left @ W**3 @ right / 6
-        assert free_energy == pytest.approx(value, abs=1e-9)
-        np.testing.assert_allclose(v.conjugate_field(m), x, rtol=1e-9)
-
-
-@pytest.mark.slow
-def test_added_precision_makes_two_moment_mean_field_as_good_as_tap_for_binary_units():
-    v, h, a, b, kernel = machine("Binary", "Binary")
-    x, y, added, other = (
-        tf.constant(a),
-        tf.constant(b),
-        tf.zeros(3, "float64"),
-        tf.zeros(2, "float64"),
-    )
-    for _ in range(60):
-        (m, c), (n, d) = (
-            v.add_precision(added).cumulants(x, 2),
-            h.add_precision(other).cumulants(y, 2),
-        )
-        added = -tf.linalg.matvec(kernel**2, d)
-        other = -tf.linalg.matvec(kernel.T**2, c)
-        x = a + tf.linalg.matvec(kernel, n) + added * m
-        y = b + tf.linalg.matvec(kernel.T, m) + other * n
-    m, c, n, d = (part.numpy() for part in (m, c, n, d))
-    free_energy = -a @ m - b @ n - m @ kernel @ n - c @ kernel**2 @ d / 2
-    for unit, field, extra, mean, variance in ((v, x, added, m, c), (h, y, other, n, d)):
-        cgf = unit.add_precision(extra).cgf(field)
-        free_energy += np.sum(field * mean - extra * (variance + mean**2) / 2 - cgf)
-    assert free_energy == pytest.approx(-3.7348178931, abs=1e-9)

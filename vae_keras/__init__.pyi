@@ -5,6 +5,7 @@ from . import layers as layers
 from . import likelihoods as likelihoods
 from . import networks as networks
 from . import objectives as objectives
+from . import parts as parts
 from .callbacks import WeightSchedule as WeightSchedule
 from .conditional_vae import ConditionalVAE as ConditionalVAE
 from .lambda_vae import build_lambda_vae as build_lambda_vae
@@ -13,6 +14,7 @@ from .networks import conv_encoder as conv_encoder
 from .networks import dense_decoder as dense_decoder
 from .networks import dense_encoder as dense_encoder
 from .optimizers import FusedAdam as FusedAdam
+from .parts import log_weights as log_weights
 from .vae import VAE as VAE
 
 __version__: str

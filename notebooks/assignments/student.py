@@ -45,6 +45,14 @@ def names_in(statements, context):
     return names
 
 
+def heading(definition):
+    """The first line of a function or of a class."""
+    if isinstance(definition, ast.FunctionDef):
+        return f"def {definition.name}({ast.unparse(definition.args)}):"
+    bases = ", ".join(map(ast.unparse, definition.bases))
+    return f"class {definition.name}({bases}):" if bases else f"class {definition.name}:"
+
+
 def stub_and_checks(source):
     """Split a solution into a stub for a student's own code and the checks of it."""
     statements = ast.parse(source).body
@@ -53,9 +61,9 @@ def stub_and_checks(source):
     own = names_in([one for one in statements if not is_check(one)], ast.Store)
     number = NUMBER.match(source)
     lines = [f"# Exercise {number[1]}: your code." if number else "# Your code."]
-    for name, function in own.items():
-        if name in asked and function is not None:
-            lines += ["", "", f"def {name}({ast.unparse(function.args)}):", "    ..."]
+    for name, definition in own.items():
+        if name in asked and definition is not None:
+            lines += ["", "", heading(definition), "    ..."]
         elif name in asked:
             lines.append(f"{name} = ...")
     segments = [ast.get_source_segment(source, statement) for statement in checks]

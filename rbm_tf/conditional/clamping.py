@@ -19,7 +19,12 @@ from rbm_tf.units import Clamped, Unit
 
 
 def observed_states(
-    visible: Unit, v: ArrayLike, mask: ArrayLike | None = None, *, name: str = "v"
+    visible: Unit,
+    v: ArrayLike,
+    mask: ArrayLike | None = None,
+    *,
+    name: str = "v",
+    means: bool = False,
 ) -> np.ndarray:
     """Visible states with NaN for units that are missing, checked.
 
@@ -29,6 +34,7 @@ def observed_states(
         mask: 1 or True where v is observed, for all examples, (visible.size,), or for each,
             (num, visible.size); None takes entries that are NaN as missing.
         name: what the error message calls v.
+        means: whether to take means of states too.
 
     Returns:
         NumPy array (num, visible.size), float64.
@@ -62,7 +68,7 @@ def observed_states(
             f"{columns[-1]}. Let mask, or NaN in {name}, cover whole units."
         )
     any_state = visible.sample(tf.zeros(visible.size, tf.float64), seed=0).numpy()
-    visible.check(np.where(missing, any_state, v), name=name)
+    visible.check(np.where(missing, any_state, v), name=name, means=means)
     return v
 
 

@@ -142,7 +142,7 @@ def bond_reaction(kernel: tf.Tensor, own: list[Part], others: list[Part], order:
     Reference: B26.
 
     Example:
-        >>> v, h = (layer_parts(units.Binary(1), tf.fill((1, 1), x), 3) for x in (-99.0, 0.0))
+        >>> v, h = (layer_parts(units.Binary(1), tf.fill((1, 1), x), 3) for x in (-20.0, 0.0))
         >>> bond_reaction(tf.ones((1, 1)), v, h, 2).numpy()  # (1/2 - m) d
         array([[0.125]], dtype=float32)
     """

@@ -58,7 +58,7 @@ def gamma_at(machine: Machine, x: tf.Tensor, y: tf.Tensor, order: int) -> tf.Ten
         (num_starts,), nats.
 
     Reference: Plefka (1982); Georges and Yedidia (1991); Maillard et al. (2019), High-temperature
-    expansions and message passing algorithms; B26.
+    expansions and message passing algorithms; B41, and B26 for binary units.
 
     Example:
         >>> layers = units.Spin(2), units.Binary(1)
@@ -117,7 +117,7 @@ def averages_at(machine: Machine, x: tf.Tensor, y: tf.Tensor, order: int) -> Ave
     still gives the averages over the product of units in the fields x and y.
 
     Args:
-        machine: the `Machine`.
+        machine: the `Machine`, in the dtype of x and y.
         x: conjugate fields of the visible units, (num_starts, num_visible).
         y: conjugate fields of the hidden units, (num_starts, num_hidden).
         order: the last order that counts, 1, 2 or 3.
@@ -128,6 +128,7 @@ def averages_at(machine: Machine, x: tf.Tensor, y: tf.Tensor, order: int) -> Ave
     Example:
         >>> layers = units.Gaussian(2), units.Binary(1)
         >>> machine = Machine(tf.zeros((2, 1)), tf.ones(2), tf.zeros(1), *layers)
+        >>> machine = machine_of(machine, dtype="float32")
         >>> averages = averages_at(machine, tf.ones((1, 2)), tf.zeros((1, 1)), 2)
         >>> averages.visible_slopes["log_precision"].numpy()  # minus g <v^2> / 2
         array([-1., -1.], dtype=float32)

@@ -92,7 +92,7 @@ def tap(
         True
     """
     return tap_of(
-        machine_of(rbm, dtype=tf.float64),
+        machine_of(rbm, dtype=tf.float64),  # of the variables, not of rounded products
         order,
         moments=moments,
         num_starts=num_starts,
@@ -140,6 +140,7 @@ def tap_of(
     if not 0 <= damping < 1:
         raise ValueError(f"damping must lie between 0 and below 1; got {damping}.")
     machine = parameters if isinstance(parameters, Machine) else Machine(*parameters)
+    machine = machine_of(machine, dtype=tf.float64)
     if order == 4:
         check_fourth_order(machine)
     theory = theory_of(machine, min(order, 3), moments=moments)

@@ -91,14 +91,19 @@ def visible_states(
     if not (data.min() >= 0 and data.max() <= 1):  # false for NaN
         raise ValueError(
             f"{name} must lie in [0, 1], without NaN: divide 8-bit images by 255, and binarise "
-            "with rbm_tf.datasets.binarize."
+            f"with rbm_tf.datasets.binarize. {_first(data, ~((data >= 0) & (data <= 1)))}."
         )
     if binary and not np.all((data == 0) | (data == 1)):
         raise ValueError(
             f"{name} must hold 0 and 1 alone: p(v) is that of binary units. Make grey levels "
-            "binary with rbm_tf.datasets.binarize."
+            f"binary with rbm_tf.datasets.binarize. {_first(data, (data != 0) & (data != 1))}."
         )
     return data
+
+
+def _first(data, wrong):
+    row, column = np.argwhere(wrong)[0]
+    return f"The first other value is {data[row, column]} in row {row}, column {column}"
 
 
 def checked_weights(sample_weight: ArrayLike | None, num: int) -> np.ndarray | None:

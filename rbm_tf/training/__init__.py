@@ -1,8 +1,10 @@
 """Training an RBM: the model's side of the gradient, the loss, and what to watch."""
 
 from rbm_tf.training.coordinates import Coordinates, Gradients
+from rbm_tf.training.discriminative import label_loss
 from rbm_tf.training.free_energy_gap import free_energy_gap
 from rbm_tf.training.gauge import fix_gauge
+from rbm_tf.training.missing import check_data, draw_missing
 from rbm_tf.training.monitors import (
     FreeEnergyGap,
     LogLikelihood,
@@ -21,12 +23,6 @@ from rbm_tf.training.negative_phase import (
 from rbm_tf.training.penalties import SquaredL1
 from rbm_tf.training.rbm_fit import RBMFit
 from rbm_tf.training.rbm_variables import RBMVariables
-from rbm_tf.training.stability import (
-    are_unbounded,
-    check_coupling,
-    kept_stable,
-    largest_coupling,
-)
 
 __all__ = [
     "ContrastiveDivergence",
@@ -45,10 +41,9 @@ __all__ = [
     "RBMVariables",
     "SquaredL1",
     "StopWhenNotFinite",
-    "are_unbounded",
-    "check_coupling",
+    "check_data",
+    "draw_missing",
     "fix_gauge",
     "free_energy_gap",
-    "kept_stable",
-    "largest_coupling",
+    "label_loss",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -40,7 +41,8 @@ class Coordinates(NamedTuple):
     Args:
         offsets: mu (num_visible,) and lambda (num_hidden,), or None for the plain gradient.
         scales: s and t likewise, or None for 1.
-        unit_rate: the step of the units' own parameters, relative to that of the others.
+        unit_rates: the steps of the units' own parameters relative to those of the others, for the
+            visible and the hidden layer, by name: 0 for those that stay, 1 where there is none.
 
     Reference: Melchior, Fischer and Wiskott (2016), How to center deep Boltzmann machines.
 
@@ -51,7 +53,7 @@ class Coordinates(NamedTuple):
 
     offsets: tuple[tf.Tensor, tf.Tensor] | None = None
     scales: tuple[tf.Tensor, tf.Tensor] | None = None
-    unit_rate: float = 1.0
+    unit_rates: tuple[Mapping[str, float], Mapping[str, float]] = ({}, {})
 
     def offsets_of(self, machine: Machine) -> tuple[tf.Tensor, tf.Tensor]:
         """mu and lambda, zeros for the plain gradient."""
@@ -66,21 +68,22 @@ class Coordinates(NamedTuple):
             machine: the `Machine`.
             centered: `Gradients`, of which W, a and b are taken with the offsets, s = t = 1.
         """
+        layers = centered.visible, centered.hidden
         if self.offsets is None:
-            return centered._replace(
-                visible=self._slowed(centered.visible), hidden=self._slowed(centered.hidden)
-            )
-        if self.scales is None and not (centered.visible or centered.hidden):
+            visible, hidden = map(_slowed, layers, self.unit_rates)
+            return centered._replace(visible=visible, hidden=hidden)
+        if self.scales is None and not any(layers):
             return centered
         (mu, lam), kernel = self.offsets, centered.kernel
         by_v = centered.visible_bias + tf.linalg.matvec(kernel, lam)  # the plain ones
         by_h = centered.hidden_bias + tf.linalg.matvec(kernel, mu, transpose_a=True)
-        visible, moved_visible = self._of_units(machine.visible, mu, centered.visible, by_v)
-        hidden, moved_hidden = self._of_units(machine.hidden, lam, centered.hidden, by_h)
+        rates = self.unit_rates
+        visible, moved_v = _of_units(machine.visible, mu, layers[0], by_v, rates[0])
+        hidden, moved_h = _of_units(machine.hidden, lam, layers[1], by_h, rates[1])
         if self.scales is not None:
             s, t = (scale**2 for scale in self.scales)
             kernel, by_v, by_h = kernel / s[:, tf.newaxis] / t, by_v / s, by_h / t
-        by_v, by_h = self._less_kernel(kernel, by_v + moved_visible, by_h + moved_hidden)
+        by_v, by_h = self._less_kernel(kernel, by_v + moved_v, by_h + moved_h)
         return Gradients(kernel, by_v, by_h, visible, hidden)
 
     def kernel_of(self, machine: Machine) -> tf.Tensor:
@@ -112,24 +115,26 @@ class Coordinates(NamedTuple):
             by_hidden - tf.linalg.matvec(kernel, mu, transpose_a=True),
         )
 
-    def _of_units(self, unit, offset, gradients, by_bias):
-        """The gradients of a layer's own parameters, and what they move its bias by."""
-        if not gradients:
-            return {}, 0.0
-        names, values = zip(*unit.parameters.items(), strict=True)
-        slope = _slope_at(unit, names, offset)
-        with tf.GradientTape() as tape:
-            tape.watch(values)
-            slopes = slope(values)
-        back = tape.gradient(slopes, values, by_bias, unconnected_gradients="zero")
-        both = {name: gradients[name] + x for name, x in zip(names, back, strict=True)}
-        steps = self._slowed(both)
-        with tf.autodiff.ForwardAccumulator(values, tuple(steps[name] for name in names)) as ahead:
-            slopes = slope(values)
-        return steps, ahead.jvp(slopes, unconnected_gradients="zero")
 
-    def _slowed(self, gradients):
-        return {name: self.unit_rate * x for name, x in gradients.items()}
+def _of_units(unit, offset, gradients, by_bias, rates):
+    """The gradients of a layer's own parameters, and what they move its bias by."""
+    if not any(rates.get(name, 1) for name in gradients):
+        return _slowed(gradients, rates), 0.0
+    names, values = zip(*unit.parameters.items(), strict=True)
+    slope = _slope_at(unit, names, offset)
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        slopes = slope(values)
+    back = tape.gradient(slopes, values, by_bias, unconnected_gradients="zero")
+    both = {name: gradients[name] + x for name, x in zip(names, back, strict=True)}
+    steps = _slowed(both, rates)
+    with tf.autodiff.ForwardAccumulator(values, tuple(steps.values())) as ahead:
+        slopes = slope(values)
+    return steps, ahead.jvp(slopes, unconnected_gradients="zero")
+
+
+def _slowed(gradients, rates):
+    return {name: rates.get(name, 1) * x for name, x in gradients.items()}
 
 
 def _slope_at(unit, names, offset):

@@ -23,8 +23,8 @@ from rbm_tf.shared.checkpoints import are_finite, arrays_of, variables_of
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
+from rbm_tf.stability import largest_coupling
 from rbm_tf.state_sums import is_quick
-from rbm_tf.training.stability import are_unbounded, largest_coupling
 from rbm_tf.units import Unit
 
 _BLOCK = 10_000  # examples in memory at once
@@ -283,11 +283,12 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         )
 
     def _remedy(self):
-        machine = getattr(self.model, "machine", None)
-        if machine is not None and are_unbounded(machine):
+        machine: Any = getattr(self.model, "machine", None)
+        without_limit = machine is not None and self.model.max_coupling is None
+        if without_limit and not (machine.visible.is_bounded or machine.hidden.is_bounded):
             return (
                 "its chains have most likely diverged, as those of two layers of unbounded units "
-                "may where lambda_max(K) reaches 1 (see rbm_tf.training.largest_coupling; it was "
+                "may where lambda_max(K) reaches 1 (see rbm_tf.stability.largest_coupling; it was "
                 f"{largest_coupling(machine):.3g} there). Train with max_coupling=0.95, or lower "
                 "the learning rate."
             )

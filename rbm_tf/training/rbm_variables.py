@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf.machine import Machine, machine_of
-from rbm_tf.training.stability import are_unbounded
 from rbm_tf.units import Unit
 
 _Model: Any = object  # keras.Model, which a subclass has behind this class among its bases
@@ -44,8 +43,8 @@ class RBMVariables(_Model):
         self._epoch = self.add_weight(
             name="epoch", dtype="int32", initializer="zeros", trainable=False
         )
-        if self.max_coupling is not None:
-            self._check_unbounded()
+        self._coupling_vector = None
+        if self.max_coupling is not None and not (visible.is_bounded or hidden.is_bounded):
             start = keras.initializers.RandomNormal(seed=self.seed)
             self._coupling_vector = self._add("coupling_vector", shape[1:], start)
         if not self.negative_phase.built:  # loading a model builds it first
@@ -66,9 +65,10 @@ class RBMVariables(_Model):
             raise ValueError(
                 f"The {name} of {unit!r} must be one number for each unit; got shape {value.shape}."
             )
-        name = f"{layer}_{name}"
-        variable = self._add(name, value.shape, _constant(value), trainable=self.unit_rate > 0)
-        self.unit_parameters[name] = variable
+        variable = self._add(f"{layer}_{name}", value.shape, _constant(value), trainable=True)
+        no_news = layer == "hidden" and name in unit.scale_parameters
+        variable.trainable = self.unit_rate > 0 and not no_news  # which users may overrule
+        self.unit_parameters[f"{layer}_{name}"] = variable
 
     def _add_statistics(self, layer, unit):
         """The offset, and if needed the variance, of the units: without fields to begin with."""
@@ -79,16 +79,6 @@ class RBMVariables(_Model):
         for name, function in statistics.items():
             variable = self._add(f"{layer}_{name}", (unit.size,), _constant(function(zero)))
             setattr(self, f"{layer}_{name}", variable)
-
-    def _check_unbounded(self):
-        if not self.max_coupling > 0:
-            raise ValueError(f"max_coupling must be above 0; got {self.max_coupling!r}.")
-        if not are_unbounded(Machine(self.kernel, None, None, **self._kinds)):
-            raise ValueError(
-                "max_coupling is for two layers of unbounded units, such as Gaussian, ReLU and "
-                f"DReLU; with {self._kinds['visible']!r} and {self._kinds['hidden']!r} Z is finite "
-                "for all weights: leave max_coupling away."
-            )
 
     def _assign(self, *parameters):
         lists = (list, tuple)  # whose numbers are float64, and would lose digits as a tensor

@@ -12,9 +12,11 @@ from rbm_tf.units.inversion import field_of_mean
 from rbm_tf.units.mixed import Mixed
 from rbm_tf.units.parameters import log_positive, log_sum, per_unit
 from rbm_tf.units.rectified import DReLU, ReLU
+from rbm_tf.units.structure import Kind, Structure
+from rbm_tf.units.support import Support
 from rbm_tf.units.testing import check_unit
 from rbm_tf.units.truncated_exponential import TruncatedExponential
-from rbm_tf.units.unit import Kind, Unit, gumbel, state_numbers
+from rbm_tf.units.unit import Unit, gumbel, state_numbers
 
 __all__ = [
     "Binary",
@@ -26,6 +28,8 @@ __all__ = [
     "Potts",
     "ReLU",
     "Spin",
+    "Structure",
+    "Support",
     "TruncatedExponential",
     "Unit",
     "bernoulli_cumulants",

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf.shared.types import ArrayLike
-from rbm_tf.units.unit import Kind, Unit
+from rbm_tf.units.structure import Kind
+from rbm_tf.units.unit import Unit
 
 
 class Clamped(Unit):

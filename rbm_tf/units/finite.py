@@ -15,7 +15,8 @@ from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
-from rbm_tf.units.unit import Kind, Unit, gumbel
+from rbm_tf.units.structure import Kind
+from rbm_tf.units.unit import Unit, gumbel
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
@@ -56,7 +57,7 @@ class Binary(Unit):
     def states(self) -> np.ndarray:
         return np.array([[0.0], [1.0]])
 
-    def initial_bias(self, mean: ArrayLike, *, count: float) -> tf.Tensor:
+    def initial_bias(self, mean: ArrayLike, *, count: ArrayLike) -> tf.Tensor:
         ones = self.fields(mean) * count
         return tf.math.log(ones + 1) - tf.math.log(count - ones + 1)
 
@@ -209,7 +210,7 @@ class Potts(Unit):
         log_p = tf.nn.log_softmax(self._split(self.fields(x)))
         return tf.reduce_sum(tf.exp(log_p) * log_p, -1)
 
-    def initial_bias(self, mean: ArrayLike, *, count: float) -> tf.Tensor:
+    def initial_bias(self, mean: ArrayLike, *, count: ArrayLike) -> tf.Tensor:
         mean = (self.fields(mean) * count + 1) / (count + self.num_states)
         return self.conjugate_field(mean)
 
@@ -247,6 +248,11 @@ class Potts(Unit):
 
     def _is_state(self, t):
         return self._is_mean(t) & np.isin(t, (0, 1))
+
+    def _place(self, t, row, column):
+        unit = column // self.num_states
+        block = t[row].reshape(self.num, self.num_states)[unit]
+        return f"{block.tolist()}, whose sum is {block.sum():g}, in row {row}, unit {unit}"
 
     def _support(self):
         return f"one-hot blocks of {self.num_states} columns"

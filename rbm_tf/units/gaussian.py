@@ -35,6 +35,8 @@ class Gaussian(Unit):
         array([0.5 , 0.25, 0.  , 0.  ], dtype=float32)
     """
 
+    scale_parameters = ("log_precision",)
+
     def __init__(self, num: int, precision: ArrayLike = 1.0) -> None:
         super().__init__(num)
         self.parameters = {"log_precision": log_positive(precision, self.num, "precision")}

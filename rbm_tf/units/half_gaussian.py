@@ -17,6 +17,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 _SWITCH = -2.0  # the continued fraction below, phi/Phi above
+_NOT_CUT = 10.0  # standard deviations above 0, where the cut at 0 makes no difference
 _LEVELS = {tf.float32: 14, tf.float64: 56}  # so many give y >= 2 to rounding
 _NEWTON = 2  # steps for a draw, after which minus its log-survival is right to 1e-6
 
@@ -86,9 +87,12 @@ def sample_half_gaussian(z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     below, y, body = _branches(z)
     seeds = tf.unstack(tf.random.split(seed))
     ones = tf.ones_like(body)
+    far = tf.constant(_NOT_CUT, body.dtype)
+    near = tf.where(body < far, body, far)  # it ends the program where the mean is infinite or NaN
     normal = tf.random.stateless_parameterized_truncated_normal(
-        tf.shape(body), seeds[0], means=body, stddevs=ones, minvals=0 * ones, maxvals=1e30 * ones
+        tf.shape(body), seeds[0], means=near, stddevs=ones, minvals=0 * ones, maxvals=1e30 * ones
     )
+    normal += body - near
     uniform = tf.random.stateless_uniform(tf.shape(y), seeds[1], dtype=y.dtype)
     return tf.where(below, _survival_time(y, -tf.math.log1p(-uniform)), normal)
 

@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
-from rbm_tf.units.unit import Kind, Unit, state_numbers
+from rbm_tf.units.structure import Kind
+from rbm_tf.units.unit import Unit, state_numbers
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
@@ -55,6 +56,11 @@ class Mixed(Unit):
     @classmethod
     def __tf_unflatten__(cls, kind: Any, components: tuple[Any, ...]) -> Self:
         return cls(components)
+
+    @property
+    def scale_parameters(self) -> tuple[str, ...]:  # type: ignore[override]
+        parts = enumerate(self.units)
+        return tuple(f"{i}_{key}" for i, unit in parts for key in unit.scale_parameters)
 
     @property
     def size(self) -> int:
@@ -132,8 +138,12 @@ class Mixed(Unit):
     def cgf_conjugate_at(self, x: ArrayLike) -> tf.Tensor:
         return self._side_by_side(lambda unit, x: unit.cgf_conjugate_at(x), x)
 
-    def initial_bias(self, mean: ArrayLike, *, count: float) -> tf.Tensor:
-        return self._side_by_side(lambda unit, mean: unit.initial_bias(mean, count=count), mean)
+    def initial_bias(self, mean: ArrayLike, *, count: ArrayLike) -> tf.Tensor:
+        ends = np.cumsum([unit.size for unit in self.units])[:-1]
+        counts = iter(np.split(np.broadcast_to(count, self.size), ends))
+        return self._side_by_side(
+            lambda unit, mean: unit.initial_bias(mean, count=next(counts)), mean
+        )
 
     def sample_of_mean(self, mean: ArrayLike, *, seed: Any) -> tf.Tensor:
         seeds = iter(tf.unstack(tf.random.split(as_seed(seed), len(self.units))))

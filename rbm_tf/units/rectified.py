@@ -44,6 +44,8 @@ class ReLU(Unit):
 
     bounds = (0.0, math.inf)
 
+    scale_parameters = ("log_precision",)
+
     def __init__(self, num: int, precision: ArrayLike = 1.0) -> None:
         super().__init__(num)
         self.parameters = {"log_precision": log_positive(precision, self.num, "precision")}

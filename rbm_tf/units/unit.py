@@ -6,34 +6,34 @@ A unit t with the energy U(t) in the total field x, which is b + v W or a + W h,
 
 with a sum in place of the integral where t is discrete. The derivatives of Gamma are the cumulants
 of t: kappa_1 is the mean, kappa_2 the variance. The free energy with the hidden units summed out
-is then F_c(v) = sum_i U_i(v_i) - a.v - sum_j Gamma_j(b_j + (v W)_j), which is B5 with Gamma in
-place of softplus, and the mean-field expansion takes its kappa_n where kappa_1 is the given mean.
+is then F_c(v) = sum_i U_i(v_i) - a.v - sum_j Gamma_j(b_j + (v W)_j) (B36), which is B5 with Gamma
+in place of softplus, and the mean-field expansion takes kappa_n where kappa_1 is the given mean
+(B41).
 """
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.shared.arrays import as_array
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
 from rbm_tf.units.inversion import field_of_mean
+from rbm_tf.units.structure import Structure
+from rbm_tf.units.support import Support
 
 MAX_ORDER = 4  # of the cumulants
-_EDGE = 0.01  # how near means may come to the edge of the support where units must reach it all
 
 
-class Unit:
+class Unit(Structure, Support):
     """One layer of units of a kind; a kind of your own needs `cgf` and `sample`.
 
     All that is not overridden comes from `cgf`: cumulants by automatic differentiation, the field
@@ -51,7 +51,7 @@ class Unit:
     Raises:
         ValueError: if num is not an integer of 1 or more.
 
-    Reference: Welling, Rosen-Zvi and Hinton (2004); B5, B21.
+    Reference: Welling, Rosen-Zvi and Hinton (2004); B35, B21.
 
     Example:
         >>> class Poisson(Unit):  # t = 0, 1, 2, .. of mean exp(x)
@@ -73,6 +73,7 @@ class Unit:
     """
 
     bounds: tuple[ArrayLike, ArrayLike] = (-math.inf, math.inf)  # of the support, or its hull
+    scale_parameters: tuple[str, ...] = ()  # those that t -> c t makes up for: no news if hidden
 
     def __init__(self, num: int) -> None:
         check_counts(num=num)
@@ -261,7 +262,7 @@ class Unit:
         return field_of_mean(self, self.fields(m))
 
     def cgf_conjugate(self, m: ArrayLike) -> tf.Tensor:
-        """Gamma*(m) = max_x [x m - Gamma(x)] = <ln p + U>: minus the entropy, plus the mean of U.
+        """Gamma*(m) = max_x [x m - Gamma(x)] = <ln p + U>, minus the entropy plus <U> (B37).
 
         Args:
             m: means, (.., size).
@@ -285,145 +286,6 @@ class Unit:
         x = self.fields(x)
         return self._unit_sums(x * self.mean(x)) - self.cgf(x)
 
-    def initial_bias(self, mean: ArrayLike, *, count: float) -> tf.Tensor:
-        """The bias with which a layer without weights has the means of the data.
-
-        Means at the edge of the support, of a pixel that is always black, would need an infinite
-        bias: an example at each end of it is added to the data, or one at a distance of 1 from
-        the only end.
-
-        Args:
-            mean: of the data, (size,).
-            count: the number of data.
-
-        Returns:
-            (size,).
-        """
-        mean = self.fields(mean)
-        low, high = (np.zeros(self.size) + end for end in self.bounds)
-        both = np.isfinite(low) + 0.0 + np.isfinite(high)  # 0, 1 or 2 ends
-        added = np.where(np.isfinite(low), low + (both == 1), 0.0)
-        added += np.where(np.isfinite(high), high - (both == 1), 0.0)
-        added, total = (tf.cast(x, mean.dtype) for x in (added, count + both))
-        return self.conjugate_field((mean * count + added) / total)
-
-    def sample_of_mean(self, mean: ArrayLike, *, seed: Any) -> tf.Tensor:
-        """Draw units that have given means: binary pixels from grey levels.
-
-        Args:
-            mean: (.., size).
-            seed: as `sample` takes it.
-
-        Returns:
-            States, the shape and the dtype of mean.
-
-        Raises:
-            ValueError: for kinds other than Binary, Spin, Potts and Mixed of these.
-        """
-        raise ValueError(
-            f"States cannot be drawn from means of {type(self).__name__} units, only of Binary, "
-            "Spin, Potts and Mixed of these: give states as data, and resample=False."
-        )
-
-    def inside(self, mean: ArrayLike) -> np.ndarray:
-        """Means moved into the support, so that units with these means reach every state.
-
-        To 0.01 and 0.99 of a bounded support, and 0.01 from the only end of another.
-
-        Args:
-            mean: (size,).
-
-        Returns:
-            (size,), float64.
-        """
-        low, high = (np.zeros(self.size) + end for end in self.bounds)
-        step = _EDGE * np.where(np.isfinite(high - low), high - low, 1.0)
-        return np.clip(np.asarray(mean, float), low + step, high - step)
-
-    def between(self, other: Unit, beta: float | tf.Tensor) -> Self:
-        """The units whose U is (1 - beta) U + beta U of others of the same kind.
-
-        U is linear in its parameters, or in the exponential of those whose name begins with log_.
-
-        Args:
-            other: units of the same kind.
-            beta: from 0 to 1.
-
-        Returns:
-            `Unit`.
-        """
-
-        def mixed(name, x, y):
-            if name.startswith("log_"):
-                return tf.math.log((1 - beta) * tf.exp(x) + beta * tf.exp(y))
-            return (1 - beta) * x + beta * y
-
-        pairs = zip(self.parameters.items(), other.parameters.values(), strict=True)
-        return self.with_parameters(**{name: mixed(name, x, y) for (name, x), y in pairs})
-
-    def padded(self, num: int) -> Self:
-        """The same units and some more, whose parameters are 0, or 1 where these are logarithms.
-
-        Args:
-            num: how many there are to be.
-
-        Returns:
-            `Unit`.
-        """
-        if num == self.num:
-            return self
-        missing = [[0, num - self.num]]
-        other = copy.copy(self)
-        other.num = num
-        other.parameters = {k: tf.pad(value, missing) for k, value in self.parameters.items()}
-        return other
-
-    @property
-    def kind(self) -> Kind:
-        """All that units are besides the values of their parameters, to be compared."""
-        return self.__tf_flatten__()[0]
-
-    def least_precision(self) -> tf.Tensor:
-        """The g with U(t) > g t^2/2 - c |t| far out: what keeps Z finite against the weights.
-
-        Infinite for units with bounds, which no weight lets diverge, and 0 for others unless a
-        kind says more.
-
-        Returns:
-            (size,), of each column.
-        """
-        low, high = (np.zeros(self.size) + end for end in self.bounds)
-        return tf.constant(np.where(np.isfinite(high - low), np.inf, 0.0))
-
-    def standard_scale(self, variance: ArrayLike) -> tf.Tensor:
-        """What a column is divided by in standardised coordinates: its standard deviation.
-
-        It is a tenth of the support at least, where that has two ends, and 1 for a column without
-        variance: steps go as 1/s^2, and a pixel that hardly ever changes would take all of them.
-
-        Args:
-            variance: of the states, (size,).
-
-        Returns:
-            s, (size,).
-        """
-        variance = self.fields(variance)
-        low, high = (np.zeros(self.size) + end for end in self.bounds)
-        width = np.where(np.isfinite(high - low), high - low, 0.0)
-        variance = tf.maximum(variance, tf.cast((width / 10) ** 2, variance.dtype))
-        return tf.sqrt(tf.where(variance > 0, variance, tf.ones_like(variance)))
-
-    def redundant_part(self, x: tf.Tensor) -> tf.Tensor | None:
-        """The part of fields that changes no probability: for `Potts` the mean over the states.
-
-        Args:
-            x: fields, a float tensor (.., size).
-
-        Returns:
-            (.., size), or None for a kind that has none.
-        """
-        return None
-
     def add_precision(self, added: ArrayLike) -> Unit:
         """The units with U(t) + A t^2/2 in place of U, as two-moment mean field needs them.
 
@@ -444,134 +306,6 @@ class Unit:
             "Gaussian, ReLU, DReLU and Mixed of these. Take the mean field of the means alone."
         )
 
-    def check(self, t: Any, *, name: str = "x", means: bool = False) -> np.ndarray:
-        """Data as an array, refused unless they are states of these units.
-
-        Args:
-            t: array-like, (num_examples, size).
-            name: what the error message calls the data.
-            means: whether to take means of states too, such as grey levels for `Binary`.
-
-        Returns:
-            NumPy array (num_examples, size), its dtype kept.
-
-        Raises:
-            ValueError: for another shape, no data, NaN, infinities, or values outside the support,
-                with the unit and the value.
-        """
-        t = as_array(t, None, name)
-        if t.ndim != 2 or t.shape[1] != self.size or not len(t):
-            raise ValueError(
-                f"{name} must have shape (num, {self.size}) with num of 1 or more, one column for "
-                f"each of {self!r}; got {t.shape}."
-            )
-        wrong = ~(self._is_mean(t) if means else self._is_state(t)) | ~np.isfinite(t)
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            kind = f"means of {type(self).__name__}" if means else type(self).__name__
-            raise ValueError(
-                f"{name} has {np.sum(wrong)} values that are no {kind} units, which lie in "
-                f"{self._support()}: the first is {t[row, column]} in row {row}, column {column}. "
-                "Scale the data, or choose another kind of unit."
-            )
-        return t
-
-    def with_parameters(self, **parameters: ArrayLike) -> Self:
-        """The same units with other parameters.
-
-        Args:
-            **parameters: by the names in `parameters`, each (num,) or broadcast to the fields;
-                numbers, tensors or tf.Variables, to which gradients then pass.
-
-        Returns:
-            `Unit`.
-
-        Raises:
-            ValueError: for a name that is not in `parameters`.
-        """
-        if unknown := sorted(set(parameters) - set(self.parameters)):
-            raise ValueError(
-                f"{type(self).__name__} has no parameters {', '.join(unknown)}; it has "
-                f"{', '.join(self.parameters) or 'none'}."
-            )
-        other = copy.copy(self)
-        other.parameters = {**self.parameters, **parameters}
-        return other
-
-    @property
-    def unit_of_column(self) -> np.ndarray:
-        """The number of the unit that each column belongs to, (size,) integers."""
-        return np.repeat(np.arange(self.num), self.size // self.num)
-
-    def take(self, indices: ArrayLike) -> Unit:
-        """A layer of some of the units, with their parameters.
-
-        Args:
-            indices: the numbers of the units, (num_taken,) integers from 0 to num - 1; a unit of
-                `Potts` counts once, whatever its columns.
-
-        Returns:
-            `Unit`, in the order of indices.
-
-        Raises:
-            ValueError: if there are none, or one is no such integer.
-
-        Example:
-            >>> float(Gaussian(3, precision=[1.0, 2.0, 4.0]).take([2]).mean([1.0])[0])
-            0.25
-        """
-        chosen = self._chosen(indices)
-        other = copy.copy(self)
-        other.num = len(chosen)
-        other.parameters = {key: self._some(x, chosen) for key, x in self.parameters.items()}
-        return other
-
-    def _chosen(self, indices):
-        chosen = np.asarray(indices)
-        is_list = chosen.ndim == 1 and chosen.dtype.kind in "iu" and chosen.size
-        if not is_list or chosen.min() < 0 or chosen.max() >= self.num:
-            raise ValueError(
-                f"indices must be a list of one integer or more, from 0 to {self.num - 1}, the "
-                f"numbers of units of {self!r}; got {indices!r}."
-            )
-        return chosen
-
-    def _some(self, parameter, chosen):
-        """The values of some units; one that all units share stays."""
-        shape = np.shape(parameter)
-        if not shape or shape[-1] != self.num:
-            return parameter
-        is_tensor = tf.is_tensor(parameter) or isinstance(parameter, tf.Variable)
-        gather = tf.gather if is_tensor else np.take
-        return gather(parameter, chosen, axis=-1)
-
-    def __tf_flatten__(self) -> tuple[Any, tuple[Any, ...]]:
-        """What TensorFlow's structures are made of: the kind, and the parameters as tensors.
-
-        Units thereby pass into a `tf.function`, which is traced once for a kind.
-        """
-        return Kind(self), tuple(self.parameters.values())
-
-    @classmethod
-    def __tf_unflatten__(cls, kind: Any, components: tuple[Any, ...]) -> Self:
-        """The units of a kind with other parameters."""
-        unit = object.__new__(cls)
-        vars(unit).update(kind.state, parameters=dict(zip(kind.names, components, strict=True)))
-        return unit
-
-    def get_config(self) -> dict[str, Any]:
-        """What `from_config` makes the same units of: numbers and lists alone."""
-        values = {key: np.asarray(value).tolist() for key, value in self.parameters.items()}
-        return {"num": self.num, **({"parameters": values} if values else {})}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """The units that `get_config` described."""
-        config = dict(config)
-        parameters = config.pop("parameters", {})
-        values = {key: np.asarray(value, "float64") for key, value in parameters.items()}
-        return cls(**config).with_parameters(**values)
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.num})"
 
@@ -583,10 +317,6 @@ class Unit:
                 f"The last axis must have {self.size} entries for {self!r}; got shape {x.shape}."
             )
         return x
-
-    def parameter(self, name: str, like: tf.Tensor) -> tf.Tensor:
-        """A parameter in the dtype of a tensor."""
-        return tf.cast(self.parameters[name], like.dtype)
 
     def _unit_sums(self, x: tf.Tensor) -> tf.Tensor:
         return x  # `Potts` sums over the states of a unit
@@ -607,17 +337,6 @@ class Unit:
         energy = self.energy(tf.repeat(states, self.num, -1))  # (num_states, num)
         return x[..., tf.newaxis] * states[:, 0] - tf.transpose(energy)
 
-    def _is_state(self, t):
-        states = self.states()
-        return self._is_mean(t) if states is None else np.isin(t, states)
-
-    def _is_mean(self, t):
-        return (t >= self.bounds[0]) & (t <= self.bounds[1])
-
-    def _support(self):
-        states, (low, high) = self.states(), self.bounds
-        return f"[{low:g}, {high:g}]" if states is None else str(states.ravel().tolist())
-
 
 def state_numbers(first: int | tf.Tensor, num_states: int | tf.Tensor) -> tf.Tensor:
     """first, first + 1, .. as int64, num_states of them.
@@ -627,43 +346,6 @@ def state_numbers(first: int | tf.Tensor, num_states: int | tf.Tensor) -> tf.Ten
         [2, 3, 4]
     """
     return tf.cast(first, tf.int64) + tf.range(tf.cast(num_states, tf.int64))
-
-
-class Kind:
-    """All that units are besides the values of their parameters; kinds that are equal compare so.
-
-    Args:
-        unit: the units.
-        *parts: the names of attributes that are units, or lists of units.
-
-    Example:
-        >>> Kind(Binary(3)) == Kind(Binary(3)), Kind(Binary(3)) == Kind(Binary(4))
-        (True, False)
-    """
-
-    def __init__(self, unit: Unit, *parts: str) -> None:
-        self.unit, self.names = type(unit), tuple(unit.parameters)
-        self.dtypes = [getattr(value, "dtype", None) for value in unit.parameters.values()]
-        left_out = ("parameters", *parts)
-        self.state = {key: value for key, value in vars(unit).items() if key not in left_out}
-        units = [vars(unit)[name] for name in parts]
-        self.parts = [
-            part.__tf_flatten__()[0]
-            for value in units
-            for part in (value if isinstance(value, list) else [value])
-        ]
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Kind)
-            and (self.unit, self.names, self.parts) == (other.unit, other.names, other.parts)
-            and self.dtypes == other.dtypes
-            and self.state.keys() == other.state.keys()
-            and all(np.array_equal(value, other.state[key]) for key, value in self.state.items())
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.unit, self.names))
 
 
 def gumbel(shape: Any, seed: Any, dtype: Any) -> tf.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -36,14 +38,15 @@ def largest_coupling(rbm: RBMLike) -> float:
     return float(np.linalg.norm(couplings, 2) ** 2)
 
 
-def check_coupling(rbm: RBMLike) -> None:
-    """Refuse two layers of Gaussian units whose Z is infinite.
+def check_coupling(rbm: Any) -> None:
+    """Refuse to train a model whose Z is infinite, or which training would change at once.
 
     Args:
-        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
+        rbm: `RBM`.
 
     Raises:
-        ValueError: if both layers are `Gaussian` and `largest_coupling` is 1 or more.
+        ValueError: if `largest_coupling` is 1 or more between two layers of `Gaussian` units, or
+            between unbounded ones that are to be kept below a limit.
 
     Example:
         >>> layers = units.Gaussian(1), units.Gaussian(1)
@@ -52,28 +55,23 @@ def check_coupling(rbm: RBMLike) -> None:
         ...
         ValueError: Z is infinite: between Gaussian layers lambda_max(K) must be below 1 ...
     """
-    machine = machine_of(rbm)
-    if isinstance(machine.visible, Gaussian) and isinstance(machine.hidden, Gaussian):
-        coupling = largest_coupling(rbm)
-        if coupling >= 1:
-            raise ValueError(
-                "Z is infinite: between Gaussian layers lambda_max(K) must be below 1 (see "
-                f"rbm_tf.training.largest_coupling); it is {coupling:.4g}. Multiply the kernel by "
-                f"{(0.95 / coupling) ** 0.5:.3g} or less, and train with max_coupling=0.95."
-            )
-
-
-def are_unbounded(machine: Machine) -> bool:
-    """Whether both layers have units without bounds, so that Z may be infinite.
-
-    Args:
-        machine: the `Machine`.
-
-    Example:
-        >>> are_unbounded(RBM(units.Gaussian(3), units.ReLU(2)).machine)
-        True
-    """
-    return not (machine.visible.is_bounded or machine.hidden.is_bounded)
+    layers = rbm.visible, rbm.hidden
+    both_gaussian = all(isinstance(unit, Gaussian) for unit in layers)
+    if rbm.max_coupling is None and not both_gaussian:
+        return
+    coupling = largest_coupling(rbm)  # 0 if a layer is bounded
+    if coupling >= 1:
+        fault = "Z is infinite: between Gaussian layers" if both_gaussian else "Z may be infinite:"
+        other = (
+            ""
+            if both_gaussian
+            else (", or set no limit, which weights below 0 may not need, with max_coupling=None")
+        )
+        raise ValueError(
+            f"{fault} lambda_max(K) must be below 1. It is {coupling:.4g} (see "
+            "rbm_tf.stability.largest_coupling): multiply the kernel by "
+            f"{(0.95 / coupling) ** 0.5:.3g} or less{other}."
+        )
 
 
 def kept_stable(

@@ -1,0 +1,223 @@
+"""Counts: Poisson and negative binomial variables, and what has more zeros than they."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import keras
+from keras import ops
+
+from rbm_tf.shared.types import Shape, Shapes, Tensor
+from vae_keras.parts.inputs import as_generator, check_event, float_dtype, open_uniform
+from vae_keras.parts.log_gamma import log_gamma, log_gamma_ratio, log_poisson
+from vae_keras.parts.part import Part
+from vae_keras.parts.rules import kl_rule
+
+_NOTHING = 1e-10  # a probability at which a sum in float32 stands still
+
+
+class Counts(Part):
+    """A part of counts 0, 1, 2, .., whose draws are quantiles of uniform noise.
+
+    A quantile is found by summing probabilities up to it, in as many steps as the largest draw is
+    above `lowest`. A subclass writes `terms`, `mean` and `shapes`.
+
+    Example:
+        >>> Counts().space
+        'discrete'
+    """
+
+    space = "discrete"
+    has_path = False
+
+    def lowest(self, statistics: Any) -> Tensor:
+        """Where the sum begins: the probability below is nothing in float32."""
+        return ops.zeros_like(self.mean(statistics))
+
+    def noise(self, statistics: Any, rows: Any, seed: Any) -> Tensor:
+        event = self.mean(statistics).shape[1:]
+        return open_uniform((rows, *event), float_dtype(statistics), seed)
+
+    def draw(self, statistics: Any, noise: Tensor) -> tuple[Tensor, Tensor]:
+        still = keras.tree.map_structure(ops.stop_gradient, statistics)
+        begin, mean = self.lowest(still), self.mean(still)
+        value = _quantile(lambda k: ops.exp(self.terms(still, k)), begin, mean, noise)
+        return value, self.log_prob(statistics, value)
+
+
+def _quantile(p: Callable[[Tensor], Tensor], begin: Tensor, mean: Tensor, u: Tensor) -> Tensor:
+    """The first k with P(0) + .. + P(k) >= u, of each entry."""
+
+    def unfinished(k, below, last):
+        return ops.any(_moves(k, below, last))
+
+    def _moves(k, below, last):
+        return (below < u) & ((last > _NOTHING) | (k < mean))
+
+    def step(k, below, last):
+        move, following = _moves(k, below, last), p(k + 1)
+        return (
+            ops.where(move, k + 1, k),
+            ops.where(move, below + following, below),
+            ops.where(move, following, last),
+        )
+
+    first = p(begin)
+    return ops.while_loop(unfinished, step, (begin, first, first))[0]
+
+
+@keras.saving.register_keras_serializable(package="vae_keras")
+class Poisson(Counts):
+    """Counts with ln p = sum [value log_rate - e^log_rate - ln value!]; at zero the rate is 1.
+
+    Args:
+        seed: integer that fixes the draws of the layer's own calls; None gives others every time.
+
+    Call arguments:
+        statistics: the logarithm of the rate, (rows, ..).
+
+    Output: counts as float32, (rows, ..), and their log-probability, (rows,), nats.
+
+    Raises:
+        ValueError: if value and statistics differ in shape.
+
+    Example:
+        >>> float(Poisson().log_prob(ops.zeros((1, 1)), ops.ones((1, 1)))[0])
+        -1.0
+    """
+
+    def terms(self, statistics: Tensor, value: Tensor) -> Tensor:
+        check_event(self, value, statistics.shape[1:])
+        return log_poisson(statistics, ops.cast(value, statistics.dtype))
+
+    def mean(self, statistics: Tensor) -> Tensor:
+        return ops.exp(statistics)
+
+    def lowest(self, statistics: Tensor) -> Tensor:
+        rate = ops.exp(statistics)
+        return ops.maximum(ops.floor(rate - 8 * ops.sqrt(rate)), 0.0)
+
+    def shapes(self, event: Shape) -> Shapes:
+        return event
+
+
+@keras.saving.register_keras_serializable(package="vae_keras")
+class NegativeBinomial(Counts):
+    """Overdispersed counts: Poisson ones whose rate is Gamma-distributed, of variance m + m^2 / r.
+
+    ln p = sum [ln Gamma(value + r) - ln Gamma(r) - ln value! + r ln(r / (r + m)) + value
+    ln(m / (r + m))] with mean m and concentration r; at statistics zero m = r = 1, a geometric one.
+
+    Args:
+        seed: integer that fixes the draws of the layer's own calls; None gives others every time.
+
+    Call arguments:
+        statistics: ln m and ln r, each (rows, ..).
+
+    Output: counts as float32, (rows, ..), and their log-probability, (rows,), nats.
+
+    Raises:
+        ValueError: if value and statistics differ in shape.
+
+    Reference: Lopez, Regier, Cole, Jordan and Yosef (2018), Deep generative modeling for
+    single-cell transcriptomics.
+
+    Example:
+        >>> pair = ops.zeros((1, 1)), ops.zeros((1, 1))
+        >>> round(float(NegativeBinomial().log_prob(pair, ops.ones((1, 1)))[0]), 5)  # -ln 4
+        -1.38629
+    """
+
+    def terms(self, statistics: Any, value: Tensor) -> Tensor:
+        log_mean, log_r = statistics
+        check_event(self, value, log_mean.shape[1:])
+        value, difference = ops.cast(value, log_mean.dtype), log_mean - log_r
+        ways = log_gamma_ratio(ops.exp(log_r), value) - log_gamma(value + 1)
+        log_failure, log_success = -ops.softplus(difference), -ops.softplus(-difference)
+        return ways + ops.exp(log_r) * log_failure + value * log_success
+
+    def mean(self, statistics: Any) -> Tensor:
+        return ops.exp(statistics[0])
+
+    def shapes(self, event: Shape) -> Shapes:
+        return event, event
+
+
+@keras.saving.register_keras_serializable(package="vae_keras")
+class ZeroInflated(Part):
+    """A part of counts whose entries are 0 for another reason with probability sigmoid(gate).
+
+    p(0) = sigmoid(gate) + sigmoid(-gate) p_part(0), and p(k) = sigmoid(-gate) p_part(k) elsewhere.
+
+    Args:
+        part: the part of counts, with one term for each entry.
+        seed: integer that fixes the draws of the layer's own calls; None gives others every time.
+
+    Call arguments:
+        statistics: the gate's logits, (rows, ..), and the statistics of the part.
+
+    Output: counts, (rows, ..), and their log-probability, (rows,), nats.
+
+    Raises:
+        ValueError: if the part is not discrete.
+
+    Reference: Lambert (1992), Zero-inflated Poisson regression.
+
+    Example:
+        >>> statistics = ops.zeros((1, 1)), ops.zeros((1, 1))
+        >>> p = ops.exp(ZeroInflated(Poisson()).log_prob(statistics, ops.zeros((1, 1))))
+        >>> round(float(p[0]), 5)  # 1/2 + 1/(2 e)
+        0.68394
+    """
+
+    space = "discrete"
+    has_path = False
+
+    def __init__(self, part: Part, *, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(seed, **kwargs)
+        if part.space != "discrete":
+            raise ValueError(
+                f"ZeroInflated takes a part of counts, such as Poisson(); got "
+                f"{type(part).__name__}, which has a density: the probability of its 0 is 0."
+            )
+        self.part = part
+        self.has_mean = part.has_mean
+
+    def noise(self, statistics: Any, rows: Any, seed: Any) -> tuple[Tensor, Any]:
+        gate, inner = statistics
+        seed, shape = as_generator(seed), (rows, *gate.shape[1:])
+        return open_uniform(shape, float_dtype(gate), seed), self.part.noise(inner, rows, seed)
+
+    def draw(self, statistics: Any, noise: Any) -> tuple[Tensor, Tensor]:
+        gate, inner = statistics
+        value = self.part.draw(inner, noise[1])[0]
+        value = ops.where(noise[0] < ops.sigmoid(gate), ops.zeros_like(value), value)
+        return value, self.log_prob(statistics, value)
+
+    def terms(self, statistics: Any, value: Tensor) -> Tensor:
+        gate, inner = statistics
+        check_event(self, value, gate.shape[1:])
+        counted = ops.log_sigmoid(-gate) + self.part.terms(inner, value)
+        return ops.where(value == 0, ops.logaddexp(ops.log_sigmoid(gate), counted), counted)
+
+    def mean(self, statistics: Any) -> Tensor:
+        gate, inner = statistics
+        return ops.sigmoid(-gate) * self.part.mean(inner)
+
+    def shapes(self, event: Shape) -> Shapes:
+        return event, self.part.shapes(event)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "part": keras.saving.serialize_keras_object(self.part)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        part = keras.saving.deserialize_keras_object(config["part"])
+        return cls(**{**config, "part": part})
+
+
+@kl_rule(Poisson, Poisson)
+def _poissons(q, log_rate, p, prior_log_rate, is_standard):
+    rate = ops.exp(log_rate)
+    return rate * (log_rate - prior_log_rate) - rate + ops.exp(prior_log_rate)

@@ -1,0 +1,211 @@
+"""Small operations on rows: casts, sums, standard noise, and the check of a value's shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import backend, ops, tree
+
+from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.types import Shape, Tensor
+
+SMALLEST = 2.0**-24  # how near uniform noise comes to 0 and 1
+
+
+def is_floating(x: Tensor) -> bool:
+    """Whether a tensor has a floating type, so that gradients may pass through it.
+
+    Args:
+        x: tensor, also symbolic.
+
+    Example:
+        >>> is_floating(ops.ones((2,))), is_floating(ops.arange(2))
+        (True, False)
+    """
+    return backend.is_float_dtype(backend.standardize_dtype(x.dtype))
+
+
+def wide(tensors: Any) -> Any:
+    """Floating tensors in float32 at least, as densities are computed; others as they are.
+
+    Args:
+        tensors: nested tensors, or None.
+
+    Returns:
+        The same structure.
+
+    Example:
+        >>> [x.dtype.name for x in wide((ops.ones((2,), "float16"), ops.ones((2,), "int32")))]
+        ['float32', 'int32']
+    """
+
+    def cast(x):
+        narrow = is_floating(x) and backend.standardize_dtype(x.dtype) != "float64"
+        return ops.cast(x, "float32") if narrow else ops.convert_to_tensor(x)
+
+    return None if tensors is None else tree.map_structure(cast, tensors)
+
+
+def num_rows(tensors: Any) -> Any:
+    """The common length of the first axis of nested tensors, an integer or a scalar tensor.
+
+    Args:
+        tensors: nested tensors, each (rows, ..).
+
+    Example:
+        >>> num_rows((ops.ones((3, 2)), ops.ones((3,))))
+        3
+    """
+    return ops.shape(tree.flatten(tensors)[0])[0]
+
+
+def total(terms: Tensor) -> Tensor:
+    """The sum over every axis but the first.
+
+    Args:
+        terms: tensor, (rows, ..).
+
+    Returns:
+        (rows,).
+
+    Example:
+        >>> print(ops.convert_to_numpy(total(ops.ones((2, 3, 4)))))
+        [12. 12.]
+    """
+    axes = tuple(range(1, len(terms.shape)))
+    return ops.sum(terms, axis=axes) if axes else terms
+
+
+def each_row(values: Tensor, like: Tensor) -> Tensor:
+    """One value a row, with as many axes of length 1 as make it combine with another tensor.
+
+    Args:
+        values: tensor (rows,).
+        like: the other tensor, (rows, ..).
+
+    Returns:
+        (rows, 1, ..).
+
+    Example:
+        >>> tuple(each_row(ops.ones((5,)), ops.ones((5, 2, 3))).shape)
+        (5, 1, 1)
+    """
+    return ops.reshape(values, (-1, *(1,) * (len(like.shape) - 1)))
+
+
+def as_generator(seed: Any) -> keras.random.SeedGenerator:
+    """The seed as a generator, so that several draws from one seed differ.
+
+    Args:
+        seed: integer, None, or a `keras.random.SeedGenerator`, which stays as it is.
+
+    Raises:
+        ValueError: if it is none of these.
+
+    Example:
+        >>> as_generator(3).next().shape[0]
+        2
+    """
+    is_one = isinstance(seed, keras.random.SeedGenerator)
+    return seed if is_one else keras.random.SeedGenerator(integer_seed(seed))
+
+
+def open_uniform(shape: Any, dtype: str, seed: Any) -> Tensor:
+    """Uniform noise on (0, 1) without its ends, where logarithms and quantiles are infinite.
+
+    Args:
+        shape: of the noise.
+        dtype: of the noise.
+        seed: integer, None, or a `keras.random.SeedGenerator`.
+
+    Example:
+        >>> u = open_uniform((1000,), "float32", 0)
+        >>> bool(ops.all((u > 0) & (u < 1)))
+        True
+    """
+    uniform = keras.random.uniform(shape, dtype=dtype, seed=seed)
+    return ops.clip(uniform, SMALLEST, 1 - SMALLEST)
+
+
+def gumbel(shape: Any, dtype: str, seed: Any) -> Tensor:
+    """Standard Gumbel noise: the largest of logits with it is a draw of their softmax.
+
+    Args:
+        shape: of the noise.
+        dtype: of the noise.
+        seed: integer, None, or a `keras.random.SeedGenerator`.
+
+    Example:
+        >>> tuple(gumbel((3, 2), "float32", 0).shape)
+        (3, 2)
+    """
+    return -ops.log(-ops.log(open_uniform(shape, dtype, seed)))
+
+
+def float_dtype(tensors: Any) -> str:
+    """The type in which noise for such statistics is drawn: float64 if any of them has it.
+
+    Args:
+        tensors: nested tensors.
+
+    Returns:
+        "float64" or "float32".
+
+    Example:
+        >>> float_dtype((ops.ones((2,), "float16"), ops.ones((2,))))
+        'float32'
+    """
+    dtypes = {backend.standardize_dtype(x.dtype) for x in tree.flatten(tensors)}
+    return "float64" if "float64" in dtypes else "float32"
+
+
+def check_event(owner: Any, value: Tensor, event: Shape) -> None:
+    """Refuse a value whose rows have another shape than the statistics ask for.
+
+    A value (rows, 4) against statistics (rows, 1) would combine without a word, and the density be
+    another one.
+
+    Args:
+        owner: the part, for the error message.
+        value: tensor, (rows, ..).
+        event: the shape of one row, with None where a length varies.
+
+    Raises:
+        ValueError: with both shapes.
+
+    Example:
+        >>> check_event("Gaussian", ops.ones((5, 4)), (4,))
+    """
+    given, event = tuple(value.shape[1:]), tuple(event)
+    pairs = zip(given, event, strict=False)
+    if len(given) != len(event) or any(a != b for a, b in pairs if None not in (a, b)):
+        name = owner if isinstance(owner, str) else type(owner).__name__
+        raise ValueError(
+            f"{name} was given a value of shape (rows, {', '.join(map(str, given))}), but its "
+            f"statistics are those of values (rows, {', '.join(map(str, event))}): make the "
+            "network's output fit the value, or reshape the value."
+        )
+
+
+def repeated(tensors: Any, num_samples: int) -> Any:
+    """All rows num_samples times, one set after another.
+
+    Args:
+        tensors: nested tensors, each (batch, ..).
+        num_samples: how many times.
+
+    Returns:
+        The same structure, each (num_samples * batch, ..).
+
+    Example:
+        >>> print(ops.convert_to_numpy(repeated(ops.arange(2), 3)))
+        [0 1 0 1 0 1]
+    """
+
+    def copies(a):
+        shape = ops.shape(a)
+        every = ops.broadcast_to(a[None], (num_samples, *shape))  # (num_samples, batch, ..)
+        return ops.reshape(every, (-1, *shape[1:]))  # (num_samples * batch, ..)
+
+    return tensors if num_samples == 1 else tree.map_structure(copies, tensors)

@@ -1,0 +1,248 @@
+"""A latent-variable model of networks and parts: its draws and their log-weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from keras import ops, tree
+
+from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.types import ArrayLike, Tensor
+from vae_keras.parts.bernoulli import Bernoulli
+from vae_keras.parts.draws import Draws
+from vae_keras.parts.gaussian import Gaussian
+from vae_keras.parts.inputs import (
+    as_generator,
+    float_dtype,
+    is_floating,
+    num_rows,
+    repeated,
+    wide,
+)
+from vae_keras.parts.names import call_by_name
+from vae_keras.parts.part import Part
+
+_BLOCK = 2**23  # entries of x that log_weights decodes at once
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Latents:
+    """p(x, z) = p(x|z) p(z) and q(z|x): networks that give statistics, and parts that read them.
+
+    x is a tensor, or a dict of tensors with conditions. Encoder, decoder and prior network are
+    given by name what they ask for: the encoder x's entries; the decoder the latents, "z" or the
+    names of a `Chain`, and x's other entries; the prior network these other entries alone.
+
+    Args:
+        encoder: maps x to the statistics of the posterior.
+        decoder: maps z, as its part emits it, to the statistics of the likelihood.
+        posterior: the part q(z|x).
+        prior: the part p(z); None is the standard member of the posterior's family, such as
+            N(0, I).
+        likelihood: the part p(x|z).
+        prior_network: maps conditions to the statistics of the prior, p(z|y).
+        target: the name of the entry of x that the likelihood scores, where x is a dict.
+
+    Raises:
+        ValueError: if there is a prior network and no prior.
+
+    Example:
+        >>> latents = Latents(lambda x: (x, 0 * x), lambda z: z, likelihood=Gaussian(scale=1.0))
+        >>> tuple(latents.log_weights(ops.zeros((3, 2)), 10, seed=0).shape)
+        (10, 3)
+    """
+
+    encoder: Callable[..., Any]
+    decoder: Callable[..., Any]
+    posterior: Part = dataclasses.field(default_factory=Gaussian)
+    prior: Part | None = None
+    likelihood: Part = dataclasses.field(default_factory=Bernoulli)
+    prior_network: Callable[..., Any] | None = None
+    target: str = "x"
+
+    def __post_init__(self) -> None:
+        if self.prior is None and self.prior_network is not None:
+            raise ValueError(
+                "A prior network gives statistics to a prior: pass the part that reads them, such "
+                "as prior=Gaussian()."
+            )
+        _ = self.prior_part  # now: a layer may not be made while a step is traced
+
+    @functools.cached_property
+    def prior_part(self) -> Part:
+        """The prior, also where it is left out."""
+        return self.posterior.standard() if self.prior is None else self.prior
+
+    @functools.cached_property
+    def exact(self) -> Latents:
+        """The model that evaluation takes, with discrete parts in place of relaxed ones."""
+        return dataclasses.replace(
+            self,
+            posterior=self.posterior.exactly(),
+            prior=None if self.prior is None else self.prior.exactly(),
+            likelihood=self.likelihood.exactly(),
+        )
+
+    def draws(
+        self,
+        x: Any,
+        num_samples: int,
+        *,
+        seed: Any = None,
+        noise: Any = None,
+        training: bool | None = None,
+    ) -> Draws:
+        """Draws of z for each example, with their densities.
+
+        Args:
+            x: data, nested arrays or tensors (batch, ..).
+            num_samples: the number of draws for each example.
+            seed: integer, None, or a `keras.random.SeedGenerator`.
+            noise: the posterior's noise, (num_samples * batch, ..), in place of the seed's.
+            training: whether networks work as in training; None tells them nothing.
+
+        Returns:
+            `Draws`.
+
+        Raises:
+            ValueError: if num_samples is below 1.
+        """
+        check_counts(num_samples=num_samples)
+        x = tree.map_structure(_as_tensor, x)
+        statistics = self.encoded(x, training=training)
+        return self._draws(x, statistics, num_samples, seed, noise, training)
+
+    def _draws(self, x, statistics, num_samples, seed, noise=None, training=None):
+        q = self.posterior
+        if noise is None:
+            rows = num_samples * num_rows(x)
+            noise = q.noise(statistics, rows, as_generator(seed))
+        value, log_q = q.draw(repeated(statistics, num_samples), noise)
+        return Draws(self, x, statistics, value, log_q, num_samples, training)
+
+    def log_weights(self, x: Any, num_samples: int, *, seed: int | None = None) -> Tensor:
+        """ln w = ln p(x|z) + ln p(z) - ln q(z|x) with z ~ q(z|x), in blocks of bounded memory.
+
+        Args:
+            x: data, nested arrays or tensors (batch, ..).
+            num_samples: the number of draws for each example.
+            seed: integer that fixes the draws; the same seed gives the same weights.
+
+        Returns:
+            (num_samples, batch), float32 or wider, nats.
+
+        Raises:
+            ValueError: if num_samples is below 1, or the posterior has no density.
+        """
+        blocks = self.blocks_of_draws(x, num_samples, seed=seed)
+        return ops.concatenate([draws.log_weights for draws in blocks])
+
+    def blocks_of_draws(
+        self, x: Any, num_samples: int, *, seed: int | None = None
+    ) -> Iterator[Draws]:
+        """The draws of `log_weights`, block by block; the noise depends on the blocks' size.
+
+        Args:
+            x: data, nested arrays or tensors (batch, ..).
+            num_samples: the number of draws for each example.
+            seed: integer that fixes the draws.
+
+        Yields:
+            `Draws`, of num_samples draws in all.
+
+        Raises:
+            ValueError: if num_samples is below 1.
+        """
+        check_counts(num_samples=num_samples)
+        x = tree.map_structure(_as_tensor, x)
+        statistics, generator = self.encoded(x), as_generator(seed)
+        size = max(1, _BLOCK // max(1, math.prod(self._scored_part(x).shape)))
+        for start in range(0, num_samples, size):
+            yield self._draws(x, statistics, min(size, num_samples - start), generator)
+
+    def encoded(self, x: Any, *, training: bool | None = None) -> Any:
+        """The statistics of the posterior, (batch, ..).
+
+        Args:
+            x: data, nested tensors (batch, ..).
+            training: what the network is told.
+        """
+        given = x if isinstance(x, Mapping) else {self.target: x}
+        statistics = wide(call_by_name(self.encoder, given, training=training))
+        return self.posterior.resolve(statistics, num_rows(x))
+
+    def prior_statistics(self, x: Any, statistics: Any, *, training: bool | None = None) -> Any:
+        """The statistics of the prior, (batch, ..).
+
+        Args:
+            x: data, nested tensors (batch, ..).
+            statistics: those of the posterior, in whose shapes the default prior is.
+            training: what the network is told.
+        """
+        if self.prior is None:
+            return self.posterior.standard_statistics(statistics)
+        found = None
+        if self.prior_network is not None:
+            conditions = self._conditions(x)
+            found = wide(call_by_name(self.prior_network, conditions, training=training))
+        return self.prior.resolve(found, num_rows(x))
+
+    def decoded(self, z: Any, x: Any, *, training: bool | None = None) -> Any:
+        """The statistics of the likelihood, (rows, ..).
+
+        Args:
+            z: latents as their part emits them, (rows, ..).
+            x: data, of which the decoder may ask for conditions, (rows, ..).
+            training: what the network is told.
+        """
+        several = isinstance(z, Mapping)
+        given = {**(z if several else {"z": z}), **self._conditions(x)}
+        found = call_by_name(self.decoder, given, as_dict=several, training=training)
+        statistics = wide(found)
+        return self.likelihood.resolve(statistics, num_rows(z))
+
+    def scored(self, statistics: Any, x: Any) -> Tensor:
+        """ln p(x | statistics) of the target, (rows,), nats.
+
+        Args:
+            statistics: of the likelihood, (rows, ..).
+            x: data, (rows, ..).
+
+        Raises:
+            ValueError: if the likelihood returns anything but one number a row.
+        """
+        dtype = float_dtype(statistics)
+        target = tree.map_structure(
+            lambda a: ops.cast(a, dtype) if is_floating(a) else a, self._scored_part(x)
+        )
+        log_prob = self.likelihood.log_prob(statistics, target)
+        if len(log_prob.shape) != 1:
+            raise ValueError(
+                f"log_prob of {type(self.likelihood).__name__} must have shape (rows,); got "
+                f"{tuple(log_prob.shape)}: sum over the entries of x."
+            )
+        return log_prob
+
+    def _conditions(self, x):
+        if not isinstance(x, Mapping):
+            return {}
+        return {name: value for name, value in x.items() if name != self.target}
+
+    def _scored_part(self, x):
+        if not isinstance(x, Mapping):
+            return x
+        if self.target not in x:
+            raise ValueError(
+                f"target is {self.target!r}, but x has {', '.join(map(repr, x))}: name the entry "
+                "that the likelihood scores."
+            )
+        return x[self.target]
+
+
+def _as_tensor(x: ArrayLike) -> Tensor:
+    x = ops.convert_to_tensor(x)
+    return ops.cast(x, "float32") if is_floating(x) else x
