@@ -137,11 +137,13 @@ def _tap_row(machine, beta, order):
 def effective_temperature(rbm: RBMLike) -> float:
     """The inverse of the largest singular value of W: the temperature that training has set.
 
-    Multiplying all parameters by s divides it by s, just as beta = s does (B7). Without fields,
-    E = -(v - 1/2)^T W (h - 1/2), naive mean field orders where it falls below 1/4.
+    Multiplying W, a and b by s divides it by s, just as beta = s does (B7). Without fields,
+    E = -(v - <v>)^T W (h - <h>), naive mean field orders where it falls below the variance of the
+    units: 1/4 if they are binary, 1 for spins. A number added to W for all states of a `Potts` unit
+    changes it, and not the model.
 
     Args:
-        rbm: `BernoulliRBM`, or anything with a kernel.
+        rbm: `RBM`, `Machine`, or anything with a kernel.
 
     Returns:
         Number, in units of 1 / nats; infinite for a kernel of zeros.

@@ -2,7 +2,8 @@
 
 With dv = v - m and dh = h - n these are w^T W^k w', where w and w' are the k-th cumulants of the
 units, if their states are numbers. The states of a `Potts` unit are vectors: its entries have their
-probabilities as weights, for every k, and W is replaced by what dv^T W dh is at their states.
+probabilities as weights, for every k, and W is replaced by what dv^T W dh is at their states: an
+array (num_starts, rows, columns) where other units need no more than W itself.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Fourth order of the two expansions around mean field, and the gradient of the cumulants' (B26).
 
 At the naive mean-field point, with variances c and d and G = W^T diag(c) W, the cumulants of orders
-2 and 3 are terms of Plefka's expansion. They part at order 4: both hold the sum over closed walks
-of four bonds; the cumulant also holds two bonds that meet in one unit, of which in Plefka's
-expansion, at fixed means, only what fixed variances would not have remains.
+2 and 3 are terms of Plefka's expansion. They part at order 4. Both hold the sum over closed walks
+of four bonds. For two bonds that meet in one unit the cumulant also holds kappa_4, and Plefka's
+expansion, at fixed means, kappa_4 - kappa_3^2/kappa_2: for binary units such pairs then drop out.
 
 TAP's free energy is stationary at its m and n, so its gradient is the explicit derivative. F_2 and
 F_3 are not stationary at the naive point, which moves with the parameters: for binary units their
@@ -96,7 +96,8 @@ def plefka_fourth_term_at(machine: Machine, x: tf.Tensor, y: tf.Tensor) -> tf.Te
     Raises:
         ValueError: for `Potts` units.
 
-    Reference: Plefka (1982); Georges and Yedidia (1991); Maillard et al. (2019); B26.
+    Reference: Plefka (1982); Georges and Yedidia (1991), How to expand around mean-field theory
+    using high-temperature expansions; Maillard et al. (2019); B26.
 
     Example:
         >>> layers = units.Spin(1), units.Spin(1)
@@ -145,8 +146,7 @@ def plefka_fourth_term(kernel: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> tf.Tens
     Returns:
         Scalar, nats.
 
-    Reference: Plefka (1982); Georges and Yedidia (1991), How to expand around mean-field theory
-    using high-temperature expansions; B26.
+    Reference: Plefka (1982); B26.
 
     Example:
         >>> half = tf.fill((1,), 0.5)  # -ln cosh(J) at J = 1/4 has the term J^4 / 12
