@@ -55,7 +55,8 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
             deviations, for columns of different scale, and wants lower learning rates where they
             are small; "plain" does neither. See `rbm_tf.training.Coordinates`. It is a direction
             for SGD, with or without momentum; optimizers that rescale each parameter, such as
-            Adam, get the plain gradient.
+            Adam, get the plain gradient. `keras.optimizers.SGD(0.05, global_clipnorm=1.0)` clips
+            its norm.
         resample: whether to draw visible states anew from means, such as grey levels, at every
             step, in place of taking data as they are; for binary, spin and Potts units.
         unit_rate: the step of the units' own parameters, such as ln precision, relative to that of

@@ -42,18 +42,18 @@ def model_and_data(visible, hidden, phase, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("names", PAIRS, ids="-".join)
-def test_all_units_train_under_all_phases_and_in_all_coordinates(names):
-    for phase in phases_of(*names):
-        for gradient in GRADIENTS:
-            rbm, x = model_and_data(*names, phase, gradient=gradient)
-            rbm.compile(keras.optimizers.SGD(0.01), run_eagerly=True)
-            rbm.adapt(x)
-            before = [variable.numpy() for variable in rbm.trainable_variables]
-            losses = [rbm.train_on_batch(x[start : start + 10])[0] for start in (0, 10, 20)]
-            assert np.all(np.isfinite(losses))
-            for variable, value in zip(rbm.trainable_variables, before, strict=True):
-                assert np.all(np.isfinite(variable)) and np.any(variable.numpy() != value)
+@pytest.mark.parametrize("number", range(len(PAIRS)))
+def test_all_units_train_under_all_phases(number):
+    for index, phase in enumerate(phases_of(*PAIRS[number])):
+        gradient = GRADIENTS[(number + index) % len(GRADIENTS)]
+        rbm, x = model_and_data(*PAIRS[number], phase, gradient=gradient)
+        rbm.compile(keras.optimizers.SGD(0.01), run_eagerly=True)
+        rbm.adapt(x)
+        before = [variable.numpy() for variable in rbm.trainable_variables]
+        losses = [rbm.train_on_batch(x[start : start + 10])[0] for start in (0, 10, 20)]
+        assert np.all(np.isfinite(losses))
+        for variable, value in zip(rbm.trainable_variables, before, strict=True):
+            assert np.all(np.isfinite(variable)) and np.any(variable.numpy() != value)
 
 
 @pytest.mark.slow

@@ -44,7 +44,8 @@ class Coordinates(NamedTuple):
         unit_rates: the steps of the units' own parameters relative to those of the others, for the
             visible and the hidden layer, by name: 0 for those that stay, 1 where there is none.
 
-    Reference: Melchior, Fischer and Wiskott (2016), How to center deep Boltzmann machines.
+    Reference: Melchior, Fischer and Wiskott (2016), How to center deep Boltzmann machines; with
+    scales, for some kinds of units, the package StandardizedRBMs.jl of Fernandez-de-Cossio-Diaz.
 
     Example:
         >>> Coordinates(offsets=(tf.zeros(3), tf.zeros(2))).scales is None
