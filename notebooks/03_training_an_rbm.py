@@ -339,7 +339,8 @@ phase = phases.ContrastiveDivergence(num_steps=2, seed=seed)
 sampled = BernoulliRBM(num_visible, num_hidden, negative_phase=phase, dtype="float64")
 set_parameters(sampled, *random_rbm(strong).trainable_variables)
 copies = np.repeat(data, num_copies, axis=0)
-chains = phase(sampled.machine, sampled.hidden_bias + copies @ sampled.kernel, training=False)
+fields = sampled.hidden_bias + copies @ sampled.kernel
+chains = phase(fields, machine=sampled.machine, training=False)
 p_2 = is_data / 14 @ np.linalg.matrix_power(sweep_matrix(sampled), 2)
 expected = p_2 @ visible_states
 deviation = chains.visible.numpy().mean(axis=0) - expected
@@ -470,7 +471,7 @@ phase.chains.assign(np.broadcast_to(letter, phase.chains.shape))
 unused, tempered, plain = tf.zeros((1, num_hidden)), [], []
 p_k, T = (visible_states == letter).all(axis=1).astype(float), sweep_matrix(cold)
 for _ in range(150):
-    states = phase(cold.machine, unused, training=True).visible.numpy()  # at beta = 1
+    states = phase(unused, machine=cold.machine, training=True).visible.numpy()  # at beta = 1
     tempered.append(np.mean(np.abs(states - letter).sum(axis=1) > 4.5))
     p_k = p_k @ T
     plain.append(p_k[is_far].sum())
@@ -714,7 +715,7 @@ def tap_point(model, order, m, n):
     m, n = tf.cast(m, tf.float32), tf.cast(n, tf.float32)  # (points, 9), (points, 6)
     gap = np.mean(mean_field.gamma(model.machine, m, n, order)) + enumeration.log_z(model)
     positive = data.T @ model.hidden_mean(data).numpy() / 14
-    gradient = positive - mean_field.correlation(model.machine[0], m, n, order).numpy()
+    gradient = positive - mean_field.correlation(model.kernel.numpy(), m, n, order).numpy()
     return gap, np.linalg.norm(gradient), max(np.abs(x - 0.5).max() for x in (m, n))
 
 
@@ -924,7 +925,8 @@ def mirrored(kernel, visible_bias, hidden_bias):  # (9.1)
 
 
 def machine(values, images, centered):
-    options = {"negative_phase": phases.ExactPhase(), "centered": centered, "dtype": "float64"}
+    gradient = "centered" if centered else "plain"
+    options = {"negative_phase": phases.ExactPhase(), "gradient": gradient, "dtype": "float64"}
     rbm = BernoulliRBM.from_parameters(*values, **options)
     rbm.adapt(images)  # mu becomes the images' mean
     return rbm
