@@ -4,6 +4,8 @@ from . import datasets as datasets
 from . import diagnostics as diagnostics
 from . import enumeration as enumeration
 from . import estimates as estimates
+from . import estimator as estimator
+from . import evaluation as evaluation
 from . import interchange as interchange
 from . import ising as ising
 from . import mean_field as mean_field
@@ -28,6 +30,8 @@ from .enumeration import moments as moments
 from .estimates import LogZEstimate as LogZEstimate
 from .estimates import Verdict as Verdict
 from .estimates import verdict as verdict
+from .estimator import RBMTransformer as RBMTransformer
+from .evaluation import judged_log_z as judged_log_z
 from .machine import Machine as Machine
 from .machine import machine_of as machine_of
 from .mean_field import cumulant_free_energy as cumulant_free_energy
