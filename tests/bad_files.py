@@ -8,7 +8,8 @@ import zipfile
 import h5py
 import numpy as np
 
-from rbm_tf.rbm import BernoulliRBM
+from rbm_tf.rbm import RBM, BernoulliRBM
+from rbm_tf.units import ReLU, Spin
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.vae import VAE
 
@@ -143,6 +144,8 @@ def write_models(folder):
     """Model files, good ones and with one fault each."""
     rbm = BernoulliRBM(64, 4, seed=0)
     rbm.save(folder / "rbm.keras")
+    RBM(Spin(64), Spin(4), seed=0).save(folder / "spin.keras")
+    RBM(ReLU(4), Spin(4), seed=0).save(folder / "rectified.keras")
     vae = VAE(
         dense_encoder((8, 8), 2, hidden_units=(8,)),
         dense_decoder((8, 8), 2, hidden_units=(8,)),

@@ -52,7 +52,7 @@ def evaluate(options: argparse.Namespace) -> None:
     vae = command_line.load_model(options.model, VAE)
     _, (x, _) = command_line.load_data(options)
     binary = isinstance(vae.likelihood, BernoulliNegativeLogLikelihood)
-    command_line.check_data(options, x, vae.encoder.input_shape[1:], binary)
+    command_line.check_data(options, x, vae.encoder.input_shape[1:], (0, 1) if binary else None)
     x = x[: options.num_images]
     num_weights = 500 * options.num_samples  # of a block of images, and copies of them
     what = f"{options.num_samples} log-weights for each image"

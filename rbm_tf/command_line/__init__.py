@@ -1,1 +1,1 @@
-"""What the two command lines share."""
+"""What the two command lines share, and the kinds of units on that of RBMs."""

@@ -9,7 +9,7 @@ import argparse
 import pathlib
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 DATASETS = ("bars_and_stripes", "digits", "mnist_5k", "mnist", "fashion_mnist")  # datasets.LOADERS
@@ -77,6 +77,7 @@ def build_parser(
     description: str,
     actions: Mapping[str, tuple[Callable[[argparse.Namespace], None], str]],
     own_options: Mapping[str, Callable[[argparse.ArgumentParser], None]],
+    datasets: Sequence[str] = DATASETS,
 ) -> Parser:
     """The parser of a command line with the commands demo, train, evaluate and sample.
 
@@ -85,6 +86,7 @@ def build_parser(
         description: one line on what the program is about.
         actions: for each command the function of the parsed arguments and one line of help.
         own_options: for each command, if any, a function that adds the model's own options.
+        datasets: the names of the data sets of train and evaluate.
 
     Returns:
         `Parser`.
@@ -105,7 +107,7 @@ def build_parser(
         if name in ("evaluate", "sample"):
             command.add_argument("model", type=file_name, help="a .keras file that train saved")
         if name in ("train", "evaluate"):
-            _add_data_options(command)
+            _add_data_options(command, datasets)
         own_options.get(name, lambda command: None)(command)
         if name == "sample":
             command.add_argument("--num", type=at_least(1), default=100, help="images to draw")
@@ -118,8 +120,8 @@ def build_parser(
     return parser
 
 
-def _add_data_options(parser):
-    parser.add_argument("--dataset", choices=DATASETS, default="digits")
+def _add_data_options(parser, datasets):
+    parser.add_argument("--dataset", choices=datasets, default="digits")
     parser.add_argument(
         "--data-path",
         type=file_name,
@@ -192,6 +194,16 @@ def positive(text: str) -> float:
     if not 1e-37 <= value <= 3e38:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1e-37 to 3e38")
     return value
+
+
+def positive_or_zero(text: str) -> float:
+    """An argparse type: 0, or a number that `positive` takes.
+
+    Example:
+        >>> positive_or_zero("0")
+        0.0
+    """
+    return 0.0 if text == "0" else positive(text)
 
 
 def file_name(text: str) -> pathlib.Path:

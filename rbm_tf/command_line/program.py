@@ -121,19 +121,29 @@ def load_data(options: argparse.Namespace) -> DataSet:
     loader = datasets.LOADERS[options.dataset]
     if options.dataset in datasets.WITH_PATH:
         return loader(options.binarization, path=options.data_path, seed=options.seed)
+    refuse_path(options)
+    if options.dataset == "bars_and_stripes":
+        return loader()
+    return loader(options.binarization, seed=options.seed)
+
+
+def refuse_path(options: argparse.Namespace) -> None:
+    """See that no path is given for a data set that comes with the installation."""
+    from rbm_tf import datasets
+
     if options.data_path:
         names = " or ".join(datasets.WITH_PATH)
         raise ValueError(
             f"--data-path {options.data_path} goes with --dataset {names}, and the data set is "
             f"{options.dataset}: name one of those, or leave the path out"
         )
-    if options.dataset == "bars_and_stripes":
-        return loader()
-    return loader(options.binarization, seed=options.seed)
 
 
 def check_data(
-    options: argparse.Namespace, x: np.ndarray, shape: Sequence[int], binary: bool
+    options: argparse.Namespace,
+    x: np.ndarray,
+    shape: Sequence[int],
+    states: Sequence[float] | None,
 ) -> None:
     """See, before the work, that a model takes the data and that ln p of them means something.
 
@@ -141,39 +151,40 @@ def check_data(
         options: the parsed arguments.
         x: data, (num, ..).
         shape: the shape of one example, as the model takes it.
-        binary: whether the model's likelihood is one of binary pixels.
+        states: the two states of a pixel if the model's likelihood is one of binary pixels.
     """
     if x.shape[1:] != tuple(shape):
         raise ValueError(
             f"{options.model} takes data of shape {tuple(shape)}, but {options.dataset} has "
             f"{x.shape[1:]}: name the --dataset that the model was trained on"
         )
-    if binary and not ((x == 0) | (x == 1)).all():
+    if states and not ((x == states[0]) | (x == states[1])).all():
         raise ValueError(
             f"this model's likelihood is one of binary pixels, and --binarization "
             f"{options.binarization} leaves grey levels: choose threshold or bernoulli"
         )
 
 
-def load_model(path: pathlib.Path, kind: type) -> Any:
-    """Load a .keras file in safe mode; a ValueError says what is wrong with it."""
+def load_model(path: pathlib.Path, *kinds: type) -> Any:
+    """Load a .keras file of one of these classes, safely; a ValueError says what is wrong."""
     import keras
     import numpy as np
 
     if not path.is_file():
         found = "is no regular file" if path.exists() else "does not exist"
         raise ValueError(f"there is no model file {path}: it {found}; make one with train")
-    remedy = f"give a {kind.__name__} that this command's train saved"
+    wanted = " or ".join(kind.__name__ for kind in kinds)
+    remedy = f"give a model, {wanted}, that this command's train saved"
     try:
         name = _registered_name(path)
-        right = name == keras.saving.get_registered_name(kind)
+        right = name in map(keras.saving.get_registered_name, kinds)
         model = keras.models.load_model(path) if right else None
     except Exception as error:  # Keras raises many types for a file that is not a model
         raise ValueError(
             f"{path} is not a model that Keras can load ({shortened(error, 200)}): {remedy}"
         ) from error
     if model is None:
-        raise ValueError(f"{path} holds a {name.split('>')[-1]}, not a {kind.__name__}: {remedy}")
+        raise ValueError(f"{path} holds a {name.split('>')[-1]}: {remedy}")
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
         raise ValueError(f"the weights in {path} are not all finite: train again, at a lower rate")
     return model

@@ -17,7 +17,8 @@ LOADERS: dict[str, Callable[..., DataSet]] = {  # images whose pixels lie in [0,
     "fashion_mnist": load_fashion_mnist,
 }
 WITH_PATH = ("mnist", "fashion_mnist")
-LOADERS_BY_UNITS = {  # by the kind of visible units whose states the data are
+# by the kind of visible units whose states the data are
+LOADERS_BY_UNITS: dict[str, dict[str, Callable[..., DataSet]]] = {
     "binary": LOADERS,
     "gaussian": {"patches": load_patches, "wine": load_wine},
     "potts": {"digit_levels": load_digit_levels},

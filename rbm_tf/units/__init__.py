@@ -10,6 +10,7 @@ from rbm_tf.units.half_gaussian import (
 )
 from rbm_tf.units.inversion import field_of_mean
 from rbm_tf.units.mixed import Mixed
+from rbm_tf.units.names import UNITS_BY_NAME, name_of_units, units_by_name
 from rbm_tf.units.parameters import log_positive, log_sum, per_unit
 from rbm_tf.units.rectified import DReLU, ReLU
 from rbm_tf.units.structure import Kind, Structure
@@ -19,6 +20,7 @@ from rbm_tf.units.truncated_exponential import TruncatedExponential
 from rbm_tf.units.unit import Unit, gumbel, state_numbers
 
 __all__ = [
+    "UNITS_BY_NAME",
     "Binary",
     "Clamped",
     "DReLU",
@@ -40,8 +42,10 @@ __all__ = [
     "half_gaussian_cumulants",
     "log_positive",
     "log_sum",
+    "name_of_units",
     "per_unit",
     "sample_bernoulli",
     "sample_half_gaussian",
     "state_numbers",
+    "units_by_name",
 ]
