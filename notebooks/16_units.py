@@ -487,7 +487,8 @@ plt.show()
 
 # %% [markdown]
 # For ReLU layers $\lambda_{\max}(K) < 1$ is sufficient, not necessary. If the chains of a machine with unbounded
-# layers run away in training, look at $K$ before you look at the learning rate.
+# layers run away in training, ask `rbm_tf.stability.largest_coupling`, which is this number, before you look
+# at the learning rate.
 #
 # ## 8. The path keeps U
 #
