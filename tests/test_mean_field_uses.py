@@ -61,6 +61,26 @@ def test_phase_of_order_one_averages_over_a_product_before_it_settles(layers):
 
 
 @pytest.mark.slow
+def test_phase_of_two_moments_gives_the_averages_of_its_fixed_point():
+    machine = machine_with("Gaussian", "Spin")
+    phase = MeanFieldPhase(2, moments=2, num_chains=3, num_iterations=80, seed=0)
+    phase.build((machine.visible, machine.hidden))
+    moments = phase(tf.zeros((1, 2), "float64"), machine=machine, training=True)
+    point = tap(machine, moments=2)
+    assert float(moments.free_energy) == pytest.approx(point.free_energy, abs=1e-6)
+    np.testing.assert_allclose(moments.correlation, point.correlation, atol=1e-6)
+    slope = point.visible_slopes["log_precision"]
+    np.testing.assert_allclose(moments.visible_slopes["log_precision"], slope, atol=1e-6)
+    assert np.all(phase.fields[2].numpy() < 0)  # neighbours make a unit softer
+    again = MeanFieldPhase.from_config(phase.get_config())
+    assert again.get_config() == phase.get_config() and again.moments == 2
+    with pytest.raises(ValueError, match="precision cannot be added to Potts"):
+        again.build((Potts(1, 3), Spin(2)))
+    with pytest.raises(ValueError, match="moments must be 1, or 2 with order=2"):
+        MeanFieldPhase(3, moments=2)
+
+
+@pytest.mark.slow
 def test_phase_in_single_precision_is_close_to_double():
     machine = random_machine(Mixed([Gaussian(2), Potts(1, 3)]), ReLU(3), scale=0.2)
     single, double = (settled(machine, 3, dtype=dtype)[1] for dtype in ("float32", "float64"))

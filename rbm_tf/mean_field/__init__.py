@@ -30,7 +30,7 @@ from rbm_tf.mean_field.plefka import (
 )
 from rbm_tf.mean_field.products import cumulant_free_energy, cumulant_free_energy_at
 from rbm_tf.mean_field.stationary import MeanField, tap, tap_of, theory_of
-from rbm_tf.mean_field.two_moments import TwoMomentTheory
+from rbm_tf.mean_field.two_moments import TwoMomentTheory, check_moments, check_precisions
 
 __all__ = [
     "Averages",
@@ -44,7 +44,9 @@ __all__ = [
     "bond_moments",
     "bond_reaction",
     "check_fourth_order",
+    "check_moments",
     "check_order",
+    "check_precisions",
     "correlation",
     "cumulant_free_energy",
     "cumulant_free_energy_at",

@@ -15,7 +15,7 @@ from rbm_tf.machine import Machine, machine_of
 from rbm_tf.mean_field.expansion import check_fourth_order, plefka_fourth_term_at
 from rbm_tf.mean_field.fields import FieldTheory
 from rbm_tf.mean_field.plefka import BinaryTheory, check_order
-from rbm_tf.mean_field.two_moments import TwoMomentTheory
+from rbm_tf.mean_field.two_moments import TwoMomentTheory, check_moments, check_precisions
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import RBMLike
 
@@ -188,16 +188,12 @@ def theory_of(
         >>> theory.gamma(theory.start(3, seed=0)).shape
         TensorShape([3])
     """
-    if (moments, order) != (2, 2) and moments != 1:
-        raise ValueError(
-            f"moments must be 1, or 2 with order=2; got moments={moments!r}, order={order!r}."
-        )
+    check_moments(moments, order)
     if moments == 1 and machine.is_binary:
         return BinaryTheory(machine.parameters, order)
     if moments == 1:
         return FieldTheory(machine, order)
-    for unit in (machine.visible, machine.hidden):
-        unit.add_precision(tf.zeros(unit.num, machine.dtype))
+    check_precisions(machine.visible, machine.hidden)
     return TwoMomentTheory(machine)
 
 

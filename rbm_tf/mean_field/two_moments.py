@@ -17,14 +17,50 @@ large dense machines with continuous units it stays right where means alone do n
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
 
 from rbm_tf.machine import Machine
 from rbm_tf.mean_field.fields import Averages, FieldTheory, gamma_at
+from rbm_tf.units import Unit
 
-State = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
+State: TypeAlias = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
+
+
+def check_moments(moments: int, order: int) -> None:
+    """Refuse a number of moments other than 1, or 2 with order 2.
+
+    Args:
+        moments: what was given.
+        order: the order that goes with it.
+
+    Raises:
+        ValueError: for others.
+
+    Example:
+        >>> check_moments(2, order=2)
+    """
+    if moments != 1 and (moments, order) != (2, 2):
+        raise ValueError(
+            f"moments must be 1, or 2 with order=2; got moments={moments!r}, order={order!r}."
+        )
+
+
+def check_precisions(*layers: Unit) -> None:
+    """Refuse units to which no precision can be added.
+
+    Args:
+        *layers: the units.
+
+    Raises:
+        ValueError: for `Potts`, `TruncatedExponential`, and others that do not say how.
+
+    Example:
+        >>> check_precisions(units.Gaussian(3), units.Spin(2))
+    """
+    for unit in layers:
+        unit.add_precision(tf.zeros(unit.num))
 
 
 class TwoMomentTheory(NamedTuple):

@@ -17,7 +17,13 @@ import tensorflow as tf
 from rbm_tf import enumeration
 from rbm_tf.gibbs import gibbs_sweep, repeated
 from rbm_tf.machine import Machine, machine_of
-from rbm_tf.mean_field import check_order, theory_of
+from rbm_tf.mean_field import (
+    BinaryTheory,
+    check_moments,
+    check_order,
+    check_precisions,
+    theory_of,
+)
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import LIMIT, integer_seed
 from rbm_tf.tempered_path import TemperedPath
@@ -282,6 +288,8 @@ class MeanFieldPhase(_PersistentPhase):
 
     Args:
         order: the last order of the expansion, 1, 2 (Onsager term) or 3.
+        moments: 1 to fix means alone, or 2 to fix variances too, as large layers of continuous
+            units need it; see `rbm_tf.mean_field.tap`.
         num_chains: the number of sets of magnetisations, which may settle in different places.
         num_iterations: the number of damped TAP iterations in an update.
         seed: integer that fixes the magnetisations, or fields, at the start.
@@ -294,7 +302,8 @@ class MeanFieldPhase(_PersistentPhase):
     Output: `ModelMoments` of the mean-field theory.
 
     Raises:
-        ValueError: if order is not 1, 2 or 3.
+        ValueError: if order is not 1, 2 or 3, or moments is neither 1 nor 2 with order 2; for
+            units that have no second moment when it is built.
 
     Reference: Gabrie, Tramel and Krzakala (2015), Training restricted Boltzmann machines via the
     Thouless-Anderson-Palmer free energy; B26.
@@ -307,6 +316,7 @@ class MeanFieldPhase(_PersistentPhase):
         self,
         order: int = 2,
         *,
+        moments: int = 1,
         num_chains: int = 100,
         num_iterations: int = 3,
         seed: int | None = None,
@@ -315,21 +325,27 @@ class MeanFieldPhase(_PersistentPhase):
         check_counts(num_iterations=num_iterations)
         super().__init__(num_chains, num_steps=num_iterations, seed=seed, **kwargs)
         check_order(order)
-        self.order = order
+        check_moments(moments, order)
+        self.order, self.moments = order, moments
 
     def build(self, units: tuple[Unit, Unit]) -> None:
         super().build(units)
         layers = zip(("visible", "hidden"), units, strict=True)
         state = [self.add_chains(name, unit) for name, unit in layers]
-        if all(isinstance(unit, Binary) for unit in units):
+        if self.moments == 2:
+            check_precisions(*units)
+            state += [
+                self.add_weight(shape=x.shape, initializer="zeros", trainable=False) for x in state
+            ]
+        if self.moments == 1 and all(isinstance(unit, Binary) for unit in units):
             self.magnetisations = state
         else:
-            self.fields = state
+            self.fields = state  # and with two moments the precisions that they add
 
     def call(self, data_hidden_input: tf.Tensor, machine: Machine, training: bool) -> ModelMoments:
         dtype = data_hidden_input.dtype
-        theory = theory_of(machine_of(machine, dtype=dtype), self.order)
-        weights = self.magnetisations if machine.is_binary else self.fields
+        theory = theory_of(machine_of(machine, dtype=dtype), self.order, moments=self.moments)
+        weights = self.magnetisations if isinstance(theory, BinaryTheory) else self.fields
         state = tuple(tf.cast(tf.convert_to_tensor(x), dtype) for x in weights)
         state = repeated(lambda index, *state: theory.step(state), state, self.num_steps)
         if training:
@@ -340,7 +356,7 @@ class MeanFieldPhase(_PersistentPhase):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         own = {"num_iterations": config.pop("num_steps"), "order": self.order}
-        return {**config, **own}
+        return {**config, **own, "moments": self.moments}
 
 
 @keras.saving.register_keras_serializable(package="rbm_tf")
