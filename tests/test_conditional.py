@@ -136,7 +136,7 @@ def test_what_is_missing_is_nan_or_where_the_mask_is_0():
 @pytest.mark.parametrize("hidden", ["Binary", "ReLU"])
 def test_blocks_add_up(hidden, monkeypatch):
     rbm = rbm_of("Potts", hidden)
-    v, masks = some_states(rbm, 5), masks_of(rbm)
+    v, masks = some_states(rbm, 15), np.tile(masks_of(rbm), (3, 1))
     expected = clamped_log_z(rbm, v, masks)
     for traced in (exact._sum_visible, exact._sum_hidden):
         monkeypatch.setattr(exact, traced.__name__, traced.python_function)

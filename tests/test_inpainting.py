@@ -86,13 +86,14 @@ def test_chains_from_a_start_leave_the_model_as_it_is():
     check_no_drift(lambda v: rbm.sample(NUM, 2, start=v, seed=1), states)
 
 
-def test_clamped_chains_without_a_start_begin_with_the_means_of_the_data():
+def test_clamped_chains_begin_with_what_is_clamped_and_a_start_or_the_means_of_the_data():
     rbm = model(Binary(4), Binary(3))
     rbm.visible_offset.assign([0.1, 0.9, 0.3, 0.4])
-    _, fields = conditional.chains_of(rbm, 2, None, [NAN, 0, 1, NAN])
-    start = np.tile([0.1, 0, 1, 0.4], (2, 1))
-    expected = start @ rbm.kernel.numpy() + rbm.hidden_bias.numpy()
-    np.testing.assert_allclose(fields, expected, rtol=1e-12)
+    ones = np.ones((2, 4))
+    for start, first in ((None, [0.1, 0, 1, 0.4]), (ones, [1, 0, 1, 1])):
+        _, fields = conditional.chains_of(rbm, 2, start, [NAN, 0, 1, NAN])
+        expected = np.tile(first, (2, 1)) @ rbm.kernel.numpy() + rbm.hidden_bias.numpy()
+        np.testing.assert_allclose(fields, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
