@@ -164,7 +164,7 @@ def _quadratic(points, precision, field):
 
 def test_what_is_too_large_or_has_no_end_is_refused_with_the_remedy():
     large = RBM(Potts(20, 3), Binary(30))
-    with pytest.raises(ValueError, match=r"Potts\(20, 3\).* smaller one has about 2\^30.*annealing"):
+    with pytest.raises(ValueError, match=r"Potts\(20, 3\).* about 2\^30.*annealing"):
         log_z(large)
     with pytest.raises(ValueError, match=r"about 2\^1100"):
         log_z(Machine(np.zeros((1100, 1100)), np.zeros(1100), np.zeros(1100)))
