@@ -85,6 +85,9 @@ def test_errors_fall_as_powers_of_the_coupling(visible, hidden, powers):  # B41
     for order, power in enumerate(powers, 1):
         points = [tap(machine, order=order, num_starts=1) for machine in machines]
         assert all(point.converged for point in points)
+        for point, (log_z, _) in zip(points, exact, strict=True):
+            assert point.bound == ("lower" if order == 1 else None)
+            assert order > 1 or point.log_z < log_z
         errors = np.array([list(errors_of(*pair)) for pair in zip(points, exact, strict=True)])
         found = np.log2(errors[0] / errors[1])
         wanted = np.array([power, power, power, power - 1, power])[: len(found)]
@@ -327,6 +330,9 @@ def test_what_has_no_fourth_order_is_refused():
     machine = random_machine(Mixed([Binary(1), Potts(1, 3)]), Binary(2))
     with pytest.raises(ValueError, match=r"numbers; got Mixed\(.*Take order 3"):
         tap(machine, order=4)
+    for function in (fourth_cumulant_at, plefka_fourth_term_at):
+        with pytest.raises(ValueError, match="Take order 3"):
+            function(machine, *machine.parameters[1:])
     for order in (0, 5):
         with pytest.raises(ValueError, match="order must be 1, 2, 3 or 4"):
             tap(machine, order=order)
