@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import BernoulliRBM as SklearnRBM
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Binarizer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -33,8 +33,17 @@ CHECKED = [
 ]
 
 
+FAIL = "a Pipeline fits the steps that it was given, and changes them"
+
+
+def expected_failures(estimator):
+    """Of RBMTransformer none."""
+    checks = "check_estimators_overwrite_params", "check_dont_overwrite_parameters"
+    return dict.fromkeys(checks, FAIL) if isinstance(estimator, Pipeline) else {}
+
+
 @pytest.mark.slow
-@parametrize_with_checks(CHECKED)
+@parametrize_with_checks(CHECKED, expected_failed_checks=expected_failures)
 def test_scikit_learn_checks_pass(estimator, check):
     check(estimator)
 
