@@ -113,7 +113,7 @@ def test_training_by_order_two_follows_the_exact_one_and_naive_mean_field_does_n
     name = "visible_log_precision"  # which began at 0
     found, wanted = (model.unit_parameters[name].numpy() for model in (rbm, teacher))
     np.testing.assert_allclose(found, wanted, atol=0.05)
-    assert np.abs(wanted).max() > 0.5
+    assert np.abs(wanted).max() > 0.3
 
 
 @pytest.mark.slow

@@ -66,7 +66,7 @@ def gradient_of_log_p(rbm, rows):
 def test_the_gradient_of_training_is_that_of_the_observed_likelihood(visible, hidden, rows):  # B44
     rng, rows, num = np.random.default_rng(0), np.array(rows), 20_000
     shapes = (visible.size, hidden.size), visible.size, hidden.size
-    options = {"negative_phase": ExactPhase(seed=1), "centered": False, "unit_rate": 1.0}
+    options = {"negative_phase": ExactPhase(seed=1), "gradient": "plain", "unit_rate": 1.0}
     rbm = RBM.from_parameters(
         *(visible, hidden, *(0.7 * rng.normal(size=shape) for shape in shapes)),
         **options,
