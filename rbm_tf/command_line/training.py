@@ -52,7 +52,7 @@ def fit(
             raise ValueError(
                 f"training broke down in epoch {guard.broken}: the loss or a weight became NaN or "
                 f"infinite, and {path} was not written; lower --learning-rate, or see that the "
-                "data lie in [0, 1]"
+                "data have the scale that the model takes"
             )
         if guard.epochs:
             (saved_model or model).save(path)
