@@ -29,7 +29,7 @@ def largest_coupling(rbm: RBMLike) -> float:
 
     Example:
         >>> layers = units.Gaussian(1, precision=4.0), units.ReLU(1)
-        >>> largest_coupling(RBM.from_parameters(*layers, [[1.0]], [0.0], [0.0]))
+        >>> round(largest_coupling(RBM.from_parameters(*layers, [[1.0]], [0.0], [0.0])), 6)
         0.25
     """
     couplings = _couplings(machine_of(rbm, dtype="float64")).numpy()
@@ -53,7 +53,7 @@ def check_coupling(rbm: Any) -> None:
         >>> check_coupling(RBM.from_parameters(*layers, [[2.0]], [0.0], [0.0]))
         Traceback (most recent call last):
         ...
-        ValueError: Z is infinite: between Gaussian layers lambda_max(K) must be below 1 ...
+        ValueError: Z is infinite: between Gaussian layers lambda_max(K) must be below 1. It is ...
     """
     layers = rbm.visible, rbm.hidden
     both_gaussian = all(isinstance(unit, Gaussian) for unit in layers)
@@ -90,7 +90,7 @@ def kept_stable(
     Example:
         >>> machine = RBM(units.Gaussian(3), units.Gaussian(2), seed=0).machine
         >>> kernel, vector = kept_stable(machine, tf.ones(2), limit=1e-6)
-        >>> round(np.linalg.norm(kernel, 2) ** 2 * 1e6, 3)
+        >>> round(float(np.linalg.norm(kernel, 2)) ** 2 * 1e6, 3)
         1.0
     """
     couplings = _couplings(machine)

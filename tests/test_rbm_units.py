@@ -173,7 +173,7 @@ def test_monitors_of_binary_units_are_those_of_before():
         (Spin(2), [0.5, -1.5], r"-1\.5 in row 1, column 1"),
         (Gaussian(2), [0.5, np.inf], r"inf in row 1, column 1"),
         (ReLU(2), [0.5, -0.5], r"means of ReLU units, .*-0\.5 in row 1, column 1"),
-        (DReLU(2), [np.nan, 0.5], r"nan in row 1, column 0"),
+        (DReLU(2), [np.nan, 0.5], "1 of 4 values are NaN"),
         (KINDS["TruncatedExponential"](2), [0.5, 1.25], r"1\.25 in row 1, column 1"),
         (Potts(2, 2), [1, 0, 0.5, 0.25], r"\[0\.5, 0\.25\], whose sum is 0\.75, in row 1, unit 1"),
         (Potts(1, 2), [1.5, -0.5], r"whose sum is 1, in row 1, unit 0"),
