@@ -20,7 +20,7 @@ from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike, RBMLike
 from rbm_tf.stability import largest_coupling
-from rbm_tf.tempered_path import pair_path, tempered_path
+from rbm_tf.tempered_path import PairPath, TemperedPath, pair_path, tempered_path
 
 
 def ais(
@@ -67,7 +67,7 @@ def ais(
     path = tempered_path(rbm, base=base)
     start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
     v = path.sample_base(num_chains, start_seed)
-    return estimate_log_z(path.base_log_z + _anneal(path, betas, v, chain_seed, progress))
+    return estimate_log_z(path.base_log_z + anneal(path, betas, v, chain_seed, progress))
 
 
 def reverse_ais(
@@ -111,7 +111,7 @@ def reverse_ais(
     betas = checked_betas(betas, machine_of(rbm).dtype)
     path = tempered_path(rbm, base=base)
     v = _checked_samples(rbm, samples)
-    log_weights = path.base_log_z - _anneal(path, betas[::-1], v, as_seed(seed), progress)
+    log_weights = path.base_log_z - anneal(path, betas[::-1], v, as_seed(seed), progress)
     return estimate_log_z(log_weights, reverse=True)
 
 
@@ -155,7 +155,7 @@ def log_z_ratio(
     betas = checked_betas(betas, machine_of(rbm).dtype)
     v = _checked_samples(rbm, samples)
     path = pair_path(rbm, other)
-    return estimate_log_z(path.constant + _anneal(path, betas, v, as_seed(seed), progress))
+    return estimate_log_z(path.constant + anneal(path, betas, v, as_seed(seed), progress))
 
 
 def variance_verdict(rbm: RBMLike, betas: ArrayLike) -> Verdict:
@@ -260,8 +260,26 @@ def _checked_samples(rbm, samples):
     return tf.cast(machine.visible.check(samples, name="samples"), machine.dtype)
 
 
-def _anneal(path, betas, v, seed, progress):
-    """Walk along betas; returns the sum of ln f_{beta_k} - ln f_{beta_{k-1}}, float64 (chains,)."""
+def anneal(
+    path: TemperedPath | PairPath, betas: tf.Tensor, v: tf.Tensor, seed: tf.Tensor, progress: bool
+) -> tf.Tensor:
+    """Walk chains along a path, and add up what their log-weights gain.
+
+    Args:
+        path: `TemperedPath` or `PairPath`.
+        betas: the inverse temperatures in the order of the walk, (num_betas,).
+        v: visible states at the first of them, (num_chains, num_visible).
+        seed: (2,) int32 tensor that fixes the draws.
+        progress: whether to show a progress bar, which appears after two seconds.
+
+    Returns:
+        The sum of ln f_{beta_k} - ln f_{beta_{k-1}}, float64 (num_chains,).
+
+    Example:
+        >>> path, betas = tempered_path(BernoulliRBM(6, 4)), tf.constant([0.0, 0.5, 1.0])
+        >>> anneal(path, betas, path.sample_base(3, seed=0), [1, 2], progress=False).shape
+        TensorShape([3])
+    """
     log_weight = tf.zeros(v.shape[0], tf.float64)
     for part in in_parts(betas.shape[0] - 2, "annealing", progress):
         v, log_weight = _moves(path, betas, v, log_weight, *map(tf.constant, part), seed)

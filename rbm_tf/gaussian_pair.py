@@ -30,10 +30,11 @@ def gaussian_log_z(machine: Machine) -> tf.Tensor:
     P^-1 k and the covariances P^-1 are derivatives of this, and differentiation finds them.
 
     Args:
-        machine: the `Machine`, float64.
+        machine: the `Machine`, float64; its hidden biases may be (num_rows, num_hidden), as those
+            of a machine with some visible units clamped are.
 
     Returns:
-        Scalar tensor, nats; NaN where P is not positive, so that Z is infinite.
+        Scalar tensor, or (num_rows,), nats; NaN where P is not positive, so that Z is infinite.
 
     Reference: Welling, Rosen-Zvi and Hinton (2004); B38.
 
@@ -46,11 +47,17 @@ def gaussian_log_z(machine: Machine) -> tf.Tensor:
     diagonal = tf.exp(tf.concat(precisions, 0))  # (N + M,)
     corner = tf.pad(-machine.kernel, [[0, machine.num_hidden], [machine.num_visible, 0]])
     precision = tf.linalg.diag(diagonal) + corner + tf.transpose(corner)
-    k = tf.concat([machine.visible_bias, machine.hidden_bias], 0)[:, tf.newaxis]
+    rows = tf.shape(machine.hidden_bias)[:-1]
+    visible_bias = tf.broadcast_to(
+        machine.visible_bias, tf.concat([rows, [machine.num_visible]], 0)
+    )
+    k = tf.concat([visible_bias, machine.hidden_bias], -1)  # (.., N + M)
     positive = tf.reduce_all(tf.linalg.eigvalsh(tf.stop_gradient(precision)) > 0)
     safe = tf.where(positive, precision, tf.linalg.diag(diagonal))
     root = tf.linalg.cholesky(safe)
-    quadratic = tf.reduce_sum(tf.linalg.triangular_solve(root, k) ** 2)
+    flat = tf.transpose(tf.reshape(k, (-1, k.shape[-1])))
+    squares = tf.linalg.triangular_solve(root, flat) ** 2  # (N + M, num_rows)
+    quadratic = tf.reshape(tf.reduce_sum(squares, 0), rows)
     log_det = 2 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(root)))
     log_z = (len(diagonal) * math.log(2 * math.pi) - log_det + quadratic) / 2
     return tf.where(positive, log_z, tf.constant(math.nan, log_z.dtype))

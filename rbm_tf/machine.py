@@ -273,6 +273,23 @@ def unit_energy(unit: Unit, t: tf.Tensor) -> tf.Tensor | float:
     return tf.reduce_sum(unit.energy(t), -1)
 
 
+def linear_term(v: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """a.v for one vector of biases, or for biases that broadcast with the states.
+
+    Args:
+        v: states, (.., size).
+        bias: (size,), which a matrix product takes, or (.., size).
+
+    Returns:
+        (..), nats.
+
+    Example:
+        >>> linear_term(tf.ones((2, 3)), tf.ones(3)).numpy()
+        array([3., 3.], dtype=float32)
+    """
+    return tf.linalg.matvec(v, bias) if len(bias.shape) == 1 else tf.reduce_sum(v * bias, -1)
+
+
 def _visible_part(machine, v):
     """a.v - sum_i U(v_i), (batch,)."""
-    return tf.linalg.matvec(v, machine.visible_bias) - unit_energy(machine.visible, v)
+    return linear_term(v, machine.visible_bias) - unit_energy(machine.visible, v)

@@ -13,7 +13,15 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.machine import Machine, hidden_input, machine_of, product, unit_energy, visible_input
+from rbm_tf.machine import (
+    Machine,
+    hidden_input,
+    linear_term,
+    machine_of,
+    product,
+    unit_energy,
+    visible_input,
+)
 from rbm_tf.mean_field import tap
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike, RBMLike
@@ -26,8 +34,8 @@ class TemperedPath(NamedTuple):
     """The path, as tensors that a `tf.function` takes; see `tempered_path`."""
 
     machine: Machine
-    base_bias: tf.Tensor  # a0, (num_visible,)
-    base_log_z: tf.Tensor  # ln Z at beta = 0, scalar float64, nats
+    base_bias: tf.Tensor  # a0, (num_visible,), or (num_chains, num_visible)
+    base_log_z: tf.Tensor  # ln Z at beta = 0, float64, nats; scalar, or (num_chains,)
 
     def hidden_input(self, v: tf.Tensor) -> tf.Tensor:
         """b + v W, (.., num_hidden), which every method below takes."""
@@ -48,13 +56,13 @@ class TemperedPath(NamedTuple):
     ) -> tf.Tensor:
         """F_old(v) - F_new(v) between two inverse temperatures, float64, (num_chains,)."""
         by_unit = self.machine.hidden.cgf_difference(new * hidden_input, old * hidden_input)
-        slope = tf.linalg.matvec(v, self.machine.visible_bias - self.base_bias)
+        slope = linear_term(v, self.machine.visible_bias - self.base_bias)
         return tf.cast((new - old) * slope + tf.reduce_sum(by_unit, -1), tf.float64)
 
     def derivative(self, v: tf.Tensor, hidden_input: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
         """dF_beta/dbeta, whose average at beta is -d ln Z/dbeta; float64, (num_chains,)."""
         mean = self.machine.hidden.mean(beta * hidden_input)
-        slope = tf.linalg.matvec(v, self.machine.visible_bias - self.base_bias)
+        slope = linear_term(v, self.machine.visible_bias - self.base_bias)
         return -tf.cast(slope + tf.reduce_sum(hidden_input * mean, -1), tf.float64)
 
     def sweep(self, hidden_input: tf.Tensor, beta: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -66,7 +74,7 @@ class TemperedPath(NamedTuple):
 
     def sample_base(self, num_chains: int, seed: int | tf.Tensor | None) -> tf.Tensor:
         """Independent draws at beta = 0, (num_chains, num_visible)."""
-        inputs = tf.broadcast_to(self.base_bias, (num_chains, *self.base_bias.shape))
+        inputs = tf.broadcast_to(self.base_bias, (num_chains, self.base_bias.shape[-1]))
         return self.machine.visible.sample(inputs, seed=as_seed(seed))
 
 
@@ -96,7 +104,7 @@ class PairPath(NamedTuple):
             by_unit = self._hidden(new).cgf(after) - self._hidden(old).cgf(before)
         else:
             by_unit = hidden.cgf_difference(after, before)
-        slope = tf.linalg.matvec(v, self.second.visible_bias - self.first.visible_bias)
+        slope = linear_term(v, self.second.visible_bias - self.first.visible_bias)
         if visible.parameters:
             slope += unit_energy(visible, v) - unit_energy(self.second.visible, v)
         return tf.cast((new - old) * slope + tf.reduce_sum(by_unit, -1), tf.float64)
@@ -151,7 +159,7 @@ def pair_path(rbm: RBMLike, other: RBMLike) -> PairPath:
             "Both RBMs need hidden units of the same kind; got "
             f"{first.hidden!r} and {second.hidden!r}. Anneal each from a base of its own, with ais."
         )
-    added = [_log_z_of_free_units(machine.hidden) for machine in (*pair, first, second)]
+    added = [log_z_of_free_units(machine.hidden) for machine in (*pair, first, second)]
     constant = (added[0] - added[2]) - (added[1] - added[3])
     return PairPath(pair[0], pair[1], tf.constant(constant, tf.float64))
 
@@ -172,8 +180,19 @@ def _padded(machine, num_hidden):
     )
 
 
-def _log_z_of_free_units(unit: Unit) -> float:
-    """sum_j Gamma_j(0), float64, nats."""
+def log_z_of_free_units(unit: Unit) -> float:
+    """ln Z of units without fields, sum_j Gamma_j(0), in float64.
+
+    Args:
+        unit: the units.
+
+    Returns:
+        Number, nats.
+
+    Example:
+        >>> round(log_z_of_free_units(units.Binary(3)), 4)  # 3 ln 2
+        2.0794
+    """
     return float(tf.reduce_sum(unit.cgf(tf.zeros(unit.size, tf.float64))))
 
 
@@ -201,7 +220,7 @@ def tempered_path(rbm: RBMLike, *, base: str | ArrayLike = "data") -> TemperedPa
     machine = machine_of(rbm)
     base_bias = _base_bias(rbm, machine, base)
     base_log_z = tf.reduce_sum(machine.visible.cgf(base_bias))
-    base_log_z += _log_z_of_free_units(machine.hidden)
+    base_log_z += log_z_of_free_units(machine.hidden)
     return TemperedPath(machine, tf.cast(base_bias, machine.dtype), base_log_z)
 
 

@@ -18,7 +18,13 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf.estimates import LogZEstimate, estimate_log_z
-from rbm_tf.machine import Machine, hidden_input, machine_of, unit_energy, visible_input
+from rbm_tf.machine import (
+    Machine,
+    clamped_free_energy,
+    hidden_input,
+    machine_of,
+    visible_input,
+)
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.progress import in_parts
 from rbm_tf.shared.seeds import as_seed
@@ -209,14 +215,6 @@ def _log_num_states(rbm):
     return machine_of(rbm).visible.log_num_layer_states
 
 
-def _free_energy(machine, v, inputs=None):
-    """F_c(v) of each window for its own states, (.., num_chains)."""
-    inputs = hidden_input(machine, v) if inputs is None else inputs
-    linear = tf.reduce_sum(v * machine.visible_bias, -1)
-    hidden = tf.reduce_sum(machine.hidden.cgf(inputs), -1)
-    return unit_energy(machine.visible, v) - linear - hidden
-
-
 def _sweep(machine, v, seed):
     """One Gibbs sweep v -> h -> v' of each window."""
     seeds = tf.unstack(tf.random.split(seed))
@@ -229,7 +227,7 @@ def _advance(stack, v, index, seed):
     sweep_seed, swap_seed = tf.unstack(tf.random.split(tf.random.fold_in(seed, index)))
     v = _sweep(stack, v, sweep_seed)
     partner = partners(tf.shape(v)[0], index % 2)
-    gain = _free_energy(stack, v) - _free_energy(stack, tf.gather(v, partner))
+    gain = clamped_free_energy(stack, v) - clamped_free_energy(stack, tf.gather(v, partner))
     return accept_swaps((v,), gain + tf.gather(gain, partner), partner, swap_seed)[0]
 
 
@@ -248,7 +246,7 @@ def _record(stack, v, first, last, seed):
     def step(index, v, rows):
         v = tf.ensure_shape(_advance(stack, v, index, seed), v.shape)
         energies = tf.map_fn(
-            lambda machine: _free_energy(machine, v), stack, fn_output_signature=v.dtype
+            lambda machine: clamped_free_energy(machine, v), stack, fn_output_signature=v.dtype
         )
         return index + 1, v, rows.write(index - first, energies)
 
@@ -263,7 +261,7 @@ def _anneal(stack, v, log_weight, first, last, num_steps, seed):
 
     def step(index, v, log_weight):
         old, new = _window(stack, index), _window(stack, index + 1)
-        log_weight += tf.cast(_free_energy(old, v) - _free_energy(new, v), tf.float64)
+        log_weight += tf.cast(clamped_free_energy(old, v) - clamped_free_energy(new, v), tf.float64)
         for sweep in range(num_steps):
             v = _sweep(new, v, tf.random.fold_in(seed, index * num_steps + sweep))
         return index + 1, v, log_weight

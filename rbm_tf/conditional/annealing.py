@@ -9,18 +9,19 @@ with v_o at its place all along, so that the hidden units feel beta (b + v_o W_o
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import replace
 
 import tensorflow as tf
 
 from rbm_tf import annealing
 from rbm_tf.conditional.clamping import observed_states, with_means
 from rbm_tf.estimates import LogZEstimate, estimate_log_z
-from rbm_tf.machine import Machine, hidden_input, machine_of, visible_input
+from rbm_tf.machine import hidden_input, machine_of, visible_input
 from rbm_tf.shared.betas import checked_betas
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike, RBMLike
+from rbm_tf.tempered_path import TemperedPath, log_z_of_free_units
 from rbm_tf.units import Clamped
 
 _NUMBERS = 2**25  # states of both layers that are in memory at a time
@@ -76,49 +77,10 @@ def clamped_ais(
         block = tf.constant(values[first : first + at_a_time], machine.dtype)
         seeds = tf.unstack(tf.random.split(tf.random.fold_in(as_seed(seed), first)))
         path = _path(rbm, machine, block, num_chains)
-        start = path.sample_base(seeds[0])
-        walk = path.base_log_z + annealing._anneal(path, betas, start, seeds[1], progress)
+        start = path.sample_base(len(path.base_bias), seeds[0])
+        walk = path.base_log_z + annealing.anneal(path, betas, start, seeds[1], progress)
         log_weights.append(tf.reshape(walk, (num_chains, -1)))
     return estimate_log_z(tf.concat(log_weights, 1))
-
-
-class _ClampedPath(NamedTuple):
-    """The path, with the methods of `TemperedPath`; each row is a chain of an example."""
-
-    machine: Machine  # with `Clamped` visible units
-    base_bias: tf.Tensor  # a0, (num_rows, num_visible)
-
-    @property
-    def base_log_z(self) -> tf.Tensor:
-        """ln Z at beta = 0, float64, (num_rows,)."""
-        hidden = self.machine.hidden
-        visible = tf.reduce_sum(self.machine.visible.cgf(self.base_bias), -1)
-        no_field = hidden.cgf(tf.zeros(hidden.size, visible.dtype))
-        return tf.cast(visible + tf.reduce_sum(no_field), tf.float64)
-
-    def hidden_input(self, v: tf.Tensor) -> tf.Tensor:
-        """b + v W, (num_rows, num_hidden)."""
-        return hidden_input(self.machine, v)
-
-    def log_ratio(
-        self, v: tf.Tensor, hidden_input: tf.Tensor, old: tf.Tensor, new: tf.Tensor
-    ) -> tf.Tensor:
-        """F_old(v) - F_new(v), float64, (num_rows,)."""
-        cgf = self.machine.hidden.cgf
-        by_unit = cgf(new * hidden_input) - cgf(old * hidden_input)
-        slope = tf.reduce_sum(v * (self.machine.visible_bias - self.base_bias), -1)
-        return tf.cast((new - old) * slope + tf.reduce_sum(by_unit, -1), tf.float64)
-
-    def sweep(self, hidden_input: tf.Tensor, beta: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """One Gibbs sweep v -> h -> v' at beta, from the hidden input of v; returns v'."""
-        seeds = tf.unstack(tf.random.split(seed))
-        h = self.machine.hidden.sample(beta * hidden_input, seed=seeds[0])
-        fields = (1 - beta) * self.base_bias + beta * visible_input(self.machine, h)
-        return self.machine.visible.sample(fields, seed=seeds[1])
-
-    def sample_base(self, seed: tf.Tensor) -> tf.Tensor:
-        """Independent draws at beta = 0, (num_rows, num_visible)."""
-        return self.machine.visible.sample(self.base_bias, seed=seed)
 
 
 def _path(rbm, machine, values, num_chains):
@@ -128,5 +90,7 @@ def _path(rbm, machine, values, num_chains):
     base_bias = machine.visible.initial_bias(mean, count=_COUNT)
     base_bias = tf.where(tf.math.is_nan(values), base_bias, machine.visible_bias)
     values, base_bias = (tf.tile(x, (num_chains, 1)) for x in (values, base_bias))
-    units = {"visible": Clamped(machine.visible, values), "hidden": machine.hidden}
-    return _ClampedPath(Machine(*machine.parameters, **units), base_bias)
+    visible = Clamped(machine.visible, values)
+    base_log_z = tf.cast(tf.reduce_sum(visible.cgf(base_bias), -1), tf.float64)
+    base_log_z += log_z_of_free_units(machine.hidden)
+    return TemperedPath(replace(machine, visible=visible), base_bias, base_log_z)

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf.conditional.clamping import observed_states, over_units
+from rbm_tf.gaussian_pair import gaussian_log_z
 from rbm_tf.machine import clamped_free_energy, hidden_input, machine_of, product, visible_input
 from rbm_tf.shared.types import ArrayLike, RBMLike
 from rbm_tf.state_sums import MAX_STATES
@@ -208,24 +209,11 @@ def _log_sum(unit, terms, bias, numbers):
 
 
 def _gaussian_integral(machine, bias, missing):
-    """(N + M)/2 ln 2 pi - ln det P / 2 + k^T P^-1 k / 2 of examples that miss the same units.
-
-    P = [[g_v, -W], [-W^T, g_h]] is the precision of both layers, k = (a, b') their fields.
-    """
-    machine = over_units(machine, bias, np.flatnonzero(missing[0]))
-    layers = machine.visible, machine.hidden
-    g = tf.concat([tf.exp(unit.parameter("log_precision", bias)) for unit in layers], 0)
-    kernel = tf.pad(machine.kernel, [[0, machine.num_hidden], [machine.num_visible, 0]])
-    precision = tf.linalg.diag(g) - kernel - tf.transpose(kernel)
-    visible = tf.broadcast_to(machine.visible_bias, (len(bias), machine.num_visible))
-    fields = tf.transpose(tf.concat([visible, bias], 1))  # (num_units, num_rows)
-    if np.linalg.eigvalsh(precision)[0] <= 0:
+    """The determinant of examples that miss the same units."""
+    log_z = gaussian_log_z(over_units(machine, bias, np.flatnonzero(missing[0])))
+    if np.isnan(log_z).any():
         raise ValueError(
             "Gaussian layers have no finite Z where the largest singular value of W, in units of "
             "the roots of both precisions, is 1 or more: make the weights smaller."
         )
-    root = tf.linalg.cholesky(precision)
-    solved = tf.linalg.triangular_solve(root, fields)
-    log_root = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(root)))
-    constant = len(g) / 2 * math.log(2 * math.pi) - log_root
-    return constant + tf.reduce_sum(solved**2, 0) / 2
+    return log_z

@@ -125,9 +125,9 @@ class Mixed(Unit):
         return tf.concat(rows, -1)
 
     def cumulants_along(self, x: tf.Tensor, direction: tf.Tensor, max_order: int) -> tf.Tensor:
-        sizes = [unit.size for unit in self.units]
-        parts = zip(self.units, tf.split(x, sizes, -1), tf.split(direction, sizes, -1), strict=True)
-        return tf.concat([unit.cumulants_along(a, b, max_order) for unit, a, b in parts], -1)
+        return self._side_by_side(
+            lambda unit, x, w: unit.cumulants_along(x, w, max_order), x, direction
+        )
 
     def conjugate_field(self, m: ArrayLike) -> tf.Tensor:
         return self._side_by_side(lambda unit, m: unit.conjugate_field(m), m)
@@ -157,9 +157,7 @@ class Mixed(Unit):
         return np.concatenate([unit.inside(part) for unit, part in parts])
 
     def cgf_difference(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        sizes = [unit.size for unit in self.units]
-        parts = zip(self.units, tf.split(x, sizes, -1), tf.split(y, sizes, -1), strict=True)
-        return tf.concat([unit.cgf_difference(a, b) for unit, a, b in parts], -1)
+        return self._side_by_side(lambda unit, x, y: unit.cgf_difference(x, y), x, y)
 
     def between(self, other: Unit, beta: float | tf.Tensor) -> Self:
         if not isinstance(other, Mixed):
@@ -232,7 +230,8 @@ class Mixed(Unit):
     def _support(self):
         return "the supports of their parts"
 
-    def _side_by_side(self, function: Callable[[Unit, Any], Any], x: ArrayLike) -> tf.Tensor:
-        parts = tf.split(self.fields(x), [unit.size for unit in self.units], -1)
-        pairs = zip(self.units, parts, strict=True)
-        return tf.concat([function(unit, part) for unit, part in pairs], -1)
+    def _side_by_side(self, function: Callable[..., Any], *xs: ArrayLike) -> tf.Tensor:
+        sizes = [unit.size for unit in self.units]
+        parts = (tf.split(self.fields(x), sizes, -1) for x in xs)
+        rows = zip(self.units, *parts, strict=True)
+        return tf.concat([function(*row) for row in rows], -1)
