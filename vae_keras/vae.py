@@ -22,10 +22,11 @@ from vae_keras.layers import GaussianKL, GaussianSampling
 from vae_keras.layers.inputs import at_least_float32, wide_dtype
 from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
 from vae_keras.objectives import ELBO
-from vae_keras.objectives.draws import PosteriorDraws, repeated
+from vae_keras.objectives.draws import PosteriorDraws
 from vae_keras.optimizers import FusedAdam
 from vae_keras.shared.checks import check_networks, check_shape, checked_array
 from vae_keras.shared.compiled import compiled
+from vae_keras.shared.repeated import repeated
 
 _BLOCK = 2**23  # pixels that log_weights decodes at once
 _PARTS = ("encoder", "decoder", "likelihood", "objective")

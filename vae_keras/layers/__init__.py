@@ -10,7 +10,7 @@ from vae_keras.layers.bernoulli import BernoulliKL, BernoulliSampling
 from vae_keras.layers.categorical import CategoricalKL, CategoricalSampling
 from vae_keras.layers.flow_posterior import FlowPosterior
 from vae_keras.layers.gaussian import GaussianKL, GaussianSampling
-from vae_keras.layers.random_layer import xla_draws_fast
+from vae_keras.shared.random_layer import xla_draws_fast
 
 __all__ = [
     "AddKL",

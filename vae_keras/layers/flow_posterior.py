@@ -12,7 +12,7 @@ from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.layers.affine_coupling import AffineCoupling
 from vae_keras.layers.inputs import at_least_float32, common_shape, wide_dtype
-from vae_keras.layers.random_layer import RandomLayer
+from vae_keras.shared.random_layer import RandomLayer
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")

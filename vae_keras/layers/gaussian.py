@@ -11,7 +11,7 @@ from keras import ops
 from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.layers.inputs import at_least_float32, common_mask, common_shape
 from vae_keras.layers.kl_layer import KLLayer
-from vae_keras.layers.random_layer import RandomLayer
+from vae_keras.shared.random_layer import RandomLayer
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")

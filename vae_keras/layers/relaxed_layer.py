@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from rbm_tf.shared.types import Shape, Tensor
-from vae_keras.layers.random_layer import RandomLayer
+from vae_keras.shared.random_layer import RandomLayer
 
 _SMALLEST = 1e-37  # ln of it is finite in float32
 

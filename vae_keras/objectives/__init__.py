@@ -7,8 +7,9 @@ from vae_keras.objectives.bounds import (
     Objective,
     ThermodynamicObjective,
 )
-from vae_keras.objectives.draws import PosteriorDraws, repeated
+from vae_keras.objectives.draws import PosteriorDraws
 from vae_keras.objectives.perturbative import CumulantObjective, PerturbativeBound
+from vae_keras.shared.repeated import repeated
 
 __all__ = [
     "ELBO",

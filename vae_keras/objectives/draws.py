@@ -6,37 +6,13 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
 
-from keras import ops, tree
+from keras import ops
 
 from rbm_tf.shared.types import Tensor
 
 LOG_2_PI = math.log(2 * math.pi)
 _STEEPEST = 35.0  # ln of the largest d eps / dz that gradients follow: no z of size 1 resolves it
-
-
-def repeated(x: Any, num_samples: int) -> Any:
-    """All examples num_samples times, one set after another.
-
-    Args:
-        x: tensor (batch, ..), or a nested structure of such tensors.
-        num_samples: how many times the examples are repeated.
-
-    Returns:
-        (num_samples * batch, ..), in the structure of x.
-
-    Example:
-        >>> print(ops.convert_to_numpy(repeated(ops.arange(2), 3)))
-        [0 1 0 1 0 1]
-    """
-
-    def copies(a):
-        shape = ops.shape(a)
-        every = ops.broadcast_to(a[None], (num_samples, *shape))  # (num_samples, batch, ..)
-        return ops.reshape(every, (-1, *shape[1:]))  # (num_samples * batch, ..)
-
-    return x if num_samples == 1 else tree.map_structure(copies, x)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

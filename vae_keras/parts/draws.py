@@ -10,8 +10,9 @@ import keras
 from keras import ops, tree
 
 from rbm_tf.shared.types import Tensor
-from vae_keras.parts.inputs import each_row, is_floating, repeated
+from vae_keras.parts.inputs import each_row, is_floating
 from vae_keras.parts.rules import kl_terms
+from vae_keras.shared.repeated import repeated
 
 if TYPE_CHECKING:
     from vae_keras.parts.latents import Latents

@@ -186,26 +186,3 @@ def check_event(owner: Any, value: Tensor, event: Shape) -> None:
             f"statistics are those of values (rows, {', '.join(map(str, event))}): make the "
             "network's output fit the value, or reshape the value."
         )
-
-
-def repeated(tensors: Any, num_samples: int) -> Any:
-    """All rows num_samples times, one set after another.
-
-    Args:
-        tensors: nested tensors, each (batch, ..).
-        num_samples: how many times.
-
-    Returns:
-        The same structure, each (num_samples * batch, ..).
-
-    Example:
-        >>> print(ops.convert_to_numpy(repeated(ops.arange(2), 3)))
-        [0 1 0 1 0 1]
-    """
-
-    def copies(a):
-        shape = ops.shape(a)
-        every = ops.broadcast_to(a[None], (num_samples, *shape))  # (num_samples, batch, ..)
-        return ops.reshape(every, (-1, *shape[1:]))  # (num_samples * batch, ..)
-
-    return tensors if num_samples == 1 else tree.map_structure(copies, tensors)

@@ -20,11 +20,11 @@ from vae_keras.parts.inputs import (
     float_dtype,
     is_floating,
     num_rows,
-    repeated,
     wide,
 )
 from vae_keras.parts.names import call_by_name
 from vae_keras.parts.part import Part
+from vae_keras.shared.repeated import repeated
 
 _BLOCK = 2**23  # entries of x that log_weights decodes at once
 

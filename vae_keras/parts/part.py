@@ -7,15 +7,13 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from rbm_tf.shared.seeds import integer_seed
 from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.parts.inputs import is_floating, num_rows, total, wide
 from vae_keras.parts.rules import kl_terms
+from vae_keras.shared.random_layer import RandomLayer
 
-_STATE = "random_state"
 
-
-class Part(keras.layers.Layer):
+class Part(RandomLayer):
     """A conditional density p(value | statistics); posterior, prior and likelihood are uses of it.
 
     Statistics, values and noise are nested tensors of rows, (rows, ..), and log-probabilities are
@@ -74,11 +72,7 @@ class Part(keras.layers.Layer):
     is_standard = False  # whether it is the standard member whatever it is given
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(autocast=False, **kwargs)
-        self.seed = integer_seed(seed)
-        self.seed_generator = keras.random.SeedGenerator(self.seed)
-        on_tensorflow = keras.backend.backend() == "tensorflow"  # XLA draws slowly on its CPUs
-        self.supports_jit = not on_tensorflow or bool(keras.distribution.list_devices("gpu"))
+        super().__init__(seed, autocast=False, **kwargs)
         self.built = type(self).build is keras.layers.Layer.build  # methods never build it
 
     def noise(self, statistics: Any, rows: Any, seed: Any) -> Any:
@@ -204,18 +198,6 @@ class Part(keras.layers.Layer):
         """Keras's, in float32 at least, and read as such by methods under mixed precision."""
         dtype = "float64" if self.variable_dtype == "float64" else "float32"
         return super().add_weight(*args, **{"dtype": dtype, **kwargs, "autocast": False})
-
-    def save_own_variables(self, store: Any) -> None:
-        super().save_own_variables(store)
-        store[_STATE] = ops.convert_to_numpy(self.seed_generator.state)
-
-    def load_own_variables(self, store: Any) -> None:
-        self.seed_generator.state.assign(store[_STATE])
-        own = set(store.keys()) - {_STATE}
-        super().load_own_variables({key: store[key] for key in own})
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "seed": self.seed}
 
     def _narrow(self, x):
         return ops.cast(x, self.compute_dtype) if is_floating(x) else x
