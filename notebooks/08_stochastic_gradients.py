@@ -73,7 +73,8 @@ from scipy import integrate, special
 from rbm_tf.datasets import load_digits
 from vae_keras import gradients, networks
 from vae_keras.layers import GaussianKL
-from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
+from vae_keras.losses import NegativeLogLikelihood
+from vae_keras.parts import Bernoulli
 
 # %%
 seed = 0
@@ -542,7 +543,7 @@ except ValueError as error:
 
 # %%
 (x_train, _), (x_test, _) = load_digits("bernoulli", seed=seed)
-kl_layer, nll = GaussianKL(), BernoulliNegativeLogLikelihood()
+kl_layer, nll = GaussianKL(), NegativeLogLikelihood(Bernoulli())
 
 
 # %%

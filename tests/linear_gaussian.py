@@ -3,9 +3,8 @@
 import keras
 import numpy as np
 
-from vae_keras.conditional_vae import ConditionalVAE
-from vae_keras.likelihoods import GaussianNegativeLogLikelihood
 from vae_keras.networks import dense_decoder, dense_encoder
+from vae_keras.parts import Gaussian
 from vae_keras.vae import VAE
 
 
@@ -44,13 +43,12 @@ class LinearGaussian:
         encoder.get_layer("log_var").set_weights([0 * self.to_mean, -np.log(self.precision)])
         decoder = dense_decoder((5,), 2, hidden_units=())
         decoder.layers[1].set_weights([self.loadings.T, self.offset])
-        return VAE(
-            encoder, decoder, likelihood=GaussianNegativeLogLikelihood(self.scale), **options
-        )
+        return VAE(encoder, decoder, likelihood=Gaussian(scale=self.scale), **options)
 
     def conditional_vae(self, **options):
         num = self.slope_of_y.shape[1]
-        x, y, z = keras.Input((5,)), keras.Input((num,)), keras.Input((2,))
+        sizes = {"x": 5, "y": num, "z": 2}
+        x, y, z = (keras.Input((size,), name=name) for name, size in sizes.items())
         join = keras.layers.Concatenate()
         dense = dense_encoder((5 + num,), 2, hidden_units=())
         kernel = np.concatenate([self.to_mean, -self.slope_of_y.T @ self.to_mean])
@@ -62,5 +60,4 @@ class LinearGaussian:
         )
         encoder = keras.Model((x, y), dense(join((x, y))))
         decoder = keras.Model((z, y), output(join((z, y))))
-        likelihood = GaussianNegativeLogLikelihood(self.scale)
-        return ConditionalVAE(encoder, decoder, likelihood=likelihood, **options)
+        return VAE(encoder, decoder, likelihood=Gaussian(scale=self.scale), **options)

@@ -29,21 +29,21 @@ RULES = {  # a folder: what of ours it may import besides itself
     "rbm_tf": {"rbm_tf"},
     "vae_keras/shared": GROUND,
     "vae_keras/layers": KERAS,
-    "vae_keras/likelihoods": KERAS,
-    "vae_keras/objectives": KERAS,
+    "vae_keras/objectives": KERAS | {"vae_keras/parts"},
     "vae_keras/parts": KERAS,
     "vae_keras/gradients": PHYSICS,
     "vae_keras/evidence": PHYSICS | KERAS,
     "vae_keras/black_box": PHYSICS | KERAS | {"rbm_tf/diagnostics", "vae_keras/evidence"},
+    "vae_keras/structured": KERAS | {"vae_keras", "vae_keras/parts"},
     "vae_keras": {"rbm_tf", "vae_keras"},
 }
 EVERY_BACKEND = (  # Keras alone when they are imported: no TensorFlow
     "rbm_tf/shared",
     "vae_keras/shared",
     "vae_keras/layers",
-    "vae_keras/likelihoods",
     "vae_keras/objectives",
     "vae_keras/parts",
+    "vae_keras/structured",
     "vae_keras",
 )
 COMMANDS = ("__main__", "demo")  # which run on TensorFlow

@@ -18,8 +18,8 @@ import vae_keras.__main__ as vae_command
 from rbm_tf.command_line import arguments
 from rbm_tf.command_line import program as command_line
 from rbm_tf.rbm import BernoulliRBM
-from vae_keras.likelihoods import ContinuousBernoulliNegativeLogLikelihood
 from vae_keras.networks import dense_decoder, dense_encoder
+from vae_keras.parts import ContinuousBernoulli
 from vae_keras.vae import VAE
 
 COMMANDS = {"rbm_tf": rbm_command.main, "vae_keras": vae_command.main}
@@ -163,7 +163,7 @@ def test_grey_levels_have_a_likelihood_where_the_model_has_one_of_grey_levels(tm
         dense_encoder((8, 8), 2, hidden_units=(8,)),
         dense_decoder((8, 8), 2, hidden_units=(8,)),
     )
-    likelihood = ContinuousBernoulliNegativeLogLikelihood()
+    likelihood = ContinuousBernoulli()
     VAE(*networks, likelihood=likelihood).save(tmp_path / "grey.keras")
     line = ["evaluate", str(tmp_path / "grey.keras"), "--output", str(tmp_path), "--num-images"]
     vae_command.main([*line, "5", "--num-samples", "10", "--binarization", "none"])

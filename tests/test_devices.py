@@ -17,7 +17,8 @@ two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, two)
 import json, keras, numpy as np
 from vae_keras.layers import AddKL
-from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
+from vae_keras.losses import NegativeLogLikelihood
+from vae_keras.parts import Bernoulli
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.vae import VAE
 
@@ -30,7 +31,7 @@ def layers():  # a VAE of layers that takes its noise as an input
     x, eps = keras.Input((6,)), keras.Input((2,))
     mean, log_var = AddKL()(encoder(x))
     model = keras.Model((x, eps), decoder(mean + keras.ops.exp(0.5 * log_var) * eps))
-    model.compile(keras.optimizers.SGD(0.1), BernoulliNegativeLogLikelihood())
+    model.compile(keras.optimizers.SGD(0.1), NegativeLogLikelihood(Bernoulli()))
     return model, ((x_train, noise), x_train)
 
 def autoencoder():

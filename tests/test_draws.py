@@ -8,7 +8,7 @@ import pytest
 from autodiff import jacobian
 from keras import ops
 
-from vae_keras.layers import GaussianKL, GaussianSampling
+from vae_keras.layers import GaussianSampling
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.objectives import (
     ELBO,
@@ -16,7 +16,7 @@ from vae_keras.objectives import (
     DoublyReparameterizedIWAE,
     ThermodynamicObjective,
 )
-from vae_keras.objectives.draws import PosteriorDraws
+from vae_keras.parts import Latents
 from vae_keras.vae import VAE
 
 NARROW = [(3.0, -20.0), (30.0, -24.0), (300.0, -24.0), (30.0, -200.0)]  # mean and log_var
@@ -46,8 +46,8 @@ def test_density_of_a_narrow_posterior_is_exact(mean, log_var):
     pair = (ops.full((50, 3, 2), value) for value in (mean, log_var))
     noise = numbers(sampler.draw(*pair)[1])
     trained = vae.draws(ops.convert_to_tensor(x), training=True)
-    for draws, eps in ((block, numbers(block.eps)), (trained, noise)):
-        exact = -0.5 * np.sum(eps**2 + log_var + math.log(2 * math.pi), -1)
+    for draws in (block, trained):
+        exact = -0.5 * np.sum(noise**2 + log_var + math.log(2 * math.pi), -1)
         np.testing.assert_allclose(numbers(draws.log_posterior), exact, rtol=1e-5)
         for same in (draws.fixed(), draws.along_path(ops.ones((50, 3)))):
             np.testing.assert_array_equal(numbers(same.log_posterior), numbers(draws.log_posterior))
@@ -74,8 +74,8 @@ def log_posterior_of(parameters, kind):
     """ln q of two draws of one example as a function of its mean and log_var, and the noise."""
     noise = ops.convert_to_tensor(np.random.default_rng(0).normal(size=(2, 1, 3)), "float32")
     mean, log_var = parameters[:1], parameters[1:]
-    z = mean + ops.exp(0.5 * log_var) * noise
-    draws = PosteriorDraws(mean, log_var, z, noise, None, GaussianKL())
+    latents = Latents(lambda x: (mean, log_var), lambda z: z)
+    draws = latents.draws(ops.zeros((1, 3)), 2, noise=ops.reshape(noise, (2, 3)))
     if kind == "fixed":
         draws = draws.fixed()
     elif kind == "along_path":

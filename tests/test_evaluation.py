@@ -6,8 +6,8 @@ from rbm_tf.diagnostics import effective_sample_size
 from vae_keras import evidence
 from vae_keras.evidence import blocks as evaluation
 from vae_keras.evidence.blocks import estimate_in_blocks, streamed_iwae
-from vae_keras.likelihoods import GaussianNegativeLogLikelihood
 from vae_keras.networks import dense_decoder, dense_encoder
+from vae_keras.parts import Gaussian
 from vae_keras.vae import VAE
 
 ESTIMATORS = {"elbo": evidence.elbo, "iwae": evidence.iwae, "size": effective_sample_size}
@@ -134,7 +134,7 @@ def test_kept_results_of_other_functions_or_options_are_refused(vae, x, small_bl
         estimate_in_blocks(CountedVAE(vae, fail_at=4), x, with_first(5), 20, seed=1, path=path)
     kept = path.read_bytes()
     colder = VAE(vae.encoder, vae.decoder, temperature=0.5)
-    other = VAE(vae.encoder, vae.decoder, likelihood=GaussianNegativeLogLikelihood())
+    other = VAE(vae.encoder, vae.decoder, likelihood=Gaussian(scale=1.0))
     for model, estimators in (
         (vae, with_first(6)),
         (colder, with_first(5)),

@@ -11,7 +11,6 @@ from vae_keras.layers import (
     GaussianKL,
     GaussianSampling,
 )
-from vae_keras.likelihoods import GaussianNegativeLogLikelihood
 from vae_keras.objectives import ELBO
 
 numpy = ops.convert_to_numpy
@@ -211,7 +210,6 @@ def test_masks_pass_through_layers_that_draw_and_reach_the_added_loss():
         lambda: AddKL(weight=np.inf),
         lambda: BernoulliSampling(temperature=np.inf),
         lambda: ELBO(beta=np.inf),
-        lambda: GaussianNegativeLogLikelihood(np.inf),
     ],
 )
 def test_infinite_constants_are_refused(make):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import keras
@@ -138,23 +139,23 @@ def exact_of_kernel_and_bias(by_bias):
 
 def test_doubly_reparameterised_gradient_is_its_formula():
     vae = MODEL.vae(SHIFT, objective=DoublyReparameterizedIWAE(4), seed=3)
-    state = vae.sampling.seed_generator.state.numpy()
+    state = vae.noise.seed_generator.state.numpy()
     by_autodiff = gradients(vae, vae.encoder)
-    vae.sampling.seed_generator.state.assign(state)
+    vae.noise.seed_generator.state.assign(state)
     weights = [w.value for w in vae.encoder.trainable_weights]
     with tf.GradientTape() as through_encoder:
         draws = vae.draws(tf.constant(MODEL.x), training=True)
         with tf.GradientTape() as through_z:
-            through_z.watch(draws.z)
-            eps = (draws.z - tf.stop_gradient(draws.mean)) * MODEL.precision**0.5
+            z = draws.z  # (num_samples, batch, latent_dim)
+            through_z.watch(z)
+            mean = tf.stop_gradient(draws.statistics[0])
+            eps = (z - mean) * MODEL.precision**0.5
             log_q = -0.5 * tf.reduce_sum(eps**2 - np.log(MODEL.precision) + np.log(2 * np.pi), -1)
-            log_w = draws.log_likelihood_at(draws.z) - 0.5 * tf.reduce_sum(
-                draws.z**2 + np.log(2 * np.pi), -1
-            )
-            log_w -= log_q
-        by_z = through_z.gradient(log_w, draws.z)
+            at_z = dataclasses.replace(draws, value=tf.reshape(z, (-1, 2)))
+            log_w = at_z.log_joint - log_q
+        by_z = through_z.gradient(log_w, z)
         normalized = tf.nn.softmax(log_w, axis=0)[..., None]
-        pulled_back = tf.stop_gradient(normalized**2 * by_z) * draws.z
+        pulled_back = tf.stop_gradient(normalized**2 * by_z) * z
         loss = -tf.reduce_sum(pulled_back) / len(MODEL.x)
     formula = through_encoder.gradient(loss, weights)
     formula = np.concatenate([np.ravel(g) for g in formula])

@@ -8,8 +8,8 @@ from rbm_tf.shared.seeds import as_seed
 from rbm_tf.training.negative_phase import ContrastiveDivergence
 from vae_keras.lambda_vae import build_lambda_vae
 from vae_keras.layers import AffineCoupling, GaussianSampling
-from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
 from vae_keras.networks import dense_decoder, dense_encoder
+from vae_keras.parts import Bernoulli
 from vae_keras.vae import VAE
 
 X = np.eye(6, dtype="float32")
@@ -31,7 +31,7 @@ CALLS = {
     "sampled data": lambda seed: vae().sample(3, seed=seed)[1],
     "layer": lambda seed: GaussianSampling(seed=seed)((X, X)),
     "flow": lambda seed: AffineCoupling(seed=seed).seed,
-    "likelihood": lambda seed: BernoulliNegativeLogLikelihood().sample(X, seed=seed),
+    "part": lambda seed: Bernoulli(seed=seed)(X)[0],
     "post": lambda seed: build_lambda_vae((6,), seed=seed).get_layer("sampling").count_params(),
 }
 

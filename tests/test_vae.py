@@ -7,6 +7,7 @@ from tensorflow_probability import distributions as tfd
 
 from vae_keras import evidence
 from vae_keras.lambda_vae import build_lambda_vae
+from vae_keras.layers import GaussianKL
 from vae_keras.networks import conv_decoder, conv_encoder, dense_decoder, dense_encoder
 from vae_keras.vae import VAE
 
@@ -40,13 +41,13 @@ def test_log_weights_equal_tensorflow_probability(vae, x):  # B18: -V = ln w
 
 
 def test_loss_is_reconstruction_plus_analytic_kl_averaged_over_the_batch(vae, x):  # B32
-    state = vae.sampling.seed_generator.state.numpy()
+    state = vae.noise.seed_generator.state.numpy()
     loss = float(vae.compute_loss(x))
-    vae.sampling.seed_generator.state.assign(state)
+    vae.noise.seed_generator.state.assign(state)
     pair = vae.encode(x)
-    pixels = tfd.Bernoulli(logits=vae.decoder(vae.sampling(pair)))
+    pixels = tfd.Bernoulli(logits=vae.decoder(vae.draws(x, training=True).value))
     reconstruction = -tfd.Independent(pixels, 2).log_prob(x).numpy()
-    kl = vae.kl(pair).numpy()
+    kl = GaussianKL()(pair).numpy()
     assert loss == pytest.approx(float(np.mean(reconstruction + kl)), rel=1e-5)
 
 
@@ -215,7 +216,7 @@ def test_mixed_precision_trains_with_finite_float32_losses(policy, x):
 def test_log_weights_in_blocks_are_reproducible(vae, x, monkeypatch):
     whole = vae.log_weights(x, 20, seed=1)
     np.testing.assert_array_equal(whole, vae.log_weights(x, 20, seed=1))
-    monkeypatch.setattr("vae_keras.vae._BLOCK", 7 * x.size)
+    monkeypatch.setattr("vae_keras.parts.latents._BLOCK", 7 * x.size)
     blocks = vae.log_weights(x, 20, seed=1)
     assert blocks.shape == (20, 40)
     np.testing.assert_array_equal(blocks, vae.log_weights(x, 20, seed=1))

@@ -14,8 +14,8 @@ from vae_keras.evidence.annealing import (
     reverse_ais,
 )
 from vae_keras.evidence.paths import latent_path, log_density
-from vae_keras.likelihoods import GaussianNegativeLogLikelihood
 from vae_keras.networks import conv_decoder, conv_encoder, dense_decoder, dense_encoder
+from vae_keras.parts import Gaussian
 from vae_keras.vae import VAE
 
 
@@ -35,7 +35,7 @@ class LinearModel:
         encoder.get_layer("log_var").set_weights([0 * self.slope, -np.log(self.precision)])
         decoder = dense_decoder((num_pixels,), latent_dim, hidden_units=())
         decoder.layers[1].set_weights([loadings.T, offset])
-        self.vae = VAE(encoder, decoder, likelihood=GaussianNegativeLogLikelihood(scale))
+        self.vae = VAE(encoder, decoder, likelihood=Gaussian(scale=scale))
 
     def data(self, num):
         rng = np.random.default_rng(1)

@@ -14,9 +14,9 @@ from vae_keras.evidence import annealing
 from vae_keras.evidence.blocks import estimate_in_blocks, streamed_iwae
 from vae_keras.evidence.groups import grouped_estimate
 from vae_keras.evidence.unbiased import sumo
-from vae_keras.likelihoods import ContinuousBernoulliNegativeLogLikelihood
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.objectives import ELBO, IWAE, DoublyReparameterizedIWAE, ThermodynamicObjective
+from vae_keras.parts import ContinuousBernoulli
 from vae_keras.vae import VAE
 
 MODEL, CONDITIONAL = LinearGaussian(), LinearGaussian(num_conditions=3)
@@ -102,7 +102,7 @@ def test_conditional_vae_trains_and_predicts():
 def test_autoencoder_of_grey_levels_trains_without_noise():
     x = np.random.default_rng(0).random((40, 6)).astype("float32")
     keras.utils.set_random_seed(0)
-    likelihood = ContinuousBernoulliNegativeLogLikelihood()
+    likelihood = ContinuousBernoulli()
     vae = VAE(
         dense_encoder((6,), 2), dense_decoder((6,), 2), likelihood=likelihood, temperature=0.0
     )

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_keras.likelihoods import GaussianNegativeLogLikelihood
 from vae_keras.networks import conv_encoder, dense_decoder, dense_encoder
+from vae_keras.parts import Gaussian
 from vae_keras.vae import VAE
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -40,7 +40,7 @@ def assert_same_weights(vae, other):
 def test_networks_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="same latent_dim"):
         VAE(dense_encoder((4,), 3), dense_decoder((4,), 2))
-    with pytest.raises(ValueError, match="give the decoder the data's shape"):
+    with pytest.raises(ValueError, match="make the network's output fit the value"):
         VAE(dense_encoder((4,), 2), dense_decoder((5,), 2))
     with pytest.raises(ValueError, match="pair"):
         VAE(dense_decoder((4,), 4), dense_decoder((4,), 4))
@@ -62,7 +62,7 @@ def test_wrong_data_are_refused_wherever_they_come_in(x, method):
     for value in (-0.1, 1.5, 255, np.nan):
         with pytest.raises(ValueError, match="divide 8-bit images by 255"):
             call(np.where(x > 0, value, 0.0), **samples)
-    gaussian = small_vae(likelihood=GaussianNegativeLogLikelihood())
+    gaussian = small_vae(likelihood=Gaussian(scale=1.0))
     with pytest.raises(ValueError, match="remove or replace NaN"):
         getattr(gaussian, method)(x * np.nan, **samples)
 

@@ -46,12 +46,12 @@ def train(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     """Print the ELBO and importance-weighted estimates of the mean log-likelihood of test data."""
     from vae_keras.demo import estimate_rows, mean_columns
-    from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
+    from vae_keras.parts import Bernoulli
     from vae_keras.vae import VAE
 
     vae = command_line.load_model(options.model, VAE)
     _, (x, _) = command_line.load_data(options)
-    binary = isinstance(vae.likelihood, BernoulliNegativeLogLikelihood)
+    binary = isinstance(vae.likelihood, Bernoulli)
     command_line.check_data(options, x, vae.encoder.input_shape[1:], (0, 1) if binary else None)
     x = x[: options.num_images]
     num_weights = 500 * options.num_samples  # of a block of images, and copies of them

@@ -12,8 +12,9 @@ from keras import layers, ops
 from rbm_tf.shared.seeds import integer_seed
 from rbm_tf.shared.types import Tensor
 from vae_keras.layers import AddKL, xla_draws_fast
-from vae_keras.likelihoods import BernoulliNegativeLogLikelihood
+from vae_keras.losses import NegativeLogLikelihood
 from vae_keras.networks import dense_decoder, dense_encoder
+from vae_keras.parts import Bernoulli
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -84,5 +85,5 @@ def build_lambda_vae(
     sampling.supports_jit = xla_draws_fast()
     z = sampling((mean, log_var))
     model = keras.Model(x, decoder(z), name="lambda_vae")
-    model.compile(optimizer="adam", loss=BernoulliNegativeLogLikelihood())
+    model.compile(optimizer="adam", loss=NegativeLogLikelihood(Bernoulli()))
     return model

@@ -7,9 +7,7 @@ from vae_keras.objectives.bounds import (
     Objective,
     ThermodynamicObjective,
 )
-from vae_keras.objectives.draws import PosteriorDraws
 from vae_keras.objectives.perturbative import CumulantObjective, PerturbativeBound
-from vae_keras.shared.repeated import repeated
 
 __all__ = [
     "ELBO",
@@ -18,7 +16,5 @@ __all__ = [
     "DoublyReparameterizedIWAE",
     "Objective",
     "PerturbativeBound",
-    "PosteriorDraws",
     "ThermodynamicObjective",
-    "repeated",
 ]

@@ -1,6 +1,6 @@
 """Training objectives of a VAE: bounds and estimates of ln p(x), as losses per example.
 
-Each is a small Keras layer that turns `PosteriorDraws` into a loss (batch,) in nats; give it to
+Each is a small Keras layer that turns `Draws` into a loss (batch,) in nats; give it to
 `VAE(..., objective=...)`. A further one subclasses `Objective` and writes `call`. The bounds have
 the values that `vae_keras.evidence` gives for the same log-weights; here they run on every Keras
 backend, and their gradients are part of their definition.
@@ -17,7 +17,7 @@ from keras import ops
 
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import Tensor
-from vae_keras.objectives.draws import PosteriorDraws
+from vae_keras.parts import Draws
 
 
 class Objective(keras.layers.Layer):
@@ -27,7 +27,7 @@ class Objective(keras.layers.Layer):
         num_samples: the number of draws of z for each example.
 
     Call arguments:
-        draws: the batch's `PosteriorDraws`.
+        draws: the batch's `Draws`.
 
     Output: loss of each example, (batch,), nats.
 
@@ -87,7 +87,7 @@ class ELBO(Objective):
             autocast=False,
         )
 
-    def call(self, draws: PosteriorDraws) -> Tensor:
+    def call(self, draws: Draws) -> Tensor:
         return draws.reconstruction + self.beta * draws.kl
 
     def get_config(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class IWAE(Objective):
     def __init__(self, num_samples: int = 5, **kwargs: Any) -> None:
         super().__init__(num_samples, **kwargs)
 
-    def call(self, draws: PosteriorDraws) -> Tensor:
+    def call(self, draws: Draws) -> Tensor:
         return math.log(self.num_samples) - ops.logsumexp(draws.log_weights, axis=0)
 
 
@@ -137,7 +137,7 @@ class DoublyReparameterizedIWAE(IWAE):
         >>> objective = DoublyReparameterizedIWAE(num_samples=50)
     """
 
-    def call(self, draws: PosteriorDraws) -> Tensor:
+    def call(self, draws: Draws) -> Tensor:
         normalized = ops.softmax(draws.log_weights, axis=0)
         return super().call(draws.along_path(ops.stop_gradient(normalized)))
 
@@ -196,7 +196,7 @@ class ThermodynamicObjective(Objective):
         last = self.num_partitions - 1
         return [0.0, *(self.first_beta ** (1 - k / last) for k in range(last)), 1.0]
 
-    def call(self, draws: PosteriorDraws) -> Tensor:
+    def call(self, draws: Draws) -> Tensor:
         stop, betas = ops.stop_gradient, self.betas
         draws = draws.fixed()
         log_weights = stop(draws.log_weights)  # (num_samples, batch)

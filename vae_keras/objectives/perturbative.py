@@ -15,7 +15,7 @@ from keras import ops
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import Tensor
 from vae_keras.objectives.bounds import Objective
-from vae_keras.objectives.draws import PosteriorDraws
+from vae_keras.parts import Draws
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -46,7 +46,7 @@ class CumulantObjective(Objective):
             raise ValueError(f"Order {order} needs num_samples of {order} or more.")
         self.order = order
 
-    def call(self, draws: PosteriorDraws) -> Tensor:
+    def call(self, draws: Draws) -> Tensor:
         log_weights, n = draws.log_weights, self.num_samples  # (num_samples, batch)
         mean = ops.mean(log_weights, axis=0)  # (batch,)
         deviation = log_weights - mean
@@ -96,7 +96,7 @@ class PerturbativeBound(Objective):
             raise ValueError(f"offset must be -2 or above; got {offset}.")
         self.offset = offset
 
-    def call(self, draws: PosteriorDraws) -> Tensor:
+    def call(self, draws: Draws) -> Tensor:
         log_weights = draws.log_weights  # (num_samples, batch)
         v0 = ops.stop_gradient(self.offset - ops.mean(log_weights, axis=0))
         y = log_weights + v0  # V0 - V

@@ -5,6 +5,7 @@ from vae_keras.parts.categorical import Categorical
 from vae_keras.parts.chain import Chain
 from vae_keras.parts.counts import Counts, NegativeBinomial, Poisson, ZeroInflated
 from vae_keras.parts.coupling import Autoregressive, Coupling, HalfStep, NetworkStep
+from vae_keras.parts.cross_entropy import bernoulli_cross_entropy
 from vae_keras.parts.draws import Draws
 from vae_keras.parts.flow import Flow, FlowStep
 from vae_keras.parts.full_gaussian import Correlated, FullGaussian, LowRankGaussian
@@ -60,6 +61,7 @@ __all__ = [
     "StudentT",
     "Vamp",
     "ZeroInflated",
+    "bernoulli_cross_entropy",
     "call_by_name",
     "check_part",
     "kl_rule",

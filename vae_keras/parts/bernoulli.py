@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
 from keras import ops
 
-from rbm_tf.shared.types import Shape, Shapes, Tensor
-from vae_keras.parts.inputs import check_event, float_dtype, open_uniform, total
+from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
+from vae_keras.parts.cross_entropy import bernoulli_cross_entropy
+from vae_keras.parts.inputs import check_event, check_range, float_dtype, open_uniform, total
 from vae_keras.parts.part import Part
 from vae_keras.parts.rules import kl_rule
 
 _SMALL = 0.5  # below this logit the continuous Bernoulli's normaliser is summed as a power series
 _FLAT = 0.03  # below this one its quantile is
+_REMEDY = "divide 8-bit images by 255, or take Gaussian for real data"
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -52,9 +55,19 @@ class Bernoulli(Part):
         value = ops.cast(noise < ops.sigmoid(statistics), noise.dtype)
         return value, self.log_prob(statistics, value)
 
+    def log_prob(self, statistics: Tensor, value: Tensor) -> Tensor:
+        check_event(self, value, statistics.shape[1:])
+        shape = -1, math.prod(statistics.shape[1:])
+        value = ops.cast(value, statistics.dtype)
+        return -bernoulli_cross_entropy(ops.reshape(value, shape), ops.reshape(statistics, shape))
+
     def terms(self, statistics: Tensor, value: Tensor) -> Tensor:
         check_event(self, value, statistics.shape[1:])
         return ops.cast(value, statistics.dtype) * statistics - ops.softplus(statistics)
+
+    def check_value(self, value: ArrayLike) -> None:
+        """Refuse values outside [0, 1], and NaN; grey levels stand for probabilities."""
+        check_range(self, value, 0, 1, remedy=_REMEDY)
 
     def mean(self, statistics: Tensor) -> Tensor:
         return ops.sigmoid(statistics)
@@ -100,6 +113,10 @@ class ContinuousBernoulli(Part):
     def terms(self, statistics: Tensor, value: Tensor) -> Tensor:
         check_event(self, value, statistics.shape[1:])
         return ops.cast(value, statistics.dtype) * statistics - _log_normalizer(statistics)
+
+    def check_value(self, value: ArrayLike) -> None:
+        """Refuse values outside [0, 1], and NaN."""
+        check_range(self, value, 0, 1, remedy=_REMEDY)
 
     def mean(self, statistics: Tensor) -> Tensor:
         """The expected grey level, dA / dlogit = 1 / (1 - exp(-logit)) - 1 / logit."""

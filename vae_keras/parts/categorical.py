@@ -8,8 +8,8 @@ import keras
 from keras import ops
 
 from rbm_tf.shared.counts import check_counts
-from rbm_tf.shared.types import Shape, Shapes, Tensor
-from vae_keras.parts.inputs import check_event, float_dtype, gumbel
+from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
+from vae_keras.parts.inputs import check_event, check_range, float_dtype, gumbel
 from vae_keras.parts.part import Part
 from vae_keras.parts.rules import kl_rule
 
@@ -63,6 +63,10 @@ class Categorical(Part):
             )
         check_event(self, value, statistics.shape[1:-1])
         return ops.sum(self.emit(value) * ops.log_softmax(statistics, axis=-1), axis=-1)
+
+    def check_value(self, value: ArrayLike) -> None:
+        remedy = "give class numbers, not one-hot rows (numpy.argmax(one_hot, -1))"
+        check_range(self, value, 0, self.num_classes - 1, is_whole=True, remedy=remedy)
 
     def mean(self, statistics: Tensor) -> Tensor:
         return ops.softmax(statistics, axis=-1)

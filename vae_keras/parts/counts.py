@@ -8,8 +8,8 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from rbm_tf.shared.types import Shape, Shapes, Tensor
-from vae_keras.parts.inputs import as_generator, check_event, float_dtype, open_uniform
+from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
+from vae_keras.parts.inputs import as_generator, check_event, check_range, float_dtype, open_uniform
 from vae_keras.parts.log_gamma import log_gamma, log_gamma_ratio, log_poisson
 from vae_keras.parts.part import Part
 from vae_keras.parts.rules import kl_rule
@@ -44,6 +44,10 @@ class Counts(Part):
         begin, mean = self.lowest(still), self.mean(still)
         value = _quantile(lambda k: ops.exp(self.terms(still, k)), begin, mean, noise)
         return value, self.log_prob(statistics, value)
+
+    def check_value(self, value: ArrayLike) -> None:
+        remedy = "give counts as they are, without a logarithm or a scale"
+        check_range(self, value, 0, is_whole=True, remedy=remedy)
 
 
 def _quantile(p: Callable[[Tensor], Tensor], begin: Tensor, mean: Tensor, u: Tensor) -> Tensor:
@@ -200,6 +204,9 @@ class ZeroInflated(Part):
         check_event(self, value, gate.shape[1:])
         counted = ops.log_sigmoid(-gate) + self.part.terms(inner, value)
         return ops.where(value == 0, ops.logaddexp(ops.log_sigmoid(gate), counted), counted)
+
+    def check_value(self, value: ArrayLike) -> None:
+        self.part.check_value(value)
 
     def mean(self, statistics: Any) -> Tensor:
         gate, inner = statistics

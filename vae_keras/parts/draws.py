@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops, tree
 
 from rbm_tf.shared.types import Tensor
-from vae_keras.parts.inputs import each_row, is_floating
+from vae_keras.parts.gaussian import Gaussian
+from vae_keras.parts.inputs import each_row, is_floating, total
 from vae_keras.parts.rules import kl_terms
 from vae_keras.shared.repeated import repeated
 
@@ -30,10 +32,12 @@ class Draws:
         latents: the model's networks and parts.
         x: data, nested tensors (batch, ..).
         statistics: of the posterior, (batch, ..).
+        noise: what the draws were made of, (num_samples * batch, ..).
         value: z, (num_samples * batch, ..), all examples for the first draw, then for the next.
         log_q: ln q(z|x), (num_samples * batch,), nats.
         num_samples: the number of draws for each example.
         training: whether networks work as in training; None tells them nothing.
+        rows: x for each draw, (num_samples * batch, ..), if it is at hand.
 
     Example:
         >>> latents = Latents(lambda x: (x, 0 * x), lambda z: z)
@@ -47,10 +51,12 @@ class Draws:
     latents: Latents
     x: Any
     statistics: Any
+    noise: Any
     value: Any
     log_q: Tensor
     num_samples: int
     training: bool | None = None
+    rows: Any = None
 
     def fixed(self) -> Draws:
         """The same draws for gradients at fixed z: ln q moves with the statistics, z does not.
@@ -59,7 +65,7 @@ class Draws:
         """
         q, stop = self.latents.posterior, ops.stop_gradient
         value = tree.map_structure(stop, self.value)
-        change = _change(q.log_prob(self._rows(self.statistics), value))
+        change = _change(q.log_prob_of_draw(self._rows(self.statistics), value, self.noise))
         return dataclasses.replace(self, value=value, log_q=stop(self.log_q) + change)
 
     def along_path(self, scale: Tensor) -> Draws:
@@ -88,13 +94,13 @@ class Draws:
         statistics = tree.map_structure(stop, self._rows(self.statistics))
         # All of them: in a scope, Keras reads those left out as they are stored.
         with keras.StatelessScope([(v, stop(v.value)) for v in q.variables]):
-            change = _change(q.log_prob(statistics, value))
+            change = _change(q.log_prob_of_draw(statistics, value, self.noise))
         return dataclasses.replace(self, value=value, log_q=stop(self.log_q) + change)
 
     @functools.cached_property
     def log_likelihood(self) -> Tensor:
         """ln p(x|z), (num_samples, batch), nats."""
-        xs = self._rows(self.x)
+        xs = self._rows(self.x) if self.rows is None else self.rows
         z = self.latents.posterior.emit(self.value)
         statistics = self.latents.decoded(z, xs, training=self.training)
         return self._by_sample(self.latents.scored(statistics, xs))
@@ -155,8 +161,31 @@ class Draws:
 
     @functools.cached_property
     def kl(self) -> Tensor:
-        """KL(q(z|x) || p(z)), the sum of `kl_terms`, (batch,), nats."""
+        """KL(q(z|x) || p(z)), the sum of `kl_terms`, (batch,), nats.
+
+        At a temperature other than 1 it is energy minus temperature times entropy instead.
+        """
         return ops.sum(self.kl_terms, axis=-1)
+
+    @functools.cached_property
+    def kl_of_density(self) -> Tensor:
+        """KL(q(z|x) || p(z)) of the density, which at a temperature is wider, (batch,), nats."""
+        q, p = self.latents.posterior, self.latents.prior_part
+        if not isinstance(q, Gaussian) or q.temperature == 1:
+            return self.kl
+        mean, log_var = q.moments(self.statistics)
+        wider = mean, log_var + math.log(q.temperature)
+        return total(kl_terms(p, wider, p, self.prior_statistics))
+
+    @property
+    def z(self) -> Any:
+        """The draws with an axis of their own, (num_samples, batch, ..)."""
+
+        def by_sample(value):
+            batch = ops.shape(value)[0] // self.num_samples
+            return ops.reshape(value, (-1, batch, *value.shape[1:]))
+
+        return tree.map_structure(by_sample, self.value)
 
     def _rows(self, tensors):
         return repeated(tensors, self.num_samples)

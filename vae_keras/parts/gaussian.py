@@ -121,6 +121,14 @@ class Gaussian(Part):
         noise = (value - mean) * ops.exp(ops.minimum(-0.5 * log_var, _STEEPEST))
         return -0.5 * (ops.square(noise) + log_var + _LOG_2_PI)
 
+    def log_prob_of_draw(self, statistics: Any, value: Tensor, noise: Tensor) -> Tensor:
+        """ln p, with the noise itself in place of (value - mean) / scale and its gradients."""
+        mean, log_var = self.moments(statistics)
+        steepness = ops.exp(ops.minimum(-0.5 * ops.stop_gradient(log_var), _STEEPEST))
+        step = (_change(value) - _change(mean)) * (steepness / self.temperature**0.5)
+        noise = (ops.stop_gradient(noise) + step) * ops.exp(-0.5 * _change(log_var))
+        return total(-0.5 * (ops.square(noise) + self._at_temperature(log_var) + _LOG_2_PI))
+
     def _at_temperature(self, log_var):
         return log_var if self.temperature == 1 else log_var + math.log(self.temperature)
 
@@ -140,6 +148,11 @@ class Gaussian(Part):
     def get_config(self) -> dict[str, Any]:
         own = {"scale": self.scale, "shared": self.shared, "temperature": self.temperature}
         return {**super().get_config(), **own}
+
+
+def _change(x):
+    """Zero, with the gradient of x."""
+    return x - ops.stop_gradient(x)
 
 
 @kl_rule(Gaussian, Gaussian)

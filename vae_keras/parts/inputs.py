@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import backend, ops, tree
 
 from rbm_tf.shared.seeds import integer_seed
-from rbm_tf.shared.types import Shape, Tensor
+from rbm_tf.shared.types import ArrayLike, Shape, Tensor
 
 SMALLEST = 2.0**-24  # how near uniform noise comes to 0 and 1
 
@@ -186,3 +188,44 @@ def check_event(owner: Any, value: Tensor, event: Shape) -> None:
             f"statistics are those of values (rows, {', '.join(map(str, event))}): make the "
             "network's output fit the value, or reshape the value."
         )
+
+
+def check_range(
+    owner: Any,
+    value: ArrayLike,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    is_whole: bool = False,
+    remedy: str,
+) -> None:
+    """Refuse data outside the support of a part, and NaN.
+
+    Args:
+        owner: the part, for the error message.
+        value: array or eager tensor, of any shape.
+        low: the least value.
+        high: the greatest one; an infinite value is always refused.
+        is_whole: whether values must be integers.
+        remedy: what to do, the end of the message.
+
+    Raises:
+        ValueError: with the range and the remedy.
+
+    Example:
+        >>> check_range("Poisson", np.arange(3.0), 0, is_whole=True, remedy="count")
+    """
+    value = ops.convert_to_numpy(value)
+    finite = bool(np.all(np.isfinite(value)))
+    within = finite and np.all(value >= low) and np.all(value <= high)
+    if within and not (is_whole and np.any(value != np.round(value))):
+        return
+    name = owner if isinstance(owner, str) else type(owner).__name__
+    if math.isinf(low):
+        what = "must be finite"
+    else:
+        what = (
+            f"must lie in [{low}, {high}], without NaN" if high < math.inf else "must be 0 or more"
+        )
+    whole = " and be integers" if is_whole else ""
+    raise ValueError(f"Data of {name} {what}{whole}: {remedy}.")

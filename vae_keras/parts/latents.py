@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 from keras import ops, tree
@@ -24,6 +25,7 @@ from vae_keras.parts.inputs import (
 )
 from vae_keras.parts.names import call_by_name
 from vae_keras.parts.part import Part
+from vae_keras.shared.compiled import compiled
 from vae_keras.shared.repeated import repeated
 
 _BLOCK = 2**23  # entries of x that log_weights decodes at once
@@ -114,15 +116,11 @@ class Latents:
         check_counts(num_samples=num_samples)
         x = tree.map_structure(_as_tensor, x)
         statistics = self.encoded(x, training=training)
-        return self._draws(x, statistics, num_samples, seed, noise, training)
-
-    def _draws(self, x, statistics, num_samples, seed, noise=None, training=None):
-        q = self.posterior
         if noise is None:
             rows = num_samples * num_rows(x)
-            noise = q.noise(statistics, rows, as_generator(seed))
-        value, log_q = q.draw(repeated(statistics, num_samples), noise)
-        return Draws(self, x, statistics, value, log_q, num_samples, training)
+            noise = self.posterior.noise(statistics, rows, as_generator(seed))
+        value, log_q = self.posterior.draw(repeated(statistics, num_samples), noise)
+        return Draws(self, x, statistics, noise, value, log_q, num_samples, training)
 
     def log_weights(self, x: Any, num_samples: int, *, seed: int | None = None) -> Tensor:
         """ln w = ln p(x|z) + ln p(z) - ln q(z|x) with z ~ q(z|x), in blocks of bounded memory.
@@ -138,8 +136,55 @@ class Latents:
         Raises:
             ValueError: if num_samples is below 1, or the posterior has no density.
         """
-        blocks = self.blocks_of_draws(x, num_samples, seed=seed)
-        return ops.concatenate([draws.log_weights for draws in blocks])
+        self.check_density()
+        blocks = self._blocks_of_noise(x, num_samples, seed)
+        return ops.concatenate([self._log_weights_of(*block) for block in blocks])
+
+    def elbo(self, x: Any, *, num_samples: int = 1, seed: int | None = None) -> Tensor:
+        """<ln p(x|z)>_q - KL(q(z|x) || p(z)) of each example, the KL in closed form if it has one.
+
+        Args:
+            x: data, nested arrays or tensors (batch, ..).
+            num_samples: the number of draws for each example.
+            seed: integer that fixes the draws, those of `log_weights`.
+
+        Returns:
+            (batch,), float32 or wider, nats.
+
+        Raises:
+            ValueError: as for `log_weights`.
+        """
+        self.check_density()
+        total, num = 0.0, 0
+        for block in self._blocks_of_noise(x, num_samples, seed):
+            sums, rows = self._sum_of_elbos(*block), num_rows(block[2])
+            total, num = total + sums, num + rows
+        return total * (ops.shape(total)[0] / num)
+
+    def check_density(self) -> None:
+        """Refuse a posterior without a density.
+
+        Raises:
+            ValueError: if its temperature is 0.
+        """
+        if not self.posterior.has_density:
+            raise ValueError(
+                "A posterior of temperature 0 has no density, and so no log-weights and no ELBO: "
+                "take a temperature above 0."
+            )
+
+    @functools.cached_property
+    def _log_weights_of(self):
+        return compiled(lambda *block: self._drawn(*block).log_weights)
+
+    @functools.cached_property
+    def _sum_of_elbos(self):
+        def summed(*block):
+            draws = self._drawn(*block)
+            num = ops.cast(draws.num_samples, draws.log_q.dtype)
+            return ops.sum(draws.log_likelihood, axis=0) - num * draws.kl_of_density
+
+        return compiled(summed)
 
     def blocks_of_draws(
         self, x: Any, num_samples: int, *, seed: int | None = None
@@ -157,12 +202,27 @@ class Latents:
         Raises:
             ValueError: if num_samples is below 1.
         """
+        for block in self._blocks_of_noise(x, num_samples, seed):
+            yield self._drawn(*block)
+
+    def _blocks_of_noise(self, x, num_samples, seed):
+        """Yield x, the posterior's statistics, a block of its noise, and x for each row of it."""
         check_counts(num_samples=num_samples)
         x = tree.map_structure(_as_tensor, x)
-        statistics, generator = self.encoded(x), as_generator(seed)
-        size = max(1, _BLOCK // max(1, math.prod(self._scored_part(x).shape)))
+        statistics, generator, batch = self.encoded(x), as_generator(seed), num_rows(x)
+        target = tree.flatten(self._scored_part(x))
+        size = max(1, _BLOCK // max(1, sum(math.prod(a.shape) for a in target)))
+        xs = repeated(x, min(size, num_samples))
         for start in range(0, num_samples, size):
-            yield self._draws(x, statistics, min(size, num_samples - start), generator)
+            rows = min(size, num_samples - start) * batch
+            noise = self.posterior.noise(statistics, rows, generator)
+            yield x, statistics, noise, tree.map_structure(itemgetter(slice(rows)), xs)
+
+    def _drawn(self, x, statistics, noise, xs):
+        """The draws that a block of noise makes."""
+        num_samples = num_rows(xs) // num_rows(x)
+        value, log_q = self.posterior.draw(repeated(statistics, num_samples), noise)
+        return Draws(self, x, statistics, noise, value, log_q, num_samples, rows=xs)
 
     def encoded(self, x: Any, *, training: bool | None = None) -> Any:
         """The statistics of the posterior, (batch, ..).
@@ -189,7 +249,7 @@ class Latents:
         if self.prior_network is not None:
             conditions = self._conditions(x)
             found = wide(call_by_name(self.prior_network, conditions, training=training))
-        return self.prior.resolve(found, num_rows(x))
+        return self.prior.resolve(found, num_rows(statistics))
 
     def decoded(self, z: Any, x: Any, *, training: bool | None = None) -> Any:
         """The statistics of the likelihood, (rows, ..).

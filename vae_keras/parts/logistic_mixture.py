@@ -8,8 +8,15 @@ import keras
 from keras import ops
 
 from rbm_tf.shared.counts import check_counts
-from rbm_tf.shared.types import Shape, Shapes, Tensor
-from vae_keras.parts.inputs import as_generator, check_event, float_dtype, gumbel, open_uniform
+from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
+from vae_keras.parts.inputs import (
+    as_generator,
+    check_event,
+    check_range,
+    float_dtype,
+    gumbel,
+    open_uniform,
+)
 from vae_keras.parts.part import Part
 
 
@@ -90,6 +97,10 @@ class LogisticMixture(Part):
         first, last = ops.log_sigmoid(above), ops.log_sigmoid(-below)
         log_p = ops.where(value < half / 4, first, ops.where(value > 1 - half / 4, last, inside))
         return ops.logsumexp(ops.log_softmax(logits, axis=-1) + log_p, axis=-1)
+
+    def check_value(self, value: ArrayLike) -> None:
+        remedy = f"divide the integers 0 to {self.num_levels - 1} by {self.num_levels - 1}"
+        check_range(self, value, 0, 1, remedy=remedy)
 
     def mean(self, statistics: Any) -> Tensor:
         logits, means, _ = statistics

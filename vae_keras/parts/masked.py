@@ -59,6 +59,9 @@ class Masked(Part):
         counts = ops.reshape(counts, (-1, value.shape[1], *missing))
         return ops.where(counts, terms, 0.0)
 
+    def check_value(self, value: Any) -> None:
+        self.part.check_value(value)
+
     def mean(self, statistics: Any) -> Any:
         return self.part.mean(statistics)
 

@@ -8,7 +8,7 @@ import keras
 from keras import ops, tree
 
 from rbm_tf.shared.types import Shape, Shapes, Tensor
-from vae_keras.parts.inputs import is_floating, num_rows, total, wide
+from vae_keras.parts.inputs import check_range, is_floating, num_rows, total, wide
 from vae_keras.parts.rules import kl_terms
 from vae_keras.shared.random_layer import RandomLayer
 
@@ -110,11 +110,35 @@ class Part(RandomLayer):
             raise self._lacks("terms or log_prob")
         return total(self.terms(statistics, value))
 
+    def log_prob_of_draw(self, statistics: Any, value: Any, noise: Any) -> Tensor:
+        """ln p at a draw whose noise is known, (rows,), nats, for the sake of its gradients.
+
+        Here it is `log_prob`. A part overrides it if the noise gives digits that a value has lost.
+
+        Args:
+            statistics: nested tensors, each (rows, ..).
+            value: what `draw` made of the noise, with other gradients perhaps.
+            noise: what `noise` returned.
+        """
+        return self.log_prob(statistics, value)
+
     def terms(self, statistics: Any, value: Any) -> Tensor:
         """ln p of each entry of the value, (rows, ..); (rows, 1) where it has no such sum."""
         if type(self).log_prob is Part.log_prob:
             raise self._lacks("terms or log_prob")
         return self.log_prob(statistics, value)[:, None]
+
+    def check_value(self, value: Any) -> None:
+        """Refuse data that the density does not know; here those that are not finite.
+
+        Args:
+            value: nested arrays or eager tensors, (rows, ..).
+
+        Raises:
+            ValueError: with what they must be, and what to do.
+        """
+        for entry in tree.flatten(value):
+            check_range(self, entry, remedy="remove or replace NaN and infinite values")
 
     def mean(self, statistics: Any) -> Any:
         """The expected value, or what stands for it, as networks take it: the shape of `emit`."""

@@ -87,11 +87,11 @@ class Recurrent(Part):
     def _of_value(self, statistics, value):
         """Yield the statistics and the value of each step of a sequence."""
         steps = [tree.map_structure(lambda v, t=t: v[:, t], value) for t in range(self.num_steps)]
-        along = self._along(statistics or {}, num_rows(value), lambda t: self.part.emit(steps[t]))
+        along = self._along(_given(statistics), num_rows(value), lambda t: self.part.emit(steps[t]))
         yield from zip(along, steps, strict=True)
 
     def noise(self, statistics: Any, rows: Any, seed: Any) -> Any:
-        one = tree.map_structure(lambda s: s[:1], statistics or {})
+        one = tree.map_structure(lambda s: s[:1], _given(statistics))
         first = next(self._along(one, 1, lambda t: None))
         noise = self.part.noise(first, rows * self.num_steps, as_generator(seed))
         return tree.map_structure(
@@ -101,7 +101,7 @@ class Recurrent(Part):
     def draw(self, statistics: Any, noise: Any) -> tuple[Any, Tensor]:
         values: list[Any] = []
         log_probs, rows = [], num_rows(noise)
-        along = self._along(statistics or {}, rows, lambda t: self.part.emit(values[t]))
+        along = self._along(_given(statistics), rows, lambda t: self.part.emit(values[t]))
         for t, found in enumerate(along):
             value, log_prob = self.part.draw(found, tree.map_structure(lambda n: n[:, t], noise))  # noqa: B023
             values.append(value)
@@ -135,9 +135,9 @@ class Recurrent(Part):
         return ops.stack(levels, axis=1)
 
     def mean(self, statistics: Any) -> Any:
-        rows = num_rows(statistics) if tree.flatten(statistics or {}) else 1
+        rows = num_rows(statistics) if tree.flatten(_given(statistics)) else 1
         means: list[Any] = []
-        for found in self._along(statistics or {}, rows, lambda t: means[t]):
+        for found in self._along(_given(statistics), rows, lambda t: means[t]):
             means.append(self.part.mean(found))
         return _stacked(means)
 
@@ -172,3 +172,7 @@ class Recurrent(Part):
 
 def _stacked(steps):
     return tree.map_structure(lambda *each: ops.stack(each, axis=1), *steps)
+
+
+def _given(statistics):
+    return {} if statistics is None else statistics

@@ -1,8 +1,8 @@
-"""Checks that an encoder and a decoder fit together, and that data fit them."""
+"""Checks that networks and parts fit together, and that data fit them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -11,83 +11,112 @@ from keras import ops, tree
 from rbm_tf.shared.types import ArrayLike, Shape, Tensor
 
 
-def input_shapes(model: keras.Model, name: str) -> list[Shape]:
-    """The shapes of one example of each input of a model.
+def shapes_of_data(latents: Any) -> dict[str, Shape]:
+    """What networks ask for beside latent variables: the shape of one example of each, by name.
 
     Args:
-        model: functional or Sequential `keras.Model`.
-        name: what the error message calls the model.
+        latents: the `Latents`, whose encoder is a functional or Sequential `keras.Model`.
 
     Returns:
-        List of tuples, without the batch axis.
+        For each name a tuple, without the batch axis, the target first.
 
     Raises:
-        ValueError: if the model does not know its input shape.
+        ValueError: if the encoder does not know its input shape, or has no input of the target's
+            name beside others.
 
     Example:
-        >>> input_shapes(dense_encoder((8, 8), latent_dim=2), "encoder")
-        [(8, 8)]
+        >>> networks = dense_encoder((8, 8), latent_dim=2), dense_decoder((8, 8), latent_dim=2)
+        >>> shapes_of_data(Latents(*networks))
+        {'x': (8, 8)}
     """
-    try:
-        shapes = model.input_shape
-    except AttributeError as error:
+    target = latents.target
+    shapes = _input_shapes(latents.encoder, target)
+    if shapes is None:
         raise ValueError(
-            f"The {name} must know its input shape: make it a functional model, as "
+            "The encoder must know its input shape: make it a functional model, as "
             "vae_keras.networks.dense_encoder does, or call a Sequential one once on data."
-        ) from error
-    several = shapes and isinstance(shapes[0], (tuple, list))
-    return [tuple(shape[1:]) for shape in (shapes if several else [shapes])]
+        )
+    z = latents.posterior.emit(_value_of_zeros(latents, shapes))
+    drawn = set(z) if isinstance(z, Mapping) else {"z"}
+    for network in (latents.decoder, latents.prior_network):
+        others = _input_shapes(network, "z") or {}
+        if len(others) > 1 or network is latents.prior_network:
+            shapes.update({k: v for k, v in others.items() if k not in drawn and k not in shapes})
+    if target not in shapes:
+        raise ValueError(
+            f"The target is {target!r}, but the networks take {', '.join(map(repr, shapes))}: name "
+            "their inputs, as keras.Input((784,), name='x'), or pass target=."
+        )
+    return {target: shapes.pop(target), **shapes}
 
 
-def check_networks(
-    encoder: keras.Model, decoder: keras.Model, decoder_input: Callable[[Tensor, Any], Any]
-) -> tuple[Any, int]:
-    """Call encoder and decoder on zeros, and see that their shapes fit.
+def _input_shapes(network, alone):
+    """The shape of each input by name, with a name for one that stands alone; None if unknown."""
+    try:
+        inputs = network.input
+    except (AttributeError, ValueError):  # a function, a layer, or a model without a graph
+        return None
+    if isinstance(inputs, (list, tuple)):
+        inputs = {tensor.name: tensor for tensor in inputs}
+    elif not isinstance(inputs, Mapping):
+        inputs = {alone: inputs}
+    return {name: tuple(tensor.shape[1:]) for name, tensor in inputs.items()}
+
+
+def zeros_of(shapes: Mapping[str, Shape]) -> dict[str, Tensor]:
+    """One example of zeros for each name; lengths that vary are 1.
 
     Args:
-        encoder: model that maps its inputs, the data first, to (mean, log_var), both
-            (batch, latent_dim).
-        decoder: model that maps its inputs to the likelihood's parameters, in the data's shape.
-        decoder_input: function that makes the decoder's inputs from z and the encoder's inputs.
-
-    Returns:
-        The zeros that the encoder was called on, a batch of one, and latent_dim.
-
-    Raises:
-        ValueError: if the shapes do not fit, or weights are float16.
+        shapes: the shape of one example by name.
 
     Example:
-        >>> encoder, decoder = dense_encoder((8, 8), latent_dim=2), dense_decoder((8, 8), 2)
-        >>> zeros, latent_dim = check_networks(encoder, decoder, lambda z, x: z)
-        >>> tuple(zeros.shape), latent_dim
-        ((1, 8, 8), 2)
+        >>> tuple(zeros_of({"x": (None, 3)})["x"].shape)
+        (1, 1, 3)
     """
-    for model in (encoder, decoder):
-        if any(weight.dtype == "float16" for weight in model.trainable_weights):
+    return {k: ops.zeros((1, *(n or 1 for n in shape))) for k, shape in shapes.items()}
+
+
+def _value_of_zeros(latents, shapes):
+    zeros = zeros_of(shapes)
+    statistics = latents.encoded(zeros if len(zeros) > 1 else zeros[next(iter(zeros))])
+    noise = latents.posterior.noise(statistics, 1, keras.random.SeedGenerator(0))
+    return latents.posterior.draw(statistics, noise)[0]
+
+
+def check_networks(latents: Any, zeros: Any) -> tuple[Any, Any]:
+    """Call networks and parts on zeros, and see that they fit together.
+
+    Args:
+        latents: the `Latents`.
+        zeros: a batch of one, as the latents take x.
+
+    Returns:
+        The statistics of the posterior, and the nested shapes of one z as the decoder takes it.
+
+    Raises:
+        ValueError: if they do not fit, or weights are float16.
+
+    Example:
+        >>> networks = dense_encoder((8, 8), latent_dim=2), dense_decoder((8, 8), latent_dim=2)
+        >>> check_networks(Latents(*networks), ops.zeros((1, 8, 8)))[1]
+        (2,)
+    """
+    for model in (latents.encoder, latents.decoder):
+        if any(w.dtype == "float16" for w in getattr(model, "trainable_weights", [])):
             raise ValueError(
                 "Weights in float16 end at 65,504, and their gradients overflow: build the "
                 "networks under the policy 'mixed_float16', which keeps weights in float32."
             )
-    shapes = input_shapes(encoder, "encoder")
-    inputs = tuple(ops.zeros((1, *shape)) for shape in shapes)
-    inputs = inputs if len(inputs) > 1 else inputs[0]
-    mean = _checked_mean(encoder(inputs))
-    given = decoder_input(mean, inputs)
-    given_shapes = [tuple(tensor.shape[1:]) for tensor in tree.flatten(given)]
-    expected = input_shapes(decoder, "decoder") if hasattr(decoder, "input_shape") else given_shapes
-    if expected != given_shapes:
+    draws = latents.draws(zeros, 1, seed=0)
+    z = latents.posterior.emit(draws.value)
+    taken = getattr(latents.decoder, "input_shape", None)
+    if not isinstance(z, Mapping) and isinstance(taken, tuple) and taken[1:] != tuple(z.shape[1:]):
         raise ValueError(
-            f"The encoder has {mean.shape[1]} latent variables and gives the decoder inputs of "
-            f"shape {given_shapes}, but the decoder takes {expected}: build both with the same "
-            "latent_dim."
+            f"The encoder gives latent variables of shape {tuple(z.shape[1:])}, but the decoder "
+            f"takes {taken[1:]}: build both with the same latent_dim."
         )
-    output_shape = tuple(decoder(given).shape[1:])
-    if output_shape != shapes[0]:
-        raise ValueError(
-            f"The encoder takes data of shape {shapes[0]}, but the decoder returns "
-            f"{output_shape}: give the decoder the data's shape."
-        )
-    return inputs, mean.shape[1]
+    _ = draws.log_likelihood, draws.kl  # parts raise what does not fit
+    return draws.statistics, tree.map_structure(lambda a: tuple(a.shape[1:]), z)
 
 
 def checked_array(x: ArrayLike, shape: Shape, name: str) -> Tensor:
@@ -127,20 +156,12 @@ def check_shape(x: Tensor, shape: Shape, name: str) -> None:
     Example:
         >>> check_shape(np.zeros((3, 4)), (4,), "x")
     """
-    if tuple(x.shape[1:]) != tuple(shape) or not x.shape or x.shape[0] == 0:
+    given = tuple(x.shape[1:])
+    fits = len(given) == len(shape) and all(
+        b is None or a == b for a, b in zip(given, shape, strict=True)
+    )
+    if not fits or not x.shape or x.shape[0] == 0:
         raise ValueError(
             f"{name} must have shape (batch, {', '.join(map(str, shape))}) with a batch of 1 or "
             f"more; got {tuple(x.shape)}."
         )
-
-
-def _checked_mean(outputs):
-    if not isinstance(outputs, (tuple, list)) or len(outputs) != 2:
-        raise ValueError("The encoder must return a pair (mean, log_var).")
-    mean, log_var = (tuple(x.shape) for x in outputs)
-    if mean != log_var or len(mean) != 2:
-        raise ValueError(
-            "The encoder's mean and log_var must both have shape (batch, latent_dim); got "
-            f"{mean} and {log_var}."
-        )
-    return outputs[0]

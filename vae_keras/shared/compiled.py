@@ -8,21 +8,20 @@ from typing import Any
 import keras
 
 
-def compiled(function: Callable[..., Any], *inputs: Any) -> Callable[..., Any]:
-    """The function as one TensorFlow graph for all lengths; on other backends the function itself.
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as one TensorFlow graph for any numbers of rows; elsewhere the function itself.
 
     A graph runs its operations without Python in between. JAX would freeze the values that the
     variables have when it compiles, so there, as on PyTorch, nothing is compiled.
 
     Args:
-        function: maps nested tensors to nested tensors, without side effects.
-        *inputs: for each argument a nested `keras.KerasTensor`, with None for lengths that vary.
+        function: maps nested tensors, each (rows, ..), to nested tensors, without side effects.
 
     Returns:
         A function with the same values.
 
     Example:
-        >>> square = compiled(ops.square, keras.KerasTensor((None,)))
+        >>> square = compiled(ops.square)
         >>> float(square(ops.ones((5,)))[0])
         1.0
     """
@@ -30,8 +29,20 @@ def compiled(function: Callable[..., Any], *inputs: Any) -> Callable[..., Any]:
         return function
     import tensorflow as tf
 
-    signature = keras.tree.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), inputs)
-    return tf.function(function, input_signature=signature, jit_compile=False)
+    graphs: dict[str, Callable[..., Any]] = {}  # by the shapes of a row
+
+    def run(*inputs):
+        spec = keras.tree.map_structure(
+            lambda x: tf.TensorSpec((None, *x.shape[1:]), x.dtype), inputs
+        )
+        key = str(spec)
+        if key not in graphs:
+            graphs[key] = tf.function(
+                function, input_signature=spec, jit_compile=False, autograph=False
+            )
+        return graphs[key](*inputs)
+
+    return run
 
 
 def fused(function: Callable[..., Any]) -> Callable[..., Any]:

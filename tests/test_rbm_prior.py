@@ -1,0 +1,119 @@
+"""An RBM as prior: probabilities that sum to one, exact gradients, and both halves in one model."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rbm_tf.enumeration import log_z
+from rbm_tf.rbm import BernoulliRBM
+from vae_keras.networks import dense_decoder
+from vae_keras.objectives import ThermodynamicObjective
+from vae_keras.parts import Bernoulli
+from vae_keras.rbm_prior import FollowRBM, RBMPrior
+from vae_keras.vae import VAE
+
+BITS = np.array(list(np.ndindex(*4 * (2,))), "float32")
+RNG = np.random.default_rng(0)
+
+
+def rbm(num_visible=4, num_hidden=3, scale=1.0):
+    return BernoulliRBM.from_parameters(
+        RNG.normal(size=(num_visible, num_hidden)) * scale,
+        RNG.normal(size=num_visible) * scale,
+        RNG.normal(size=num_hidden) * scale,
+    )
+
+
+def model(prior, **options):
+    keras.utils.set_random_seed(0)
+    encoder = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4)])
+    return VAE(
+        encoder,
+        dense_decoder((6,), 4, hidden_units=(8,)),
+        posterior=Bernoulli(),
+        prior=prior,
+        objective=ThermodynamicObjective(10),
+        seed=0,
+        **options,
+    )
+
+
+def test_probabilities_of_bits_sum_to_one_and_draws_have_their_frequencies():
+    prior = RBMPrior(rbm(), num_sweeps=60)
+    p = np.exp(prior.log_prob(None, tf.constant(BITS)).numpy().astype(float))
+    np.testing.assert_allclose(p.sum(), 1, rtol=1e-5)
+    num = 20_000
+    value, log_p = prior.draw(None, prior.noise(None, num, 3))
+    index = value.numpy().astype(int) @ [8, 4, 2, 1]
+    np.testing.assert_allclose(np.exp(log_p), p[index], rtol=1e-4)
+    error = np.sqrt(p * (1 - p) / num)
+    assert np.all(np.abs(np.bincount(index, minlength=16) / num - p) < 5 * error)
+
+
+def test_gradient_of_the_prior_is_that_of_the_sum_over_all_states():
+    machine, bits = rbm(), tf.constant(BITS[[3, 9]])
+    prior = RBMPrior(machine)
+    weights = [w.value for w in (machine.kernel, machine.visible_bias, machine.hidden_bias)]
+    with tf.GradientTape() as tape:
+        value = tf.reduce_sum(prior.log_prob(None, bits))
+    ours = tape.gradient(value, weights)
+    with tf.GradientTape() as tape:
+        free = [-machine.free_energy(b) for b in (bits, tf.constant(BITS))]
+        value = tf.reduce_sum(free[0]) - 2 * tf.reduce_logsumexp(free[1])
+    for a, b in zip(ours, tape.gradient(value, weights), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_log_weights_average_to_the_sum_over_all_bits():
+    vae = model(RBMPrior(rbm()))
+    x = (RNG.random((3, 6)) < 0.5).astype("float32")
+    logits = vae.decoder(BITS).numpy().astype(float)[:, None]
+    log_p = np.sum(x * logits - np.logaddexp(0, logits), -1)  # (16, 3)
+    log_prior = vae.prior.log_prob(None, tf.constant(BITS)).numpy().astype(float)
+    exact = np.logaddexp.reduce(log_p + log_prior[:, None], 0)
+    w = np.exp(vae.log_weights(x, 5000, seed=0).numpy().astype(float) - exact)
+    assert np.all(np.abs(w.mean(0) - 1) < 5 * w.std(0) / np.sqrt(5000))
+
+
+@pytest.mark.slow
+def test_both_halves_learn_together_and_come_back_from_a_file(tmp_path):
+    pattern = (RNG.random((2, 6)) < 0.5).astype("float32")
+    x = np.abs(pattern[RNG.integers(2, size=200)] - (RNG.random((200, 6)) < 0.05))
+    vae = model(RBMPrior(BernoulliRBM(4, 3, seed=0)))
+    before = [w.numpy().copy() for w in vae.prior.rbm.trainable_variables]
+    first = vae.evaluate(x, verbose=0)[0]
+    vae.compile(keras.optimizers.Adam(0.02))
+    vae.fit(x, epochs=15, batch_size=50, verbose=0)
+    assert vae.evaluate(x, verbose=0)[0] < first - 1
+    for w, old in zip(vae.prior.rbm.trainable_variables, before, strict=True):
+        assert np.max(np.abs(w.numpy() - old)) > 1e-3
+    vae.save(tmp_path / "vae.keras")
+    loaded = keras.models.load_model(tmp_path / "vae.keras")
+    for a, b in zip(
+        (vae.log_weights(x[:3], 5, seed=0), vae.generate(3, seed=0)),
+        (loaded.log_weights(x[:3], 5, seed=0), loaded.generate(3, seed=0)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_large_priors_follow_their_chains_and_anneal_ln_z():
+    machine = rbm(13, 13, scale=0.3)
+    prior = RBMPrior(machine, num_chains=2000, num_sweeps=50, seed=0)
+    assert not prior.is_exact
+    assert abs(float(prior.log_z()) - log_z(machine)) < 0.05
+    chains = prior.kept["chains"].numpy()
+    for kept, values in (("visible", chains), ("hidden", machine.hidden_mean(chains).numpy())):
+        np.testing.assert_allclose(prior.kept[kept], values.mean(0), rtol=1e-5)
+    with tf.GradientTape() as tape:
+        value = prior.log_z()
+    slope = tape.gradient(value, machine.visible_bias.value)
+    np.testing.assert_allclose(slope, chains.mean(0), rtol=1e-5)
+    callback = FollowRBM(prior, num_sweeps=2)
+    callback.on_train_batch_end(0)
+    assert np.any(prior.kept["chains"].numpy() != chains)
+    machine.visible_bias.assign(machine.visible_bias + 1)
+    callback.on_epoch_end(0)
+    assert abs(float(prior.log_z()) - log_z(machine)) < 0.05

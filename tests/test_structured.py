@@ -1,0 +1,125 @@
+"""Structured models learn, draw, and come back from files; hierarchies agree with what is exact."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from rbm_tf.datasets import load_digits
+from vae_keras import evidence
+from vae_keras.structured import draw_vae, flow_prior_vae, ladder_vae, sequence_vae, vq_vae
+from vae_keras.vae import VAE
+
+numpy = ops.convert_to_numpy
+RNG = np.random.default_rng(0)
+TOKENS = np.where(np.arange(7) < RNG.integers(2, 8, (200, 1)), RNG.integers(1, 5, (200, 7)), 0)
+SMALL = {
+    "ladder": lambda **o: ladder_vae((8, 8), (4, 2), hidden_units=16, seed=0, **o),
+    "skip": lambda **o: ladder_vae((8, 8), (4, 2), hidden_units=16, skip=True, seed=0, **o),
+    "draw": lambda **o: draw_vae((8, 8), 2, num_steps=3, hidden_units=16, seed=0, **o),
+    "flow prior": lambda **o: flow_prior_vae((8, 8), 2, hidden_units=16, seed=0, **o),
+    "vq": lambda **o: vq_vae((8, 8), num_positions=2, num_codes=4, hidden_units=16, seed=0, **o),
+    "sequence": lambda **o: sequence_vae(5, 7, 2, hidden_units=8, seed=0, **o),
+}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    (x, _), _ = load_digits("bernoulli", seed=0)
+    return x[:200]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_structured_models_learn_and_come_back_from_files(name, digits, tmp_path):
+    keras.utils.set_random_seed(0)
+    data, vae = TOKENS if name == "sequence" else digits, SMALL[name]()
+    before = vae.evaluate(data, verbose=0)[0]
+    vae.compile(keras.optimizers.Adam(0.02))
+    vae.fit(data, epochs=10, batch_size=50, verbose=0)
+    assert vae.evaluate(data, verbose=0)[0] < before - (1 if name == "sequence" else 5)
+    vae.save(tmp_path / "vae.keras")
+    loaded = keras.models.load_model(tmp_path / "vae.keras")
+    first, second = (numpy(m.log_weights(data[:3], 5, seed=1)) for m in (vae, loaded))
+    np.testing.assert_array_equal(first, second)
+    assert first.shape == (5, 3) and np.all(np.isfinite(first))
+    assert vae.reconstruct(data[:3]).shape[:2] == data[:3].shape[:2]
+    assert vae.sample(3, seed=0)[0].shape == (3, *data.shape[1:])
+    assert len(loaded.trainable_variables) == len(vae.trainable_variables)
+
+
+@pytest.mark.parametrize("name", ["ladder", "draw"])
+def test_kl_by_levels_is_that_of_the_draws_and_varies_less(name, digits):
+    vae = SMALL[name]()
+    draws = vae.latents.draws(ops.convert_to_tensor(digits[:4]), 4000, seed=0)
+    ratio = numpy(draws.log_posterior - draws.log_prior).astype(float)
+    error = ratio.std(0) / np.sqrt(4000)
+    assert np.all(np.abs(numpy(draws.kl) - ratio.mean(0)) < 5 * error + 1e-4)
+    q, p = vae.posterior, vae.prior
+    rows = (
+        draws._rows(draws.statistics),
+        p,
+        draws._rows(p.resolve(None, 4) if name == "draw" else draws.prior_statistics),
+    )
+    levels = numpy(ops.sum(q.divergence(*rows, draws.value, draws.log_q), 1)).reshape(4000, 4)
+    assert np.all(levels.std(0) < 0.7 * ratio.std(0))
+
+
+def test_a_ladder_whose_levels_are_alone_is_a_vae_of_one_level(digits):
+    ladder = ladder_vae((8, 8), (3,), hidden_units=16, seed=0)
+    encoder, q = ladder.encoder, ladder.posterior.networks[0]
+    x = keras.Input((8, 8))
+    pair = q({"features_z1": encoder(x)["features_z1"]})
+    z = keras.Input((3,))
+    flat = VAE(keras.Model(x, pair), keras.Model(z, ladder.decoder({"z1": z})), seed=0)
+    for seed in (0, 1):
+        a, b = (numpy(m.log_weights(digits[:3], 20, seed=seed)) for m in (ladder, flat))
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+    np.testing.assert_allclose(ladder.draws(digits[:3]).kl, flat.draws(digits[:3]).kl, rtol=1e-4)
+
+
+def test_drawing_begins_at_the_first_step_and_the_decoder_draws_along():
+    vae = SMALL["draw"]()
+    z = RNG.normal(size=(4, 3, 2)).astype("float32")
+    cell, core = vae.posterior.cell, vae.posterior.cell.core
+    states, x = cell.get_initial_state(4), ops.ones((4, 64))
+    for t in range(3):
+        previous = ops.convert_to_tensor(z[:, t - 1] if t else 0 * z[:, 0])
+        _, states = cell({"previous": previous, "statistics": x}, states)
+    canvas, _ = core.step(ops.convert_to_tensor(z[:, 2]), states[1:4])
+    np.testing.assert_allclose(numpy(canvas), numpy(vae.decoder(z)).reshape(4, 64), rtol=1e-5)
+
+
+def test_padding_changes_no_log_weight_of_a_sequence():
+    vae, longer = (sequence_vae(5, n, 2, hidden_units=8, seed=0) for n in (7, 9))
+    longer.set_weights(vae.get_weights())
+    tokens = TOKENS[:6]
+    padded = np.concatenate([tokens, np.zeros((6, 2), int)], 1)
+    a, b = (numpy(m.log_weights(x, 5, seed=0)) for m, x in ((vae, tokens), (longer, padded)))
+    np.testing.assert_allclose(a, b, rtol=1e-5)
+    with pytest.raises(ValueError, match="not one-hot"):
+        vae.fit(TOKENS + 1, verbose=0)
+
+
+def test_cold_codes_are_the_nearest_ones_and_cost_the_logarithm_of_their_number(digits):
+    cold = vq_vae((8, 8), num_positions=2, num_codes=4, hidden_units=16, temperature=1e-6, seed=0)
+    chosen = numpy(cold.encode(digits[:20])).argmax(-1)
+    points, codes = numpy(cold.encoder(digits[:20])), numpy(cold.posterior.codes)
+    nearest = np.sum((points[..., None, :] - codes) ** 2, -1).argmin(-1)
+    np.testing.assert_array_equal(chosen, nearest)
+    exact = next(cold.blocks_of_draws(digits[:20], 3, seed=0))
+    np.testing.assert_array_equal(numpy(exact.value).reshape(3, 20, 2), np.tile(nearest, (3, 1, 1)))
+    np.testing.assert_allclose(numpy(exact.kl), 2 * np.log(4), rtol=1e-5)
+
+
+def test_evidence_of_codes_is_the_sum_over_all_of_them(digits):
+    vae, x = SMALL["vq"](), digits[:3]
+    states = np.array(list(np.ndindex(4, 4)))
+    logits = numpy(vae.decoder(numpy(vae.posterior.codes)[states])).astype(float).reshape(16, 1, 64)
+    flat = x.reshape(1, 3, 64)
+    log_p = np.sum(flat * logits - np.logaddexp(0, logits), -1) - 2 * np.log(4)  # (16, 3)
+    exact = np.logaddexp.reduce(log_p, 0)
+    log_w = numpy(vae.log_weights(x, 4000, seed=0)).astype(float)
+    w = np.exp(log_w - exact)
+    assert np.all(np.abs(w.mean(0) - 1) < 5 * w.std(0) / np.sqrt(4000))
+    assert np.all(numpy(evidence.elbo(log_w)) < exact)
