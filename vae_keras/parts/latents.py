@@ -160,7 +160,7 @@ class Latents:
         check_counts(num_samples=num_samples)
         x = tree.map_structure(_as_tensor, x)
         statistics, generator = self.encoded(x), as_generator(seed)
-        size = max(1, _BLOCK // max(1, math.prod(self._scored_part(x).shape)))
+        size = max(1, _BLOCK // max(1, math.prod(self.scored_part(x).shape)))
         for start in range(0, num_samples, size):
             yield self._draws(x, statistics, min(size, num_samples - start), generator)
 
@@ -217,7 +217,7 @@ class Latents:
         """
         dtype = float_dtype(statistics)
         target = tree.map_structure(
-            lambda a: ops.cast(a, dtype) if is_floating(a) else a, self._scored_part(x)
+            lambda a: ops.cast(a, dtype) if is_floating(a) else a, self.scored_part(x)
         )
         log_prob = self.likelihood.log_prob(statistics, target)
         if len(log_prob.shape) != 1:
@@ -232,7 +232,15 @@ class Latents:
             return {}
         return {name: value for name, value in x.items() if name != self.target}
 
-    def _scored_part(self, x):
+    def scored_part(self, x: Any) -> Any:
+        """The entry of x that the likelihood scores.
+
+        Args:
+            x: data, nested tensors.
+
+        Raises:
+            ValueError: if there is no entry of the target's name.
+        """
         if not isinstance(x, Mapping):
             return x
         if self.target not in x:
@@ -246,3 +254,46 @@ class Latents:
 def _as_tensor(x: ArrayLike) -> Tensor:
     x = ops.convert_to_tensor(x)
     return ops.cast(x, "float32") if is_floating(x) else x
+
+
+def latents_of(model: Any) -> Latents:
+    """The `Latents` of a model as evaluation takes them: one door for whatever takes a model.
+
+    Args:
+        model: a `VAE` or another object with an attribute `latents`, whose relaxed parts become
+            discrete ones; or a `Latents`, which stays as it is.
+
+    Returns:
+        `Latents`.
+
+    Raises:
+        ValueError: if it is neither.
+
+    Example:
+        >>> latents = Latents(lambda x: (x, 0 * x), lambda z: z)
+        >>> latents_of(latents) is latents
+        True
+    """
+    if isinstance(model, Latents):
+        return model
+    if hasattr(model, "likelihood") and not hasattr(model, "latents"):
+        return _latents_of_vae(model)  # until VAE has latents
+    found = getattr(model, "latents", None)
+    if not isinstance(found, Latents):
+        raise ValueError(
+            f"A VAE or Latents is needed, networks with their parts; got {type(model).__name__}."
+        )
+    return found.exact
+
+
+@functools.lru_cache(8)
+def _latents_of_vae(vae):  # until VAE has latents
+    class Likelihood(Part):
+        def log_prob(self, statistics, value):
+            return -vae.likelihood.call(ops.cast(value, "float32"), statistics)
+
+        def resolve(self, statistics, rows):
+            return statistics
+
+    q = Gaussian(temperature=vae.temperature)
+    return Latents(vae.encoder, vae.decoder, posterior=q, likelihood=Likelihood())
