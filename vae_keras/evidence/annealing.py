@@ -30,6 +30,7 @@ from vae_keras.evidence.paths import Schedule, anneal, latent_path, raveled
 
 _PILOT_CHAINS = 8
 _GAIN = 0.1
+_WARM_UP = 30  # moves near the base, before the pilot run
 _BLOCK = 2**22  # pixels decoded at once
 
 
@@ -291,9 +292,16 @@ def _in_blocks(model, x, num_chains, betas, start, progress, seed):
 
 
 def _pilot(path, betas, progress, seeds):
-    """The schedule with the step sizes that a run of a few chains ended up with."""
-    ones = tf.ones((len(betas) - 2, len(path.variances[0])))
-    adaptive = Schedule(betas, ones, tf.constant(_GAIN))
-    z = path.draw(_PILOT_CHAINS, seeds[0])
+    """The schedule with the step sizes that a run of a few chains ended up with.
+
+    It begins with those that moves near the base settle at where they are below a width, which
+    knows of no correlations.
+    """
+    z, num, batch = path.draw(_PILOT_CHAINS, seeds[0]), len(betas) - 2, len(path.variances[0])
+    gain, ones = tf.constant(_GAIN), tf.ones((_WARM_UP, batch))
+    near = Schedule(betas[1] * tf.linspace(0.0, 1.0, _WARM_UP + 2), ones, gain)
+    warm_up_seed = tf.random.fold_in(seeds[1], _WARM_UP)
+    settled = anneal(path, near, z, progress=False, seed=warm_up_seed)[1] if num else ones
+    adaptive = Schedule(betas, tf.repeat(tf.minimum(settled[-1:], 1.0), num, 0), gain)
     steps = anneal(path, adaptive, z, progress=progress, seed=seeds[1])[1]
     return Schedule(betas, steps, tf.constant(0.0))
