@@ -31,7 +31,7 @@ from vae_keras.parts import (
 
 numpy = ops.convert_to_numpy
 RNG = np.random.default_rng(5)
-BETAS = np.linspace(0, 1, 40) ** 2  # dense where the prior changes most
+BETAS = np.linspace(0, 1, 80) ** 2  # dense where the prior changes most
 LIKELIHOOD = Gaussian(scale=MODEL.scale)
 
 
