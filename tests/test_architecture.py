@@ -32,7 +32,7 @@ RULES = {  # a folder: what of ours it may import besides itself
     "vae_keras/objectives": KERAS | {"vae_keras/parts"},
     "vae_keras/parts": KERAS,
     "vae_keras/gradients": PHYSICS,
-    "vae_keras/evidence": PHYSICS | KERAS,
+    "vae_keras/evidence": PHYSICS | KERAS | {"vae_keras/parts"},
     "vae_keras/black_box": PHYSICS | KERAS | {"rbm_tf/diagnostics", "vae_keras/evidence"},
     "vae_keras/structured": KERAS | {"vae_keras", "vae_keras/parts"},
     "vae_keras": {"rbm_tf", "vae_keras"},

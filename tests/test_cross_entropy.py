@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from autodiff import jacobian
 from keras import ops
-from vae_keras.likelihoods.cross_entropy import bernoulli_cross_entropy
+
+from vae_keras.parts.cross_entropy import bernoulli_cross_entropy
 
 
 def reference(x, logits):

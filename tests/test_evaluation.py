@@ -7,7 +7,7 @@ from vae_keras import evidence
 from vae_keras.evidence import blocks as evaluation
 from vae_keras.evidence.blocks import estimate_in_blocks, streamed_iwae
 from vae_keras.networks import dense_decoder, dense_encoder
-from vae_keras.parts import Gaussian
+from vae_keras.parts import Gaussian, Latents
 from vae_keras.vae import VAE
 
 ESTIMATORS = {"elbo": evidence.elbo, "iwae": evidence.iwae, "size": effective_sample_size}
@@ -176,6 +176,56 @@ def test_kept_file_that_cannot_be_read_is_named(vae, x, small_blocks, tmp_path, 
             np.save(file, x) if content == b"array" else np.savez(file, x=x)
     with pytest.raises(ValueError, match="holds no results of an evaluation: delete it or choose"):
         estimate_in_blocks(vae, x, ESTIMATORS, 20, seed=1, path=path)
+
+
+class Elsewhere:
+    """A model of another library: NumPy's float64 log-weights ln w = x + y + noise."""
+
+    def log_weights(self, x, num_samples, *, seed):
+        noise = np.random.default_rng(seed).normal(size=(num_samples, len(x["y"])))
+        return x["pair"][0].sum(-1) + x["y"] + noise
+
+
+def test_nested_data_and_models_of_other_libraries_go_in_by_blocks(small_blocks, tmp_path):
+    rng, seen = np.random.default_rng(0), []
+    x = {"pair": (rng.normal(size=(7, 2)), rng.normal(size=(7, 3, 4))), "y": rng.normal(size=7)}
+    estimators = {"elbo": lambda w: seen.append(w.dtype) or evidence.elbo(w)}
+    path = tmp_path / "kept.npz"
+    found = estimate_in_blocks(Elsewhere(), x, estimators, 20, seed=1, path=path)["elbo"]
+    exact = x["pair"][0].sum(-1) + x["y"]
+    assert np.all(np.abs(found - exact) < 5 / 20**0.5) and set(seen) == {np.dtype("float64")}
+    assert np.std(found - exact) > 0.05  # the noise is that of each
+    streamed = streamed_iwae(Elsewhere(), x, 2000, seed=1)  # ln <exp(noise)> = 1/2
+    assert np.all(np.abs(streamed - exact - 0.5) < 5 * np.sqrt(np.expm1(1) / 2000))
+    with pytest.raises(ValueError, match=r"of one length; got \[6, 7\]"):
+        estimate_in_blocks(Elsewhere(), {**x, "y": x["y"][:6]}, estimators, 20)
+
+
+def test_kept_results_of_latents_with_other_weights_are_refused(vae, x, small_blocks, tmp_path):
+    path, elbo = tmp_path / "kept.npz", {"elbo": evidence.elbo}
+    latents = Latents(vae.encoder, vae.decoder)
+    whole = estimate_in_blocks(latents, x, elbo, 20, seed=1)["elbo"]
+    with pytest.raises(KeyboardInterrupt):
+        estimate_in_blocks(latents, x, {"elbo": interrupting(3)}, 20, seed=1, path=path)
+    resumed = estimate_in_blocks(latents, x, elbo, 20, seed=1, path=path)["elbo"]
+    np.testing.assert_array_equal(resumed, whole)
+    with pytest.raises(KeyboardInterrupt):
+        estimate_in_blocks(latents, x, {"elbo": interrupting(3)}, 20, seed=1, path=path)
+    vae.decoder.set_weights([weight + 0.1 for weight in vae.decoder.get_weights()])
+    with pytest.raises(ValueError, match="another model"):
+        estimate_in_blocks(latents, x, elbo, 20, seed=1, path=path)
+
+
+def interrupting(call):
+    """evidence.elbo, interrupted at a call."""
+    calls = iter(range(1, 100))
+
+    def estimate(log_weights):
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return evidence.elbo(log_weights)
+
+    return estimate
 
 
 def test_wrong_calls_are_refused(vae, x, tmp_path):

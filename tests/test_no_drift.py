@@ -218,7 +218,7 @@ def test_hamiltonian_moves_of_the_annealed_evidence():
         for i in range(2):
             vae = model.vae(shift * np.eye(2)[i])
             path = latent_path(vae, x, "posterior")
-            log_ratio, _, acceptance, _ = anneal(vae, path, steps, tf.constant(z), seed=(0, 1))
+            log_ratio, _, acceptance, _ = anneal(path, steps, tf.constant(z), seed=(0, 1))
             assert 0.5 < np.mean(acceptance) < 0.99
             along = (log_ratio + model.log_p()[:num_images]) / (precision[i] * shift)
             moved.append(mean[:, i] + along + shift / 2)

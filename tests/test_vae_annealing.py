@@ -1,7 +1,6 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy.stats import multivariate_normal
 
@@ -149,11 +148,11 @@ def test_fifty_temperatures_find_an_evidence_of_minus_100_nats(far):
 def test_annealing_of_tensorflow_probability_moves_no_chain_there(far):
     model, x = far
     path = latent_path(model.vae, x, "prior")
-    path = path._replace(x=tf.repeat(path.x, 200, 0))
+    rows = path.repeated(200)
     _, log_weights, results = tfp.mcmc.sample_annealed_importance_chain(
         num_steps=49,
-        proposal_log_prob_fn=lambda z: log_density(model.vae, path, z, 0.0),
-        target_log_prob_fn=lambda z: log_density(model.vae, path, z, 1.0),
+        proposal_log_prob_fn=lambda z: log_density(rows, z, 0.0),
+        target_log_prob_fn=lambda z: log_density(rows, z, 1.0),
         current_state=path.draw(200, (0, 1)),
         make_kernel_fn=lambda f: tfp.mcmc.HamiltonianMonteCarlo(f, 0.3, 2),
         seed=(0, 2),

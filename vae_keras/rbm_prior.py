@@ -114,14 +114,9 @@ class RBMPrior(Part):
         """
         if self.is_exact:
             return
-        seeds = self.seed_generator
-        chains = self.rbm.sample(
-            self.num_chains,
-            num_sweeps,
-            start=self.kept["chains"],
-            progress=False,
-            seed=_seed(seeds),
-        )
+        num, start = self.num_chains, self.kept["chains"]
+        seed = _seed(self.seed_generator)
+        chains = self.rbm.sample(num, num_sweeps, start=start, progress=False, seed=seed)
         hidden = self.rbm.hidden_mean(chains)
         self.kept["chains"].assign(chains)
         self.kept["visible"].assign(ops.mean(chains, axis=0))
@@ -133,7 +128,7 @@ class RBMPrior(Part):
             from rbm_tf.annealing import ais
 
             betas = np.linspace(0.0, 1.0, 1001)
-            seed, num = _seed(seeds), self.num_chains
+            seed = _seed(self.seed_generator)
             estimate = ais(self.rbm, num_chains=num, betas=betas, progress=False, seed=seed)
             self.kept["log_z"].assign(estimate.log_z)
 

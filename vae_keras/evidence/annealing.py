@@ -1,18 +1,22 @@
-"""Annealed importance sampling of ln p(x) under a VAE, from the prior or q(z|x) to the posterior.
+"""Annealed importance sampling of ln p(x), from the prior or q(z|x) to the posterior.
 
 Along the path f_beta(z) = b(z)^(1 - beta) p(x, z)^beta from a normalised base b to the posterior,
 whose normaliser at beta = 1 is p(x), chains move by Hamiltonian Monte Carlo, all images at once. A
-log-weight adds up ln f_{beta_k}(z_{k-1}) - ln f_{beta_{k-1}}(z_{k-1}). It needs TensorFlow as
-the Keras backend, and says so on others.
+log-weight adds up ln f_{beta_k}(z_{k-1}) - ln f_{beta_{k-1}}(z_{k-1}). Base, prior and likelihood
+may be any parts with real values, chains of them too. It needs TensorFlow as the Keras backend, and
+says so on others.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import tree
 
 from rbm_tf.cumulants.path import LambdaPath
 from rbm_tf.estimates import LogZEstimate, Verdict, estimate_log_z
@@ -21,10 +25,12 @@ from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
-from vae_keras.evidence.paths import Schedule, anneal, latent_path
+from vae_keras.evidence.inputs import as_data, examples
+from vae_keras.evidence.paths import Schedule, anneal, latent_path, raveled
 
 _PILOT_CHAINS = 8
 _GAIN = 0.1
+_WARM_UP = 30  # moves near the base, before the pilot run
 _BLOCK = 2**22  # pixels decoded at once
 
 
@@ -39,8 +45,8 @@ class AnnealedEstimate(LogZEstimate):
 
 
 def ais(
-    vae: keras.Model,
-    x: ArrayLike,
+    model: Any,
+    x: Any,
     *,
     num_chains: int = 50,
     betas: ArrayLike | None = None,
@@ -54,8 +60,8 @@ def ais(
     sizes come from a pilot run, separate for each image and temperature.
 
     Args:
-        vae: the `VAE`.
-        x: data, (batch, ..).
+        model: the `VAE`, or `Latents` of any parts with real values.
+        x: data, nested (batch, ..).
         num_chains: the number of independent chains for each example.
         betas: the path, (num_betas,), increasing from 0 to 1; the default is 1,001 equal steps.
         base: where the path starts: "prior", or "posterior" for q(z|x), which is nearer but may
@@ -67,7 +73,8 @@ def ais(
         `AnnealedEstimate`.
 
     Raises:
-        ValueError: if betas do not increase from 0 to 1, num_chains is below 1, or base is another.
+        ValueError: if betas do not increase from 0 to 1, num_chains is below 1, base is another, or
+            latents are discrete: `vae_keras.parts.enumerated` sums over those.
         NotImplementedError: on another backend than TensorFlow.
 
     Reference: Neal (2001), Annealed importance sampling; Wu, Burda, Salakhutdinov and Grosse
@@ -81,13 +88,15 @@ def ais(
     """
     check_counts(num_chains=num_chains)
     betas = checked_betas(betas, "float32")
-    log_weights, acceptance, _ = _in_blocks(vae, x, num_chains, betas, (base, None), progress, seed)
+    log_weights, acceptance, _ = _in_blocks(
+        model, x, num_chains, betas, (base, None), progress, seed
+    )
     return AnnealedEstimate(**vars(estimate_log_z(log_weights)), acceptance=acceptance)
 
 
 def ais_path(
-    vae: keras.Model,
-    x: ArrayLike,
+    model: Any,
+    x: Any,
     *,
     num_chains: int = 50,
     lambdas: ArrayLike | None = None,
@@ -101,8 +110,8 @@ def ais_path(
     in `rbm_tf.cumulants.path.lambda_path`, lose their weight as lambda grows.
 
     Args:
-        vae: the `VAE`.
-        x: data, (batch, ..).
+        model: the `VAE`, or `Latents` of any parts with real values.
+        x: data, nested (batch, ..).
         num_chains: the number of independent chains for each example.
         lambdas: the path, (num_lambdas,), increasing from 0 to 1; the default is 1,001 equal steps.
         progress: whether to show a progress bar, which appears after two seconds.
@@ -126,14 +135,14 @@ def ais_path(
     """
     check_counts(num_chains=num_chains)
     lambdas = checked_betas(lambdas, "float32")
-    curve = _in_blocks(vae, x, num_chains, lambdas, ("posterior", None), progress, seed)[2]
+    curve = _in_blocks(model, x, num_chains, lambdas, ("posterior", None), progress, seed)[2]
     return LambdaPath(lambdas.numpy(), -curve[:, 0], -curve[:, 1], curve[:, 2])
 
 
 def reverse_ais(
-    vae: keras.Model,
-    x: ArrayLike,
-    z: ArrayLike,
+    model: Any,
+    x: Any,
+    z: Any,
     *,
     betas: ArrayLike | None = None,
     base: str = "prior",
@@ -146,10 +155,10 @@ def reverse_ais(
     posterior samples come with simulated data, `x, z = vae.sample(num_samples)`.
 
     Args:
-        vae: the `VAE`.
-        x: simulated data, (batch, ..).
-        z: the latent variables that x came from, (batch, latent_dim), or (num_chains, batch,
-            latent_dim) for several chains.
+        model: the `VAE`, or `Latents` of any parts with real values.
+        x: simulated data, nested (batch, ..).
+        z: the latent variables that x came from, as their parts draw them: (batch, latent_dim), of
+            a `Chain` a dict by name; or with several chains in front, (num_chains, batch, ..).
         betas: the path, (num_betas,), increasing from 0 to 1, and walked backwards; the default is
             1,001 equal steps.
         base: where the path ends: "prior" or "posterior".
@@ -172,15 +181,10 @@ def reverse_ais(
         >>> reverse_ais(vae, x, z, betas=[0, 0.5, 1], seed=0).log_weights.shape
         (1, 3)
     """
-    z = float_tensor(z, dtype=tf.float32)
-    z = z[tf.newaxis] if z.shape.rank == 2 else z
-    if z.shape.rank != 3 or tuple(z.shape[1:]) != (len(x), vae.latent_dim):
-        raise ValueError(
-            f"z must have shape ({len(x)}, {vae.latent_dim}), one for each x, or have chains in "
-            f"front of it; got {tuple(z.shape)}."
-        )
+    _check_backend()
+    z = _chains(model, x, z)
     betas = checked_betas(betas, "float32")
-    log_weights, acceptance, _ = _in_blocks(vae, x, z.shape[0], betas, (base, z), progress, seed)
+    log_weights, acceptance, _ = _in_blocks(model, x, z.shape[0], betas, (base, z), progress, seed)
     estimate = estimate_log_z(log_weights, reverse=True)
     return AnnealedEstimate(**vars(estimate), acceptance=acceptance)
 
@@ -225,42 +229,79 @@ def bracket_verdict(forward: LogZEstimate, reverse: LogZEstimate) -> Verdict:
     return Verdict(trusted, message, {"gap": gap})
 
 
-def _in_blocks(vae, x, num_chains, betas, start, progress, seed):
+def _check_backend():
+    if keras.backend.backend() != "tensorflow":
+        raise NotImplementedError(
+            "Annealing needs Keras on TensorFlow (KERAS_BACKEND=tensorflow); this is "
+            f"{keras.backend.backend()}. log_weights with evidence.iwae works on every backend."
+        )
+
+
+def _chains(model, x, z):
+    """Exact posterior samples as walks take them, (num_chains, batch, latent_dim)."""
+    x, batch = as_data(x)
+    like = latent_path(model, examples(x, 0, 1), "prior").like
+    z = float_tensor(z) if tf.is_tensor(like) else tree.map_structure(float_tensor, z)
+    shapes = [(batch, *a.shape[1:]) for a in tree.flatten(like)]
+    given = [tuple(a.shape) for a in tree.flatten(z)]
+    several = [
+        shape if len(shape) > len(s) else (1, *shape)
+        for shape, s in zip(given, shapes, strict=False)
+    ]
+    num_chains = several[0][0]
+    if _names(z) != _names(like) or several != [(num_chains, *s) for s in shapes]:
+        raise ValueError(
+            f"z must have shape {', '.join(map(str, shapes))}, one for each x, or have chains in "
+            f"front of it; got {', '.join(map(str, given))}."
+        )
+    rows = [tf.reshape(a, (-1, *s[1:])) for a, s in zip(tree.flatten(z), shapes, strict=True)]
+    return raveled(rows, num_chains)
+
+
+def _names(structure):
+    return [path for path, _ in tree.flatten_with_path(structure)]
+
+
+def _in_blocks(model, x, num_chains, betas, start, progress, seed):
     """Anneal a block of images after the other; start is a base, and the z of a reverse walk.
 
     Returns log-weights, acceptance rates, and the averages of `anneal` from beta 0 to 1.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise NotImplementedError(
-            "Annealing a VAE needs Keras on TensorFlow (KERAS_BACKEND=tensorflow); this is "
-            f"{keras.backend.backend()}. VAE.log_weights with evidence.iwae works on every backend."
-        )
+    _check_backend()
     base, z = start
-    x = np.asarray(x, np.float32)
-    block = max(1, _BLOCK // (num_chains * int(np.prod(x.shape[1:]))))
+    x, num = as_data(x)
+    pixels = sum(math.prod(array.shape[1:]) for array in tree.flatten(x))
+    block = max(1, _BLOCK // (num_chains * max(1, pixels)))
     runs = []
-    for first in range(0, len(x), block):
-        part = slice(first, first + block)
-        path = latent_path(vae, x[part], base)
+    for first in range(0, num, block):
+        path = latent_path(model, examples(x, first, first + block), base)
         seeds = tf.unstack(tf.random.split(tf.random.fold_in(as_seed(seed), first), 4))
-        chosen = _pilot(vae, path, betas, progress, seeds[:2])
+        chosen = _pilot(path, betas, progress, seeds[:2])
         if z is None:
             z_base = path.draw(num_chains, seeds[2])
-            run = anneal(vae, path, chosen, z_base, progress=progress, seed=seeds[3])
+            run = anneal(path, chosen, z_base, progress=progress, seed=seeds[3])
         else:
             back = chosen._replace(betas=betas[::-1], steps=chosen.steps[::-1])
+            z_exact = z[:, first : first + block]
             log_weights, _, rates, curve = anneal(
-                vae, path, back, z[:, part], progress=progress, seed=seeds[3]
+                path, back, z_exact, progress=progress, seed=seeds[3]
             )
             run = -log_weights, None, rates[::-1], curve[::-1]
         runs.append([run[0].numpy(), run[2].numpy(), run[3].numpy()])
     return [np.concatenate(parts, -1) for parts in zip(*runs, strict=True)]
 
 
-def _pilot(vae, path, betas, progress, seeds):
-    """The schedule with the step sizes that a run of a few chains ended up with."""
-    ones = tf.ones((len(betas) - 2, len(path.mean)))
-    adaptive = Schedule(betas, ones, tf.constant(_GAIN))
-    z = path.draw(_PILOT_CHAINS, seeds[0])
-    steps = anneal(vae, path, adaptive, z, progress=progress, seed=seeds[1])[1]
+def _pilot(path, betas, progress, seeds):
+    """The schedule with the step sizes that a run of a few chains ended up with.
+
+    It begins with those that moves near the base settle at where they are below a width, which
+    knows of no correlations.
+    """
+    z, num, batch = path.draw(_PILOT_CHAINS, seeds[0]), len(betas) - 2, len(path.variances[0])
+    gain, ones = tf.constant(_GAIN), tf.ones((_WARM_UP, batch))
+    near = Schedule(betas[1] * tf.linspace(0.0, 1.0, _WARM_UP + 2), ones, gain)
+    warm_up_seed = tf.random.fold_in(seeds[1], _WARM_UP)
+    settled = anneal(path, near, z, progress=False, seed=warm_up_seed)[1] if num else ones
+    adaptive = Schedule(betas, tf.repeat(tf.minimum(settled[-1:], 1.0), num, 0), gain)
+    steps = anneal(path, adaptive, z, progress=progress, seed=seeds[1])[1]
     return Schedule(betas, steps, tf.constant(0.0))

@@ -9,19 +9,22 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import tree
 
 from rbm_tf.shared.files import written_whole
 from rbm_tf.shared.progress import Progress
-from rbm_tf.shared.types import ArrayLike, PathLike
+from rbm_tf.shared.types import PathLike
 from vae_keras.evidence.estimators import iwae
+from vae_keras.evidence.inputs import as_data, examples
+from vae_keras.parts import Latents
 
 _BLOCK = 2**20  # log-weights in memory at once
 _IMAGES = 100  # in a block at most
 
 
 def estimate_in_blocks(
-    vae: keras.Model,
-    x: ArrayLike,
+    model: Any,
+    x: Any,
     estimators: Mapping[str, Callable[[Any], Any]],
     num_samples: int,
     *,
@@ -35,8 +38,9 @@ def estimate_in_blocks(
     from the seed and the number of samples alone.
 
     Args:
-        vae: the `VAE`.
-        x: data, (num, ..).
+        model: the `VAE`, `Latents` of any parts, or another object, of any library, with a method
+            log_weights(x, num_samples, seed=) -> (num_samples, num), nats.
+        x: data, (num, ..), or a dict or tuple of such arrays.
         estimators: for each name a function that maps log-weights (num_samples, block) to values
             (block,).
         num_samples: the number of log-weights for each image; they are held for one image at least.
@@ -62,11 +66,12 @@ def estimate_in_blocks(
     """
     if path is not None and seed is None:
         raise ValueError("A call that is to be resumed needs a seed: pass an integer.")
-    key = None if path is None else _fingerprint(vae, x, estimators, num_samples, seed)
+    x, num = as_data(x)
+    key = None if path is None else _fingerprint(model, x, estimators, num_samples, seed)
     kept = None if path is None else _load(path, key)
     done = np.empty((0, len(estimators))) if kept is None else kept
-    for block, block_seed in _blocks(x, num_samples, progress, seed, first=len(done)):
-        log_weights = vae.log_weights(block, num_samples, seed=block_seed)
+    for block, block_seed in _blocks((x, num), num_samples, progress, seed, first=len(done)):
+        log_weights = model.log_weights(block, num_samples, seed=block_seed)
         values = [np.asarray(estimate(log_weights), float) for estimate in estimators.values()]
         done = np.concatenate([done, np.stack(values, -1)])
         if path is not None:
@@ -77,8 +82,8 @@ def estimate_in_blocks(
 
 
 def streamed_iwae(
-    vae: keras.Model,
-    x: ArrayLike,
+    model: Any,
+    x: Any,
     num_samples: int,
     *,
     progress: bool = True,
@@ -87,8 +92,8 @@ def streamed_iwae(
     """`evidence.iwae` with any number of samples, as a running log-mean-exp over blocks of them.
 
     Args:
-        vae: the `VAE`.
-        x: data, (num, ..).
+        model: the `VAE`, or what else `estimate_in_blocks` takes.
+        x: data, (num, ..), or a dict or tuple of such arrays.
         num_samples: the number of log-weights for each image; about a million are in memory at
             once.
         progress: whether to show a progress bar, which appears after two seconds.
@@ -106,28 +111,27 @@ def streamed_iwae(
         (3,)
     """
     parts = []
-    for block, block_seed in _blocks(x, _BLOCK // _IMAGES, progress, seed):
-        log_sum, size = -np.inf, _BLOCK // len(block)
+    for block, block_seed in _blocks(as_data(x), _BLOCK // _IMAGES, progress, seed):
+        log_sum, size = -np.inf, _BLOCK // as_data(block)[1]
         for start in range(0, max(num_samples, 1), size):
             draw_seed = _seeds(block_seed, 1 + start // size)[-1]
             count = min(size, num_samples - start)
-            estimate = iwae(vae.log_weights(block, count, seed=draw_seed)).numpy().astype(float)
+            log_weights = model.log_weights(block, count, seed=draw_seed)
+            estimate = iwae(log_weights).numpy().astype(float)
             log_sum = np.logaddexp(log_sum, estimate + np.log(count))
         parts.append(log_sum - np.log(num_samples))
     return np.concatenate(parts)
 
 
-def _blocks(x, num_samples, progress, seed, first=0):
+def _blocks(data, num_samples, progress, seed, first=0):
     """Blocks of images from number `first` on with their seeds, behind a progress bar."""
-    if not len(x):
-        raise ValueError("x must hold at least one image.")
+    x, num = data
     size = min(_IMAGES, max(1, _BLOCK // max(1, num_samples)))
-    seeds = _seeds(seed, -(-len(x) // size))
-    with Progress(len(x), "log-weights", "image", done=first, shown=progress) as bar:
-        for start in range(first, len(x), size):
-            block = x[start : start + size]
-            yield block, seeds[start // size]
-            bar.update(len(block))
+    seeds = _seeds(seed, -(-num // size))
+    with Progress(num, "log-weights", "image", done=first, shown=progress) as bar:
+        for start in range(first, num, size):
+            yield examples(x, start, start + size), seeds[start // size]
+            bar.update(min(size, num - start))
 
 
 def _seeds(seed, num):
@@ -136,15 +140,23 @@ def _seeds(seed, num):
     return [int(state) % limit for state in np.random.SeedSequence(seed).generate_state(num)]
 
 
-def _fingerprint(vae, x, estimators, num_samples, seed):
+def _fingerprint(model, x, estimators, num_samples, seed):
     """What tells calls apart; values of one image stand for functions and the model's options."""
     block_seed = _seeds(seed, 1)[0]
-    log_weights = vae.log_weights(x[:1], num_samples, seed=block_seed)
+    log_weights = model.log_weights(examples(x, 0, 1), num_samples, seed=block_seed)
     values = [np.asarray(estimate(log_weights), float) for estimate in estimators.values()]
     digest = hashlib.sha256(repr([*estimators, num_samples, block_seed]).encode())
-    for array in (*vae.get_weights(), x, *values):
+    arrays = map(np.asarray, tree.flatten(x))
+    for array in (*_weights(model), *arrays, *values):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _weights(model):
+    """The weights of a model, or of the networks and parts that make it, as far as they show."""
+    fields = vars(model).values() if isinstance(model, Latents) else [model]
+    layers = [field for field in fields if hasattr(field, "get_weights")]
+    return [weight for layer in layers for weight in layer.get_weights()]
 
 
 def _load(path, key):

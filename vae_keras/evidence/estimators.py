@@ -5,6 +5,27 @@ every backend, and reduces axis 0; batch may be any shape, also none. They are T
 differentiable, and compute in float64 for log_weights of that type and in float32 otherwise. A
 weight may be zero, ln w = -inf; of a data point with NaN or +inf among its log-weights every
 estimate is NaN.
+
+Log-weights may come from any library. Of a VAE written in PyTorch, with q = q(z|x) a distribution,
+
+    z = q.rsample((1000,))
+    log_joint = likelihood(decoder(z)).log_prob(x).sum(-1) + prior.log_prob(z).sum(-1)
+    iwae((log_joint - q.log_prob(z).sum(-1)).detach().numpy())
+
+The groups log_likelihood and log_prior of an ArviZ InferenceData or DataTree map variables to
+arrays (chain, draw, ..). Here z ~ N(0, 1) and x = 1 ~ N(z, 1), with draws of an approximation whose
+log_q is known, the exact posterior:
+
+    >>> normal = lambda x, mean, var: -0.5 * ((x - mean) ** 2 / var + np.log(2 * np.pi * var))
+    >>> z = np.random.default_rng(0).normal(0.5, 0.5**0.5, size=(4, 500))
+    >>> groups = {"x": normal(1, z, 1)}, {"z": normal(z, 0, 1)}  # data.log_likelihood, .log_prior
+    >>> each = [np.asarray(a) for group in groups for a in group.values()]
+    >>> log_joint = sum(a.reshape(*a.shape[:2], -1).sum(-1) for a in each)
+    >>> print(iwae((log_joint - normal(z, 0.5, 0.5)).ravel()).numpy().round(4))  # ln N(1; 0, 2)
+    -1.5155
+
+Draws of the posterior instead, by MCMC, with the density of any approximation as log_q, have <1/w>
+= 1/p(x): `rbm_tf.estimates.estimate_log_z(log_weights, reverse=True)`.
 """
 
 from __future__ import annotations

@@ -1,58 +1,85 @@
-"""The path of densities over z from a base to the posterior of a VAE, and a walk along it.
+"""The path of densities over z from a base to the posterior of a model, and a walk along it.
 
-f_beta(z) = b(z)^(1 - beta) p(x, z)^beta, where the base b is the prior or q(z|x). Densities leave
-out the factor (2 pi)^(-latent_dim / 2), which all of them share.
+f_beta(z) = b(z)^(1 - beta) p(x, z)^beta, where the base b is the prior or q(z|x). However the
+latents are nested, chains walk in one real vector.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from keras import tree
 
 from rbm_tf.cumulants import weighted_cumulants
+from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.progress import in_parts
-from rbm_tf.shared.types import ArrayLike
+from vae_keras.parts import Latents, latents_of
+from vae_keras.shared.repeated import repeated
 
 BASES = ("prior", "posterior")
+_DRAWS = 100  # of the base and of q, whose standard deviation is the width
 _TARGET = 0.65  # acceptance rate that step sizes are steered to
 _LEAPFROG_STEPS = 2
 
 
 class LatentPath(NamedTuple):
-    """The data, the base b(z), a Gaussian, and the width of q(z|x); see `latent_path`."""
+    """The model, the data with their statistics, and how wide both ends are; see `latent_path`."""
 
-    x: tf.Tensor  # (batch, ..)
-    mean: tf.Tensor  # of b, (batch, latent_dim)
-    log_var: tf.Tensor
-    posterior_log_var: tf.Tensor
+    latents: Latents
+    base: str
+    x: Any  # nested, (batch, ..)
+    statistics: Any  # of q(z|x), (batch, ..)
+    prior_statistics: Any
+    like: Any  # one z as the parts take it, (1, ..)
+    variances: list[tf.Tensor]  # of the base's draws and of q's, (batch, latent_dim)
 
     def draw(self, num_chains: int, seed: tf.Tensor) -> tf.Tensor:
         """Samples of the base, (num_chains, batch, latent_dim)."""
-        eps = tf.random.stateless_normal((num_chains, *self.mean.shape), seed)
-        return self.mean + tf.exp(0.5 * self.log_var) * eps
+        return raveled(self._drawn(self.base, num_chains, seed), num_chains)
+
+    def _drawn(self, end, num_samples, seed):
+        generator = keras.random.SeedGenerator(0)
+        generator.state.assign(tf.cast(seed, generator.state.dtype))
+        part, statistics = self._end(end)
+        rows = num_samples * tree.flatten(self.x)[0].shape[0]
+        noise = part.noise(statistics, rows, generator)
+        return part.draw(repeated(statistics, num_samples), noise)[0]
+
+    def _end(self, end):
+        if end == "prior":
+            return self.latents.prior_part, self.prior_statistics
+        return self.latents.posterior, self.statistics
+
+    def repeated(self, num_chains: int) -> LatentPath:
+        """The path with as many rows as there are chains of examples."""
+        rows = self.x, self.statistics, self.prior_statistics
+        x, statistics, prior_statistics = repeated(rows, num_chains)
+        return self._replace(x=x, statistics=statistics, prior_statistics=prior_statistics)
 
     def width(self, beta: float | tf.Tensor) -> tf.Tensor:
         """The expected standard deviation of z at beta, (batch, latent_dim)."""
-        precisions = tf.exp(-self.log_var), tf.exp(-self.posterior_log_var)
-        return tf.math.rsqrt((1 - beta) * precisions[0] + beta * precisions[1])
+        of_base, of_q = self.variances
+        return tf.math.rsqrt((1 - beta) / of_base + beta / of_q)
 
 
-def latent_path(vae: keras.Model, x: ArrayLike, base: str) -> LatentPath:
+def latent_path(model: Any, x: Any, base: str) -> LatentPath:
     """The path of each example of x.
 
     Args:
-        vae: the `VAE`.
-        x: data, (batch, ..).
+        model: the `VAE`, or its `Latents`.
+        x: data, nested (batch, ..).
         base: where the path begins, "prior" or "posterior".
 
     Returns:
         `LatentPath`.
 
     Raises:
-        ValueError: if base is another.
+        ValueError: if base is another, or a latent is discrete.
 
     Example:
         >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
@@ -61,22 +88,65 @@ def latent_path(vae: keras.Model, x: ArrayLike, base: str) -> LatentPath:
     """
     if base not in BASES:
         raise ValueError(f"base must be one of {', '.join(BASES)}; got {base!r}.")
-    mean, log_var = (tf.cast(a, tf.float32) for a in vae.encode(x))
-    zeros = tf.zeros_like(mean)
-    ends = (zeros, zeros) if base == "prior" else (mean, log_var)
-    return LatentPath(tf.cast(x, tf.float32), *ends, log_var)
+    latents = latents_of(model)
+    if "discrete" in (latents.posterior.space, latents.prior_part.space):
+        raise ValueError(
+            "Annealing moves real-valued latents, and these are discrete, or hold discrete ones: "
+            "sum over their states by vae_keras.parts.enumerated(model, x), or average "
+            "log-weights, as evidence.iwae does."
+        )
+    if hasattr(model, "encode"):
+        model.encode(x)  # which checks the data
+    x = tree.map_structure(_data_tensor, x)
+    statistics = latents.encoded(x)
+    given = x, statistics, latents.prior_statistics(x, statistics)
+    path = LatentPath(latents, base, *given, None, [])
+    of_q = path._drawn("posterior", _DRAWS, (0, 0))
+    of_base = of_q if base == "posterior" else path._drawn("prior", _DRAWS, (0, 1))
+    variances = [tf.math.reduce_variance(raveled(z, _DRAWS), 0) for z in (of_base, of_q)]
+    is_wide = (variances[1] > 0) & tf.math.is_finite(variances[1])
+    variances[1] = tf.where(is_wide, variances[1], variances[0])  # of temperature 0
+    return path._replace(like=tree.map_structure(lambda a: a[:1], of_q), variances=variances)
 
 
-def log_density(
-    vae: keras.Model, path: LatentPath, z: tf.Tensor, beta: float | tf.Tensor
-) -> tf.Tensor:
+def _data_tensor(x):
+    is_whole = not tf.is_tensor(x) and np.asarray(x).dtype.kind in "iub"
+    return tf.convert_to_tensor(x) if is_whole else float_tensor(x, dtype=tf.float32)
+
+
+def raveled(value: Any, num_chains: int) -> tf.Tensor:
+    """Nested latents as one vector for each chain and example.
+
+    Args:
+        value: nested tensors, (num_chains * batch, ..).
+        num_chains: the number of chains.
+
+    Returns:
+        (num_chains, batch, latent_dim), float32.
+
+    Example:
+        >>> raveled({"a": tf.zeros((6, 2)), "b": tf.zeros((6, 3, 4))}, num_chains=2).shape
+        TensorShape([2, 3, 14])
+    """
+    flat = [tf.reshape(a, (num_chains, -1, math.prod(a.shape[1:]))) for a in tree.flatten(value)]
+    return tf.concat([tf.cast(a, tf.float32) for a in flat], -1)
+
+
+def _nested(z, like):
+    """The value that `raveled` made z of, (num_chains * batch, ..)."""
+    flat, leaves = tf.reshape(z, (-1, z.shape[-1])), tree.flatten(like)
+    parts = tf.split(flat, [math.prod(a.shape[1:]) for a in leaves], -1)
+    pairs = zip(parts, leaves, strict=True)
+    each = [tf.reshape(tf.cast(part, a.dtype), (-1, *a.shape[1:])) for part, a in pairs]
+    return tree.pack_sequence_as(like, each)
+
+
+def log_density(path: LatentPath, z: tf.Tensor, beta: float | tf.Tensor) -> tf.Tensor:
     """ln f_beta(z) = (1 - beta) ln b(z) + beta ln p(x, z).
 
     Args:
-        vae: the `VAE`.
-        path: the `LatentPath`.
-        z: latent variables, (num_chains, batch, latent_dim); path.x has as many rows, num_chains
-            times the batch.
+        path: the `LatentPath`, with as many rows as z has, num_chains times the batch.
+        z: latent variables, (num_chains, batch, latent_dim).
         beta: the place on the path, a scalar from 0 to 1.
 
     Returns:
@@ -85,16 +155,18 @@ def log_density(
     Example:
         >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
         >>> path = latent_path(vae, np.zeros((3, 64)), base="prior")
-        >>> log_density(vae, path, tf.ones((1, 3, 2)), 0.0).numpy()  # -|z|^2 / 2
-        array([[-1., -1., -1.]], dtype=float32)
+        >>> log_density(path, tf.ones((1, 3, 2)), 0.0).numpy().round(4)  # -|z|^2 / 2 - ln(2 pi)
+        array([[-2.8379, -2.8379, -2.8379]], dtype=float32)
     """
-    distance = tf.square(z - path.mean) * tf.exp(-path.log_var)
-    log_base = -0.5 * tf.reduce_sum(distance + path.log_var, -1)
-    log_prior = -0.5 * tf.reduce_sum(tf.square(z), -1)
-    loss = vae.likelihood.call(path.x, vae.decoder(tf.reshape(z, (-1, vae.latent_dim))))
-    # loss: (num_chains * batch,); log_joint: (num_chains, batch)
-    log_joint = log_prior - tf.reshape(tf.cast(loss, tf.float32), tf.shape(z)[:2])
-    return log_base + beta * (log_joint - log_base)
+    latents, value = path.latents, _nested(z, path.like)
+    likelihood = latents.decoded(latents.posterior.emit(value), path.x)
+    ratio = tf.cast(latents.scored(likelihood, path.x), tf.float32)  # ln p(x, z) - ln b(z)
+    log_prior = latents.prior_part.log_prob(path.prior_statistics, value)
+    log_base = log_prior = tf.cast(log_prior, tf.float32)
+    if path.base == "posterior":
+        log_base = tf.cast(latents.posterior.log_prob(path.statistics, value), tf.float32)
+        ratio += log_prior - log_base
+    return tf.reshape(log_base + beta * ratio, tf.shape(z)[:2])
 
 
 class Schedule(NamedTuple):
@@ -115,7 +187,6 @@ class Walk(NamedTuple):
 
 
 def anneal(
-    vae: keras.Model,
     path: LatentPath,
     schedule: Schedule,
     z: tf.Tensor,
@@ -129,7 +200,6 @@ def anneal(
     second one with gain 0.
 
     Args:
-        vae: the `VAE`.
         path: the `LatentPath`.
         schedule: what the chains do at each temperature, a `Schedule`.
         z: where the chains start, (num_chains, batch, latent_dim).
@@ -146,24 +216,24 @@ def anneal(
         >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
         >>> path = latent_path(vae, np.zeros((3, 64)), base="prior")
         >>> schedule = Schedule(tf.linspace(0.0, 1.0, 9), tf.ones((7, 3)), tf.constant(0.1))
-        >>> run = anneal(vae, path, schedule, path.draw(5, (0, 0)), seed=(0, 1))
+        >>> run = anneal(path, schedule, path.draw(5, (0, 0)), seed=(0, 1))
         >>> [tuple(array.shape) for array in run]
         [(5, 3), (7, 3), (7, 3), (9, 3, 3)]
     """
     betas = schedule.betas
-    copies = (z.shape[0],) + (1,) * (path.x.shape.rank - 1)
-    path = path._replace(x=tf.tile(path.x, copies))  # as many rows as z has chains of examples
-    log_f = log_density(vae, path, z, betas[0])
+    path = path.repeated(z.shape[0])
+    log_f = log_density(path, z, betas[0])
     log_weight = tf.zeros_like(log_f, tf.float64)
     walk = Walk(z, log_weight, log_f, tf.ones_like(log_f[0]))
+    _moves.get_concrete_function(*_of_any_length(path, schedule, walk), _INDEX, _INDEX, _SEED)
     sizes: list[tf.Tensor] = []
     rates: list[tf.Tensor] = []
     curves: list[tf.Tensor] = []
     for part in in_parts(len(betas) - 2, "annealing", progress):
-        walk, rows = _moves(vae, path, schedule, walk, *map(tf.constant, part), seed)
+        walk, rows = _moves(path, schedule, walk, *map(tf.constant, part), seed)
         for parts, row in zip((sizes, rates, curves), rows, strict=True):
             parts.append(row)
-    increment = log_density(vae, path, walk.z, betas[-1]) - walk.log_f
+    increment = log_density(path, walk.z, betas[-1]) - walk.log_f
     total = walk.log_weight + tf.cast(increment, tf.float64)
     log_ratio = tf.cast(increment / (betas[-1] - betas[-2]), tf.float64)
     curves.append(tf.stack([_averages(w, log_ratio) for w in (walk.log_weight, total)]))
@@ -171,15 +241,33 @@ def anneal(
     return total, tf.concat(nothing + sizes, 0), tf.concat(nothing + rates, 0), tf.concat(curves, 0)
 
 
-@tf.function(reduce_retracing=True)
-def _moves(vae, path, schedule, walk, first, last, seed):
+def _of_any_length(path, schedule, walk):
+    """The arguments' types, so that one graph serves all numbers of chains, examples and steps."""
+
+    def free(structure, num_axes=1):
+        def spec(a):
+            if not tf.is_tensor(a):
+                return a
+            num = min(num_axes, a.shape.rank)
+            return tf.TensorSpec([None] * num + a.shape[num:], a.dtype)
+
+        return tf.nest.map_structure(spec, structure)
+
+    return free(path), free(schedule, 2), free(walk, 2)
+
+
+_INDEX, _SEED = tf.TensorSpec((), tf.int32), tf.TensorSpec((2,), tf.int32)
+
+
+@tf.function(autograph=False)
+def _moves(path, schedule, walk, first, last, seed):
     """The moves from first on, without last: the walk, and step sizes, rates, averages of each."""
     betas = schedule.betas
 
     def step(index, walk, rows):
         size, beta = walk.factor * schedule.steps[index], betas[index + 1]
         step_seed = tf.random.fold_in(seed, index + 1)
-        z, before, after, rate = _move(vae, path, beta, walk.z, size, step_seed)
+        z, before, after, rate = _move(path, beta, walk.z, size, step_seed)
         increment = before - walk.log_f
         log_ratio = tf.cast(increment / (beta - betas[index]), tf.float64)
         row = size, rate, _averages(walk.log_weight, log_ratio)
@@ -200,12 +288,12 @@ def _averages(log_weight, log_ratio):
     return tf.concat([[log_mean], weighted_cumulants(log_ratio, log_weight, 2)], 0)
 
 
-def _move(vae, path, beta, z, size, seed):
+def _move(path, beta, z, size, seed):
     """Return z after one transition, ln f_beta before and after it, and the acceptance rate."""
     seeds = tf.unstack(tf.random.split(seed))
     jitter = tf.random.stateless_uniform((), seeds[0], 0.7, 1.3)  # lest an orbit closes
     kernel = tfp.mcmc.HamiltonianMonteCarlo(
-        lambda z: log_density(vae, path, z, beta),
+        lambda z: log_density(path, z, beta),
         jitter * size[:, tf.newaxis] * path.width(beta),
         _LEAPFROG_STEPS,
     )

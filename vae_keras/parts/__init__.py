@@ -7,10 +7,11 @@ from vae_keras.parts.counts import Counts, NegativeBinomial, Poisson, ZeroInflat
 from vae_keras.parts.coupling import Autoregressive, Coupling, HalfStep, NetworkStep
 from vae_keras.parts.cross_entropy import bernoulli_cross_entropy
 from vae_keras.parts.draws import Draws
+from vae_keras.parts.enumeration import enumerated
 from vae_keras.parts.flow import Flow, FlowStep
 from vae_keras.parts.full_gaussian import Correlated, FullGaussian, LowRankGaussian
 from vae_keras.parts.gaussian import Gaussian
-from vae_keras.parts.latents import Latents
+from vae_keras.parts.latents import Latents, latents_of
 from vae_keras.parts.log_gamma import log_gamma, log_gamma_ratio, log_poisson
 from vae_keras.parts.logistic_mixture import LogisticMixture
 from vae_keras.parts.masked import Masked
@@ -64,8 +65,10 @@ __all__ = [
     "bernoulli_cross_entropy",
     "call_by_name",
     "check_part",
+    "enumerated",
     "kl_rule",
     "kl_terms",
+    "latents_of",
     "log_gamma",
     "log_gamma_ratio",
     "log_poisson",

@@ -48,6 +48,10 @@ class Bernoulli(Part):
     space = "discrete"
     has_path = False
 
+    @property
+    def num_values(self) -> int:
+        return 2
+
     def noise(self, statistics: Tensor, rows: Any, seed: Any) -> Tensor:
         return open_uniform((rows, *statistics.shape[1:]), float_dtype(statistics), seed)
 

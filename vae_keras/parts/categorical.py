@@ -48,6 +48,10 @@ class Categorical(Part):
         check_counts(2, num_classes=num_classes)
         self.num_classes = num_classes
 
+    @property
+    def num_values(self) -> int:
+        return self.num_classes
+
     def noise(self, statistics: Tensor, rows: Any, seed: Any) -> Tensor:
         return gumbel((rows, *statistics.shape[1:]), float_dtype(statistics), seed)
 

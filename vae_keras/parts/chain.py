@@ -77,6 +77,10 @@ class Chain(Part):
         self.has_density = all(p.has_density for p in each)
         self.has_mean = not networks and all(p.has_mean for p in each)
 
+    @property
+    def num_values(self) -> dict[str, Any]:
+        return {name: part.num_values for name, part, _ in self._levels()}
+
     def _levels(self):
         return zip(self.names, self.parts, self.networks, strict=True)
 

@@ -210,7 +210,7 @@ class Latents:
         check_counts(num_samples=num_samples)
         x = tree.map_structure(_as_tensor, x)
         statistics, generator, batch = self.encoded(x), as_generator(seed), num_rows(x)
-        target = tree.flatten(self._scored_part(x))
+        target = tree.flatten(self.scored_part(x))
         size = max(1, _BLOCK // max(1, sum(math.prod(a.shape) for a in target)))
         xs = repeated(x, min(size, num_samples))
         for start in range(0, num_samples, size):
@@ -249,7 +249,7 @@ class Latents:
         if self.prior_network is not None:
             conditions = self._conditions(x)
             found = wide(call_by_name(self.prior_network, conditions, training=training))
-        return self.prior.resolve(found, num_rows(statistics))
+        return self.prior.resolve(found, num_rows((statistics, x)))
 
     def decoded(self, z: Any, x: Any, *, training: bool | None = None) -> Any:
         """The statistics of the likelihood, (rows, ..).
@@ -277,7 +277,7 @@ class Latents:
         """
         dtype = float_dtype(statistics)
         target = tree.map_structure(
-            lambda a: ops.cast(a, dtype) if is_floating(a) else a, self._scored_part(x)
+            lambda a: ops.cast(a, dtype) if is_floating(a) else a, self.scored_part(x)
         )
         log_prob = self.likelihood.log_prob(statistics, target)
         if len(log_prob.shape) != 1:
@@ -292,7 +292,15 @@ class Latents:
             return {}
         return {name: value for name, value in x.items() if name != self.target}
 
-    def _scored_part(self, x):
+    def scored_part(self, x: Any) -> Any:
+        """The entry of x that the likelihood scores.
+
+        Args:
+            x: data, nested tensors.
+
+        Raises:
+            ValueError: if there is no entry of the target's name.
+        """
         if not isinstance(x, Mapping):
             return x
         if self.target not in x:
@@ -306,3 +314,31 @@ class Latents:
 def _as_tensor(x: ArrayLike) -> Tensor:
     x = ops.convert_to_tensor(x)
     return ops.cast(x, "float32") if is_floating(x) else x
+
+
+def latents_of(model: Any) -> Latents:
+    """The `Latents` of a model as evaluation takes them: one door for whatever takes a model.
+
+    Args:
+        model: a `VAE` or another object with an attribute `latents`, whose relaxed parts become
+            discrete ones; or a `Latents`, which stays as it is.
+
+    Returns:
+        `Latents`.
+
+    Raises:
+        ValueError: if it is neither.
+
+    Example:
+        >>> latents = Latents(lambda x: (x, 0 * x), lambda z: z)
+        >>> latents_of(latents) is latents
+        True
+    """
+    if isinstance(model, Latents):
+        return model
+    found = getattr(model, "latents", None)
+    if not isinstance(found, Latents):
+        raise ValueError(
+            f"A VAE or Latents is needed, networks with their parts; got {type(model).__name__}."
+        )
+    return found.exact

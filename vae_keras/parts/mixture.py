@@ -52,6 +52,10 @@ class Mixture(Part):
         self.part, self.num_components = part, num_components
         self.space, self.has_mean, self.has_density = part.space, part.has_mean, part.has_density
 
+    @property
+    def num_values(self) -> Any:
+        return self.part.num_values
+
     def noise(self, statistics: Any, rows: Any, seed: Any) -> tuple[Tensor, Any]:
         logits, components = statistics
         seed, first = as_generator(seed), tree.map_structure(lambda s: s[:, 0], components)

@@ -77,6 +77,10 @@ class Own(Part):
         tree.map_shape_structure(add, self.part.shapes(self.event))
         return weights
 
+    @property
+    def num_values(self) -> Any:
+        return self.part.num_values
+
     def resolve(self, statistics: Any, rows: Any) -> Any:
         if statistics is not None:
             raise ValueError(

@@ -75,6 +75,14 @@ class Part(RandomLayer):
         super().__init__(seed, autocast=False, **kwargs)
         self.built = type(self).build is keras.layers.Layer.build  # methods never build it
 
+    @property
+    def num_values(self) -> Any:
+        """How many values an entry has, 0 .. num_values - 1; None if not finitely many.
+
+        Of nested values it is nested alike. Sums over all states need it.
+        """
+        return None
+
     def noise(self, statistics: Any, rows: Any, seed: Any) -> Any:
         """Standard randomness of a draw for each row, which depends on no parameter.
 

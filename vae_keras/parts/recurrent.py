@@ -67,6 +67,10 @@ class Recurrent(Part):
         self.space, self.has_path, self.has_density = part.space, part.has_path, part.has_density
         self.has_mean = False  # `mean` follows the means of the steps before
 
+    @property
+    def num_values(self) -> Any:
+        return self.part.num_values
+
     def resolve(self, statistics: Any, rows: Any) -> Any:
         return {} if statistics is None else statistics
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import keras
 from keras import layers, ops
 
-from rbm_tf.shared.types import Shape, Tensor
+from rbm_tf.shared.types import Tensor
 from vae_keras.parts import Gaussian, Recurrent
 from vae_keras.vae import VAE
 
@@ -166,7 +166,7 @@ def _standard(given, states):
 
 
 def draw_vae(
-    input_shape: Shape,
+    input_shape: tuple[int, ...],
     latent_dim: int = 4,
     *,
     num_steps: int = 6,

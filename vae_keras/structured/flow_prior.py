@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from rbm_tf.shared.types import Shape
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.parts import Coupling, Flow, Gaussian, Own
 from vae_keras.vae import VAE
 
 
 def flow_prior_vae(
-    input_shape: Shape,
+    input_shape: tuple[int, ...],
     latent_dim: int,
     *,
     num_steps: int = 4,

@@ -8,14 +8,13 @@ from typing import Any
 import keras
 from keras import layers
 
-from rbm_tf.shared.types import Shape
 from vae_keras.parts import Chain, Gaussian, Own
 from vae_keras.structured.networks import gaussian_network, image_decoder
 from vae_keras.vae import VAE
 
 
 def ladder_vae(
-    input_shape: Shape,
+    input_shape: tuple[int, ...],
     latent_dims: Sequence[int] = (16, 8),
     *,
     hidden_units: int = 64,

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 import keras
 from keras import layers
 
-from rbm_tf.shared.types import Shape
-
 
 def gaussian_network(
     inputs: Mapping[str, int], num_outputs: int, *, hidden_units: int, name: str | None = None
@@ -53,7 +51,7 @@ def joined(given: Mapping[str, keras.KerasTensor]) -> keras.KerasTensor:
 
 
 def image_decoder(
-    inputs: Mapping[str, int], output_shape: Shape, *, hidden_units: int
+    inputs: Mapping[str, int], output_shape: tuple[int, ...], *, hidden_units: int
 ) -> keras.Model:
     """A decoder of one hidden layer that takes named vectors.
 

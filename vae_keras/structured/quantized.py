@@ -61,11 +61,10 @@ class Codes(Part):
             raise ValueError(f"temperature must be above 0 and finite; got {temperature}.")
         self.part, self.code_dim, self.temperature = part, code_dim, temperature
         self.space, self.has_path = part.space, part.has_path
-        shape, begin = (
-            (part.num_classes, code_dim),
-            keras.initializers.RandomNormal(0, 1, self.seed),
-        )
-        self.codes = self.add_weight(shape, begin, name="codes") if codes is None else codes
+        if codes is None:
+            begin = keras.initializers.RandomNormal(0.0, 1.0, seed)
+            codes = self.add_weight((part.num_classes, code_dim), begin, name="codes")
+        self.codes = codes
 
     def resolve(self, statistics: Any, rows: Any) -> Tensor:
         """The logits of the codes at points, (rows, .., num_codes)."""
@@ -118,7 +117,7 @@ class Codes(Part):
 
 
 def vq_vae(
-    input_shape: Shape,
+    input_shape: tuple[int, ...],
     *,
     num_positions: int = 4,
     num_codes: int = 16,
