@@ -30,7 +30,7 @@ RULES = {  # a folder: what of ours it may import besides itself
     "vae_keras/shared": GROUND,
     "vae_keras/layers": KERAS,
     "vae_keras/likelihoods": KERAS,
-    "vae_keras/objectives": KERAS,
+    "vae_keras/objectives": KERAS | {"vae_keras/parts"},
     "vae_keras/parts": KERAS,
     "vae_keras/gradients": PHYSICS,
     "vae_keras/evidence": PHYSICS | KERAS,
