@@ -47,7 +47,7 @@ def several(seen):
 
 @dataclasses.dataclass
 class Case:
-    """A posterior with statistics of one row, and a grid of values with weights that sum over them."""
+    """A posterior, statistics of one row, and a grid of values with weights that sum over it."""
 
     posterior: Any
     statistics: Any
@@ -83,7 +83,7 @@ class Case:
         found = {name: [] for name in expectations}
         for i, each in enumerate(flat):
             for place in np.ndindex(each.shape):
-                values = {name: 0.0 for name in expectations}
+                values = dict.fromkeys(expectations, 0.0)
                 for step, factor in STENCIL:
                     moved = [s.copy() for s in flat]
                     moved[i][place] += step * STEP

@@ -35,7 +35,7 @@ OBJECTIVES = {
     "VIMCO": (VIMCO(2), "iwae", 1, 4000),
     "CumulantObjective": (CumulantObjective(2), "cumulant", 1, 4000),
     "PerturbativeBound": (PerturbativeBound(2), "perturbative", 1, 4000),
-    # Its covariance divides by num_samples, and not by one less: see the test below.
+    # Its covariance divides by num_samples, and not by one less.
     "ThermodynamicObjective": (ThermodynamicObjective(4, num_partitions=1), "elbo", 3 / 4, 4000),
     "ThermodynamicObjective of two partitions": (
         ThermodynamicObjective(400, num_partitions=2, first_beta=0.3),

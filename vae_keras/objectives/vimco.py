@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -9,12 +10,12 @@ from keras import ops
 
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import Tensor
-from vae_keras.objectives.bounds import IWAE
+from vae_keras.objectives.bounds import Objective
 from vae_keras.parts.draws import Draws
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
-class VIMCO(IWAE):
+class VIMCO(Objective):
     """Minus the importance-weighted bound L = ln (1/K) sum_k w_k, with a score-function gradient.
 
     It needs no path through the draws, so that it trains exact bits and classes. Its value is that
@@ -52,8 +53,9 @@ class VIMCO(IWAE):
 
     def call(self, draws: Draws) -> Tensor:
         stop, draws = ops.stop_gradient, draws.fixed()
-        loss = super().call(draws)  # (batch,)
-        learning_signal = stop(self._without_each(draws.log_weights) - loss)  # (num_samples, batch)
+        log_weights = draws.log_weights  # (num_samples, batch)
+        loss = math.log(self.num_samples) - ops.logsumexp(log_weights, axis=0)  # (batch,)
+        learning_signal = stop(self._without_each(log_weights) - loss)  # (num_samples, batch)
         score = draws.log_posterior - stop(draws.log_posterior)  # 0, (num_samples, batch)
         return loss - ops.sum(learning_signal * score, axis=0)
 
@@ -63,4 +65,4 @@ class VIMCO(IWAE):
         others = (ops.sum(log_weights, axis=0) - log_weights) / (num - 1)  # (num_samples, batch)
         is_left_out = ops.eye(num, dtype="bool")[..., None]
         replaced = ops.where(is_left_out, others[:, None], log_weights[None])
-        return ops.log(ops.cast(num, others.dtype)) - ops.logsumexp(replaced, axis=1)
+        return math.log(num) - ops.logsumexp(replaced, axis=1)
