@@ -82,6 +82,7 @@ def test_the_exact_terms_sum_to_the_closed_form():
     assert sum(exact_terms()) == pytest.approx(exact_kl(), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_terms_of_all_data_are_those_of_quadrature_and_sum_to_the_kl():
     draws = model().draws(X, 20_000, seed=0)
     terms = kl_decomposition(draws, NUM)
@@ -100,6 +101,7 @@ def test_the_terms_of_all_data_are_those_of_quadrature_and_sum_to_the_kl():
     assert np.all(error < 0.02 * exact)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_quadrature():
     objective = BetaTC(NUM, beta=4.0, num_samples=100)
     x, parts = tensor(X), 60

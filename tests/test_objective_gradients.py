@@ -58,6 +58,7 @@ def sigmas(found, expected):
     return np.abs(found.mean(0) - expected) / (error + 1e-4), error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_gradients_of_the_encoder_are_those_of_the_exact_expectation_or_refused(name, case):

@@ -190,6 +190,7 @@ def test_the_remedy_fits_the_part():
             check_objective(IWAE(), latents(part))
 
 
+@pytest.mark.slow
 def test_the_perturbative_bound_has_the_gradient_at_fixed_v0_and_not_that_of_its_own_mean():
     """V0 follows the draws, and counts as fixed; with two draws and offset 0 that is no loss."""
     offset = 1.0
