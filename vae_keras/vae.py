@@ -15,7 +15,7 @@ from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
 from rbm_tf.shared.seeds import integer_seed
 from rbm_tf.shared.types import Tensor
-from vae_keras.objectives import ELBO
+from vae_keras.objectives import ELBO, check_objective
 from vae_keras.optimizers import FusedAdam
 from vae_keras.parts import Bernoulli, Draws, Gaussian, Latents, Part
 from vae_keras.parts.inputs import as_generator
@@ -115,10 +115,10 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         self.prior, self.likelihood = prior, likelihood or Bernoulli()
         self.objective, self.target = objective or ELBO(), target
         self.seed = integer_seed(seed)
-        self._check_objective()
         self.latents = Latents(
             encoder, decoder, self.posterior, prior, self.likelihood, prior_network, target
         )
+        self._check_objective()
         self.noise = RandomLayer(seed)
         self._evaluation_noise = RandomLayer(None if self.seed is None else self.seed + 1)
         self._mean_over_batch = MeanOverBatch(name="mean")
@@ -131,11 +131,12 @@ class VAE(CheckedFit, WholeFiles, keras.Model):
         self.optimizer.build(self.trainable_variables)  # so that an untrained model saves whole
 
     def _check_objective(self):
-        if self.temperature != 1 and not isinstance(self.objective, ELBO):
+        if self.temperature != 1 and getattr(self.objective, "needs_density", True):
             raise ValueError(
                 f"A temperature of {self.temperature} needs the objective ELBO; importance weights "
                 "belong to temperature 1."
             )
+        check_objective(self.objective, self.latents)
 
     @property
     def temperature(self) -> float:

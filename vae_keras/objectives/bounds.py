@@ -23,6 +23,14 @@ from vae_keras.parts import Draws
 class Objective(keras.layers.Layer):
     """What a VAE minimises: `call(draws)` returns the loss of each example.
 
+    A class says what its value and its gradient ask of the model, and `check_objective` refuses
+    parts that do not give it:
+
+        needs_path: the gradient passes through draws of the posterior.
+        needs_density: ln q(z|x) enters, by itself or in the log-weights.
+        needs_factors: the posterior's entries must be independent.
+        draws_prior: the gradient passes through draws of the prior.
+
     Args:
         num_samples: the number of draws of z for each example.
 
@@ -41,6 +49,11 @@ class Objective(keras.layers.Layer):
         ...         log_weights = draws.log_weights
         ...         return -ops.mean(log_weights, axis=0) - ops.var(log_weights, axis=0) / 2
     """
+
+    needs_path = True
+    needs_density = True
+    needs_factors = False
+    draws_prior = False
 
     def __init__(self, num_samples: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -73,6 +86,8 @@ class ELBO(Objective):
         >>> float(objective.beta)
         1.0
     """
+
+    needs_density = False  # at temperature 0 the KL has its closed form
 
     def __init__(self, beta: float = 1.0, *, num_samples: int = 1, **kwargs: Any) -> None:
         super().__init__(num_samples, **kwargs)
@@ -171,6 +186,8 @@ class ThermodynamicObjective(Objective):
         >>> [round(beta, 2) for beta in ThermodynamicObjective(num_partitions=3).betas]
         [0.0, 0.03, 0.16, 1.0]
     """
+
+    needs_path = False
 
     def __init__(
         self,

@@ -47,6 +47,7 @@ class Bernoulli(Part):
 
     space = "discrete"
     has_path = False
+    is_factorized = True
 
     @property
     def num_values(self) -> int:
@@ -106,6 +107,8 @@ class ContinuousBernoulli(Part):
         >>> float(ContinuousBernoulli().log_prob(ops.zeros((1, 2)), ops.ones((1, 2)))[0])
         0.0
     """
+
+    is_factorized = True
 
     def noise(self, statistics: Tensor, rows: Any, seed: Any) -> Tensor:
         return open_uniform((rows, *statistics.shape[1:]), float_dtype(statistics), seed)

@@ -42,6 +42,7 @@ class Categorical(Part):
 
     space = "discrete"
     has_path = False
+    is_factorized = True
 
     def __init__(self, num_classes: int, *, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)

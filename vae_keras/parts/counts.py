@@ -30,6 +30,7 @@ class Counts(Part):
 
     space = "discrete"
     has_path = False
+    is_factorized = True
 
     def lowest(self, statistics: Any) -> Tensor:
         """Where the sum begins: the probability below is nothing in float32."""
@@ -177,6 +178,7 @@ class ZeroInflated(Part):
 
     space = "discrete"
     has_path = False
+    is_factorized = True
 
     def __init__(self, part: Part, *, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)

@@ -51,6 +51,8 @@ class Gaussian(Part):
         -3.224171...
     """
 
+    is_factorized = True
+
     def __init__(
         self,
         scale: float | None = None,

@@ -55,6 +55,7 @@ class LogisticMixture(Part):
 
     space = "discrete"
     has_path = False
+    is_factorized = True
     has_mean = False  # `mean` is that of the densities, before levels are cut off
 
     def __init__(

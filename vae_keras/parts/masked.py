@@ -41,7 +41,8 @@ class Masked(Part):
     ) -> None:
         super().__init__(seed, **kwargs)
         self.part, self.padding = part, padding
-        self.space, self.has_path, self.has_mean = part.space, part.has_path, part.has_mean
+        self.space, self.has_path = part.space, part.has_path
+        self.has_density, self.has_mean = part.has_density, part.has_mean
 
     def noise(self, statistics: Any, rows: Any, seed: Any) -> Any:
         return self.part.noise(statistics, rows, seed)

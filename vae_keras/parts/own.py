@@ -63,6 +63,7 @@ class Own(Part):
         self.part, self.event, self.spread = part, tuple(event), spread
         self.space, self.has_path = part.space, part.has_path
         self.has_density, self.has_mean = part.has_density, part.has_mean
+        self.is_factorized = part.is_factorized
         self.is_standard = not trainable and not spread
         self.values = self._weights() if values is None else values
 

@@ -69,6 +69,7 @@ class Part(RandomLayer):
     has_density = True  # whether a draw has a log-probability
     has_mean = True  # whether `mean` is the expected value, and no other point that stands for it
     is_unconditional = False  # whether its statistics are its own
+    is_factorized = False  # whether `terms` are densities of entries that are independent
     is_standard = False  # whether it is the standard member whatever it is given
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
@@ -213,10 +214,19 @@ class Part(RandomLayer):
             prior_statistics: of the prior, resolved.
             value: a draw of this part, (rows, ..).
             log_prob: its log-probability, (rows,).
+
+        Raises:
+            ValueError: if there is neither a closed form nor a density.
         """
         terms = kl_terms(self, statistics, prior, prior_statistics)
         if terms is not None:
             return terms
+        if not self.has_density:
+            raise ValueError(
+                f"{type(self).__name__} has no density at temperature 0, and no closed form of the "
+                f"KL against {type(prior).__name__}: leave the prior out, or take a temperature "
+                "above 0."
+            )
         return (log_prob - prior.log_prob(prior_statistics, value))[:, None]
 
     def call(self, statistics: Any) -> tuple[Any, Tensor]:

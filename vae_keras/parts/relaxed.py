@@ -31,6 +31,7 @@ class Relaxed(Part):
         0.25
     """
 
+    is_factorized = True
     has_mean = False  # it is that of the discrete variable
 
     def __init__(self, temperature: float = 0.5, *, seed: int | None = None, **kwargs: Any) -> None:

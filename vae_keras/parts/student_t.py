@@ -42,6 +42,8 @@ class StudentT(Part):
         -1.14473
     """
 
+    is_factorized = True
+
     def __init__(self, df: float = 4.0, *, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         if not 0 < df < math.inf:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import keras
+from keras import tree
 
 from rbm_tf.shared.types import Tensor
 from vae_keras.parts.inputs import total
@@ -32,7 +33,7 @@ class TFP(Part):
     Output: a draw as networks take it, (rows, ..), and its log-probability, (rows,), nats.
 
     Raises:
-        ValueError: if the backend is not TensorFlow.
+        ValueError: if the backend is not TensorFlow, or at draws if has_path is not true.
 
     Example:
         >>> import tensorflow_probability as tfp
@@ -65,6 +66,12 @@ class TFP(Part):
 
     def draw(self, statistics: Any, noise: Tensor) -> tuple[Tensor, Tensor]:
         distribution = self.make(statistics)
+        kinds = tree.flatten(getattr(distribution, "reparameterization_type", None))
+        if self.has_path and any("NOT_REPARAMETERIZED" in repr(kind) for kind in kinds):
+            raise ValueError(
+                f"Draws of TensorFlow Probability's {distribution.name} have no gradient, although "
+                "the part says has_path=True: leave it out, and train with VIMCO(), say."
+            )
         value = distribution.sample(seed=noise[0])
         return value, total(distribution.log_prob(value))
 
