@@ -153,7 +153,7 @@ class RBMPrior(Part):
         return -clamped_free_energy(machine_of(self.rbm), ops.cast(value, "float32")) - self.log_z()
 
     def resolve(self, statistics: Any, rows: Any) -> Any:
-        return None
+        return {}
 
     def shapes(self, event: Shape) -> Shapes:
         return None

@@ -32,12 +32,12 @@ class Draws:
         latents: the model's networks and parts.
         x: data, nested tensors (batch, ..).
         statistics: of the posterior, (batch, ..).
-        noise: what the draws were made of, (num_samples * batch, ..).
         value: z, (num_samples * batch, ..), all examples for the first draw, then for the next.
         log_q: ln q(z|x), (num_samples * batch,), nats.
         num_samples: the number of draws for each example.
         training: whether networks work as in training; None tells them nothing.
         rows: x for each draw, (num_samples * batch, ..), if it is at hand.
+        noise: what the draws were made of, (num_samples * batch, ..), if it is known.
 
     Example:
         >>> latents = Latents(lambda x: (x, 0 * x), lambda z: z)
@@ -51,21 +51,21 @@ class Draws:
     latents: Latents
     x: Any
     statistics: Any
-    noise: Any
     value: Any
     log_q: Tensor
     num_samples: int
     training: bool | None = None
     rows: Any = None
+    noise: Any = None
 
     def fixed(self) -> Draws:
         """The same draws for gradients at fixed z: ln q moves with the statistics, z does not.
 
         So score-function objectives take them, also where a draw has no path.
         """
-        q, stop = self.latents.posterior, ops.stop_gradient
+        stop = ops.stop_gradient
         value = tree.map_structure(stop, self.value)
-        change = _change(q.log_prob_of_draw(self._rows(self.statistics), value, self.noise))
+        change = _change(self._log_q_at(self._rows(self.statistics), value))
         return dataclasses.replace(self, value=value, log_q=stop(self.log_q) + change)
 
     def along_path(self, scale: Tensor) -> Draws:
@@ -94,8 +94,14 @@ class Draws:
         statistics = tree.map_structure(stop, self._rows(self.statistics))
         # All of them: in a scope, Keras reads those left out as they are stored.
         with keras.StatelessScope([(v, stop(v.value)) for v in q.variables]):
-            change = _change(q.log_prob_of_draw(statistics, value, self.noise))
+            change = _change(self._log_q_at(statistics, value))
         return dataclasses.replace(self, value=value, log_q=stop(self.log_q) + change)
+
+    def _log_q_at(self, statistics, value):
+        q = self.latents.posterior
+        if self.noise is None:
+            return q.log_prob(statistics, value)
+        return q.log_prob_of_draw(statistics, value, self.noise)
 
     @functools.cached_property
     def log_likelihood(self) -> Tensor:

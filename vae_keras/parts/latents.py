@@ -120,7 +120,7 @@ class Latents:
             rows = num_samples * num_rows(x)
             noise = self.posterior.noise(statistics, rows, as_generator(seed))
         value, log_q = self.posterior.draw(repeated(statistics, num_samples), noise)
-        return Draws(self, x, statistics, noise, value, log_q, num_samples, training)
+        return Draws(self, x, statistics, value, log_q, num_samples, training, noise=noise)
 
     def log_weights(self, x: Any, num_samples: int, *, seed: int | None = None) -> Tensor:
         """ln w = ln p(x|z) + ln p(z) - ln q(z|x) with z ~ q(z|x), in blocks of bounded memory.
@@ -222,7 +222,7 @@ class Latents:
         """The draws that a block of noise makes."""
         num_samples = num_rows(xs) // num_rows(x)
         value, log_q = self.posterior.draw(repeated(statistics, num_samples), noise)
-        return Draws(self, x, statistics, noise, value, log_q, num_samples, rows=xs)
+        return Draws(self, x, statistics, value, log_q, num_samples, rows=xs, noise=noise)
 
     def encoded(self, x: Any, *, training: bool | None = None) -> Any:
         """The statistics of the posterior, (batch, ..).

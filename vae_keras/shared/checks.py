@@ -53,8 +53,12 @@ def shapes_of_data(latents: Any) -> dict[str, Shape]:
 def _input_shapes(network, alone):
     """The shape of each input by name, with a name for one that stands alone; None if unknown."""
     try:
-        inputs = network.input
+        inputs = network.inputs if isinstance(network, keras.Sequential) else network.input
     except (AttributeError, ValueError):  # a function, a layer, or a model without a graph
+        return None
+    if isinstance(network, keras.Sequential):
+        inputs = inputs[0] if inputs else None
+    if inputs is None:
         return None
     if isinstance(inputs, (list, tuple)):
         inputs = {tensor.name: tensor for tensor in inputs}
