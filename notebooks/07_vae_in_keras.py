@@ -67,6 +67,7 @@ from rbm_tf.quiet import quiet_start
 
 quiet_start()  # TensorFlow's start-up messages, off
 
+# %%
 import os
 
 import keras

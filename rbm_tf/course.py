@@ -70,7 +70,8 @@ def trained(
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
         >>> model.compile("sgd", "mse")
-        >>> fit = lambda: model.fit(np.eye(3), np.eye(3)[:, :2], epochs=4, verbose=0).history["loss"]
+        >>> x, y = np.eye(3), np.eye(3)[:, :2]
+        >>> fit = lambda: model.fit(x, y, epochs=4, verbose=0).history["loss"]
         >>> trained(model, "example", fit).shape
         (4,)
     """
