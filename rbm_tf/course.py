@@ -42,7 +42,7 @@ def shipped(
     if file.exists() and not retrain:
         with np.load(file) as arrays:
             return dict(arrays)
-    made = {key: np.asarray(value) for key, value in make().items()}
+    made: dict[str, Any] = {key: np.asarray(value) for key, value in make().items()}
     if retrain:
         with written_whole(file) as partial:
             np.savez_compressed(partial, **made)
