@@ -6,6 +6,7 @@ BOOK := notebooks/book
 MATHJAX := $(BOOK)/_static/mathjax
 SLIDES := notebooks/slides
 ASSIGNMENTS := notebooks/assignments
+WITH_MODELS := $(wildcard $(addprefix notebooks/,$(addsuffix _*.py,03 05 07 09 10 12 13)))
 EXTRAS := dev,notebooks
 WITH_BOOK := $(EXTRAS),book
 # Tests on all processors, four at most for the memory's sake, with one thread each.
@@ -48,9 +49,10 @@ lint: .venv/.installed
 notebooks: .venv/.installed
 	TQDM_DISABLE=1 $(BIN)/jupytext --to ipynb --execute notebooks/[0-9]*.py
 
-# The weights that chapters load, trained anew by the chapters themselves.
+# The weights that chapters load, trained anew by the chapters themselves, which then load them.
 models: .venv/.installed
-	RETRAIN=1 TQDM_DISABLE=1 $(BIN)/jupytext --to ipynb --execute notebooks/09*.py
+	RETRAIN=1 TQDM_DISABLE=1 $(BIN)/jupytext --to ipynb --execute $(WITH_MODELS)
+	TQDM_DISABLE=1 $(BIN)/jupytext --to ipynb --execute $(WITH_MODELS)
 
 # Course and reference as HTML in outputs/book, for any browser, without a network. Sphinx reads only
 # what lies below its configuration, so it gets copies of the executed chapters, with their dates.

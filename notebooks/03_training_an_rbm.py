@@ -41,7 +41,8 @@
 # **What you need**: chapter 2, above all the gradients (B8) and (B9); eigenvalues of a symmetric
 # matrix; and some Python, with this project installed.
 #
-# **Time**: about two hours, and as much again for the exercises. The code runs in a minute or two.
+# **Time**: about two hours, and as much again for the exercises. The code runs in about a minute, and
+# in one more where it trains its shipped machines anew.
 #
 # Equation numbers such as (B10) are the row names used in the whole course, in the library's
 # docstrings and in the table `EQUATIONS.md`. Numbers such as (2.1) are steps on the way. Energies
@@ -62,7 +63,10 @@ from rbm_tf.quiet import quiet_start
 
 quiet_start()  # TensorFlow's start-up messages, off
 
+# %%
 import itertools
+import os
+from functools import partial
 
 import keras
 import matplotlib.pyplot as plt
@@ -70,7 +74,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
-from rbm_tf import BernoulliRBM, datasets, enumeration, mean_field, plotting
+from rbm_tf import BernoulliRBM, course, datasets, enumeration, mean_field, plotting
 from rbm_tf import training as phases
 
 # %%
@@ -83,6 +87,7 @@ scales = np.geomspace(0.02, 5.0, 13)  # of the kernel in section 6
 learning_rate, num_epochs, num_updates = 0.3, 40, 50  # updates per epoch, section 7
 digit_epochs, digit_hidden = (20, 80), 64  # a short training, and what is added to it
 num_labelled, num_draws = (50, 100, 300), 10
+retrain = bool(os.environ.get("RETRAIN"))  # True: train all machines here, about a minute
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 keras.utils.set_random_seed(seed)
@@ -630,6 +635,10 @@ for order in (1, 2, 3):
 #
 # To tell the noise of CD-1 from its bias we add a run without noise. It has infinitely many chains: its
 # averages are those over $p_D\, T$ (3.1), from the tables.
+#
+# The trained machines of this section and of section 10 come with the course, and with them the log likelihoods.
+# Three epochs with the exact gradient are trained here, for comparison. To train all in front of you, set
+# `retrain = True` above; on another processor the last digits of what follows may then differ.
 
 # %%
 upper_limit = -np.log(14)
@@ -667,17 +676,23 @@ class InfiniteChains(phases.ExactPhase):
 
 
 # %%
-def train(phase):
-    """Train on bars and stripes; returns the model and its log likelihood after each epoch."""
-    rbm, curve = BernoulliRBM(num_visible, num_hidden, negative_phase=phase, seed=seed), []
+def untrained(phase):
+    rbm = BernoulliRBM(num_visible, num_hidden, negative_phase=phase, seed=seed)
     rbm.kernel.assign(np.random.default_rng(seed).normal(0, 0.1, rbm.kernel.shape))
     rbm.compile(keras.optimizers.SGD(learning_rate), steps_per_execution=num_updates)
+    return rbm
+
+
+# %%
+def train(rbm, epochs=num_epochs):
+    """Train on bars and stripes; returns the log likelihood after each epoch."""
+    curve = []
     record = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: curve.append(log_likelihood(rbm))
     )
-    options = {"batch_size": 14, "shuffle": False, "epochs": num_epochs, "verbose": 0}
+    options = {"batch_size": 14, "shuffle": False, "epochs": epochs, "verbose": 0}
     rbm.fit(np.tile(data, (num_updates, 1)), callbacks=[record], **options)
-    return rbm, np.array(curve)
+    return np.array(curve)
 
 
 # %%
@@ -692,7 +707,13 @@ for name, phase in {
     "TAP, order 2": phases.MeanFieldPhase(order=2, seed=seed),
     "TAP, order 3": phases.MeanFieldPhase(order=3, seed=seed),
 }.items():
-    trained[name] = train(phase)
+    file, rbm = "03_" + name.replace(",", "").replace(" ", "_"), untrained(phase)
+    trained[name] = rbm, course.trained(rbm, file, partial(train, rbm), retrain=retrain)
+
+# %% name="first-epochs"
+first = train(untrained(phases.ExactPhase()), epochs=3)
+check(first, trained["exact"][1][:3], tolerance=1e-3)
+print("exact gradient, first three epochs:", first.round(3), "nats")
 
 # %% name="seven-phases-log"
 for name, (model, curve) in trained.items():
@@ -973,17 +994,29 @@ print(f"plain . centred = {uphill:.4f} > 0: the centred step goes uphill")
 # parameter by itself, such as Adam, would not keep to it, so the library gives them the plain
 # gradient.)
 
+
+# %%
+def rise(rbm, x):
+    """The log likelihood of the images before each of 40 epochs of ten updates."""
+    curve = []
+    record = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: curve.append(
+            float(-np.mean(rbm.free_energy(x)) - enumeration.log_z(rbm))
+        )
+    )
+    rbm.compile(keras.optimizers.SGD(0.2), steps_per_execution=10)
+    options = {"batch_size": len(x), "shuffle": False, "epochs": 40, "verbose": 0}
+    rbm.fit(np.tile(x, (10, 1)), callbacks=[record], **options)
+    return curve
+
+
 # %%
 curves, small = {}, [0.1 * values[0], 0 * values[1], 0 * values[2]]
 for centered in (False, True):
     for name, start, x in (("black ink", small, black), ("white ink", mirrored(*small), 1 - black)):
-        rbm, curve = machine(start, x, centered), []
+        rbm = machine(start, x, centered)
         set_parameters(rbm, *start)  # without the biases that adapt has set
-        rbm.compile(keras.optimizers.SGD(0.2), steps_per_execution=10)
-        for _ in range(40):
-            curve.append(float(-np.mean(rbm.free_energy(x)) - enumeration.log_z(rbm)))
-            rbm.fit(np.tile(x, (10, 1)), batch_size=len(x), shuffle=False, verbose=0)
-        curves[centered, name] = curve
+        curves[centered, name] = rise(rbm, x)
 check(curves[True, "black ink"], curves[True, "white ink"], 1e-8)  # (9.5), every 10 updates
 for (centered, name), curve in curves.items():
     kind = "centred" if centered else "plain"
@@ -1020,12 +1053,20 @@ x_train, x_test = x_train.reshape(-1, 64), x_test.reshape(-1, 64)
 phase = phases.PersistentContrastiveDivergence(num_chains=100, seed=seed)
 digits = BernoulliRBM(64, digit_hidden, negative_phase=phase, seed=seed)
 digits.compile(keras.optimizers.SGD(0.05), steps_per_execution=45)
-representations = {"pixels": (x_train, x_test)}
-for name, epochs in zip(("short", "long"), digit_epochs, strict=True):
+
+
+def train_digits(epochs):
     digits.fit(x_train, batch_size=32, epochs=epochs, verbose=0)
+
+
+# %%
+representations, updates = {"pixels": (x_train, x_test)}, 0
+for name, epochs in zip(("short", "long"), digit_epochs, strict=True):
+    course.trained(digits, f"03_digits_{name}", partial(train_digits, epochs), retrain=retrain)
     features_of = [digits.hidden_mean(x).numpy() for x in (x_train, x_test)]
     representations[f"hidden units, {name} training"] = features_of
-    print(f"{len(x_train)} images, {digits.optimizer.iterations.numpy()} updates")
+    updates += epochs * -(-len(x_train) // 32)
+    print(f"{len(x_train)} images, {updates} updates")
 
 # %% name="digits" alt="Three grids of 40 small pictures: digits of 8 by 8 pixels, samples of the trained machine that look like digits or parts of them, and weights of hidden units, dark and light patches on grey."
 samples = digits.sample(40, num_steps=1000, seed=seed).numpy()

@@ -65,7 +65,6 @@ from rbm_tf.quiet import quiet_start
 quiet_start()  # TensorFlow's start-up messages, off
 
 import os
-import pathlib
 
 import keras
 import matplotlib.pyplot as plt
@@ -73,7 +72,7 @@ import numpy as np
 from keras import ops
 from scipy import optimize, special, stats
 
-from rbm_tf import datasets, plotting
+from rbm_tf import course, datasets, plotting
 from vae_keras import VAE, evidence, layers, likelihoods, networks
 
 # %%
@@ -583,14 +582,12 @@ for T in (0.02, 0.01, 0.005):
 def train(temperature, num_latents=latent_dim):
     """A model with its shipped weights; where there are none, or on demand, trained here."""
     model = build(temperature, num_latents)
-    file = pathlib.Path("models", f"09_{num_latents}_latents_T_{temperature}.npz")
-    if file.exists() and not retrain:
-        model.set_weights(list(np.load(file).values()))
-        return model
-    model.compile(keras.optimizers.Adam(3e-3), jit_compile=False, steps_per_execution=5)
-    model.fit(x_train, batch_size=batch_size, epochs=num_epochs, verbose=0)
-    if retrain:
-        np.savez_compressed(file, *model.get_weights())
+
+    def fit():
+        model.compile(keras.optimizers.Adam(3e-3), jit_compile=False, steps_per_execution=5)
+        model.fit(x_train, batch_size=batch_size, epochs=num_epochs, verbose=0)
+
+    course.trained(model, f"09_{num_latents}_latents_T_{temperature}", fit, retrain=retrain)
     return model
 
 
@@ -905,7 +902,7 @@ for T, model in crowded.items():
     rescaled = VAE(model.encoder, model.decoder, seed=seed)
     for number in (101, 201):
         run = evidence.ais(
-            rescaled, x_test[:100], num_chains=5, betas=np.linspace(0, 1, number), seed=seed
+            rescaled, x_test[:50], num_chains=5, betas=np.linspace(0, 1, number), seed=seed
         )
         annealed[T, number] = run.log_z
         print(f"T = {T:4.2f}, {number} betas: ln p(x) {annealed[T, number].mean():.3f} nats")

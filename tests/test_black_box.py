@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -61,8 +63,9 @@ def parts(z):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("build", ["factored", "affine"])
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize(
+    ("kind", "build"), list(zip(MODELS, itertools.cycle(["factored", "affine"]), strict=False))
+)  # in turns: each of both with plain and with batched joint distributions
 def test_log_weights_of_every_joint_distribution_are_those_of_its_densities(kind, build):
     model = MODELS[kind]()
     pin = (None, None, Y) if "sequential" in kind else ()

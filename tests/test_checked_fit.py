@@ -117,6 +117,18 @@ STEPS = dict(zip(PATHS, (4, 4, 2, 1, 2), strict=True))
 EVERY = pytest.mark.parametrize(
     ("name", "carrier"), list(itertools.product(MODELS, CARRIERS)), ids=lambda value: value
 )
+# For what takes long: every carrier with the RBM, and in turns with the VAEs, which share a door.
+IN_TURNS = pytest.mark.parametrize(
+    ("name", "carrier"),
+    [
+        (name, carrier)
+        for carrier, kind in zip(
+            CARRIERS, itertools.cycle(["vae", "conditional_vae"]), strict=False
+        )
+        for name in ("rbm", kind)
+    ],
+    ids=lambda value: value,
+)
 
 
 def run(model, name, carrier, path, weight, x=X):
@@ -137,7 +149,7 @@ def run(model, name, carrier, path, weight, x=X):
 
 
 @pytest.mark.slow
-@EVERY
+@IN_TURNS
 def test_zero_weights_leave_the_regulariser_alone_on_every_path(name, carrier):
     model, kernel = made(name, L2)
     for path in PATHS:
@@ -158,7 +170,7 @@ def test_zero_weights_leave_the_regulariser_alone_on_every_path(name, carrier):
     assert loss == pytest.approx(L2 * np.sum(kernel.numpy().astype(float) ** 2), rel=1e-5)
 
 
-@EVERY
+@IN_TURNS
 def test_doubled_weights_double_the_step_on_every_path(name, carrier):
     model, kernel = made(name)
     start, before = arrays_of(model), kernel.numpy()
