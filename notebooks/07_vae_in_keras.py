@@ -80,7 +80,7 @@ from tensorflow_probability import distributions as tfd
 
 from rbm_tf import datasets, plotting
 from rbm_tf.course import trained
-from vae_keras import evidence, lambda_vae, layers, likelihoods, networks
+from vae_keras import NegativeLogLikelihood, evidence, lambda_vae, layers, networks, parts
 from vae_keras.vae import VAE
 
 # %%
@@ -619,7 +619,7 @@ by_tfp = -tfd.Independent(tfd.Bernoulli(logits=logits), 2).log_prob(batch)
 by_keras = num_pixels * keras.losses.BinaryCrossentropy(from_logits=True)(batch, logits)
 check(cross_entropy(batch, logits), by_tfp, tolerance=1e-5)
 check(np.mean(by_tfp), by_keras, tolerance=1e-5)
-check(likelihoods.BernoulliNegativeLogLikelihood()(batch, logits), by_keras, tolerance=1e-5)
+check(NegativeLogLikelihood(parts.Bernoulli())(batch, logits), by_keras, tolerance=1e-5)
 by_hand, library = AddGaussianKL(), layers.AddKL()
 by_hand(pair), library(pair)
 check(by_hand.losses[0], library.losses[0], tolerance=1e-6)  # (B30), batch mean
@@ -727,7 +727,7 @@ def linear_vae(loadings):
     encoder.get_layer("mean").set_weights([slope, -offset @ slope])
     encoder.get_layer("log_var").set_weights([0 * slope, -np.log(np.diag(precision))])
     decoder.layers[1].set_weights([loadings.T, offset])
-    return VAE(encoder, decoder, likelihood=likelihoods.GaussianNegativeLogLikelihood(noise_scale))
+    return VAE(encoder, decoder, likelihood=parts.Gaussian(scale=noise_scale))
 
 
 # %%

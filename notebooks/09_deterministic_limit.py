@@ -73,7 +73,8 @@ from keras import ops
 from scipy import optimize, special, stats
 
 from rbm_tf import course, datasets, plotting
-from vae_keras import VAE, evidence, layers, likelihoods, networks
+from vae_keras import VAE, NegativeLogLikelihood, evidence, layers, networks
+from vae_keras.parts import Bernoulli, Gaussian
 
 # %%
 seed = 0
@@ -361,7 +362,7 @@ mean, log_var = model.encoder(batch)
 rate_layer = layers.AddKL(weight=T)
 scaled = rate_layer((mean / T**0.5, log_var))  # mean', log-variance
 z_scaled = layers.GaussianSampling(seed=seed)((scaled[0][None], log_var[None]))[0]
-nll = likelihoods.BernoulliNegativeLogLikelihood()
+nll = NegativeLogLikelihood(Bernoulli())
 distortion = nll(batch, model.decoder(T**0.5 * z_scaled))
 beta_vae = float(distortion + rate_layer.losses[0])
 check(beta_vae, float(model.compute_loss(batch)), tolerance=1e-5)  # (4.1)
@@ -484,7 +485,7 @@ def fit_linear(temperature):
         networks.dense_encoder((5,), 3, hidden_units=()),
         networks.dense_decoder((5,), 3, hidden_units=()),
     )
-    gaussian = likelihoods.GaussianNegativeLogLikelihood(noise_scale)
+    gaussian = Gaussian(scale=noise_scale)
     model = VAE(*parts, likelihood=gaussian, temperature=temperature, seed=seed)
     model.compile(keras.optimizers.Adam(0.02), jit_compile=False, steps_per_execution=12)
     model.fit(x_linear.astype("float32"), batch_size=50, epochs=60, verbose=0)

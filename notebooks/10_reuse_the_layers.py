@@ -75,7 +75,7 @@ from scipy import special, stats
 from rbm_tf import datasets, plotting
 from rbm_tf.course import trained
 from rbm_tf.rbm import BernoulliRBM
-from vae_keras import WeightSchedule, layers, likelihoods
+from vae_keras import NegativeLogLikelihood, WeightSchedule, layers, parts
 
 # %%
 seed = 0
@@ -109,7 +109,7 @@ def label(axis, title, xlabel, ylabel):
 # | way | for | example |
 # |:--|:--|:--|
 # | `self.add_loss(scalar)` in a layer's `call` | a KL next to any loss | `AddKL` |
-# | `compile(loss=...)`, one value per example | $-\ln p(x \mid z)$ | `likelihoods` |
+# | `compile(loss=...)`, one value per example | $-\ln p(x \mid z)$ | `NegativeLogLikelihood(part)` |
 # | a model's own `compute_loss` | objectives with several samples | `VAE` |
 #
 # The added scalar should be on the scale of *one example*: the mean over the batch, not the sum.
@@ -284,7 +284,7 @@ def binary_autoencoder(temperature=1.0):
     hidden = keras.layers.Dense(128, "relu")(bits)
     decoder = keras.Model(bits, keras.layers.Reshape((8, 8))(keras.layers.Dense(64)(hidden)))
     model = keras.Model(x, decoder(z))
-    likelihood = likelihoods.BernoulliNegativeLogLikelihood()
+    likelihood = NegativeLogLikelihood(parts.Bernoulli())
     model.compile(keras.optimizers.Adam(3e-3), likelihood, jit_compile=False)
     return model, keras.Model(x, logits), decoder
 

@@ -521,7 +521,7 @@ def test_which_are_bounds(lower_bounds):
 # 1. Write `loss(x, logits, mean, log_var)` with NumPy (B32): $-\ln p(x|z)$ summed over pixels, plus the
 #    KL (B30) summed over latent variables, averaged over the batch. Shapes are (batch, num_pixels),
 #    twice, and (batch, num_latents), twice. Compare with
-#    `vae_keras.likelihoods.BernoulliNegativeLogLikelihood()` and `vae_keras.layers.GaussianKL()`.
+#    `vae_keras.NegativeLogLikelihood(vae_keras.parts.Bernoulli())` and `vae_keras.layers.GaussianKL()`.
 # 2. A program averages the first term over the pixels of 8 × 8 images instead of summing it, and
 #    sums the KL. Its optimum is that of a loss with the sum over pixels and with the KL times a
 #    factor. Set `kl_factor` to that factor. In chapter 9 the same number is a temperature.
