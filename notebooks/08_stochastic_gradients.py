@@ -71,9 +71,8 @@ import tensorflow_probability as tfp
 from scipy import integrate, special
 
 from rbm_tf.datasets import load_digits
-from vae_keras import gradients, networks
+from vae_keras import NegativeLogLikelihood, gradients, networks
 from vae_keras.layers import GaussianKL
-from vae_keras.losses import NegativeLogLikelihood
 from vae_keras.parts import Bernoulli
 
 # %%

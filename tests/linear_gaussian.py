@@ -43,7 +43,7 @@ class LinearGaussian:
         encoder.get_layer("log_var").set_weights([0 * self.to_mean, -np.log(self.precision)])
         decoder = dense_decoder((5,), 2, hidden_units=())
         decoder.layers[1].set_weights([self.loadings.T, self.offset])
-        return VAE(encoder, decoder, likelihood=Gaussian(scale=self.scale), **options)
+        return VAE(encoder, decoder, likelihood=Gaussian(scale=self.scale, seed=0), **options)
 
     def conditional_vae(self, **options):
         num = self.slope_of_y.shape[1]
@@ -60,4 +60,4 @@ class LinearGaussian:
         )
         encoder = keras.Model((x, y), dense(join((x, y))))
         decoder = keras.Model((z, y), output(join((z, y))))
-        return VAE(encoder, decoder, likelihood=Gaussian(scale=self.scale), **options)
+        return VAE(encoder, decoder, likelihood=Gaussian(scale=self.scale, seed=0), **options)

@@ -1,6 +1,7 @@
 import pathlib
 import re
 
+import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -13,7 +14,7 @@ def test_python_examples_run_one_after_another(capsys):
     names = {}
     for block in blocks:
         exec(block, names)
-    assert len(blocks) == 8
+    assert len(blocks) == 11
     images = (names["np"].random.default_rng(0).random((32, 784)) < 0.2).astype("float32")
     for model, callback in (("vae", None), ("bottleneck", "warm_up"), ("discrete", "cooling")):
         callbacks = [names[callback]] if callback else []
@@ -23,6 +24,9 @@ def test_python_examples_run_one_after_another(capsys):
     assert elbo < order_two < 0
     assert abs(names["mean"].value - 2.5) < 5 * names["mean"].standard_error  # of Gamma(10, 4)
     assert "cumulants to 2" in printed and "Trust order 2: k-hat" in printed
+    wines, bits = names["forward"], names["exact"].numpy() - names["bound"].numpy()
+    assert names["estimate"].log_z.shape == (50,) and 0.4 < wines.acceptance.mean() < 0.9
+    assert np.max(np.abs(bits)) < 0.2  # the importance-weighted bound against the sum of 2^8 states
     assert names["classifier"](names["x_test"].reshape(-1, 64)).shape == (360, 10)
 
 

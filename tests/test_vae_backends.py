@@ -86,7 +86,9 @@ def test_log_weights_are_the_evidence_at_the_exact_posterior():
     log_weights = ops.convert_to_numpy(MODEL.vae().log_weights(MODEL.x, 3, seed=0))
     np.testing.assert_allclose(log_weights, np.tile(MODEL.log_p(), (3, 1)), rtol=1e-4, atol=1e-4)
     vae = CONDITIONAL.conditional_vae()
-    log_weights = ops.convert_to_numpy(vae.log_weights(CONDITIONAL.x, CONDITIONAL.y, 3, seed=0))
+    log_weights = ops.convert_to_numpy(
+        vae.log_weights({"x": CONDITIONAL.x, "y": CONDITIONAL.y}, 3, seed=0)
+    )
     expected = np.tile(CONDITIONAL.log_p(), (3, 1))
     np.testing.assert_allclose(log_weights, expected, rtol=1e-4, atol=1e-4)
 
@@ -95,7 +97,7 @@ def test_conditional_vae_trains_and_predicts():
     vae = CONDITIONAL.conditional_vae(seed=0)
     vae.fit(CONDITIONAL.x, CONDITIONAL.y, batch_size=8, validation_split=0.2, verbose=0)
     pair = CONDITIONAL.x, CONDITIONAL.y
-    reconstruction = ops.convert_to_numpy(vae.reconstruct(*pair))
+    reconstruction = ops.convert_to_numpy(vae.reconstruct(pair))
     np.testing.assert_allclose(vae.predict(pair, verbose=0), reconstruction, rtol=1e-4, atol=1e-4)
 
 

@@ -29,10 +29,12 @@ class RBMPrior(Part):
     by annealing after every epoch.
 
     Args:
-        rbm: a `rbm_tf.BernoulliRBM` with one visible unit for each latent bit.
+        num_visible: the number of visible units, one for each latent bit.
+        num_hidden: the number of hidden units.
         num_chains: the number of chains of `FollowRBM`.
         num_sweeps: the number of Gibbs sweeps that a draw of z takes from random bits.
-        seed: integer that fixes the draws of the layer's own calls; None gives others every time.
+        seed: integer that fixes the initial kernel, the chains and the draws of the layer's own
+            calls; None gives others every time.
 
     Call arguments:
         statistics: None, to the methods; it has parameters of its own.
@@ -45,8 +47,7 @@ class RBMPrior(Part):
     Reference: Rolfe (2017), Discrete variational autoencoders; B5.
 
     Example:
-        >>> from rbm_tf import BernoulliRBM
-        >>> prior = RBMPrior(BernoulliRBM(3, 2, seed=0))
+        >>> prior = RBMPrior(3, 2, seed=0)
         >>> bits = ops.convert_to_tensor(list(np.ndindex(2, 2, 2)), "float32")
         >>> round(float(ops.sum(ops.exp(prior.log_prob(None, bits)))), 5)
         1.0
@@ -59,7 +60,8 @@ class RBMPrior(Part):
 
     def __init__(
         self,
-        rbm: keras.Model,
+        num_visible: int,
+        num_hidden: int,
         *,
         num_chains: int = 100,
         num_sweeps: int = 100,
@@ -67,23 +69,58 @@ class RBMPrior(Part):
         **kwargs: Any,
     ) -> None:
         super().__init__(seed, **kwargs)
+        check_counts(num_visible=num_visible, num_hidden=num_hidden)
         check_counts(num_chains=num_chains, num_sweeps=num_sweeps)
         if keras.backend.backend() != "tensorflow":
             raise ValueError(
                 f"RBMPrior needs TensorFlow, but Keras runs on {keras.backend.backend()}: set "
                 "KERAS_BACKEND=tensorflow before Keras is imported."
             )
-        self.rbm, self.num_chains, self.num_sweeps = rbm, num_chains, num_sweeps
-        n, m = rbm.kernel.shape
+        self.num_visible, self.num_hidden = n, m = num_visible, num_hidden
+        self.num_chains, self.num_sweeps = num_chains, num_sweeps
+        begin = keras.initializers.RandomNormal(0.0, 0.01, self.seed)
+        self.kernel = self.add_weight((n, m), begin, name="kernel")
+        self.visible_bias = self.add_weight((n,), "zeros", name="visible_bias")
+        self.hidden_bias = self.add_weight((m,), "zeros", name="hidden_bias")
         self.is_exact = 2 ** min(n, m) <= _MAX_STATES
         if not self.is_exact:
             shapes = {"log_z": (), "visible": (n,), "hidden": (m,), "correlation": (n, m)}
-            shapes["chains"] = (num_chains, n)
             self.kept = {
                 name: self.add_weight(shape, "zeros", trainable=False, name=name)
-                for name, shape in shapes.items()
+                for name, shape in {**shapes, "chains": (num_chains, m)}.items()
             }
             self.follow(num_sweeps, anneal=True)
+
+    @classmethod
+    def from_rbm(cls, rbm: Any, **options: Any) -> Self:
+        """The prior that a trained machine is.
+
+        Args:
+            rbm: a `rbm_tf.BernoulliRBM`, or anything else with its parameters.
+            **options: num_chains, num_sweeps and seed.
+
+        Example:
+            >>> from rbm_tf import BernoulliRBM
+            >>> RBMPrior.from_rbm(BernoulliRBM(3, 2, seed=0)).num_hidden
+            2
+        """
+        from rbm_tf.machine import machine_of
+
+        machine = machine_of(rbm)
+        prior = cls(*machine.kernel.shape, **options)
+        prior.kernel.assign(machine.kernel)
+        prior.visible_bias.assign(machine.visible_bias)
+        prior.hidden_bias.assign(machine.hidden_bias)
+        prior.follow(prior.num_sweeps, anneal=True)
+        return prior
+
+    @property
+    def machine(self) -> Any:
+        """The `rbm_tf.Machine` of the present parameters, which every function of rbm_tf takes."""
+        from rbm_tf.machine import Machine
+
+        parameters = self.kernel, self.visible_bias, self.hidden_bias
+        return Machine(*(ops.convert_to_tensor(w) for w in parameters))
 
     def _averages(self):
         """ln Z, <v>, <h> and <v h^T>, float32."""
@@ -91,16 +128,14 @@ class RBMPrior(Part):
             return [ops.convert_to_tensor(w) for w in self.kept.values()][:4]
         from rbm_tf.enumeration import moments_in_graph
 
-        log_z, moments = moments_in_graph(self.rbm)
+        log_z, moments = moments_in_graph(self.machine)
         return [ops.cast(ops.stop_gradient(a), "float32") for a in (log_z, *moments[:3])]
 
     def log_z(self) -> Tensor:
         """ln Z, a scalar in nats, with its gradient by the RBM's parameters."""
         value, *slopes = self._averages()
-        rbm = self.rbm
-        for slope, parameter in zip(
-            slopes, (rbm.visible_bias, rbm.hidden_bias, rbm.kernel), strict=True
-        ):
+        parameters = self.visible_bias, self.hidden_bias, self.kernel
+        for slope, parameter in zip(slopes, parameters, strict=True):
             parameter = ops.convert_to_tensor(parameter)
             value = value + ops.sum(slope * (parameter - ops.stop_gradient(parameter)))
         return value
@@ -114,43 +149,46 @@ class RBMPrior(Part):
         """
         if self.is_exact:
             return
-        num, start = self.num_chains, self.kept["chains"]
-        seed = _seed(self.seed_generator)
-        chains = self.rbm.sample(num, num_sweeps, start=start, progress=False, seed=seed)
-        hidden = self.rbm.hidden_mean(chains)
-        self.kept["chains"].assign(chains)
-        self.kept["visible"].assign(ops.mean(chains, axis=0))
-        self.kept["hidden"].assign(ops.mean(hidden, axis=0))
-        self.kept["correlation"].assign(ops.matmul(ops.transpose(chains), hidden) / len(chains))
+        machine, chains = self.machine, self.kept["chains"]
+        v, inputs, hidden = self._swept(machine, chains.value, num_sweeps, self._seed())
+        means = ops.sigmoid(inputs)
+        averages = ops.mean(v, axis=0), ops.mean(means, axis=0), ops.matmul(ops.transpose(v), means)
+        self.kept["visible"].assign(averages[0])
+        self.kept["hidden"].assign(averages[1])
+        self.kept["correlation"].assign(averages[2] / self.num_chains)
+        chains.assign(hidden)
         if anneal:
-            import numpy as np
-
             from rbm_tf.annealing import ais
 
-            betas = np.linspace(0.0, 1.0, 1001)
-            seed = _seed(self.seed_generator)
-            estimate = ais(self.rbm, num_chains=num, betas=betas, progress=False, seed=seed)
-            self.kept["log_z"].assign(estimate.log_z)
+            base = ops.convert_to_numpy(ops.clip(averages[0], 0.05, 0.95))  # of independent bits
+            options = {"base": base, "progress": False, "seed": self._seed()}
+            self.kept["log_z"].assign(ais(machine, num_chains=self.num_chains, **options).log_z)
+
+    def _seed(self):
+        return ops.convert_to_tensor(self.seed_generator.next(), "int32")
+
+    def _swept(self, machine, hidden, num_sweeps, seed):
+        """Visible states, what hidden units feel of them, and hidden states."""
+        from rbm_tf.gibbs import gibbs_chain
+
+        sweeps = ops.convert_to_tensor([0, num_sweeps], "int32")
+        return gibbs_chain(machine, hidden, sweeps[0], sweeps[1], seed)
 
     def noise(self, statistics: Any, rows: Any, seed: Any) -> tuple[Tensor, Tensor]:
-        seed, num_hidden = as_generator(seed), self.rbm.kernel.shape[1]
-        start = keras.random.uniform((rows, num_hidden), dtype="float32", seed=seed)
+        seed = as_generator(seed)
+        start = keras.random.uniform((rows, self.num_hidden), dtype="float32", seed=seed)
         return start, keras.random.randint((1, 2), 0, 2**31 - 1, dtype="int32", seed=seed)
 
     def draw(self, statistics: Any, noise: Any) -> tuple[Tensor, Tensor]:
-        from rbm_tf.gibbs import gibbs_chain
-        from rbm_tf.machine import machine_of
-
         hidden = ops.cast(noise[0] < 0.5, "float32")
-        sweeps = ops.convert_to_tensor([0, self.num_sweeps], "int32")
-        value = gibbs_chain(machine_of(self.rbm), hidden, sweeps[0], sweeps[1], noise[1][0])[0]
+        value = self._swept(self.machine, hidden, self.num_sweeps, noise[1][0])[0]
         return value, self.log_prob(statistics, value)
 
     def log_prob(self, statistics: Any, value: Tensor) -> Tensor:
-        from rbm_tf.machine import clamped_free_energy, machine_of
+        from rbm_tf.machine import clamped_free_energy
 
-        check_event(self, value, (self.rbm.kernel.shape[0],))
-        return -clamped_free_energy(machine_of(self.rbm), ops.cast(value, "float32")) - self.log_z()
+        check_event(self, value, (self.num_visible,))
+        return -clamped_free_energy(self.machine, ops.cast(value, "float32")) - self.log_z()
 
     def resolve(self, statistics: Any, rows: Any) -> Any:
         return {}
@@ -159,13 +197,8 @@ class RBMPrior(Part):
         return None
 
     def get_config(self) -> dict[str, Any]:
-        own = {"rbm": keras.saving.serialize_keras_object(self.rbm)}
-        own |= {"num_chains": self.num_chains, "num_sweeps": self.num_sweeps}
-        return {**super().get_config(), **own}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(**{**config, "rbm": keras.saving.deserialize_keras_object(config["rbm"])})
+        names = ("num_visible", "num_hidden", "num_chains", "num_sweeps")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 class FollowRBM(keras.callbacks.Callback):
@@ -179,8 +212,7 @@ class FollowRBM(keras.callbacks.Callback):
     likelihood gradient (chains that go on).
 
     Example:
-        >>> from rbm_tf import BernoulliRBM
-        >>> callback = FollowRBM(RBMPrior(BernoulliRBM(3, 2, seed=0)))
+        >>> callback = FollowRBM(RBMPrior(3, 2, seed=0))
     """
 
     def __init__(self, prior: RBMPrior, *, num_sweeps: int = 5) -> None:
@@ -193,7 +225,3 @@ class FollowRBM(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.prior.follow(self.num_sweeps, anneal=True)
-
-
-def _seed(generator):
-    return ops.convert_to_numpy(generator.next())

@@ -197,6 +197,7 @@ class Draws:
         return repeated(tensors, self.num_samples)
 
     def _by_sample(self, log_prob):
+        log_prob = ops.cast(log_prob, self.log_q.dtype)  # networks may compute in another type
         return ops.reshape(log_prob, (self.num_samples, -1))
 
 

@@ -97,8 +97,10 @@ class Gaussian(Part):
         if is_pair:
             check_event("Gaussian's mean", statistics[0], statistics[1].shape[1:])
             return statistics[0], statistics[1]
-        log_var = self.log_var if self.shared else 2 * math.log(self.scale or 1.0)
-        return statistics, ops.zeros_like(statistics) + ops.cast(log_var, statistics.dtype)
+        zeros = ops.zeros_like(statistics)
+        if self.shared:
+            return statistics, zeros + ops.cast(self.log_var, statistics.dtype)
+        return statistics, zeros + 2 * math.log(self.scale or 1.0)
 
     def noise(self, statistics: Any, rows: Any, seed: Any) -> Tensor:
         mean = self.moments(statistics)[0]
