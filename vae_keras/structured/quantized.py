@@ -41,9 +41,9 @@ class Codes(Part):
     Example:
         >>> part = Codes(Categorical(2), code_dim=1)
         >>> _ = part.codes.assign(ops.array([[0.0], [1.0]]))
-        >>> print(ops.convert_to_numpy(part.resolve(ops.array([[0.5], [1.0]]), 2)))
+        >>> print(ops.convert_to_numpy(part.resolve(ops.array([[0.5], [2.0]]), 2)))
         [[-0.25 -0.25]
-         [-1.    0.  ]]
+         [-4.   -1.  ]]
     """
 
     def __init__(
