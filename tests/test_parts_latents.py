@@ -17,6 +17,7 @@ from vae_keras.objectives import (
     ThermodynamicObjective,
 )
 from vae_keras.parts import (
+    TFP,
     Bernoulli,
     Categorical,
     Gaussian,
@@ -477,3 +478,19 @@ def test_a_likelihood_that_is_not_one_number_a_row_is_refused():
 
     with pytest.raises(ValueError, match=r"must have shape \(rows,\); got \((30|None), 5\)"):
         log_weights(*linear(), MODEL.x, 1, likelihood=PerPixel(scale=1.0))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TFP needs TensorFlow")
+def test_the_elbo_is_the_average_of_its_draws_however_the_noise_is_shaped():
+    from tensorflow_probability import distributions as tfd
+
+    def make(statistics):
+        return tfd.Normal(statistics[0], ops.exp(0.5 * statistics[1]))
+
+    q, prior = TFP(make, has_path=True), Own(Gaussian(), (2,))
+    parts = {"posterior": q, "prior": prior, "likelihood": Gaussian(scale=0.6)}
+    model = Latents(*linear(), **parts)
+    (draws,) = model.blocks_of_draws(MODEL.x, 7, seed=0)
+    expected = numpy(ops.mean(draws.log_likelihood, axis=0) - draws.kl)
+    elbo = numpy(model.elbo(MODEL.x, num_samples=7, seed=0))
+    np.testing.assert_allclose(elbo, expected, rtol=1e-4)

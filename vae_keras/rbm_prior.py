@@ -10,7 +10,7 @@ from keras import ops
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.parts import Part
-from vae_keras.parts.inputs import as_generator, check_event
+from vae_keras.parts.inputs import as_generator, change_of, check_event, check_tensorflow
 
 _MAX_STATES = 2**12  # of the smaller layer, which a step of training sums
 
@@ -71,11 +71,7 @@ class RBMPrior(Part):
         super().__init__(seed, **kwargs)
         check_counts(num_visible=num_visible, num_hidden=num_hidden)
         check_counts(num_chains=num_chains, num_sweeps=num_sweeps)
-        if keras.backend.backend() != "tensorflow":
-            raise ValueError(
-                f"RBMPrior needs TensorFlow, but Keras runs on {keras.backend.backend()}: set "
-                "KERAS_BACKEND=tensorflow before Keras is imported."
-            )
+        check_tensorflow(self)
         self.num_visible, self.num_hidden = n, m = num_visible, num_hidden
         self.num_chains, self.num_sweeps = num_chains, num_sweeps
         begin = keras.initializers.RandomNormal(0.0, 0.01, self.seed)
@@ -136,8 +132,7 @@ class RBMPrior(Part):
         value, *slopes = self._averages()
         parameters = self.visible_bias, self.hidden_bias, self.kernel
         for slope, parameter in zip(slopes, parameters, strict=True):
-            parameter = ops.convert_to_tensor(parameter)
-            value = value + ops.sum(slope * (parameter - ops.stop_gradient(parameter)))
+            value = value + ops.sum(slope * change_of(ops.convert_to_tensor(parameter)))
         return value
 
     def follow(self, num_sweeps: int = 5, *, anneal: bool = False) -> None:

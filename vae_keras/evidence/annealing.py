@@ -25,8 +25,8 @@ from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
-from vae_keras.evidence.inputs import as_data, examples
 from vae_keras.evidence.paths import Schedule, anneal, latent_path, raveled
+from vae_keras.shared.nested_data import as_data, examples
 
 _PILOT_CHAINS = 8
 _GAIN = 0.1

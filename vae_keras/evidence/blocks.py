@@ -15,8 +15,8 @@ from rbm_tf.shared.files import written_whole
 from rbm_tf.shared.progress import Progress
 from rbm_tf.shared.types import PathLike
 from vae_keras.evidence.estimators import iwae
-from vae_keras.evidence.inputs import as_data, examples
 from vae_keras.parts import Latents
+from vae_keras.shared.nested_data import as_data, examples
 
 _BLOCK = 2**20  # log-weights in memory at once
 _IMAGES = 100  # in a block at most

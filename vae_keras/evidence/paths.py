@@ -95,10 +95,9 @@ def latent_path(model: Any, x: Any, base: str) -> LatentPath:
             "sum over their states by vae_keras.parts.enumerated(model, x), or average "
             "log-weights, as evidence.iwae does."
         )
-    if hasattr(model, "encode"):
-        model.encode(x)  # which checks the data
+    checked = model.encode(x) if hasattr(model, "encode") else None  # a VAE checks its data
     x = tree.map_structure(_data_tensor, x)
-    statistics = latents.encoded(x)
+    statistics = latents.encoded(x) if checked is None else checked
     given = x, statistics, latents.prior_statistics(x, statistics)
     path = LatentPath(latents, base, *given, None, [])
     of_q = path._drawn("posterior", _DRAWS, (0, 0))

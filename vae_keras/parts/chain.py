@@ -9,7 +9,7 @@ import keras
 from keras import ops, tree
 
 from rbm_tf.shared.types import Shapes, Tensor
-from vae_keras.parts.inputs import as_generator, num_rows, total, wide
+from vae_keras.parts.inputs import as_generator, num_rows, present, total, wide
 from vae_keras.parts.names import call_by_name
 from vae_keras.parts.part import Part
 from vae_keras.parts.rules import kl_terms
@@ -104,11 +104,11 @@ class Chain(Part):
             context[name] = part.emit(value[name])
 
     def resolve(self, statistics: Any, rows: Any) -> Any:
-        return {} if statistics is None else statistics
+        return present(statistics)
 
     def noise(self, statistics: Any, rows: Any, seed: Any) -> dict[str, Any]:
         """Noise of each level; one row is drawn along, for the shapes that networks give."""
-        one, seed = tree.map_structure(lambda s: s[:1], statistics or {}), as_generator(seed)
+        one, seed = tree.map_structure(lambda s: s[:1], present(statistics)), as_generator(seed)
         noise: dict[str, Any] = {}
         context: dict[str, Any] = {}
         for name, part, network in self._levels():
@@ -121,7 +121,7 @@ class Chain(Part):
     def draw(self, statistics: Any, noise: Any) -> tuple[dict[str, Any], Tensor]:
         value: dict[str, Any] = {}
         context: dict[str, Any] = {}
-        log_probs, statistics = [], {} if statistics is None else statistics
+        log_probs, statistics = [], present(statistics)
         for name, part, network in self._levels():
             rows = num_rows(noise[name])
             found = self._statistics(name, part, network, statistics, context, rows)
@@ -135,7 +135,7 @@ class Chain(Part):
 
     def terms(self, statistics: Any, value: Any) -> Tensor:
         """ln p of each level, (rows, num_levels)."""
-        statistics = {} if statistics is None else statistics
+        statistics = present(statistics)
         levels = self._along(statistics, value)
         return ops.stack([part.log_prob(s, value[name]) for name, part, s in levels], axis=1)
 
@@ -161,7 +161,7 @@ class Chain(Part):
     def mean(self, statistics: Any) -> dict[str, Any]:
         """The mean of each level at the means of those before it."""
         means: dict[str, Any] = {}
-        statistics = {} if statistics is None else statistics
+        statistics = present(statistics)
         rows = num_rows(statistics) if tree.flatten(statistics) else 1
         for name, part, network in self._levels():
             found = self._statistics(name, part, network, statistics, means, rows)

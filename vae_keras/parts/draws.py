@@ -12,7 +12,7 @@ from keras import ops, tree
 
 from rbm_tf.shared.types import Tensor
 from vae_keras.parts.gaussian import Gaussian
-from vae_keras.parts.inputs import each_row, is_floating, total
+from vae_keras.parts.inputs import change_of, each_row, is_floating, total
 from vae_keras.parts.rules import kl_terms
 from vae_keras.shared.repeated import repeated
 
@@ -65,7 +65,7 @@ class Draws:
         """
         stop = ops.stop_gradient
         value = tree.map_structure(stop, self.value)
-        change = _change(self._log_q_at(self._rows(self.statistics), value))
+        change = change_of(self._log_q_at(self._rows(self.statistics), value))
         return dataclasses.replace(self, value=value, log_q=stop(self.log_q) + change)
 
     def along_path(self, scale: Tensor) -> Draws:
@@ -88,13 +88,13 @@ class Draws:
             )
         factor = ops.reshape(scale, (-1,))
         value = tree.map_structure(
-            lambda a: stop(a) + each_row(factor, a) * _change(a) if is_floating(a) else a,
+            lambda a: stop(a) + each_row(factor, a) * change_of(a) if is_floating(a) else a,
             self.value,
         )
         statistics = tree.map_structure(stop, self._rows(self.statistics))
         # All of them: in a scope, Keras reads those left out as they are stored.
         with keras.StatelessScope([(v, stop(v.value)) for v in q.variables]):
-            change = _change(self._log_q_at(statistics, value))
+            change = change_of(self._log_q_at(statistics, value))
         return dataclasses.replace(self, value=value, log_q=stop(self.log_q) + change)
 
     def _log_q_at(self, statistics, value):
@@ -125,11 +125,7 @@ class Draws:
     @functools.cached_property
     def log_posterior(self) -> Tensor:
         """ln q(z|x), (num_samples, batch), nats."""
-        if not self.latents.posterior.has_density:
-            raise ValueError(
-                "A posterior of temperature 0 has no density, and so no log-weights: take an "
-                "objective of the KL, such as ELBO, or a temperature above 0."
-            )
+        self.latents.check_density()
         return self._by_sample(self.log_q)
 
     @functools.cached_property
@@ -199,8 +195,3 @@ class Draws:
     def _by_sample(self, log_prob):
         log_prob = ops.cast(log_prob, self.log_q.dtype)  # networks may compute in another type
         return ops.reshape(log_prob, (self.num_samples, -1))
-
-
-def _change(x):
-    """Zero, with the gradient of x."""
-    return x - ops.stop_gradient(x)

@@ -11,6 +11,7 @@ from keras import ops, tree
 
 from rbm_tf.shared.types import Tensor
 from vae_keras.parts.latents import latents_of
+from vae_keras.shared.nested_data import as_data, examples
 
 _STATES = 2**22  # that a sum may take
 _BLOCK = 2**22  # entries of x that are decoded at once
@@ -32,7 +33,8 @@ def enumerated(model: Any, x: Any) -> Tensor:
         (batch,), float32 or wider, nats.
 
     Raises:
-        ValueError: if a latent is continuous or unbounded, or there are more than 2^22 states.
+        ValueError: if a latent is continuous or unbounded, there are more than 2^22 states, or no
+            example.
 
     Example:
         >>> bits = Latents(lambda x: 0 * x, lambda z: z, posterior=Bernoulli())
@@ -40,11 +42,10 @@ def enumerated(model: Any, x: Any) -> Tensor:
         >>> print(round(float(enumerated(bits, x)[0]), 4))
         -0.4853
     """
-    latents, parts = latents_of(model).exact, []
-    for start in range(0, len(tree.flatten(x)[0]), _EXAMPLES):
-        block = tree.map_structure(lambda a: a[start : start + _EXAMPLES], x)  # noqa: B023
-        parts.append(_log_sum(latents.draws(block, 1, seed=0)))
-    return ops.concatenate(parts)
+    latents, (x, num) = latents_of(model).exact, as_data(x)
+    starts = range(0, num, _EXAMPLES)
+    blocks = (examples(x, start, start + _EXAMPLES) for start in starts)
+    return ops.concatenate([_log_sum(latents.draws(block, 1, seed=0)) for block in blocks])
 
 
 def _log_sum(draws):

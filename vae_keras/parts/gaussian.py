@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from rbm_tf.shared.types import Shape, Shapes, Tensor
-from vae_keras.parts.inputs import check_event, float_dtype, total
+from vae_keras.parts.inputs import change_of, check_event, float_dtype, total
 from vae_keras.parts.part import Part
 from vae_keras.parts.rules import kl_rule
 
@@ -129,8 +129,8 @@ class Gaussian(Part):
         """ln p, with the noise itself in place of (value - mean) / scale and its gradients."""
         mean, log_var = self.moments(statistics)
         steepness = ops.exp(ops.minimum(-0.5 * ops.stop_gradient(log_var), _STEEPEST))
-        step = (_change(value) - _change(mean)) * (steepness / self.temperature**0.5)
-        noise = (ops.stop_gradient(noise) + step) * ops.exp(-0.5 * _change(log_var))
+        step = (change_of(value) - change_of(mean)) * (steepness / self.temperature**0.5)
+        noise = (ops.stop_gradient(noise) + step) * ops.exp(-0.5 * change_of(log_var))
         return total(-0.5 * (ops.square(noise) + self._at_temperature(log_var) + _LOG_2_PI))
 
     def _at_temperature(self, log_var):
@@ -152,11 +152,6 @@ class Gaussian(Part):
     def get_config(self) -> dict[str, Any]:
         own = {"scale": self.scale, "shared": self.shared, "temperature": self.temperature}
         return {**super().get_config(), **own}
-
-
-def _change(x):
-    """Zero, with the gradient of x."""
-    return x - ops.stop_gradient(x)
 
 
 @kl_rule(Gaussian, Gaussian)

@@ -62,6 +62,32 @@ def num_rows(tensors: Any) -> Any:
     return ops.shape(tree.flatten(tensors)[0])[0]
 
 
+def change_of(x: Tensor) -> Tensor:
+    """Zero, with the gradient of x.
+
+    Args:
+        x: floating tensor, of any shape.
+
+    Example:
+        >>> float(change_of(ops.ones(())))
+        0.0
+    """
+    return x - ops.stop_gradient(x)
+
+
+def present(statistics: Any) -> Any:
+    """The statistics, or no tensors in place of None.
+
+    Args:
+        statistics: nested tensors, or None.
+
+    Example:
+        >>> present(None)
+        {}
+    """
+    return {} if statistics is None else statistics
+
+
 def total(terms: Tensor) -> Tensor:
     """The sum over every axis but the first.
 
@@ -229,3 +255,23 @@ def check_range(
         )
     whole = " and be integers" if is_whole else ""
     raise ValueError(f"Data of {name} {what}{whole}: {remedy}.")
+
+
+def check_tensorflow(part: Any) -> None:
+    """Refuse a part on another backend than TensorFlow, if it needs that.
+
+    Args:
+        part: the part.
+
+    Raises:
+        ValueError: with the backend that there is.
+
+    Example:
+        >>> check_tensorflow(keras.layers.Layer())
+    """
+    backend_name = keras.backend.backend()
+    if backend_name != "tensorflow":
+        raise ValueError(
+            f"{type(part).__name__} needs TensorFlow, but Keras runs on {backend_name}: set "
+            "KERAS_BACKEND=tensorflow before Keras is imported, or take another part."
+        )

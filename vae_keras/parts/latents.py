@@ -119,8 +119,7 @@ class Latents:
         if noise is None:
             rows = num_samples * num_rows(x)
             noise = self.posterior.noise(statistics, rows, as_generator(seed))
-        value, log_q = self.posterior.draw(repeated(statistics, num_samples), noise)
-        return Draws(self, x, statistics, value, log_q, num_samples, training, noise=noise)
+        return self._drawn(x, statistics, noise, num_samples, training=training)
 
     def log_weights(self, x: Any, num_samples: int, *, seed: int | None = None) -> Tensor:
         """ln w = ln p(x|z) + ln p(z) - ln q(z|x) with z ~ q(z|x), in blocks of bounded memory.
@@ -136,7 +135,6 @@ class Latents:
         Raises:
             ValueError: if num_samples is below 1, or the posterior has no density.
         """
-        self.check_density()
         blocks = self._blocks_of_noise(x, num_samples, seed)
         return ops.concatenate([self._log_weights_of(*block) for block in blocks])
 
@@ -157,7 +155,7 @@ class Latents:
         self.check_density()
         total, num = 0.0, 0
         for block in self._blocks_of_noise(x, num_samples, seed):
-            sums, rows = self._sum_of_elbos(*block), num_rows(block[2])
+            sums, rows = self._sum_of_elbos(*block), num_rows(block[3])  # noise may have fewer
             total, num = total + sums, num + rows
         return total * (ops.shape(total)[0] / num)
 
@@ -170,17 +168,17 @@ class Latents:
         if not self.posterior.has_density:
             raise ValueError(
                 "A posterior of temperature 0 has no density, and so no log-weights and no ELBO: "
-                "take a temperature above 0."
+                "take an objective of the KL, such as ELBO(), or a temperature above 0."
             )
 
     @functools.cached_property
     def _log_weights_of(self):
-        return compiled(lambda *block: self._drawn(*block).log_weights)
+        return compiled(lambda *block: self._of_block(*block).log_weights)
 
     @functools.cached_property
     def _sum_of_elbos(self):
         def summed(*block):
-            draws = self._drawn(*block)
+            draws = self._of_block(*block)
             num = ops.cast(draws.num_samples, draws.log_q.dtype)
             return ops.sum(draws.log_likelihood, axis=0) - num * draws.kl_of_density
 
@@ -203,7 +201,7 @@ class Latents:
             ValueError: if num_samples is below 1.
         """
         for block in self._blocks_of_noise(x, num_samples, seed):
-            yield self._drawn(*block)
+            yield self._of_block(*block)
 
     def _blocks_of_noise(self, x, num_samples, seed):
         """Yield x, the posterior's statistics, a block of its noise, and x for each row of it."""
@@ -218,11 +216,13 @@ class Latents:
             noise = self.posterior.noise(statistics, rows, generator)
             yield x, statistics, noise, tree.map_structure(itemgetter(slice(rows)), xs)
 
-    def _drawn(self, x, statistics, noise, xs):
-        """The draws that a block of noise makes."""
-        num_samples = num_rows(xs) // num_rows(x)
+    def _of_block(self, x, statistics, noise, xs):
+        return self._drawn(x, statistics, noise, num_rows(xs) // num_rows(x), rows=xs)
+
+    def _drawn(self, x, statistics, noise, num_samples, **options):
+        """The draws that the noise makes."""
         value, log_q = self.posterior.draw(repeated(statistics, num_samples), noise)
-        return Draws(self, x, statistics, value, log_q, num_samples, rows=xs, noise=noise)
+        return Draws(self, x, statistics, value, log_q, num_samples, noise=noise, **options)
 
     def encoded(self, x: Any, *, training: bool | None = None) -> Any:
         """The statistics of the posterior, (batch, ..).

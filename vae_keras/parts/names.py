@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from vae_keras.shared.checks import inputs_of
+
 
 def call_by_name(
     network: Callable[..., Any],
@@ -48,10 +50,7 @@ def call_by_name(
 
 
 def _asked(network, given):
-    try:
-        inputs = network.input if isinstance(network, keras.Model) else None
-    except (AttributeError, ValueError):  # a subclassed model, or one without a graph
-        inputs = None
+    inputs = inputs_of(network)
     alone = next(iter(given.values())) if len(given) == 1 else dict(given)
     if inputs is None:
         return alone

@@ -10,7 +10,7 @@ from keras import ops, tree
 
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import Shape, Tensor
-from vae_keras.parts.inputs import as_generator, float_dtype, num_rows, total, wide
+from vae_keras.parts.inputs import as_generator, float_dtype, num_rows, present, total, wide
 from vae_keras.parts.part import Part
 from vae_keras.parts.rules import kl_terms
 
@@ -72,7 +72,7 @@ class Recurrent(Part):
         return self.part.num_values
 
     def resolve(self, statistics: Any, rows: Any) -> Any:
-        return {} if statistics is None else statistics
+        return present(statistics)
 
     def _along(self, statistics, rows, following):
         """Yield the statistics of each step; following(t) is the emitted value of step t."""
@@ -91,11 +91,13 @@ class Recurrent(Part):
     def _of_value(self, statistics, value):
         """Yield the statistics and the value of each step of a sequence."""
         steps = [tree.map_structure(lambda v, t=t: v[:, t], value) for t in range(self.num_steps)]
-        along = self._along(_given(statistics), num_rows(value), lambda t: self.part.emit(steps[t]))
+        along = self._along(
+            present(statistics), num_rows(value), lambda t: self.part.emit(steps[t])
+        )
         yield from zip(along, steps, strict=True)
 
     def noise(self, statistics: Any, rows: Any, seed: Any) -> Any:
-        one = tree.map_structure(lambda s: s[:1], _given(statistics))
+        one = tree.map_structure(lambda s: s[:1], present(statistics))
         first = next(self._along(one, 1, lambda t: None))
         noise = self.part.noise(first, rows * self.num_steps, as_generator(seed))
         return tree.map_structure(
@@ -105,7 +107,7 @@ class Recurrent(Part):
     def draw(self, statistics: Any, noise: Any) -> tuple[Any, Tensor]:
         values: list[Any] = []
         log_probs, rows = [], num_rows(noise)
-        along = self._along(_given(statistics), rows, lambda t: self.part.emit(values[t]))
+        along = self._along(present(statistics), rows, lambda t: self.part.emit(values[t]))
         for t, found in enumerate(along):
             value, log_prob = self.part.draw(found, tree.map_structure(lambda n: n[:, t], noise))  # noqa: B023
             values.append(value)
@@ -139,9 +141,9 @@ class Recurrent(Part):
         return ops.stack(levels, axis=1)
 
     def mean(self, statistics: Any) -> Any:
-        rows = num_rows(statistics) if tree.flatten(_given(statistics)) else 1
+        rows = num_rows(statistics) if tree.flatten(present(statistics)) else 1
         means: list[Any] = []
-        for found in self._along(_given(statistics), rows, lambda t: means[t]):
+        for found in self._along(present(statistics), rows, lambda t: means[t]):
             means.append(self.part.mean(found))
         return _stacked(means)
 
@@ -176,7 +178,3 @@ class Recurrent(Part):
 
 def _stacked(steps):
     return tree.map_structure(lambda *each: ops.stack(each, axis=1), *steps)
-
-
-def _given(statistics):
-    return {} if statistics is None else statistics

@@ -9,7 +9,7 @@ import keras
 from keras import tree
 
 from rbm_tf.shared.types import Tensor
-from vae_keras.parts.inputs import total
+from vae_keras.parts.inputs import check_tensorflow, total
 from vae_keras.parts.part import Part
 
 
@@ -53,11 +53,7 @@ class TFP(Part):
         **kwargs: Any,
     ) -> None:
         super().__init__(seed, **kwargs)
-        if keras.backend.backend() != "tensorflow":
-            raise ValueError(
-                f"TFP needs TensorFlow, but Keras runs on {keras.backend.backend()}: set "
-                "KERAS_BACKEND=tensorflow before Keras is imported, or take another part."
-            )
+        check_tensorflow(self)
         self.make, self.emitted = make, emit
         self.space, self.has_path, self.has_mean = space, has_path, emit is None
 

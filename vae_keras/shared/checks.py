@@ -36,12 +36,13 @@ def shapes_of_data(latents: Any) -> dict[str, Shape]:
             "The encoder must know its input shape: make it a functional model, as "
             "vae_keras.networks.dense_encoder does, or call a Sequential one once on data."
         )
-    z = latents.posterior.emit(_value_of_zeros(latents, shapes))
-    drawn = set(z) if isinstance(z, Mapping) else {"z"}
-    for network in (latents.decoder, latents.prior_network):
-        others = _input_shapes(network, "z") or {}
-        if len(others) > 1 or network is latents.prior_network:
-            shapes.update({k: v for k, v in others.items() if k not in drawn and k not in shapes})
+    others = _input_shapes(latents.prior_network, "y") or {}
+    decoder = _input_shapes(latents.decoder, "z") or {}
+    if len(decoder) > 1:
+        z = latents.posterior.emit(_value_of_zeros(latents, shapes))
+        drawn = set(z) if isinstance(z, Mapping) else {"z"}
+        others = {**{k: v for k, v in decoder.items() if k not in drawn}, **others}
+    shapes |= {k: v for k, v in others.items() if k not in shapes}
     if target not in shapes:
         raise ValueError(
             f"The target is {target!r}, but the networks take {', '.join(map(repr, shapes))}: name "
@@ -52,12 +53,7 @@ def shapes_of_data(latents: Any) -> dict[str, Shape]:
 
 def _input_shapes(network, alone):
     """The shape of each input by name, with a name for one that stands alone; None if unknown."""
-    try:
-        inputs = network.inputs if isinstance(network, keras.Sequential) else network.input
-    except (AttributeError, ValueError):  # a function, a layer, or a model without a graph
-        return None
-    if isinstance(network, keras.Sequential):
-        inputs = inputs[0] if inputs else None
+    inputs = inputs_of(network)
     if inputs is None:
         return None
     if isinstance(inputs, (list, tuple)):
@@ -65,6 +61,24 @@ def _input_shapes(network, alone):
     elif not isinstance(inputs, Mapping):
         inputs = {alone: inputs}
     return {name: tuple(tensor.shape[1:]) for name, tensor in inputs.items()}
+
+
+def inputs_of(network: Any) -> Any:
+    """The symbolic inputs of a model, nested as it takes them; None where it does not know them.
+
+    Args:
+        network: a Keras model or layer, or a function.
+
+    Example:
+        >>> inputs_of(dense_encoder((8, 8), latent_dim=2)).shape
+        (None, 8, 8)
+    """
+    if isinstance(network, keras.Sequential):
+        return network.inputs[0] if network.inputs else None
+    try:
+        return network.input if isinstance(network, keras.Model) else None
+    except (AttributeError, ValueError):  # a subclassed model, or one without a graph
+        return None
 
 
 def zeros_of(shapes: Mapping[str, Shape]) -> dict[str, Tensor]:

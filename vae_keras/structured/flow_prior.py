@@ -47,7 +47,7 @@ def flow_prior_vae(
     return VAE(
         dense_encoder(input_shape, latent_dim, hidden_units=(hidden_units,)),
         dense_decoder(input_shape, latent_dim, hidden_units=(hidden_units,)),
-        prior=Own(Flow(Gaussian(), steps), (latent_dim,), trainable=True),
+        prior=Own(Flow(Gaussian(), steps), (latent_dim,)),
         seed=seed,
         **options,
     )
