@@ -73,11 +73,11 @@ def inputs_of(network: Any) -> Any:
         >>> inputs_of(dense_encoder((8, 8), latent_dim=2)).shape
         (None, 8, 8)
     """
-    if isinstance(network, keras.Sequential):
-        return network.inputs[0] if network.inputs else None
+    if not isinstance(network, keras.Model):
+        return None
     try:
-        return network.input if isinstance(network, keras.Model) else None
-    except (AttributeError, ValueError):  # a subclassed model, or one without a graph
+        return network.inputs[0] if isinstance(network, keras.Sequential) else network.input
+    except (AttributeError, ValueError):  # a subclassed model, or one that was never built
         return None
 
 
