@@ -27,9 +27,9 @@
 # - compute contrastive divergence with infinitely many chains, and see its bias decay;
 # - let the model move, and measure how far its chains fall behind;
 # - replace samples by a fixed point (TAP), and measure the order of its error;
-# - train the same model with seven different negative phases and compare the exact likelihoods;
+# - compare the exact likelihoods of one model, trained with seven different negative phases;
 # - hide half of a model's probability from contrastive divergence, and watch it not notice;
-# - train on handwritten digits, and use the hidden units as features for a classifier.
+# - take a machine trained on handwritten digits, and use its hidden units as features for a classifier.
 #
 # **What you will learn**
 #
@@ -41,7 +41,7 @@
 # **What you need**: chapter 2, above all the gradients (B8) and (B9); eigenvalues of a symmetric
 # matrix; and some Python, with this project installed.
 #
-# **Time**: about two hours, and as much again for the exercises. The code runs in about a minute, and
+# **Time**: two hours and a quarter, and two hours for the exercises. The code runs in about a minute, and
 # in one more where it trains its shipped machines anew.
 #
 # Equation numbers such as (B10) are the row names used in the whole course, in the library's
@@ -625,12 +625,12 @@ for order in (1, 2, 3):
 #
 # In the library all of these are one argument: `BernoulliRBM(..., negative_phase=...)`, and `fit`
 # trains as any Keras model is trained. `ExactPhase` sums over all states, for machines with a small
-# layer. We train the same RBM, from the same start, on the 14 bars and stripes. Every update sees
-# all 14 images, so that the only difference between the runs is the negative phase, with its 14 chains for
-# CD, one for each image, and 100 chains or sets of magnetisations for the others. (`MeanFieldPhase` goes
+# layer. The same RBM was trained with each of them, from the same start, on the 14 bars and stripes. Every
+# update saw all 14 images, so the runs differ in their negative phase alone. CD has 14 chains, one for each
+# image; persistence and tempering have 100; TAP has 100 sets of magnetisations. (`MeanFieldPhase` goes
 # three damped steps per update towards its fixed points.) All runs use the library's default direction
 # (section 9), a linear map of the gradient that leaves its zeros alone. After each
-# epoch, here 50 updates, the exact log likelihood is written down. Chapter 2 proved its limit,
+# epoch, here 50 updates, the exact log likelihood was written down. Chapter 2 proved its limit,
 # $L \le -\ln 14$.
 #
 # To tell the noise of CD-1 from its bias we add a run without noise. It has infinitely many chains: its
@@ -638,7 +638,8 @@ for order in (1, 2, 3):
 #
 # The trained machines of this section and of section 10 come with the course, and with them the log likelihoods.
 # Three epochs with the exact gradient are trained here, for comparison. To train all in front of you, set
-# `retrain = True` above; on another processor the last digits of what follows may then differ.
+# `retrain = True` above. This overwrites the files in the folder `models`. On another processor training rounds
+# differently, and small differences grow: expect numbers a little different then from those in the text.
 
 # %%
 upper_limit = -np.log(14)
@@ -806,8 +807,8 @@ plt.show()
 #   `tap` from other starts, is far from the middle and has a lower $\Gamma$. There the gradient would be larger
 #   than the exact one. The likelihood ends near that of the untrained machine ($-9 \ln 2 = -6.24$).
 #   For order 3 the 100 sets are at one point as well. Where this point lies, and how far the gradient that it sees
-#   is from the exact one, depends on the last updates (the table has the numbers of this run). Its likelihood ends
-#   between that of order 2 and those of the methods that sample.
+#   is from the exact one, depends on the last updates. (The table has the numbers of the machine that comes with
+#   the course.) Its likelihood ends between that of order 2 and those of the methods that sample.
 #
 # ## 8. When it fails: a mode that contrastive divergence cannot see
 #
@@ -1045,7 +1046,8 @@ plt.show()
 # Now a machine too large for tables of all states: 64 pixels and 64 hidden units, on the 8 × 8 digits
 # that come with scikit-learn, each pixel drawn as 0 or 1 with its grey level as probability. We use
 # what the previous sections recommend for everyday work: persistent chains, a small learning rate, the
-# centred gradient (the default).
+# centred gradient (the default). The machine comes with the course in two states: after a *short* training of 20
+# epochs, and after a *long* one of 100 epochs. The pictures show it after the long one.
 
 # %%
 (x_train, y_train), (x_test, y_test) = datasets.load_digits("bernoulli", seed=seed)

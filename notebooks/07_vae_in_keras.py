@@ -27,7 +27,7 @@
 # - find the best mean-field posterior of a linear model by hand, and measure what it costs;
 # - derive the KL term and the reparameterisation, and write both in Keras;
 # - build the post's model in fifteen lines, and show that the library's two models are the same;
-# - train it on handwritten digits and draw the post's pictures: latent plane, manifold, samples;
+# - watch it learn handwritten digits, and draw the post's pictures: latent plane, manifold, samples;
 # - compute the exact $\ln p(x)$ of the trained model, and see what the ELBO misses, image by image;
 # - commit the classic slips of Keras VAEs on purpose, and read off what each costs, in nats.
 #
@@ -45,8 +45,8 @@
 #
 # **Time**: about two hours and 40 minutes, and two hours for the exercises. The code takes under a minute,
 # and another one or two where it trains its six models anew.
-# It runs on MNIST as well, with another word in the parameters cell and many times as long; the
-# text quotes the digits' numbers.
+# It runs on MNIST as well, with another word in the parameters cell. For MNIST no weights are shipped: all models
+# are trained in front of you, which takes many times as long. The text quotes the digits' numbers.
 #
 # Equation numbers such as (B30) are the row names used in the whole course, in the library's
 # docstrings and in the table `EQUATIONS.md`. Numbers such as (2.1) are steps on the way. Energies
@@ -604,7 +604,7 @@ def assemble(loss=cross_entropy, reduce=ops.sum, draw=sample, latent_dim=latent_
 # That is the whole model. The library has it twice: `build_lambda_vae` in the post's form, and
 # `VAE`, which takes any encoder and decoder, needs no second copy of the data in `fit`, logs both
 # terms of the loss, and can do more with a trained model, as we shall see. Our two layers are
-# `AddKL` and `GaussianSampling` there.
+# `AddKL` and `GaussianSampling` there, and the loss (6.2) is `NegativeLogLikelihood(parts.Bernoulli())`.
 #
 # **Check against the exact result.** First (6.2) against TFP's Bernoulli distribution and against
 # Keras's own cross-entropy, which is a *mean* over pixels and must be multiplied by their number.
@@ -711,8 +711,10 @@ for name, (loss, gradient) in results.items():
 # $\kappa_4 = 6 r^4$. Chapter 1 has the machinery, chapters 11 and 12 the theory and the practice of
 # this expansion.
 #
-# **Check against the exact result**, with the library's `VAE` on 30 examples: orthogonal columns,
-# where mean field is exact and *every* log-weight must be $\ln p(x)$; then the overlapping ones.
+# **Check against the exact result**, with the library's `VAE` on 30 examples. Its argument `likelihood` is the
+# distribution $p(x|z)$: here `parts.Gaussian`, with the noise $s$ of (2.2) as its `scale`. (Without this argument
+# it is `parts.Bernoulli()`, as in section 6.) First orthogonal columns, where mean field is exact and *every*
+# log-weight must be $\ln p(x)$; then the overlapping ones.
 
 
 # %%
@@ -764,8 +766,9 @@ print("loss of three epochs:", np.round(first_losses, 3), "nats")
 # %% [markdown]
 # The whole training takes 50 times as long, and this chapter compares six models. Their trained weights
 # come with the course, and with them the loss of each epoch. The first three are those above. To train all of
-# them in front of you, set `retrain = True` in the parameters cell; on another processor the last digits of what
-# follows may then differ.
+# them in front of you, set `retrain = True` in the parameters cell. This overwrites the files in the folder
+# `models`. On another processor training rounds differently: expect numbers a little different then from those in
+# the text.
 
 
 # %%
@@ -1133,9 +1136,9 @@ print(f"8 latent variables: ELBO {wide[0]:.3f}, IWAE-1000 {wide[1]:.3f} nats")
 # variance $\sigma^4$, and what is charged is the KL of $\sigma^2$. The loss is the sum of two
 # halves of different distributions. It bounds nothing.
 #
-# Copies of an early VAE tutorial for Keras still have all three. Train each from the same initial
-# weights and compare with the exact $\ln p(x)$. The first cells check (11.1) and its relatives
-# exactly, before training, with the same noise in all of them.
+# Copies of an early VAE tutorial for Keras still have all three. Each was trained from the same initial
+# weights, and the last cell compares it with its exact $\ln p(x)$. The cells before it check (11.1) and its
+# relatives exactly, before training, with the same noise in all of them.
 
 
 # %%

@@ -537,8 +537,9 @@ except ValueError as error:
 # each image, so that the leave-one-out baseline is the other sample. All start from the same weights
 # and see the same batches and the same noise.
 #
-# **Check against exact identities**: the loss itself is the same in all three; and their gradients
-# agree on average, within 5 standard errors.
+# **Check against exact identities**: the loss itself is the same in all three; and the score function with the
+# baseline has the pathwise gradient on average, within 5 standard errors. In the code, $f$ is the loss
+# `NegativeLogLikelihood(Bernoulli())` of chapter 7, section 6; its method `call` gives one value for each image.
 
 # %%
 (x_train, _), (x_test, _) = load_digits("bernoulli", seed=seed)
@@ -938,7 +939,7 @@ plt.show()
 # %% [markdown]
 # The dashed lines are the score function with the baseline that $n$ samples can give themselves, the mean of
 # the others. (An optimal baseline would have to be estimated, too.) With two samples the relaxation is the better
-# choice at all but the lowest temperatures, since variance is nearly all that matters. With many samples its
+# choice at all but the lowest temperature, since variance is nearly all that matters. With many samples its
 # bias is the floor, the best $T$ moves down, and with 5,000 samples the unbiased estimator wins at every $T$. In
 # practice one lowers $T$ during training. (At the lowest $T$ the measured bias is no more than the noise of
 # the 100,000 samples.)
