@@ -41,8 +41,8 @@
 # **What you need**: chapter 2, above all the gradients (B8) and (B9); eigenvalues of a symmetric
 # matrix; and some Python, with this project installed.
 #
-# **Time**: two hours and a quarter, and two hours for the exercises. The code runs in about a minute, and
-# in one more where it trains its shipped machines anew.
+# **Time**: two hours and a quarter, and two hours for the exercises. The code runs in a minute or two,
+# and in about one more where it trains its shipped machines anew.
 #
 # Equation numbers such as (B10) are the row names used in the whole course, in the library's
 # docstrings and in the table `EQUATIONS.md`. Numbers such as (2.1) are steps on the way. Energies
