@@ -32,7 +32,9 @@ CASES = [  # layer, arguments, input shape, output shape, weights (trainable, ot
     (CategoricalKL, {}, (2, 4, 3), (2,), (0, 0), 0, 0),
     (AddKL, {"weight": 0.5}, PAIR, PAIR, (0, 1), 0, 1),
     (AffineCoupling, {"flip": True, "seed": 1}, (2, 3), ((2, 3), (2,)), (4, 0), 0, 0),
+    (AffineCoupling, {}, (2, 4, 3), ((2, 4, 3), (2, 4)), (4, 0), 0, 0),
     (FlowPosterior, {"num_layers": 2, "seed": 1}, PAIR, ((2, 3), (2,)), (8, 0), 1, 0),
+    (FlowPosterior, {"num_layers": 1}, [(2, 4, 3)] * 2, ((2, 4, 3), (2,)), (4, 0), 1, 0),
 ]
 SAMPLING = [GaussianSampling, BernoulliSampling, CategoricalSampling, FlowPosterior]
 
@@ -53,7 +55,7 @@ def test_layer_passes_keras_own_layer_test(case, policy):
         # Keras's own step feeds one input to something trainable; test_layers_models trains all
         run_training_check=layer is AffineCoupling,
         run_mixed_precision_check=True,
-        supports_masking=layer not in (AffineCoupling, FlowPosterior),  # which take no sequences
+        supports_masking=True,
         assert_built_after_instantiation=False,
     )
 

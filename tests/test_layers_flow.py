@@ -50,17 +50,41 @@ def test_flow_starts_as_the_mean_field_gaussian():
     np.testing.assert_allclose(numpy(kl), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_kl_is_log_q_minus_log_p_of_a_flow_that_moves():
+@pytest.mark.parametrize("shape", [(6, 3), (6, 4, 3)])
+def test_kl_is_log_q_minus_log_p_of_a_flow_that_moves(shape):
     layer = shaken(FlowPosterior(num_layers=3, num_hidden=8, seed=0), 3)
-    mean, log_var = np.random.default_rng(1).normal(size=(2, 6, 3)).astype("float32")
+    mean, log_var = np.random.default_rng(1).normal(size=(2, *shape)).astype("float32")
     z, kl = layer((mean, log_var))
-    start, log_det = z, np.zeros(6)
+    start, log_det = z, np.zeros(shape[:-1])
     for coupling in reversed(layer.couplings):
         start, step = coupling.inverse(start)
         log_det = log_det + numpy(step)
-    log_q = stats.norm.logpdf(numpy(start), mean, np.exp(log_var / 2)).sum(1) + log_det
-    expected = log_q - stats.norm.logpdf(numpy(z)).sum(1)
+    log_q = stats.norm.logpdf(numpy(start), mean, np.exp(log_var / 2)).sum(-1) + log_det
+    expected = (log_q - stats.norm.logpdf(numpy(z)).sum(-1)).reshape(6, -1).sum(1)
     np.testing.assert_allclose(numpy(kl), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_each_vector_of_a_sequence_moves_as_it_would_alone():
+    coupling = shaken(AffineCoupling(8), 3)
+    z = np.random.default_rng(1).normal(size=(4, 5, 3)).astype("float32")
+    moved, log_det = coupling(z)
+    for t in range(5):
+        alone, log_det_alone = coupling(z[:, t])
+        np.testing.assert_allclose(numpy(moved)[:, t], numpy(alone), rtol=1e-6)
+        np.testing.assert_allclose(numpy(log_det)[:, t], numpy(log_det_alone), rtol=1e-6)
+    np.testing.assert_allclose(numpy(coupling.inverse(moved)[0]), z, atol=1e-5)
+
+
+def test_kl_of_a_flow_leaves_out_what_a_mask_hides():
+    inputs = keras.Input((3,))
+    embedded = keras.layers.Embedding(3, 4, mask_zero=True)(inputs)
+    z, kl = FlowPosterior(num_layers=2, seed=0)((embedded, embedded))
+    model = keras.Model(inputs, [z, kl])
+    z, kl = model(np.array([[1, 0, 0], [1, 2, 1]]))
+    np.testing.assert_array_equal(numpy(z._keras_mask), [[1, 0, 0], [1, 1, 1]])
+    hidden = model(np.zeros((2, 3)))[1]
+    np.testing.assert_array_equal(numpy(hidden), 0)
+    assert np.all(numpy(kl) != 0)
 
 
 def test_density_of_the_flow_is_normalised():
@@ -126,7 +150,7 @@ def test_flow_passes_the_best_mean_field_elbo_and_stays_below_the_evidence():  #
 
 
 def test_shapes_that_a_coupling_cannot_split_are_refused():
-    for shape in ((2, 1), (2, 3, 4), (3,)):
+    for shape in ((2, 1), (2, 3, 1), (3,)):
         with pytest.raises(ValueError, match="dim 2 or more"):
             AffineCoupling()(ops.zeros(shape))
     with pytest.raises(ValueError, match="dim 2 or more"):

@@ -11,6 +11,7 @@ from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import integer_seed
 from rbm_tf.shared.types import ArrayLike, Shape, Tensor
 from vae_keras.layers.inputs import at_least_float32, is_one_shape, wide_dtype
+from vae_keras.parts.coupling import Coupling
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -28,13 +29,14 @@ class AffineCoupling(keras.layers.Layer):
         seed: integer that fixes the initial weights.
 
     Call arguments:
-        z: points to map, (batch, dim) with dim of 2 or more; of an odd dim the first half is the
-            smaller one.
+        z: points to map, (batch, .., dim) with dim of 2 or more; of an odd dim the first half is
+            the smaller one.
 
-    Output: z', (batch, dim), and ln |det dz'/dz|, (batch,), nats; both float32 or wider.
+    Output: z', (batch, .., dim), and ln |det dz'/dz| of each point, (batch, ..), nats; both
+        float32 or wider.
 
     Raises:
-        ValueError: if num_hidden is below 1, or z is not such a matrix.
+        ValueError: if num_hidden is below 1, or z is not such points.
 
     Reference: Dinh, Sohl-Dickstein and Bengio (2017), Density estimation using real NVP,
     equations 7 and 8.
@@ -50,36 +52,31 @@ class AffineCoupling(keras.layers.Layer):
         self, num_hidden: int = 64, *, flip: bool = False, seed: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         check_counts(num_hidden=num_hidden)
         self.num_hidden, self.flip, self.seed = num_hidden, flip, integer_seed(seed)
 
     def build(self, input_shape: Shape) -> None:
-        dim = _checked_dim(input_shape)
-        sizes = dim // 2, dim - dim // 2
-        num_given, num_moved = sizes[::-1] if self.flip else sizes
-        self._split = sizes[0]
-        dense, wide = keras.layers.Dense, self.variable_dtype
-        glorot = keras.initializers.GlorotUniform(self.seed)
-        self._hidden = dense(self.num_hidden, "relu", kernel_initializer=glorot, dtype=wide)
-        self._last = dense(2 * num_moved, kernel_initializer="zeros", dtype=wide)
-        self._hidden.build((None, num_given))
-        self._last.build((None, self.num_hidden))
+        self._step = Coupling(
+            _checked_dim(input_shape),
+            flip=self.flip,
+            num_hidden=self.num_hidden,
+            seed=self.seed,
+            dtype=self.variable_dtype,
+        )
 
     def call(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        given, moved = self._halves(at_least_float32(z))
-        log_scale, shift = self._scale_and_shift(given)
-        moved = moved * ops.exp(log_scale) + shift
-        return self._joined(given, moved), ops.sum(log_scale, axis=-1)
+        return self._in_rows(self._step, z)
 
     def inverse(self, z: ArrayLike) -> tuple[Tensor, Tensor]:
         """The z that `call` maps to this one, and ln |det| of the inverse map.
 
         Args:
-            z: points that `call` returned, (batch, dim).
+            z: points that `call` returned, (batch, .., dim).
 
         Returns:
-            The points that it was given, (batch, dim), and minus the ln |det| of `call` there,
-            (batch,), nats.
+            The points that it was given, (batch, .., dim), and minus the ln |det| of `call` there,
+            (batch, ..), nats.
 
         Raises:
             ValueError: if the layer has no weights yet.
@@ -92,25 +89,19 @@ class AffineCoupling(keras.layers.Layer):
         """
         if not self.built:
             raise ValueError("The layer has no weights yet: call it, or build it, before inverse.")
-        given, moved = self._halves(at_least_float32(ops.convert_to_tensor(z)))
-        log_scale, shift = self._scale_and_shift(given)
-        moved = (moved - shift) * ops.exp(-log_scale)
-        return self._joined(given, moved), -ops.sum(log_scale, axis=-1)
+        return self._in_rows(self._step.inverse, ops.convert_to_tensor(z))
 
-    def _halves(self, z):
-        first, second = z[:, : self._split], z[:, self._split :]
-        return (second, first) if self.flip else (first, second)
+    def _in_rows(self, step, z):
+        shape = ops.shape(z)
+        moved, log_det = step(ops.reshape(at_least_float32(z), (-1, shape[-1])))
+        return ops.reshape(moved, shape), ops.reshape(log_det, shape[:-1])
 
-    def _joined(self, given, moved):
-        return ops.concatenate((moved, given) if self.flip else (given, moved), axis=-1)
-
-    def _scale_and_shift(self, given):
-        raw, shift = ops.split(self._last(self._hidden(given)), 2, axis=-1)
-        return ops.tanh(raw), shift
+    def compute_mask(self, z: Any, previous_mask: Any) -> tuple[Any, Any]:
+        return previous_mask, None
 
     def compute_output_shape(self, input_shape: Shape) -> tuple[Shape, Shape]:
         _checked_dim(input_shape)
-        return input_shape, input_shape[:1]
+        return input_shape, input_shape[:-1]
 
     def compute_output_spec(self, z: keras.KerasTensor) -> tuple[keras.KerasTensor, ...]:
         shapes = self.compute_output_shape(z.shape)
@@ -122,9 +113,8 @@ class AffineCoupling(keras.layers.Layer):
 
 
 def _checked_dim(shape):
-    if not is_one_shape(shape) or len(shape) != 2 or shape[1] is None or shape[1] < 2:
+    if not is_one_shape(shape) or len(shape) < 2 or shape[-1] is None or shape[-1] < 2:
         raise ValueError(
-            f"AffineCoupling takes z of shape (batch, dim) with dim 2 or more; got {shape}. "
-            "Flatten other shapes before it."
+            f"AffineCoupling takes z of shape (batch, .., dim) with dim 2 or more; got {shape}."
         )
-    return shape[1]
+    return shape[-1]

@@ -9,6 +9,7 @@ from rbm_tf.shared.types import Tensor
 from vae_keras.layers.inputs import at_least_float32
 from vae_keras.layers.kl_layer import KLLayer
 from vae_keras.layers.relaxed_layer import RelaxedLayer
+from vae_keras.parts.closed_forms import bernoulli_kl_terms
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -78,6 +79,4 @@ class BernoulliKL(KLLayer):
 
     def terms(self, logits: Tensor, prior_logits: Tensor | None = None) -> Tensor:
         prior_logits = ops.zeros_like(logits) if prior_logits is None else prior_logits
-        log_ratio_of_ones = ops.log_sigmoid(logits) - ops.log_sigmoid(prior_logits)
-        log_ratio_of_zeros = ops.log_sigmoid(-logits) - ops.log_sigmoid(-prior_logits)
-        return ops.sigmoid(logits) * log_ratio_of_ones + ops.sigmoid(-logits) * log_ratio_of_zeros
+        return bernoulli_kl_terms(logits, prior_logits)

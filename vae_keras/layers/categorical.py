@@ -9,6 +9,7 @@ from rbm_tf.shared.types import Tensor
 from vae_keras.layers.inputs import at_least_float32
 from vae_keras.layers.kl_layer import KLLayer
 from vae_keras.layers.relaxed_layer import RelaxedLayer
+from vae_keras.parts.closed_forms import categorical_kl_terms
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -80,5 +81,4 @@ class CategoricalKL(KLLayer):
 
     def terms(self, logits: Tensor, prior_logits: Tensor | None = None) -> Tensor:
         prior_logits = ops.zeros_like(logits) if prior_logits is None else prior_logits
-        log_ratio = ops.log_softmax(logits, axis=-1) - ops.log_softmax(prior_logits, axis=-1)
-        return ops.softmax(logits, axis=-1) * log_ratio
+        return categorical_kl_terms(logits, prior_logits)

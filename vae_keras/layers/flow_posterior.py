@@ -11,7 +11,14 @@ from keras import ops
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.layers.affine_coupling import AffineCoupling
-from vae_keras.layers.inputs import at_least_float32, common_shape, wide_dtype
+from vae_keras.layers.inputs import (
+    at_least_float32,
+    common_mask,
+    common_shape,
+    wide_dtype,
+    widened,
+)
+from vae_keras.parts.inputs import total
 from vae_keras.shared.random_layer import RandomLayer
 
 
@@ -31,9 +38,11 @@ class FlowPosterior(RandomLayer):
         seed: integer that fixes the draws and the initial weights.
 
     Call arguments:
-        inputs: pair (mean, log_var) of equal shapes, (batch, dim) with dim of 2 or more.
+        inputs: pair (mean, log_var) of equal shapes, (batch, .., dim) with dim of 2 or more; the
+            same flow moves all vectors of an example.
+        mask: Keras mask of the inputs; what it hides adds nothing to kl.
 
-    Output: z, (batch, dim), and kl, (batch,), nats, float32 or wider; kl may be negative.
+    Output: z, (batch, .., dim), and kl, (batch,), nats, float32 or wider; kl may be negative.
 
     Raises:
         ValueError: if num_layers or num_hidden is below 1, or the input is not such a pair.
@@ -51,6 +60,7 @@ class FlowPosterior(RandomLayer):
         self, num_layers: int = 4, *, num_hidden: int = 64, seed: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(seed, **kwargs)
+        self.supports_masking = True
         check_counts(num_layers=num_layers)
         self.num_layers, self.num_hidden = num_layers, num_hidden
         self.couplings = [
@@ -68,16 +78,22 @@ class FlowPosterior(RandomLayer):
         for coupling in self.couplings:
             coupling.build(shape)
 
-    def call(self, inputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def call(self, inputs: tuple[Tensor, Tensor], mask: Any = None) -> tuple[Tensor, Tensor]:
         mean, log_var = (at_least_float32(x) for x in inputs)
         eps = keras.random.normal(ops.shape(mean), dtype=mean.dtype, seed=self.seed_generator)
-        z = mean + ops.exp(0.5 * log_var) * eps  # (batch, dim)
-        log_det = ops.zeros_like(z[:, 0])  # (batch,)
+        z = mean + ops.exp(0.5 * log_var) * eps  # (batch, .., dim)
+        log_det = ops.zeros_like(z[..., 0])  # (batch, ..)
         for coupling in self.couplings:
             z, step = coupling(z)
             log_det = log_det + step
         kl = 0.5 * ops.sum(ops.square(z) - ops.square(eps) - log_var, axis=-1) - log_det
-        return ops.cast(z, self.compute_dtype), kl
+        mask = common_mask(mask)
+        if mask is not None:
+            kl = ops.where(widened(mask, kl), kl, 0.0)
+        return ops.cast(z, self.compute_dtype), total(kl)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> tuple[Any, None]:
+        return common_mask(previous_mask), None
 
     def compute_output_shape(self, input_shape: Shapes) -> tuple[Shape, Shape]:
         takes = f"{type(self).__name__} takes a pair (mean, log_var)"
@@ -85,7 +101,7 @@ class FlowPosterior(RandomLayer):
         return shape, shape[:1]
 
     def compute_output_spec(
-        self, inputs: Sequence[keras.KerasTensor]
+        self, inputs: Sequence[keras.KerasTensor], mask: Any = None
     ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         z_shape, kl_shape = self.compute_output_shape([x.shape for x in inputs])
         z = keras.KerasTensor(z_shape, self.compute_dtype)

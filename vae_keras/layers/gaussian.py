@@ -11,6 +11,7 @@ from keras import ops
 from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.layers.inputs import at_least_float32, common_mask, common_shape
 from vae_keras.layers.kl_layer import KLLayer
+from vae_keras.parts.closed_forms import gaussian_kl_terms
 from vae_keras.shared.random_layer import RandomLayer
 
 
@@ -153,11 +154,7 @@ class GaussianKL(KLLayer):
         return super().compute_output_shape(input_shape)
 
     def terms(self, mean: Tensor, log_var: Tensor, *prior: Tensor) -> Tensor:
-        if prior:
-            prior_mean, prior_log_var = prior
-            mean = (mean - prior_mean) * ops.exp(-0.5 * prior_log_var)
-            log_var = log_var - prior_log_var
-        return 0.5 * (ops.square(mean) + self.temperature * (ops.exp(log_var) - 1 - log_var))
+        return gaussian_kl_terms(mean, log_var, *prior, temperature=self.temperature)
 
     def adjusted(self, terms: Tensor, mask: Tensor | None) -> Tensor:
         if self.free_bits == 0:

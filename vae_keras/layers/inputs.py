@@ -69,6 +69,21 @@ def common_mask(masks: Any) -> Tensor | None:
     return functools.reduce(ops.logical_and, given) if given else None
 
 
+def widened(mask: Tensor, like: Tensor) -> Tensor:
+    """A mask of the first axes of a tensor, with as many axes of length 1 as it lacks.
+
+    Args:
+        mask: boolean tensor, (batch, ..).
+        like: the tensor, of as many axes or more.
+
+    Example:
+        >>> tuple(widened(ops.ones((5, 2), "bool"), ops.ones((5, 2, 3))).shape)
+        (5, 2, 1)
+    """
+    missing = (1,) * (len(like.shape) - len(mask.shape))
+    return ops.reshape(mask, (*ops.shape(mask), *missing))
+
+
 def at_least_float32(x: Tensor) -> Tensor:
     """The tensor in float32, or as it is in float64.
 

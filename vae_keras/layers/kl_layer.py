@@ -15,7 +15,9 @@ from vae_keras.layers.inputs import (
     common_shape,
     is_one_shape,
     wide_dtype,
+    widened,
 )
+from vae_keras.parts.inputs import total
 
 
 class KLLayer(keras.layers.Layer):
@@ -57,12 +59,10 @@ class KLLayer(keras.layers.Layer):
         inputs = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
         terms = self.terms(*(at_least_float32(x) for x in inputs))
         mask = common_mask(mask)
-        if mask is not None:  # (batch, ..), of the first axes of terms
-            missing = (1,) * (len(terms.shape) - len(mask.shape))
-            mask = ops.reshape(mask, (*ops.shape(mask), *missing))  # (batch, .., 1, ..)
+        if mask is not None:
+            mask = widened(mask, terms)
             terms = ops.where(mask, terms, 0.0)
-        terms = self.adjusted(terms, mask)
-        return ops.sum(terms, axis=tuple(range(1, len(terms.shape))))
+        return total(self.adjusted(terms, mask))
 
     def adjusted(self, terms: Tensor, mask: Tensor | None) -> Tensor:
         """The terms as they enter the sum, (batch, ..); mask is None, or true where one counts."""

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
+from vae_keras.parts.closed_forms import bernoulli_kl_terms
 from vae_keras.parts.cross_entropy import bernoulli_cross_entropy
 from vae_keras.parts.inputs import check_event, check_range, float_dtype, open_uniform, total
 from vae_keras.parts.part import Part
@@ -165,9 +166,7 @@ def _quantile(logits, u):
 
 @kl_rule(Bernoulli, Bernoulli)
 def _bernoullis(q, logits, p, prior_logits, is_standard):
-    log_ratio_of_ones = ops.log_sigmoid(logits) - ops.log_sigmoid(prior_logits)
-    log_ratio_of_zeros = ops.log_sigmoid(-logits) - ops.log_sigmoid(-prior_logits)
-    return ops.sigmoid(logits) * log_ratio_of_ones + ops.sigmoid(-logits) * log_ratio_of_zeros
+    return bernoulli_kl_terms(logits, prior_logits)
 
 
 @kl_rule(ContinuousBernoulli, ContinuousBernoulli)

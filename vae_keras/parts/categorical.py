@@ -9,6 +9,7 @@ from keras import ops
 
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
+from vae_keras.parts.closed_forms import categorical_kl_terms
 from vae_keras.parts.inputs import check_event, check_range, float_dtype, gumbel
 from vae_keras.parts.part import Part
 from vae_keras.parts.rules import kl_rule
@@ -88,5 +89,4 @@ class Categorical(Part):
 
 @kl_rule(Categorical, Categorical)
 def _categoricals(q, logits, p, prior_logits, is_standard):
-    log_ratio = ops.log_softmax(logits, axis=-1) - ops.log_softmax(prior_logits, axis=-1)
-    return ops.sum(ops.softmax(logits, axis=-1) * log_ratio, axis=-1)
+    return categorical_kl_terms(logits, prior_logits)

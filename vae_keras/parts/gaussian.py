@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from rbm_tf.shared.types import Shape, Shapes, Tensor
+from vae_keras.parts.closed_forms import gaussian_kl_terms
 from vae_keras.parts.inputs import change_of, check_event, float_dtype, total
 from vae_keras.parts.part import Part
 from vae_keras.parts.rules import kl_rule
@@ -163,7 +164,5 @@ def _gaussians(q, q_statistics, p, p_statistics, is_standard):
         )
     if p.temperature != 1:
         return None
-    (mean, log_var), (prior_mean, prior_log_var) = q.moments(q_statistics), p.moments(p_statistics)
-    mean = (mean - prior_mean) * ops.exp(-0.5 * prior_log_var)
-    log_var = log_var - prior_log_var
-    return 0.5 * (ops.square(mean) + q.temperature * (ops.exp(log_var) - 1 - log_var))
+    moments = *q.moments(q_statistics), *p.moments(p_statistics)
+    return gaussian_kl_terms(*moments, temperature=q.temperature)
