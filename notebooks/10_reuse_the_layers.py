@@ -24,8 +24,8 @@
 # **What you will do**
 #
 # - see the three ways in which a free energy gets into the loss of a Keras model;
-# - train a classifier with a variational information bottleneck, and see when noise helps it;
-# - train an autoencoder with eight bits of code, and sum over all 256 codes;
+# - build a classifier with a variational information bottleneck, and see when noise helps it;
+# - build an autoencoder with eight bits of code, and sum over all 256 codes;
 # - fit a normalising flow to a posterior that is known in closed form;
 # - save, load, change precision and backend;
 # - forget a division by $N$ on purpose, and predict exactly what comes out.
