@@ -31,7 +31,8 @@
 # - what becomes exact when one layer can be summed over, or when both layers are Gaussian;
 # - that the temperature may scale the couplings, but not what makes a unit what it is.
 #
-# **What you need**: chapters 1 (cumulants), 2 (the clamped free energy) and 4, sections 1 and 4 (annealing).
+# **What you need**: chapters 1 (cumulants), 2 (the clamped free energy) and 4, sections 1 and 4 (annealing);
+# chapter 13 for section 9.
 #
 # **Time**: about 65 minutes, and 120 for the exercises. The code runs in half a minute.
 #
@@ -339,8 +340,10 @@ for first, one in zip(h, means, strict=True):
         if np.sum(np.abs(first - second)) == 1:
             axis.plot(*zip(one, other, strict=True), color=grey, lw=0.8)
 axis.scatter(*means.T, 1500 * weights, facecolor="none", edgecolor=orange, lw=2)
+paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
 for state, (x, y), weight in zip(h.astype(int), means, weights, strict=True):
-    axis.text(x + 0.1, y + 0.1, f"{''.join(map(str, state))}: {weight:.3f}", fontsize=10)
+    text = f"{''.join(map(str, state))}: {weight:.3f}"
+    axis.text(x + 0.15, y + 0.2, text, fontsize=10, bbox=paper)
 axis.set(xlim=(-4.5, 4.5), ylim=(-3.5, 4))
 label(axis, "Eight components, three columns of W", "$v_1$", "$v_2$")
 plt.show()
