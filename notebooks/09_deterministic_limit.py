@@ -916,12 +916,13 @@ assert -3 < difference.mean() < -0.5 and difference.mean() + 2 * error < 0
 assert all(abs(np.mean(annealed[T, 201] - annealed[T, 101])) < 0.3 for T in crowded)
 
 # %% [markdown]
-# Twice as many steps of annealing change each average by about a tenth of a nat only, so still longer walks would
-# change little. (These are averages over the first 50 test images. Compare them with each other, not with the
-# bounds above, which are averages over all test images.) With eight latent variables the cold model *is* the
-# worse one, by one and a half nats with a standard error of 0.4: far less than the bound from its own $q$ says,
-# and unlike the case of two latent variables. An autoencoder's codes are good for retrieval and compression. To
-# generate from many of them, it would need a second model for the codes, or entropy from the start.
+# Twice as many steps of annealing change each average by about a tenth of a nat at most, so that still longer
+# walks would change little. (These are averages over the first 50 test images. Compare them with each other, not
+# with the bounds above, which are averages over all test images.) With eight latent variables the cold model *is*
+# the worse one, by about one and a half nats, with a standard error of 0.4: far less than the bound from its own
+# $q$ says, and unlike the case of two latent variables. An autoencoder's codes are good for retrieval and
+# compression. To generate from many of them, it would need a second model for the codes, or entropy from the
+# start.
 #
 # ## 10. When it fails: a penalty that penalises nothing
 #
