@@ -27,8 +27,8 @@
 # - derive the loss of `VAE(temperature=T)` term by term, and compute it by hand (B32);
 # - show that it is a beta-VAE in other units;
 # - solve the linear model at every temperature, down to principal component analysis;
-# - train a convolutional VAE on digits at five temperatures, and measure energy, entropy and what
-#   its samples are worth;
+# - take convolutional VAEs of digits, trained at five temperatures, and measure their energy, their
+#   entropy and what their samples are worth;
 # - improve an autoencoder for ever without changing what it does.
 #
 # **What you will learn**
@@ -43,7 +43,7 @@
 # of a covariance matrix.
 #
 # **Time**: about two hours, and an hour and a half for the exercises. The code takes a minute or two, and
-# another one where it trains the seven models of digits anew.
+# some minutes more where it trains the seven models of digits anew.
 #
 # Equation numbers such as (B32) are the row names used in the whole course and in the table
 # `EQUATIONS.md`; numbers such as (2.1) are steps on the way. Energies, rates and log-likelihoods
@@ -792,7 +792,7 @@ half = evidence_on_grid(models[coldest], spread[coldest], every=2)
 assert np.max(np.abs(half - log_p[coldest])) < 0.05  # half of the points will do
 print(f"half of the grid's points change ln p(x) by {np.max(np.abs(half - log_p[coldest])):.4f}")
 
-# %% name="codes-and-draws" alt="Codes of the training images at T = 1, 0.03 and 0: each cloud fills the circles of its prior. Below, digits decoded from draws of that prior, about equally readable."
+# %% name="codes-and-draws" alt="Codes of the training images at T = 1, 0.03 and 0: each cloud covers most of its prior's circles, the colder ones reach further out. Below, digits decoded from draws of that prior, about equally readable."
 shown = (1.0, 0.03, 0.0)
 figure, axes = plt.subplots(2, 3, figsize=(10.5, 5.2), height_ratios=(2.2, 1))
 angle = np.linspace(0, 2 * np.pi, 100)
@@ -820,24 +820,26 @@ plt.show()
 # Look at the numbers before the pictures. The colder the model, the more its codes tell about which
 # training image they came from, more than 6 of at most $\ln N = 7.27$ nats at $T = 0.03$; the mismatch grows,
 # and about a quarter of the prior lies in holes. Yet from $T = 1$ down the exact $\ln p(x)$ hardly changes.
-# The best model of all is not the VAE at $T = 1$ but the one at $T = 0.3$, by a few tenths of a nat, a difference of more than
-# twice its standard error. And the autoencoder, with a prior whose one scale was fitted to its codes
-# afterwards, is about as good a model as the VAE. So with two latent variables an autoencoder *does* generate.
-# The pictures agree. (Each dot is a training image, its colour the digit, and the
-# circles are one and two standard deviations of the prior.) The clouds fill the circles at all
-# three temperatures, and the draws below them can be read about equally well.
+# The best model of all is not the VAE at $T = 1$ but the one at $T = 0.3$, by about a quarter of a nat. That is
+# more than four times its standard error. And the autoencoder, with a prior whose one scale was fitted to its
+# codes afterwards (the first value printed for $T = 0$), is about as good a model as the VAE. So with two latent
+# variables an autoencoder *does* generate. The pictures agree. (Each dot is a training image, its colour the digit, and the
+# circles are one and two standard deviations of the prior.) The clouds cover most of the circles at
+# all three temperatures. The two colder ones also reach further out, and leave some gaps. The draws below them can
+# be read about equally well.
 #
 # What has gone is *knowledge* of the model about itself, in two respects. The bound $-D - R$ falls
 # further and further below the true $\ln p(x)$, since a cold $q$ is much narrower than the
-# posterior at $T = 1$. And the deterministic autoencoder knows no prior: the value in the table
-# needed that fitted scale. With the $N(0, I)$ that its penalty seems to announce, it is far lower, by more
-# than the models from $T = 1$ down differ among themselves.
+# posterior at $T = 1$. And the deterministic autoencoder knows no prior: that value
+# needed the fitted scale. With the $N(0, I)$ that its penalty seems to announce, $\ln p(x)$ is far lower (the second
+# value), by more than the models from $T = 1$ down differ among themselves.
 #
 # ## 9. More latent variables, nothing but holes
 #
 # Two dimensions are kind. In $J$ dimensions $N$ points cover less and less, and the bound (8.2)
 # says when: the rate of (5.4) grows by $\frac12 \ln (1/T)$ for *each* latent variable that is on,
-# and $\ln N$ not at all. Train two models with eight latent variables, at $T = 1$ and $T = 0.03$.
+# and $\ln N$ not at all. Two more models come with the course. They have eight latent variables
+# and were trained at $T = 1$ and $T = 0.03$.
 #
 # $\ln p(x)$ can no longer be had from a grid. Importance sampling bounds it from below (chapter 4,
 # section 3), with any proposal. A cold $q$ is a bad one, so try it with its width multiplied by 1,
@@ -914,10 +916,13 @@ assert -3 < difference.mean() < -0.5 and difference.mean() + 2 * error < 0
 assert all(abs(np.mean(annealed[T, 201] - annealed[T, 101])) < 0.3 for T in crowded)
 
 # %% [markdown]
-# Twice as many temperatures hardly change the averages, so they can be trusted to a few tenths of a nat. With
-# eight latent variables the cold model *is* the worse one, by one to two nats: far less than the bound from its own $q$ says,
-# and unlike the case of two latent variables. An autoencoder's codes are good for retrieval and compression. To
-# generate from many of them, it would need a second model for the codes, or entropy from the start.
+# Twice as many steps of annealing change each average by about a tenth of a nat at most, so that still longer
+# walks would change little. (These are averages over the first 50 test images. Compare them with each other, not
+# with the bounds above, which are averages over all test images.) With eight latent variables the cold model *is*
+# the worse one, by about one and a half nats, with a standard error of 0.4: far less than the bound from its own
+# $q$ says, and unlike the case of two latent variables. An autoencoder's codes are good for retrieval and
+# compression. To generate from many of them, it would need a second model for the codes, or entropy from the
+# start.
 #
 # ## 10. When it fails: a penalty that penalises nothing
 #

@@ -24,8 +24,8 @@
 # **What you will do**
 #
 # - see the three ways in which a free energy gets into the loss of a Keras model;
-# - train a classifier with a variational information bottleneck, and see when noise helps it;
-# - train an autoencoder with eight bits of code, and sum over all 256 codes;
+# - build a classifier with a variational information bottleneck, and see when noise helps it;
+# - build an autoencoder with eight bits of code, and sum over all 256 codes;
 # - fit a normalising flow to a posterior that is known in closed form;
 # - save, load, change precision and backend;
 # - forget a division by $N$ on purpose, and predict exactly what comes out.
@@ -350,6 +350,7 @@ figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6))
 axes[0].semilogx(taus, relaxed, "o-", color=orange, label="loss with relaxed bits")
 axes[0].axhline(-elbo.mean(), color=blue, label="$-$ELBO, summed over 256 codes")
 axes[0].axhline(-exact.mean(), color="black", ls="--", label=r"$-\ln p(x)$")
+axes[0].margins(y=0.1)  # the upper line stands clear of the frame
 label(axes[0], "Relaxation and the bound, test images", r"relaxation temperature $\tau$", "nats")
 axes[0].legend()
 plotting.image_grid(axes[1], ops.sigmoid(decoder(codes[::4])), columns=8)

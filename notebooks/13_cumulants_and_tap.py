@@ -27,7 +27,7 @@
 # - derive Plefka's expansion, and find the same terms at orders 2 and 3 and different ones at order
 #   4;
 # - show that the difference is exactly what TAP gains by moving its means;
-# - measure the power of the coupling in every error, and train machines with either expansion.
+# - measure the power of the coupling in every error, and compare machines trained with either expansion.
 #
 # **What you will learn**
 #
@@ -588,7 +588,7 @@ def all_curves():
 
 
 # %% [markdown]
-# These 14 trainings take most of the time of this chapter, so their likelihoods, epoch by epoch, come with the
+# These 14 trainings take longer than the rest of this chapter, so their likelihoods, epoch by epoch, come with the
 # course. To train in front of you, set `retrain = True` above; on another processor the noisy ones among
 # the curves may then look different.
 
@@ -628,14 +628,14 @@ plt.show()
 # As long as the weights are small all curves but the naive one lie on that of the exact gradient.
 # Then three things happen.
 #
-# - *The full gradient of $F_2$ fails*, and it fails abruptly (on the digits it may end in `nan`): this is
+# - *The full gradient of $F_2$ fails*, and it fails abruptly (on the digits it ends in `nan`): this is
 #   the deliberate failure of the chapter. The next cells look for the reason.
 # - *TAP and the explicit terms* stay within sight of the exact curve for a while, and then most of them
-#   wander. At the last epoch TAP of order 3 is ahead of TAP 2 and of both explicit gradients on the bars, and
-#   ahead or level on the digits. At its *best* epoch $s = 0$ is ahead of TAP of the same order in all four comparisons. But to stop at the
+#   wander. At the last epoch TAP of order 3 is ahead of TAP 2 and of both explicit gradients, on the bars and
+#   on the digits. At its *best* epoch $s = 0$ is ahead of TAP of the same order in all four comparisons. But to stop at the
 #   best epoch one would have to know the exact likelihood, and these are noisy curves of a single seed.
 # - *Naive mean field* rises fastest at first and falls soon. (On the bars its best epoch is better than
-#   that of TAP 2, here even than that of TAP 3; it does not keep it.)
+#   that of TAP 2 and even than that of TAP 3; it does not keep it.)
 #
 # **Why does it fail?** One suspects the place where the naive mean-field point is about to split in two, as a magnet
 # does at its critical temperature. There the smallest eigenvalue of $H$ goes to zero, and $s = H^{-1} r$
@@ -713,7 +713,7 @@ plt.show()
 # the training on its wrong way afterwards, these numbers do not tell.
 #
 # The library therefore has no negative phase of its own for cumulants. The gradient that would
-# deserve it, (5.1), fails in training, and the explicit terms do not do better than TAP at the end.
+# deserve it, (5.1), fails in training, and the explicit terms do not do better than TAP of order 3 at the end.
 
 # %% [markdown]
 # ## 7. Summary

@@ -301,7 +301,7 @@ assert sum(is_image) == 19
 # %% [markdown]
 # **A deliberate failure.** For bars there is one answer, and the chains have it. For stripes each row of the
 # hole may be black or white with probability $\frac12$, so the exact mean is grey. Every chain decides once and
-# stays. Of the 20 samples 19 are images of the data, and yet the average of 500 sweeps of 20 chains is wrong by
+# stays, so that its 500 sweeps are worth a single draw. Of the 20 samples 19 are images of the data, and yet the average of 500 sweeps of 20 chains is wrong by
 # more than 0.2 at a pixel of the last row. A single chain would not show it; several, whose means differ, do.
 #
 # ## 4. A label is a hole
