@@ -407,3 +407,18 @@ def test_a_model_without_a_seed_resumes_in_the_order_of_the_one_that_was_saved(t
     for model in models:
         model.fit(X, batch_size=2, epochs=2, verbose=0)
     np.testing.assert_array_equal(models[0].kernel.numpy(), models[1].kernel.numpy())
+
+
+@pytest.mark.parametrize("call", ["fit", "train_on_batch"])
+def test_a_step_is_traced_once_with_an_optimizer_that_makes_variables(call):
+    class Counting(BernoulliRBM):
+        num_traces = 0
+
+        def train_step(self, data):
+            Counting.num_traces += 1
+            return super().train_step(data)
+
+    model = Counting(6, 4, seed=0)
+    model.compile(keras.optimizers.Adam(0.01))
+    getattr(model, call)(X[:BATCH])
+    assert Counting.num_traces == 1

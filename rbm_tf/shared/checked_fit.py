@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -97,6 +98,7 @@ class CheckedFit(_Model):
             self._look_at(data[0][0])
             x, renewal = self._shuffled(size, shuffle, steps_per_epoch, *data)
             callbacks, options["shuffle"] = self._with(renewal, callbacks), False
+        self._build_optimizer()
         with door.own_errors():
             return super().fit(
                 x,
@@ -151,6 +153,7 @@ class CheckedFit(_Model):
     ) -> Any:
         """One step of training on arrays, as `keras.Model.train_on_batch`."""
         _refuse(class_weight)
+        self._build_optimizer()
         return super().train_on_batch(*self._batch(x, y, sample_weight), **kwargs)
 
     def test_on_batch(
@@ -162,6 +165,14 @@ class CheckedFit(_Model):
     def predict_on_batch(self, x: Any) -> Any:
         """What the model returns for arrays, as `keras.Model.predict_on_batch`."""
         return super().predict_on_batch(self._batch(x)[0])
+
+    def _build_optimizer(self):
+        """Make its variables now: a first step that made them would be traced a second time."""
+        if self.optimizer is None or self.optimizer.built:
+            return
+        strategy = getattr(self, "distribute_strategy", None)  # of TensorFlow's models
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            self.optimizer.build(self.trainable_variables)
 
     def _with_added_losses(self, loss):
         """The loss with those of regularisers and `add_loss`, scaled as Keras scales them."""
