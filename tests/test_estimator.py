@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse
+import tensorflow as tf
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -42,9 +43,18 @@ def expected_failures(estimator):
     return dict.fromkeys(checks, FAIL) if isinstance(estimator, Pipeline) else {}
 
 
+@pytest.fixture
+def without_graphs():
+    """Each check fits models of shapes of its own once: a graph would cost more than it saves."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 @parametrize_with_checks(CHECKED, expected_failed_checks=expected_failures)
-def test_scikit_learn_checks_pass(estimator, check):
+def test_scikit_learn_checks_pass(estimator, check, without_graphs):
     check(estimator)
 
 
