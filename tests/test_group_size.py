@@ -3,14 +3,16 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import stats
 
 from rbm_tf.cumulants import sample_cumulants
-from vae_keras.evidence import grouped_cumulant, iwae
+from vae_keras.evidence import grouped_cumulant, iwae, jackknife
 from vae_keras.evidence.groups import (
     gamma_closure,
     grouped_estimate,
     grouped_standard_error,
     regrouped_cumulants,
+    shrunken_cumulants,
 )
 
 
@@ -119,6 +121,57 @@ def test_standard_error_is_the_scatter_of_repeated_estimates(group_size):
     assert np.std(regrouped) <= scatter * 1.0001
 
 
+def test_cumulants_shrink_by_the_share_of_their_spread_that_is_noise():
+    num, kappa_2 = 9, np.array([1.0, 3.0, 8.0])
+    kappa = np.stack([np.zeros(3), kappa_2, [-0.3, 0.0, 0.6], [0.2, -1.0, 2.0]])
+    theta = 0.1 / (2 * 4)
+    factor = -(np.log1p(-theta) + theta) / theta**2
+    noise = np.mean((2 * num * kappa_2**2 + (num - 1) * kappa[3]) / (num * (num + 1)))
+    share = (0.1 / num + factor * noise) / (factor * np.var(kappa_2))
+    assert 0.4 < share < 1
+    first, second, third = shrunken_cumulants(kappa, num).numpy()
+    np.testing.assert_allclose(second, 4 + (1 - share) * (kappa_2 - 4), rtol=1e-9)
+    np.testing.assert_array_equal([first, third], kappa[[0, 2]])
+    gap = np.array([0.0, np.nan, 0.0])  # of one example stays its own
+    assert np.isfinite(shrunken_cumulants(kappa + gap, num).numpy()[:, [0, 2]]).all()
+    alone = shrunken_cumulants(kappa[:, :1], num).numpy()
+    np.testing.assert_array_equal(alone, kappa[:3, :1])
+
+
+def test_sampling_variances_that_steer_the_shrinking_are_those_of_many_samples():
+    draws = np.random.default_rng(0).gamma(2.0, size=(20, 40_000))
+    kappa = sample_cumulants(draws, 4).numpy()
+    exact = 2 * np.array([1, 1, 2, 6])  # cumulants of the Gamma
+    covariance = np.cov(kappa[0], kappa[1])[0, 1]
+    assert covariance == pytest.approx(exact[2] / 20, rel=0.05)
+    variance = np.mean((40 * kappa[1] ** 2 + 19 * kappa[3]) / (20 * 21))
+    assert variance == pytest.approx(np.var(kappa[1]), rel=0.05)
+
+
+@pytest.mark.parametrize("num_samples", [10, 20, 50])
+@pytest.mark.parametrize("spread", [0.0, 0.5])
+def test_shrinking_keeps_the_mean_and_lowers_the_error_of_each_example(spread, num_samples):
+    rng = np.random.default_rng(1)
+    scale = np.exp(spread * rng.normal(size=2000))
+    weights = tf.constant(scale * rng.normal(size=(num_samples, 2000)) - scale**2 / 2)
+    estimate = grouped_estimate(weights, seed=0)
+    kappa = regrouped_cumulants(weights, estimate.group_size, seed=0)
+    plain, log_p = gamma_closure(kappa).numpy(), estimate.log_p.numpy()  # ln p = 0
+    assert log_p.mean() == pytest.approx(plain.mean(), abs=1e-9)
+    root = {name: np.sqrt(np.mean(e**2)) for name, e in (("plain", plain), ("shrunk", log_p))}
+    assert root["shrunk"] < root["plain"] * (0.85 if spread == 0 else 0.99)
+
+
+@pytest.mark.parametrize("num_samples", [10, 20, 50])
+def test_with_heavy_right_tails_the_error_of_an_example_is_the_least(num_samples):
+    z = np.random.default_rng(2).normal(size=(2, num_samples, 2000))
+    weights = (stats.t(3).logpdf(z) - stats.norm.logpdf(z)).sum(0)  # ln p = 0
+    errors = [f(weights).numpy() for f in (iwae, jackknife)]
+    errors.append(grouped_estimate(weights, seed=0).log_p.numpy())
+    root = [np.sqrt(np.mean(e**2)) for e in errors]
+    assert root[2] < 0.8 * min(root[:2])
+
+
 def test_same_seed_same_estimate():
     weights = tf.constant(np.random.default_rng(0).normal(0, 2, size=(50, 20)))
     first, second = (grouped_estimate(weights, seed=3).log_p for _ in range(2))
@@ -134,6 +187,8 @@ def test_wrong_input_is_refused():
     weights = tf.zeros((12, 3))
     with pytest.raises(ValueError, match="multiple of 10; got 12"):
         grouped_estimate(weights)
+    with pytest.raises(ValueError, match="orders 1 to 4"):
+        shrunken_cumulants(weights[:3], 10)
     with pytest.raises(ValueError, match="12 samples make 2 of 6"):
         regrouped_cumulants(weights, 6)
     with pytest.raises(ValueError, match="do not divide into groups of 5"):

@@ -25,6 +25,7 @@ from vae_keras.evidence.groups import (
     grouped_estimate,
     grouped_standard_error,
     regrouped_cumulants,
+    shrunken_cumulants,
 )
 from vae_keras.evidence.unbiased import sumo, sumo_lengths
 
@@ -48,6 +49,7 @@ __all__ = [
     "num_groups",
     "regrouped_cumulants",
     "reverse_ais",
+    "shrunken_cumulants",
     "streamed_iwae",
     "sumo",
     "sumo_lengths",
