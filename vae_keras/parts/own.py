@@ -73,7 +73,8 @@ class Own(Part):
         begin, weights = random if self.spread else "zeros", []
 
         def add(shape):
-            weights.append(self.add_weight(name="statistics", shape=shape, initializer=begin))
+            name = f"statistics_{len(weights)}"  # PyTorch's parameters go by their names
+            weights.append(self.add_weight(name=name, shape=shape, initializer=begin))
 
         tree.map_shape_structure(add, self.part.shapes(self.event))
         return weights
