@@ -1,5 +1,7 @@
 """Structured models learn, draw, and come back from files; hierarchies agree with what is exact."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from keras import ops
 
 from rbm_tf.datasets import load_digits
 from vae_keras import evidence
+from vae_keras.__main__ import main
 from vae_keras.structured import draw_vae, flow_prior_vae, ladder_vae, sequence_vae, vq_vae
 from vae_keras.vae import VAE
 
@@ -122,3 +125,30 @@ def test_evidence_of_codes_is_the_sum_over_all_of_them(digits):
     w = np.exp(log_w - exact)
     assert np.all(np.abs(w.mean(0) - 1) < 5 * w.std(0) / np.sqrt(4000))
     assert np.all(numpy(evidence.elbo(log_w)) < exact)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ladder", "vq"])
+def test_the_command_line_evaluates_a_model_of_parts(name, tmp_path, capsys):
+    SMALL[name]().save(tmp_path / "vae.keras")
+    few = ["--num-samples", "10", "--num-images", "3", "--json", "--output", str(tmp_path)]
+    main(["evaluate", str(tmp_path / "vae.keras"), *few])
+    means = {row["estimate"]: row["mean"] for row in json.loads(capsys.readouterr().out)}
+    assert -70 < means["ELBO, sampled"] <= means["IWAE-10"] < -20
+
+
+def test_the_command_line_refuses_a_model_with_conditions(tmp_path, capsys):
+    x, y, z = (
+        keras.Input((8, 8), name="x"),
+        keras.Input((3,), name="y"),
+        keras.Input((2,), name="z"),
+    )
+    dense, join = keras.layers.Dense, keras.layers.Concatenate()
+    hidden = join([keras.layers.Flatten()(x), y])
+    decoder = keras.Model([z, y], keras.layers.Reshape((8, 8))(dense(64)(join([z, y]))))
+    vae = VAE(keras.Model([x, y], [dense(2)(hidden), dense(2)(hidden)]), decoder)
+    vae.save(tmp_path / "vae.keras")
+    for action in ("evaluate", "sample"):
+        with pytest.raises(SystemExit):
+            main([action, str(tmp_path / "vae.keras"), "--output", str(tmp_path)])
+        assert "also takes y, which no --dataset has" in capsys.readouterr().err

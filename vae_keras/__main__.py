@@ -50,9 +50,10 @@ def evaluate(options: argparse.Namespace) -> None:
     from vae_keras.vae import VAE
 
     vae = command_line.load_model(options.model, VAE)
+    shape = _shape_of_data(options, vae)
     _, (x, _) = command_line.load_data(options)
     binary = isinstance(vae.likelihood, Bernoulli)
-    command_line.check_data(options, x, vae.encoder.input_shape[1:], (0, 1) if binary else None)
+    command_line.check_data(options, x, shape, (0, 1) if binary else None)
     x = x[: options.num_images]
     num_weights = 500 * options.num_samples  # of a block of images, and copies of them
     what = f"{options.num_samples} log-weights for each image"
@@ -76,7 +77,7 @@ def sample(options: argparse.Namespace) -> None:
     from vae_keras.vae import VAE
 
     vae = command_line.load_model(options.model, VAE)
-    num_pixels = options.num * math.prod(vae.encoder.input_shape[1:])
+    num_pixels = options.num * math.prod(n or 1 for n in _shape_of_data(options, vae))
     check_memory(4 * 30 * num_pixels, f"{options.num} images", "choose a smaller --num")
     images = np.asarray(vae.generate(options.num, seed=options.seed))
     with written_whole(options.output / "vae_samples.npy") as partial:
@@ -87,6 +88,17 @@ def sample(options: argparse.Namespace) -> None:
         save_images(options.output / "vae_samples.png", few, title)
         files.append(str(options.output / "vae_samples.png"))
     command_line.show(options, {"files": files}, ["Wrote " + ", ".join(files)], "vae_sample")
+
+
+def _shape_of_data(options, vae):
+    """The shape of what the model generates; no data set has conditions beside it."""
+    conditions = [name for name in vae.data_shapes if name != vae.target]
+    if conditions:
+        raise ValueError(
+            f"{options.model} also takes {', '.join(conditions)}, which no --dataset has: use "
+            "vae.log_weights and vae.generate in Python"
+        )
+    return vae.data_shapes[vae.target]
 
 
 def _check_memory(options, shape, num_rows):
