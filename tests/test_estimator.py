@@ -44,17 +44,22 @@ def expected_failures(estimator):
 
 
 @pytest.fixture
-def without_graphs():
-    """Each check fits models of shapes of its own once: a graph would cost more than it saves."""
+def eager_functions():
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
 
 
+def without_graphs(test):
+    """For tests of many small fits, where a graph would cost more than it saves."""
+    warning = "ignore:Even though the `tf.config.experimental_run_functions_eagerly`"
+    return pytest.mark.usefixtures("eager_functions")(pytest.mark.filterwarnings(warning)(test))
+
+
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 @parametrize_with_checks(CHECKED, expected_failed_checks=expected_failures)
-def test_scikit_learn_checks_pass(estimator, check, without_graphs):
+@without_graphs
+def test_scikit_learn_checks_pass(estimator, check):
     check(estimator)
 
 
@@ -84,6 +89,7 @@ def test_transform_is_that_of_scikit_learn_at_the_same_parameters():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hidden", ["binary", "spin", "potts:3", "relu", "truncated_exponential"])
+@without_graphs
 def test_likelihoods_of_all_states_sum_to_one(hidden):
     x = bits()
     for visible, states in (("binary", Binary(6)), ("spin", Spin(6))):
@@ -152,6 +158,7 @@ def test_partial_fit_is_one_pass_of_fit():
 
 
 @pytest.mark.slow
+@without_graphs
 def test_the_same_random_state_gives_the_same_numbers():
     x = normals()
     first, second, other = (fitted(x, 3, random_state=seed) for seed in (5, 5, 6))
@@ -196,6 +203,7 @@ def test_every_pickle_of_two_kinds_of_units_loads():
 
 
 @pytest.mark.slow
+@without_graphs
 def test_clone_has_the_parameters_and_is_not_fitted():
     phase = ContrastiveDivergence(2)
     model = fitted(normals(), 3, hidden=ReLU(3), negative_phase=phase, visible=Gaussian(3))
