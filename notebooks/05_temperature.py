@@ -42,7 +42,7 @@
 # and singular values. Annealed importance sampling and the TAP equations are the subject of other
 # chapters; what is needed of them is derived or stated here. You also need this project, installed.
 #
-# **Time**: about two hours and a half, and two hours for the exercises. The code runs in about two minutes.
+# **Time**: about two hours and a half, and two hours for the exercises. The code runs in a minute or two.
 #
 # Equation numbers such as (B6) are the row names used in the whole course, in the library's
 # docstrings and in the table `EQUATIONS.md`. Numbers such as (2.1) are steps on the way. Energies
@@ -82,11 +82,11 @@ seed = 0
 num_visible, num_hidden = 64, 16  # images of 8 x 8 pixels
 epochs = (0, 1, 3, 5, 7, 9, 11, 13, 16, 20, 25, 32, 40, 50, 60, 80, 100)  # of the snapshots
 batch_size, learning_rate = 50, 0.1
-beta_curve, beta_points = np.linspace(0, 2, 81), np.linspace(0, 2, 21)
+beta_curve, beta_points = np.linspace(0, 2, 41), np.linspace(0, 2, 21)
 sample_betas, num_samples = (0.3, 0.7, 1.0, 2.0), 4000
 annealing_betas = np.linspace(0, 2, 201)
 chain_numbers, num_runs = (50, 200, 800), 20
-tap_betas = np.linspace(0.05, 2, 40)
+tap_betas = np.linspace(0.05, 1.8, 36)
 glass_beta, glass_betas = 0.7, np.linspace(0.1, 1.6, 31)  # of the spin glasses
 retrain = bool(os.environ.get("RETRAIN"))  # True: train the machine here, some seconds
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
@@ -273,7 +273,8 @@ def sigmoid(x):
 def mixture(beta):
     """p(h) and ln Z (2.2), <E|h> and Var(E|h) (2.4)."""
     on = sigmoid(beta * visible_input)
-    log_weight = -beta * hidden_energy + np.logaddexp(0, beta * visible_input).sum(axis=1)
+    softplus = beta * visible_input - np.log(on)  # ln(1 + e^x) = x - ln sigma(x)
+    log_weight = -beta * hidden_energy + softplus.sum(axis=1)
     weight = np.exp(log_weight - log_weight.max())
     log_z = log_weight.max() + np.log(weight.sum())
     mean = hidden_energy - np.sum(visible_input * on, axis=1)
@@ -282,7 +283,7 @@ def mixture(beta):
 
 
 # %% name="parts"
-points, parts = type(exact)(*(values[::4] for values in exact)), []
+points, parts = type(exact)(*(values[::2] for values in exact)), []
 for index, beta in enumerate(beta_points):
     p, log_z, mean, variance = mixture(beta)
     within, between = p @ variance, p @ (mean - p @ mean) ** 2  # (2.6)
@@ -713,7 +714,7 @@ for order in (1, 2, 3):
     print(f"order {order}: error of ln Z {error[1]:.1e} nats at beta = 0.02, power {power:.2f}")
 
 # %% name="tap-errors"
-known = type(exact)(*(values[2::2] for values in exact))
+known = type(exact)(*(values[1:37] for values in exact))
 check(known.betas, tap_betas)
 tap = {order: tap_thermodynamics(rbm, tap_betas, order=order) for order in (1, 2, 3)}
 assert np.all(tap[1].log_z <= known.log_z)  # order 1 is a lower bound on ln Z
@@ -1216,7 +1217,7 @@ assert abs(T_best - temperatures[np.argmax(heat_curves["one bond"])]) < 0.004
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 2. dS/d beta = -C / beta (section 1), and S(0) = 80 ln 2. Integrate by Gauss and Legendre. In a
 # laboratory one does just that: one measures the heat capacity and integrates it over ln T.
-for num_nodes in (4, 8, 16):
+for num_nodes in (2, 4, 8):
     position, weight = np.polynomial.legendre.leggauss(num_nodes)
     nodes = (position + 1) / 2  # from [-1, 1] to [0, 1]
     integral = 0.5 * weight @ (enumeration.thermodynamics(rbm, nodes).heat_capacity / nodes)
@@ -1234,7 +1235,7 @@ energy, shares = -v @ visible_bias - h @ hidden_bias - np.sum(v @ kernel * h, ax
 for t in (-0.2, -0.1, 0.1, 0.2, 0.5):
     w = np.exp(-t * (energy - energy.mean()))
     shares[t] = w.sum() ** 2 / np.sum(w**2) / len(w)
-    ln_z = enumeration.thermodynamics(rbm, [1, 1 + t, 1 + 2 * t]).log_z
+    ln_z = np.array([enumeration.log_z(rbm, beta=1 + k * t) for k in range(3)])
     expected = np.exp(ln_z[1] - ln_z[0] + t * energy.mean())
     assert abs(w.mean() - expected) < 5 * w.std() / math.sqrt(len(w))
     text = "3. t = {:4.1f}: n_eff / n = {:.4f}, exact {:.4f}, Gaussian {:.4f}"
