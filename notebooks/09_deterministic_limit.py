@@ -916,7 +916,7 @@ def anneal():
     """ln p(x) of x_few for each model and two numbers of betas, (2, 2, num_few), nats."""
     log_z, options = [], {"num_chains": 5, "progress": False, "seed": seed}
     for temperature, model in crowded.items():
-        rescale(model, np.sqrt(temperature))  # to the units of section 4, where the prior is N(0, I)
+        rescale(model, np.sqrt(temperature))  # to the units of section 4, with prior N(0, I)
         rescaled = VAE(model.encoder, model.decoder, seed=seed)
         walks = [np.linspace(0, 1, number) for number in (101, 201)]
         runs = [evidence.ais(rescaled, x_few, betas=betas, **options) for betas in walks]
