@@ -401,7 +401,8 @@ assert abs(ratios[0] - 1) < 0.05 and abs(ratios[0] - 1) < abs(ratios[-1] - 1)
 # derivative takes a factor of $W$ away, so the correlations have an error of order $W^k$ only.
 #
 # The library has (5.2) as `response_step` and (5.1), (5.3) as `cumulant_moments`. We write $s =
-# H^{-1} r$ once by hand, and then measure powers, averaged over eight machines.
+# H^{-1} r$ once by hand, and then measure powers, averaged over eight machines. (Their errors come with the
+# course; those of one machine are computed anew.)
 
 
 # %%

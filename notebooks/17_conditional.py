@@ -345,7 +345,7 @@ check(p_stripes[black], 3 / 4, tolerance=0.03)
 # Four copies of each image now. Each pixel is lost with probability 0.4, and so is the label of every
 # second row. Not one of the 120 rows keeps all its pixels. Two ways: to train on $\ln p(o)$, (B44), or to
 # fill the holes with the mean of their column and train on what looks like complete data. *How much will
-# the second lose? And if 0.7 are lost?*
+# the second lose? And if 0.7 are lost?* (The four machines come with the course.)
 
 
 # %%
