@@ -175,7 +175,7 @@ print(f"cross-entropy {-log_p.mean():.4f} + 0.1 x KL {kl.mean():.4f} = {reported
 # Train with few labels. The weight is a variable of the layer, so `WeightSchedule`
 # can raise it from 0 during the first epochs, while the features are still useless and the cheapest
 # thing to do about the KL would be to give them up. Three epochs are trained here. The models of 60 epochs, and
-# those of sections 3 and 6, come with the course; to train them in front of you, set `retrain = True` above. On
+# those of sections 3 to 6, come with the course; to train them in front of you, set `retrain = True` above. On
 # another processor the last digits of what follows may then differ.
 #
 # At test time there is a choice: score each draw of $z$ by itself, or average the *probabilities*
@@ -614,7 +614,7 @@ loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 repeated = np.tile(x_few, (10, 1, 1)), np.tile(y_few, 10)  # ten times the data in an epoch
 options = {"jit_compile": False, "steps_per_execution": num_labelled // 5}
 on_rbm.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"], **options)
-on_rbm.fit(*repeated, batch_size=50, epochs=10, verbose=0)
+on_rbm.fit(*repeated, batch_size=50, epochs=20, verbose=0)
 flat = x_test[:5].reshape(5, -1)
 check(rbm(flat), rbm.hidden_mean(flat), tolerance=1e-6)
 accuracy = on_rbm.evaluate(x_test, y_test, verbose=0, return_dict=True)["accuracy"]
