@@ -581,21 +581,19 @@ def new_vae():
 # %%
 def train(estimator):
     vae, optimizer, curve = new_vae(), keras.optimizers.Adam(0.002), []
-    variables = [v for part in vae for v in part.trainable_variables]
-    optimizer.build(variables)
+    optimizer.build(variables := [v for part in vae for v in part.trainable_variables])
 
     @tf.function
     def hundred_updates(first):
-        for index in tf.range(first, first + 100):
+        for index in tf.range(first, tf.minimum(first + 100, training_steps + 1)):
             with tf.GradientTape() as tape:
-                x = tf.gather(x_train, batches[index])
-                loss = free_energy(x, vae, noise[index], estimator)
+                loss = free_energy(tf.gather(x_train, batches[index]), vae, noise[index], estimator)
             optimizer.apply(tape.gradient(loss, variables), variables)
 
-    for first in tf.range(0, training_steps, 100):
+    for first in tf.range(0, training_steps + 1, 100):
         curve.append(float(free_energy(x_test, vae, test_eps, "pathwise")))
         hundred_updates(first)
-    return [*curve, float(free_energy(x_test, vae, test_eps, "pathwise"))], vae
+    return curve, vae
 
 
 # %% name="training-results"
