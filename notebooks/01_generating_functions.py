@@ -718,8 +718,8 @@ def draw_polynomials(axis):
 
 # %% name="circle-of-convergence" alt="Left: ln Z(1+t) and Taylor polynomials; order 20 fits inside, shoots away in the shaded zones beyond R. Right: phase of M in the complex plane; two ringed zeros lie on the circle, others further out."
 side = np.linspace(-1.5, 1.5, 241)
-plane = side + 1j * side[:, np.newaxis]  # complex t, (241, 241)
-phase = np.angle([weights @ np.exp(np.outer(minus_energy, row)) for row in plane], deg=True)
+real, imaginary = np.exp(np.outer(minus_energy, side)), np.exp(1j * np.outer(side, minus_energy))
+phase = np.angle(imaginary @ (weights[:, np.newaxis] * real), deg=True)  # of M(t), (241, 241)
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), width_ratios=[1.25, 1])
 draw_polynomials(axes[0])
 colours = plt.get_cmap("twilight_shifted", 12)  # 30 degrees each
@@ -857,11 +857,11 @@ plt.show()
 # the curve turn from falling to rising? By (8.3) where $R = 1$, at $s = \sqrt{\ln^2 (0.7 / 0.3) + \pi^2} = 3.25$.
 
 # %% name="spread"
-spreads, all_orders, all_errors = np.linspace(1, 5, 41), np.arange(1, 31), []
-for s in spreads:
-    kappa = cumulants.weighted_cumulants(tf.constant([0.0, s], tf.float64), np.log(two_weights), 30)
-    target = math.log(1 - probability + probability * math.exp(s))
-    all_errors.append(np.log10(np.maximum(np.abs(partial_sums(kappa) - target), 1e-12)))
+spreads, all_orders = np.linspace(1, 5, 41), np.arange(1, 31)
+two_values, log_two = np.stack([0 * spreads, spreads]), np.log(two_weights)[:, np.newaxis]
+sums_of = partial_sums(cumulants.weighted_cumulants(two_values, log_two, 30)).T  # (spreads, orders)
+targets = np.log(1 - probability + probability * np.exp(spreads))[:, np.newaxis]
+all_errors = list(np.log10(np.maximum(np.abs(sums_of - targets), 1e-12)))
 late = all_orders[10:]  # the terms fall as R^-n / n (8.5)
 rates = [np.polyfit(late, error[10:] + np.log10(late), 1)[0] for error in all_errors]
 turn = math.hypot(math.log(1 / probability - 1), math.pi)  # R = 1 in (8.3)

@@ -594,10 +594,11 @@ def autodiff(function, theta):
     with tf.GradientTape() as tape:
         tape.watch(theta)
         value = function(theta)
-    return tape.gradient(value, theta).numpy()
+    return tape.gradient(value, theta)
 
 
 def finite_differences(function, theta, step=2e-3):
+    function = tf.function(function)  # called four times for each parameter
     moves = step * np.eye(len(theta))  # one parameter at a time
     near = np.array([function(theta + d) - function(theta - d) for d in moves])
     far = np.array([function(theta + 2 * d) - function(theta - 2 * d) for d in moves])
@@ -606,11 +607,11 @@ def finite_differences(function, theta, step=2e-3):
 
 # %%
 theta = flatten(kernel, visible_bias, hidden_bias)  # (69,)
-worst = 0.0
-for image, p_hidden in zip(data, rbm.hidden_mean(data).numpy(), strict=True):
+differences, worst = finite_differences(partial(clamped, v=data), theta).T, 0.0  # (14, 69)
+hidden_means = rbm.hidden_mean(data).numpy()
+for image, p_hidden, difference in zip(data, hidden_means, differences, strict=True):
     by_formula = flatten(-np.outer(image, p_hidden), -image, -p_hidden)  # (B8)
     of_image = partial(clamped, v=image)
-    difference = finite_differences(of_image, theta)
     row = np.flatnonzero((visible_states == image).all(axis=1))[0]
     hidden_average = conditional[row] @ hidden_states  # <h> over p(h|v) from the table
     check(by_formula, -flatten(np.outer(image, hidden_average), image, hidden_average))
@@ -872,7 +873,7 @@ phases = (data, data_weights), (visible_states, np.exp(after))
 positive, negative = (flatten(*averages(trained, *phase)) for phase in phases)
 check(positive - negative, autodiff(likelihood, theta_trained))  # (9.1)
 for name, log_p, point in (("before", before, start), ("after", after, theta_trained)):
-    gradient, p = autodiff(likelihood, point), np.exp(log_p)
+    gradient, p = autodiff(likelihood, point).numpy(), np.exp(log_p)
     print(f"{name}: mean ln p(v) = {log_p[is_data].mean():.4f} nats", end=", ")
     print(f"probability of the 14 patterns {p[is_data].sum():.4f}", end=", ")
     print(f"entropy of p(v) {-p @ log_p:.4f} nats")

@@ -41,8 +41,8 @@
 # **What you need**: chapter 2, above all the gradients (B8) and (B9); eigenvalues of a symmetric
 # matrix; and some Python, with this project installed.
 #
-# **Time**: two hours and a quarter, and two hours for the exercises. The code runs in a minute or two,
-# and in about one more where it trains its shipped machines anew.
+# **Time**: two hours and a quarter, and two hours for the exercises. The code runs in about a minute,
+# and in one or two more where it trains its shipped machines anew.
 #
 # Equation numbers such as (B10) are the row names used in the whole course, in the library's
 # docstrings and in the table `EQUATIONS.md`. Numbers such as (2.1) are steps on the way. Energies
@@ -474,9 +474,10 @@ phase = phases.ParallelTempering(num_betas=8, num_chains=1000, seed=seed)
 cold = two_modes(couplings[1], negative_phase=phase)
 phase.chains.assign(np.broadcast_to(letter, phase.chains.shape))
 unused, tempered, plain = tf.zeros((1, num_hidden)), [], []
+move = tf.function(lambda: phase(unused, machine=cold.machine, training=True).visible)
 p_k, T = (visible_states == letter).all(axis=1).astype(float), sweep_matrix(cold)
 for _ in range(150):
-    states = phase(unused, machine=cold.machine, training=True).visible.numpy()  # at beta = 1
+    states = move().numpy()  # at beta = 1
     tempered.append(np.mean(np.abs(states - letter).sum(axis=1) > 4.5))
     p_k = p_k @ T
     plain.append(p_k[is_far].sum())
@@ -819,7 +820,7 @@ plt.show()
 #
 # There is a picture of CD that explains the blindness: lower the free energy at the data,
 # raise it where the chain drifts to in $k$ steps. It shapes the landscape *near* the data. What is
-# far away it leaves as it happens to be.
+# far away it leaves as it happens to be. (The curves of the seven trainings below come with the course.)
 
 # %%
 near = starts[f"two modes, w = {couplings[1]}"]
@@ -842,20 +843,23 @@ def far_side_curve(phase, chains=None):
 
 
 # %%
-far_shares = {
-    "exact": far_side_curve(phases.ExactPhase()),
-    "CD-1": far_side_curve(phases.ContrastiveDivergence(num_steps=1, seed=seed)),
-    "CD-20": far_side_curve(phases.ContrastiveDivergence(num_steps=20, seed=seed)),
-    "persistent": far_side_curve(phases.PersistentContrastiveDivergence(seed=seed)),
-    "tempering": far_side_curve(phases.ParallelTempering(num_betas=8, seed=seed)),
-}
+def far_sides():
+    """The far side's share along each training, by negative phase, (epochs + 1,)."""
+    persistent = partial(phases.PersistentContrastiveDivergence, seed=seed)
+    tempering = partial(phases.ParallelTempering, num_betas=8, seed=seed)
+    return {
+        "exact": far_side_curve(phases.ExactPhase()),
+        "CD-1": far_side_curve(phases.ContrastiveDivergence(num_steps=1, seed=seed)),
+        "CD-20": far_side_curve(phases.ContrastiveDivergence(num_steps=20, seed=seed)),
+        "persistent": far_side_curve(persistent()),
+        "tempering": far_side_curve(tempering()),
+        "persistent, near": far_side_curve(persistent(), 1.0),  # units on: they cause the letter
+        "tempering, near": far_side_curve(tempering(), letter),
+    }
+
 
 # %% name="far-side-log"
-near_start = {  # all hidden units on: the letter is what they cause
-    "persistent, near": (phases.PersistentContrastiveDivergence(seed=seed), 1.0),
-    "tempering, near": (phases.ParallelTempering(num_betas=8, seed=seed), letter),
-}
-far_shares |= {name: far_side_curve(*arguments) for name, arguments in near_start.items()}
+far_shares = course.shipped("03_far_side", far_sides, retrain=retrain)
 for name, shares in far_shares.items():
     print(f"{name:16s} probability far from the data:", end=" ")
     print(f"{shares[0]:.4f} at first, {shares[5]:.4f} after 5 epochs, {shares[-1]:.4f} after 20")
@@ -990,8 +994,8 @@ print(f"plain . centred = {uphill:.4f} > 0: the centred step goes uphill")
 
 # %% [markdown]
 # So does it matter? Train a machine on these images, in black ink, and its mirror image on the
-# inverted ones, in white ink, plain and centred, and compare the four likelihoods. (In the library
-# centring is the default. It is a direction for plain gradient descent. Optimizers that rescale each
+# inverted ones, in white ink, plain and centred, and compare the four likelihoods, which come with the course. (In the
+# library centring is the default. It is a direction for plain gradient descent. Optimizers that rescale each
 # parameter by itself, such as Adam, would not keep to it, so the library gives them the plain
 # gradient.)
 
@@ -1012,24 +1016,29 @@ def rise(rbm, x):
 
 
 # %%
-curves, small = {}, [0.1 * values[0], 0 * values[1], 0 * values[2]]
-for centered in (False, True):
-    for name, start, x in (("black ink", small, black), ("white ink", mirrored(*small), 1 - black)):
-        rbm = machine(start, x, centered)
-        set_parameters(rbm, *start)  # without the biases that adapt has set
-        curves[centered, name] = rise(rbm, x)
-check(curves[True, "black ink"], curves[True, "white ink"], 1e-8)  # (9.5), every 10 updates
-for (centered, name), curve in curves.items():
-    kind = "centred" if centered else "plain"
-    print(f"{kind:7s} {name}: L = {curve[-1]:.4f} nats after 390 updates")
+def rises():
+    """The four curves, by kind of gradient and convention, (40,), nats."""
+    curves, small = {}, [0.1 * values[0], 0 * values[1], 0 * values[2]]
+    inks = ("black ink", small, black), ("white ink", mirrored(*small), 1 - black)
+    for kind in ("plain", "centred"):
+        for ink, start, x in inks:
+            rbm = machine(start, x, kind == "centred")
+            set_parameters(rbm, *start)  # without the biases that adapt has set
+            curves[f"{kind}, {ink}"] = rise(rbm, x)
+    return curves
+
+
+# %%
+curves = course.shipped("03_conventions", rises, retrain=retrain)
+check(curves["centred, black ink"], curves["centred, white ink"], 1e-8)  # (9.5), every 10 updates
+for name, curve in curves.items():
+    print(f"{name:19s}: L = {curve[-1]:.4f} nats after 390 updates")
 
 # %% name="two-inks" alt="Log likelihood over 390 updates. Plain learning in black ink is ahead of plain learning in white ink. The two centred curves lie on one another and end above both. The limit, -ln 6, is far above."
 figure, axis = plt.subplots(figsize=(8, 3.6))
-for (centered, name), colour in zip(curves, (grey, orange, blue, green), strict=True):
-    style = "--" if centered and name == "white ink" else "-"
-    text = f"{'centred' if centered else 'plain'}, {name}"
-    updates = 10 * np.arange(40)
-    axis.plot(updates, curves[centered, name], style, color=colour, lw=2, label=text)
+for (name, curve), colour in zip(curves.items(), (grey, orange, blue, green), strict=True):
+    style = "--" if name == "centred, white ink" else "-"
+    axis.plot(10 * np.arange(40), curve, style, color=colour, lw=2, label=name)
 axis.axhline(-np.log(len(black)), color="black", ls="--", lw=1, label=rf"limit $-\ln {len(black)}$")
 label(axis, "The same images in two conventions", "update", "mean $\\ln p(v)$ (nats)")
 axis.legend()

@@ -83,7 +83,7 @@ num_samples = 100_000  # of plain Monte Carlo and importance sampling
 num_chains = 200  # of annealing
 path_lengths = (3, 10, 30, 100, 300, 1000)  # steps of annealing
 num_ladders = 20  # of parallel tempering
-num_repeats = 6  # of every estimate on the map
+num_repeats = 4  # of every estimate on the map
 scales = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0])  # of all parameters, section 7
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
@@ -325,8 +325,8 @@ for name, result in results.items():
     reverse_kl, kl = exact - result.log_weights.mean(), needed[name].mean() - exact  # (3.1)
     error_of_kl = needed[name].std(ddof=1) / np.sqrt(len(from_model))
     assert reverse_kl > 0 and kl > -5 * error_of_kl
-    batches = [estimate_log_z(x) for x in result.log_weights.reshape(400, -1)]
-    inside = np.mean([abs(x.log_z - exact) < 2 * x.standard_error for x in batches])
+    batches = estimate_log_z(result.log_weights.reshape(400, -1).T)  # 400 at once
+    inside = np.mean(np.abs(batches.log_z - exact) < 2 * batches.standard_error)
     k_hat = pareto_k(result.log_weights)
     print(f"{name:12s}{result.log_z - exact:+6.3f} {result.standard_error:8.3f}", end=" ")
     print(f"{result.effective_sample_size:7.0f} {k_hat:6.2f} {reverse_kl:9.2f} {kl:9.2f}", end=" ")
@@ -569,14 +569,14 @@ def mean_slope(beta):
 
 
 # %% name="trapezoid-bias"
-fine = np.linspace(0, 1, 65)
+fine = np.linspace(0, 1, 33)
 g = np.array([mean_slope(beta) for beta in fine])
-strides = np.array([1, 2, 4, 8, 16, 32, 64])
+strides = np.array([1, 2, 4, 8, 16, 32])
 bias = np.array([base_log_z - integrate.trapezoid(g[::s], fine[::s]) - exact for s in strides])
 ends = np.gradient(g, fine, edge_order=2)[[0, -1]]
-predicted = -((strides / 64) ** 2) / 12 * (ends[1] - ends[0])  # (5.3)
+predicted = -((strides / 32) ** 2) / 12 * (ends[1] - ends[0])  # (5.3)
 for s, actual, expected in zip(strides, bias, predicted, strict=True):
-    print(f"{64 // s:2d} intervals: bias {actual:+.5f}, predicted {expected:+.5f} nats")
+    print(f"{32 // s:2d} intervals: bias {actual:+.5f}, predicted {expected:+.5f} nats")
 assert np.all(np.abs(bias[1:3] / bias[:2] - 4) < 0.5)  # half the step, a quarter of the bias
 
 # %%
@@ -585,7 +585,7 @@ windows = tempering.tempered_windows(
 )
 estimate = umbrella.thermodynamic_integration(windows)
 print(f"sampled, 8 intervals: {estimate.log_z - exact:+.4f} +- {estimate.standard_error:.4f} nats")
-assert abs(estimate.log_z - exact - bias[3]) < 5 * estimate.standard_error
+assert abs(estimate.log_z - exact - bias[2]) < 5 * estimate.standard_error
 
 # %% name="integration" alt="Left: the integrand falls ever more steeply from -1 to -12 nats over beta; dots sampled at nine values lie on the exact curve. Right: bias of the trapezoid rule falls with the square of the step."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4))
@@ -597,8 +597,8 @@ axes[0].fill_between(fine, g, color=blue, alpha=0.12)
 label(
     axes[0], "The integrand", r"inverse temperature $\beta$", r"$\langle dF/d\beta\rangle$ (nats)"
 )
-axes[1].loglog(strides / 64, np.abs(bias), "o", color=orange, label="trapezoid rule, no noise")
-axes[1].loglog(strides / 64, np.abs(predicted), color="black", lw=1, label="(5.3)")
+axes[1].loglog(strides / 32, np.abs(bias), "o", color=orange, label="trapezoid rule, no noise")
+axes[1].loglog(strides / 32, np.abs(predicted), color="black", lw=1, label="(5.3)")
 label(axes[1], "The bias of its integral", "step $s$", "absolute bias of $\\ln Z$ (nats)")
 for axis in axes:
     axis.legend()
@@ -804,8 +804,8 @@ assert ratio.standard_error < se
 # the samples of BAR: these two are in the table only.) Seconds depend on the computer, so the cost
 # is counted in *row products*: one state vector times $W$. A clamped free energy takes one, a Gibbs
 # sweep two, an iteration of order $k$ of mean field or TAP $2k$ per start, the exact sum $2^{16}$.
-# The error is the root mean square over 6 repeats with different seeds, and so itself uncertain by
-# about $1 / \sqrt{2 \cdot 6}$, or 30 %. Reverse annealing gets its exact samples for free here;
+# The error is the root mean square over 4 repeats with different seeds, and so itself uncertain by
+# about $1 / \sqrt{2 \cdot 4}$, or 35 %. Reverse annealing gets its exact samples for free here;
 # elsewhere the sweeps that produce them have to be paid for.
 
 # %%
@@ -1113,7 +1113,7 @@ def simpson(stride):
 simpson_factor = 2**4
 simpson_bias = [base_log_z - simpson(s) - exact for s in strides[:-1]]
 for s, value, rule in zip(strides, simpson_bias, bias, strict=False):
-    print(f"4. {64 // s:2d} intervals: Simpson {value:+.2e}, trapezoid {rule:+.2e}")
+    print(f"4. {32 // s:2d} intervals: Simpson {value:+.2e}, trapezoid {rule:+.2e}")
 check(
     simpson_bias,
     [base_log_z - integrate.simpson(g[::k], x=fine[::k]) - exact for k in strides[:-1]],

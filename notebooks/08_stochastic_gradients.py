@@ -581,24 +581,24 @@ def new_vae():
 # %%
 def train(estimator):
     vae, optimizer, curve = new_vae(), keras.optimizers.Adam(0.002), []
-    variables = [v for part in vae for v in part.trainable_variables]
+    optimizer.build(variables := [v for part in vae for v in part.trainable_variables])
 
     @tf.function
-    def update(x, eps):
-        with tf.GradientTape() as tape:
-            loss = free_energy(x, vae, eps, estimator)
-        optimizer.apply(tape.gradient(loss, variables), variables)
+    def hundred_updates(first):
+        for index in tf.range(first, tf.minimum(first + 100, training_steps + 1)):
+            with tf.GradientTape() as tape:
+                loss = free_energy(tf.gather(x_train, batches[index]), vae, noise[index], estimator)
+            optimizer.apply(tape.gradient(loss, variables), variables)
 
-    for index in range(training_steps + 1):
-        if not index % 100:
-            curve.append(float(free_energy(x_test, vae, test_eps, "pathwise")))
-        update(tf.gather(x_train, batches[index]), noise[index])
+    for first in tf.range(0, training_steps + 1, 100):
+        curve.append(float(free_energy(x_test, vae, test_eps, "pathwise")))
+        hundred_updates(first)
     return curve, vae
 
 
 # %% name="training-results"
 rng = np.random.default_rng(seed)
-batches = rng.integers(len(x_train), size=(training_steps + 1, batch_size))
+batches = tf.constant(rng.integers(len(x_train), size=(training_steps + 1, batch_size)))
 shape = training_steps + 1, 2, batch_size, latent_dim  # two samples for each image
 noise = tf.constant(rng.normal(size=shape), tf.float32)
 test_eps = tf.constant(rng.normal(size=(10, len(x_test), latent_dim)), tf.float32)
@@ -1135,17 +1135,22 @@ def log_q(x):
 
 
 # %%
+variables = network.trainable_variables[:-1]  # the last bias is part of ln Z
+optimizer.build(variables)
+
+
 @tf.function
-def denoising_step(step):
-    with tf.GradientTape() as tape:
-        loss = gradients.denoising_score_matching(log_q, x_well, noise_scale, seed=[seed, step])
-    slopes = tape.gradient(loss, network.trainable_variables[:-1])  # the last bias is part of ln Z
-    optimizer.apply(slopes, network.trainable_variables[:-1])
+def learn_to_denoise():
+    for step in tf.range(1500):
+        with tf.GradientTape() as tape:
+            loss = gradients.denoising_score_matching(log_q, x_well, noise_scale, seed=[seed, step])
+        optimizer.apply(tape.gradient(loss, variables), variables)
+
+
+learn_to_denoise()
 
 
 # %%
-for index in tf.range(1500):
-    denoising_step(index)
 x_grid = tf.constant(grid[middle][:, np.newaxis], tf.float32)
 learned = np.exp(log_q(x_grid).numpy() - np.max(log_q(x_grid)))
 learned = learned / integrate.simpson(learned, x=grid[middle])

@@ -42,7 +42,7 @@
 # **What you need**: chapters 1 (cumulants), 7 (VAEs) and 11 (the path of $\lambda$), with this project
 # installed. One check uses annealed importance sampling (chapter 4).
 #
-# **Time**: about 80 minutes, and as much again for the exercises. The code takes a minute or two,
+# **Time**: about 80 minutes, and as much again for the exercises. The code takes about a minute,
 # and another one or two where it trains its three shipped models anew.
 #
 # Equation numbers such as (B25) are the row names used in the whole course and in `EQUATIONS.md`.
@@ -74,7 +74,8 @@ import tensorflow as tf
 from scipy import stats
 
 from rbm_tf import cumulants, datasets, diagnostics
-from rbm_tf.course import trained
+from rbm_tf.course import shipped, trained
+from rbm_tf.estimates import LogZEstimate
 from vae_keras import VAE, evidence, networks
 from vae_keras.objectives import ELBO, IWAE, CumulantObjective, PerturbativeBound
 
@@ -444,12 +445,25 @@ assert widths["IWAE-5"][1] < 0.45 < 0.55 < widths["ELBO"][1]
 # high on average. What lies between is $\ln p(x)$. The widths printed are averages over images and
 # have noise of their own: a width a little below zero says that both ends agree within it.
 
+
+# %%
+def anneal():
+    """ln p(x) from below and from above, of images of each VAE, (2, 2, num_simulated), nats."""
+    log_z, options = [], {"betas": annealing_betas, "progress": False}
+    for vae in vaes.values():
+        x_model, z_model = vae.sample(num_simulated, seed=3)
+        forward = evidence.ais(vae, x_model, num_chains=10, seed=4, **options)
+        reverse = evidence.reverse_ais(vae, x_model, z_model, seed=5, **options)
+        log_z.append([forward.log_z, reverse.log_z])
+    return {"log_z": log_z}
+
+
 # %% name="bracket"
-for name, vae in vaes.items():
-    x_model, z_model = vae.sample(num_simulated, seed=3)
-    forward = evidence.ais(vae, x_model, num_chains=10, betas=annealing_betas, seed=4)
-    reverse = evidence.reverse_ais(vae, x_model, z_model, betas=annealing_betas, seed=5)
+annealed = shipped("12_annealed", anneal, retrain=retrain)["log_z"]
+for (name, vae), pair in zip(vaes.items(), annealed, strict=True):
+    forward, reverse = map(LogZEstimate, pair)
     bracket = evidence.bracket_verdict(forward, reverse)
+    x_model, _ = vae.sample(num_simulated, seed=3)  # the images of `anneal`
     estimate = evidence.iwae(vae.log_weights(x_model, num_reference, seed=6)).numpy()
     print(f"{name}: {bracket.message}")
     print(
@@ -468,20 +482,30 @@ for name, vae in vaes.items():
 # The area under a curve is to be found from its start. Order 1 takes the curve for a constant, order 2
 # for its tangent, order 3 for a parabola. Two ways to the averages: samples of $q$, weighted with
 # $w^\lambda$; and chains that follow $\lambda$, `evidence.ais_path`. **Check**: the area under the
-# first, by trapezoids with their end correction, is IWAE; that under the second agrees with it.
+# first, by trapezoids with their end correction, is IWAE; that under the second agrees with it. (The chains take some
+# seconds each, here and above, so that their averages come with the course.)
+
 
 # %%
-paths, options = {}, {"num_chains": 10, "lambdas": annealing_betas, "seed": 7}
-for name, vae in vaes.items():
+def anneal_paths():
+    """<ln w> along the path, (2, num_betas), mean over images; its area, (2, num_simulated), nats."""
+    options = {"num_chains": 10, "lambdas": annealing_betas, "progress": False, "seed": 7}
+    runs = [evidence.ais_path(vae, x_test[:num_simulated], **options) for vae in vaes.values()]
+    areas = [-cumulants.integrate_path(run.lambdas, run.mean).numpy() for run in runs]
+    return {"slopes": [-run.mean.mean(axis=1) for run in runs], "areas": areas}
+
+
+# %%
+paths, by_chains = {}, shipped("12_paths", anneal_paths, retrain=retrain)
+for name, slopes, areas in zip(vaes, by_chains["slopes"], by_chains["areas"], strict=True):
     few = weights[name].numpy()[:, :num_simulated].astype(float)
     weighted = cumulants.lambda_path(few, np.linspace(0, 1, 21))
-    annealed = evidence.ais_path(vae, x_test[:num_simulated], **options)
     kappa, area = cumulants.sample_cumulants(few, 3).numpy().mean(axis=1), evidence.iwae(few)
-    paths[name] = weighted, annealed, kappa
-    slope, bend = weighted.mean, weighted.variance
-    sums = -cumulants.integrate_path(weighted.lambdas, slope, variance=bend).numpy()
+    paths[name] = weighted, slopes, kappa
+    bend = weighted.variance
+    sums = -cumulants.integrate_path(weighted.lambdas, weighted.mean, variance=bend).numpy()
     check(-weighted.free_energy[-1].numpy(), area)
-    difference = -cumulants.integrate_path(annealed.lambdas, annealed.mean).numpy() - area
+    difference = areas - area
     error = np.std(difference, ddof=1) / np.sqrt(num_simulated)
     assert abs(np.mean(sums - area)) < 1e-3 and abs(np.mean(difference)) < 5 * error  # (6.1)
     print(f"{name}: IWAE {np.mean(area):.2f}; area {np.mean(sums - area):+.4f},", end=" ")
@@ -493,9 +517,9 @@ for name, (_, _, kappa) in paths.items():
 
 # %% name="lambda-path" alt="Mean of ln w over lambda for both VAEs. ELBO: chains and weighted samples rise along a straight line, order 2. IWAE-5: the curve bends at once, below the tangent; the parabola, order 3, falls away."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
-for axis, (name, (weighted, annealed, kappa)) in zip(axes, paths.items(), strict=True):
+for axis, (name, (weighted, slopes, kappa)) in zip(axes, paths.items(), strict=True):
     lambdas = weighted.lambdas.numpy()
-    axis.plot(annealed.lambdas, -annealed.mean.mean(axis=1), color=blue, lw=0.8, label="chains")
+    axis.plot(annealing_betas, slopes, color=blue, lw=0.8, label="chains")
     axis.plot(lambdas, -weighted.mean.numpy().mean(axis=1), "k--", label="weighted samples of q")
     for order, colour in zip((1, 2, 3), (grey, orange, green), strict=True):
         terms = [kappa[n] * lambdas**n / (1, 1, 2)[n] for n in range(order)]
@@ -629,8 +653,8 @@ print(f"ELBO {orders[0]:.4f}, best bound (7.2) {bound.max():.4f}, exact {exact:.
 # Now train on each, all with 5 draws for an image, the same networks and first weights, and compare
 # by the same standard: IWAE with 5,000 weights on the test digits. After every epoch we note what the
 # objective claims, $-\text{loss}$ on the training digits, and the test ELBO, and stop when the latter
-# falls below -1000 nats. The two truncated series are trained here; Bamler's bound, which takes all 60 epochs,
-# comes with the course as the two models of section 6 do.
+# falls below -1000 nats. Bamler's bound, which takes all 60 epochs, comes with the course as the two models of
+# section 6 do. Of the two truncated series, which end early, the numbers come with it.
 
 # %%
 more = {
@@ -654,25 +678,34 @@ def follow(vae):
 
 
 # %%
-claims = {}
-for name, objective in more.items():
-    vaes[name] = build(objective)
-    claims[name] = (
-        trained(vaes[name], "12_Bamler", partial(follow, vaes[name]), retrain=retrain)
-        if name == "Bamler"
-        else follow(vaes[name])
-    )
+def row_of(log_weights):
+    """ELBO, order 2 and IWAE of the test images, and the mean variance of ln w."""
+    w = log_weights.numpy().astype(float)
+    row = [np.mean(f(w)) for f in (evidence.elbo, evidence.cumulant, evidence.iwae)]
+    return [*row, np.mean(w.var(0))]
+
+
+def run_away(name):
+    """What a truncated series claims, and what comes of it."""
+    vae = build(more[name])
+    claims = follow(vae)
+    return {"claims": claims, "row": row_of(vae.log_weights(x_test, num_reference, seed=1))}
+
+
+# %%
+claims, results = {}, {name: row_of(w) for name, w in weights.items()}
+for name in ("order 2", "order 3"):
+    outcome = shipped(f"12_{name.replace(' ', '_')}", partial(run_away, name), retrain=retrain)
+    claims[name], results[name] = outcome["claims"], outcome["row"]
+bamler = build(more["Bamler"])
+claims["Bamler"] = trained(bamler, "12_Bamler", partial(follow, bamler), retrain=retrain)
+results["Bamler"] = row_of(bamler.log_weights(x_test, num_reference, seed=1))
 
 # %% name="trained"
-results = {}
 print("trained on  epochs   test ELBO     order 2   IWAE-5000    Var[ln w]")
-for name, vae in vaes.items():
-    w = vae.log_weights(x_test, num_reference, seed=1).numpy().astype(float)
-    row = [np.mean(f(w)) for f in (evidence.elbo, evidence.cumulant, evidence.iwae)]
-    results[name] = [*row, np.mean(w.var(0))]
+for name, row in results.items():
     num = len(claims.get(name, range(num_epochs)))
-    print(f"{name:10s} {num:7d} {row[0]:11.5g} {row[1]:11.5g} {row[2]:11.5g}", end="")
-    print(f" {results[name][3]:12.4g}")
+    print(f"{name:10s} {num:7d} {row[0]:11.5g} {row[1]:11.5g} {row[2]:11.5g} {row[3]:12.4g}")
 
 # %% name="runaway" alt="Nats over epochs. Order 2 and order 3: the claim on training digits shoots above zero while the test ELBO falls, within 2 and 5 epochs. Bamler: claim and test ELBO rise together to about -26 in 60."
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.4))
