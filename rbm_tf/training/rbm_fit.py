@@ -181,9 +181,10 @@ class RBMFit(CheckedFit):
             of_label = tf.where(observed[:, -1], self._label_loss(v), 0.0)
             gap = (1 - self.discriminative) * gap + self.discriminative * of_label
         self._free_energy_tracker.update_state(free_energy, sample_weight)
+        loss = self._with_added_losses(self._gap_to_loss(gap, gap, sample_weight))
         if training:
-            self._follow(data, model)
-        return self._with_added_losses(self._gap_to_loss(gap, gap, sample_weight))
+            self._follow(data, model)  # at last: gap and penalty take the same coordinates
+        return loss
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step, after which the kernel is put in its gauge and kept stable."""
