@@ -56,8 +56,9 @@ def with_rows(x):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("base", ["prior", "posterior"])
-@pytest.mark.parametrize("order", ["bottom_up", "ladder"])
+@pytest.mark.parametrize(
+    ("order", "base"), [("bottom_up", "posterior"), ("ladder", "posterior"), ("ladder", "prior")]
+)
 def test_two_layers_have_their_evidence_in_both_directions(order, base):
     exact = TwoLayers.latents(*getattr(TwoLayers, order)()).draws(TwoLayers.x, 2000, seed=1).value
     z = {name: numpy(a).reshape(2000, 5, 1) for name, a in exact.items()}
@@ -84,8 +85,9 @@ FAMILIES = {  # and the statistics of one with the mean and log_var of the encod
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("base", ["prior", "posterior"])
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(  # the base of the prior knows of q no more than its width
+    ("name", "base"), [*((name, "posterior") for name in FAMILIES), ("full", "prior")]
+)
 def test_probabilistic_pca_has_its_evidence_in_both_directions(name, base):
     (encoder, decoder), (q, statistics) = linear(shift=tensor([0.3, -0.4])), FAMILIES[name]
     model = Latents(lambda x: statistics(*encoder(x)), decoder, posterior=q, likelihood=LIKELIHOOD)
@@ -129,8 +131,18 @@ CURVED = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("base", ["prior", "posterior"])
-@pytest.mark.parametrize("name", CURVED)
+@pytest.mark.parametrize(
+    ("name", "base"),
+    [
+        ("flow with context", "posterior"),
+        ("mixture", "posterior"),
+        ("learned prior", "prior"),
+        ("flow prior", "prior"),
+        ("mixture prior", "posterior"),
+        ("mixture prior", "prior"),
+        ("vamp prior", "prior"),
+    ],
+)
 def test_any_posterior_and_prior_have_the_evidence_of_quadrature(name, base):
     model = CURVED[name]()
     prior = model.prior_part
@@ -163,11 +175,11 @@ def test_given_conditions_the_evidence_is_that_of_x_also_in_blocks(monkeypatch):
     bias = encoder.layers[-2].bias if hasattr(encoder.layers[-2], "bias") else None
     bias.assign(bias + np.array([0.3, -0.4]))
     model = Latents(encoder, decoder, likelihood=LIKELIHOOD)
-    data = {"x": CONDITIONAL.x[:5].astype(float), "y": CONDITIONAL.y[:5]}
+    data = {"x": CONDITIONAL.x[:3].astype(float), "y": CONDITIONAL.y[:3]}
     monkeypatch.setattr(annealing, "_BLOCK", 2 * 2000 * 8)  # two examples, of five and three
     for base in ("prior", "posterior"):
         run = ais(model, data, num_chains=2000, betas=BETAS, base=base, seed=0)
-        assert_mean_is_one(np.exp(run.log_weights - CONDITIONAL.log_p()[:5]), 0.1)
+        assert_mean_is_one(np.exp(run.log_weights - CONDITIONAL.log_p()[:3]), 0.1)
 
 
 @pytest.mark.slow
