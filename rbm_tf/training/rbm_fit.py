@@ -170,7 +170,8 @@ class RBMFit(CheckedFit):
         if self.resample:
             seed = tf.random.fold_in(self.negative_phase.random_state.value, _RESAMPLING)
             v = self.visible.sample_of_mean(v, seed=seed)
-        machine = self.machine
+        # Nothing here is recorded for a gradient: the gap brings its own.
+        machine = tf.nest.map_structure(tf.stop_gradient, self.machine)
         if self.missing_steps:
             seed = tf.random.fold_in(self.negative_phase.random_state.value, _MISSING)
             v = draw_missing(machine, v, observed, num_steps=self.missing_steps, seed=seed)
