@@ -104,15 +104,13 @@ def test_exact_gradient_is_the_slope_of_the_log_likelihood(names):  # B8, B9
     loss, found = gradients(rbm, data)
     assert loss == pytest.approx(minus_log_likelihood(values), rel=1e-12)
     assert len(found) == 3 + len(rbm.visible.parameters) + len(rbm.hidden.parameters)
+    rng = np.random.default_rng(2)
     for name, gradient in found.items():
-        for index in np.ndindex(gradient.shape):
-            both = []
-            for sign in (1, -1):
-                moved = values[name].copy()
-                moved[index] += sign * step
-                both.append(minus_log_likelihood({**values, name: moved}))
-            slope = (both[0] - both[1]) / (2 * step)
-            assert gradient[index] == pytest.approx(slope, abs=2e-9), name
+        direction = rng.normal(size=gradient.shape)  # any wrong entry shows
+        ends = (values[name] + sign * step * direction for sign in (1, -1))
+        both = [minus_log_likelihood({**values, name: end}) for end in ends]
+        slope = (both[0] - both[1]) / (2 * step)
+        assert np.sum(gradient * direction) == pytest.approx(slope, abs=2e-9), name
 
 
 @pytest.mark.parametrize("names", SAMPLED, ids="-".join)

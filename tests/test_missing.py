@@ -64,13 +64,13 @@ def gradient_of_log_p(rbm, rows):
 @pytest.mark.slow
 @pytest.mark.parametrize(("visible", "hidden", "rows"), MODELS)
 def test_the_gradient_of_training_is_that_of_the_observed_likelihood(visible, hidden, rows):  # B44
-    rng, rows, num = np.random.default_rng(0), np.array(rows), 20_000
+    rng, rows, num = np.random.default_rng(0), np.array(rows), 6_000
     shapes = (visible.size, hidden.size), visible.size, hidden.size
     options = {"negative_phase": ExactPhase(seed=1), "gradient": "plain", "unit_rate": 1.0}
     rbm = RBM.from_parameters(
         *(visible, hidden, *(0.7 * rng.normal(size=shape) for shape in shapes)),
         **options,
-        missing_steps=30,
+        missing_steps=15,
         dtype="float64",
     )
     data = np.repeat(rows, num // len(rows), 0)
@@ -81,7 +81,7 @@ def test_the_gradient_of_training_is_that_of_the_observed_likelihood(visible, hi
     found = [x.numpy() for x in tape.gradient(loss, variables)]
 
     start = np.where(np.isnan(data), rbm.visible_offset, data)
-    v = draw_missing(rbm.machine, tf.constant(start), ~np.isnan(data), num_steps=30, seed=(2, 3))
+    v = draw_missing(rbm.machine, tf.constant(start), ~np.isnan(data), num_steps=15, seed=(2, 3))
     h = rbm.hidden_mean(v)
     each = [v[:, :, None] * h[:, None], v, h, rbm.visible.energy(v)]  # d ln g is U itself
     by_row = [np.reshape(x, (len(rows), -1, *x.shape[1:])) for x in each]
@@ -112,7 +112,7 @@ def test_training_on_what_is_observed_nearly_reaches_the_truth_and_filling_in_me
     for data, options in ((holes, {"missing_steps": 5}), (filled, {"resample": True})):
         rbm = BernoulliRBM(9, 10, negative_phase=ExactPhase(), seed=0, **options)
         rbm.compile(keras.optimizers.SGD(0.3, momentum=0.5), steps_per_execution=10)
-        rbm.fit(data, batch_size=70, epochs=100, verbose=0)
+        rbm.fit(data, batch_size=70, epochs=50, verbose=0)
         lost.append(truth - float(np.mean(log_marginal(rbm, holes))))
     assert 0 < lost[0] < 0.25 and lost[1] > 0.7
 

@@ -181,7 +181,7 @@ def test_gibbs_and_both_divergences_of_all_units(names):
 @pytest.mark.parametrize("names", UNIT_PAIRS, ids="-".join)
 def test_sample_reaches_the_model_of_all_units(names):
     rbm = rbm_of(*names)
-    v = rbm.sample(20_000, num_steps=50, seed=1)
+    v = rbm.sample(20_000, num_steps=30, seed=1)
     rbm.visible.check(v)
     check_samples(v, model_of_units(rbm))
 
@@ -238,7 +238,7 @@ def test_tempered_sample_reaches_the_model(rbm):
 
 @pytest.mark.parametrize("swap", [True, False])
 def test_tempered_windows_reach_the_model(rbm, swap):
-    options = {"num_chains": 20_000, "num_steps": 1, "num_burn_in": 100, "swap": swap, "seed": 1}
+    options = {"num_chains": 20_000, "num_steps": 1, "num_burn_in": 40, "swap": swap, "seed": 1}
     check_samples(tempered_windows(rbm, betas=BETAS, **options).samples, model_states(rbm))
 
 

@@ -178,12 +178,12 @@ def test_counts_have_the_probabilities_of_scipy_which_sum_to_one():
         np.testing.assert_allclose(np.exp(inflated[0]), zero, rtol=1e-4)
 
 
-@pytest.mark.parametrize("rate", [0.02, 4.0, 5000.0])
+@pytest.mark.parametrize("rate", [0.02, 4.0, 200.0])  # exp(-200) is 0 in float32
 def test_a_draw_of_counts_is_the_quantile_of_its_noise(rate):
     u = np.linspace(0.001, 0.999, 200, dtype="float32")[:, None]
     value, _ = Poisson().draw(tensor(np.full((200, 1), np.log(rate))), tensor(u))
     expected = scipy.stats.poisson(rate).ppf(u)
-    assert np.max(np.abs(numpy(value) - expected)) <= (1 if rate > 1000 else 0)
+    np.testing.assert_array_equal(numpy(value), expected)
     if rate == 4.0:
         pair = tensor(np.full((200, 1), np.log(4))), tensor(np.full((200, 1), np.log(0.5)))
         value, _ = NegativeBinomial().draw(pair, tensor(u))

@@ -62,12 +62,10 @@ def test_estimates_of_a_float64_model_are_those_of_its_float32_twin(policy, x):
     keras.config.set_dtype_policy("float32")
     narrow = small_vae()
     narrow.set_weights(wide.get_weights())
-    for estimate, num in ((evidence.iwae, 4000), (lambda w: evidence.jackknife(w, order=2), 4000)):
-        values = [
-            estimate_in_blocks(vae, x, {"value": estimate}, num, seed=0)["value"]
-            for vae in (wide, narrow)
-        ]
-        np.testing.assert_allclose(*values, atol=0.1)  # other noise
+    estimates = {"iwae": evidence.iwae, "two": lambda w: evidence.jackknife(w, order=2)}
+    values = [estimate_in_blocks(vae, x, estimates, 4000, seed=0) for vae in (wide, narrow)]
+    for name in estimates:
+        np.testing.assert_allclose(*(each[name] for each in values), atol=0.1)  # other noise
     np.testing.assert_allclose(*(streamed_iwae(v, x, 4000, seed=0) for v in (wide, narrow)), atol=1)
     betas = np.linspace(0, 1, 5)
     assert np.all(np.isfinite(ais(wide, x[:3], num_chains=5, betas=betas, seed=0).log_weights))
@@ -81,7 +79,9 @@ def test_estimates_of_a_float64_model_are_those_of_its_float32_twin(policy, x):
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.name)
 def test_any_objective_trains_in_any_precision(policy, objective, x):
     vae = small_vae(objective)
-    losses = vae.fit(x, epochs=20, batch_size=10, verbose=0).history["loss"]
+    vae.run_eagerly = policy != "float64"  # which has its graph
+    vae.optimizer.learning_rate = 0.03
+    losses = vae.fit(x, epochs=6, batch_size=40, verbose=0).history["loss"]
     assert np.all(np.isfinite(losses))
     assert losses[-1] < losses[0]
     assert vae.log_weights(x, 3, seed=0).dtype == ("float32" if "16" in policy else "float64")

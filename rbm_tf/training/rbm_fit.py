@@ -170,7 +170,8 @@ class RBMFit(CheckedFit):
         if self.resample:
             seed = tf.random.fold_in(self.negative_phase.random_state.value, _RESAMPLING)
             v = self.visible.sample_of_mean(v, seed=seed)
-        machine = self.machine
+        # Nothing here is recorded for a gradient: the gap brings its own.
+        machine = tf.nest.map_structure(tf.stop_gradient, self.machine)
         if self.missing_steps:
             seed = tf.random.fold_in(self.negative_phase.random_state.value, _MISSING)
             v = draw_missing(machine, v, observed, num_steps=self.missing_steps, seed=seed)
@@ -181,9 +182,10 @@ class RBMFit(CheckedFit):
             of_label = tf.where(observed[:, -1], self._label_loss(v), 0.0)
             gap = (1 - self.discriminative) * gap + self.discriminative * of_label
         self._free_energy_tracker.update_state(free_energy, sample_weight)
+        loss = self._with_added_losses(self._gap_to_loss(gap, gap, sample_weight))
         if training:
-            self._follow(data, model)
-        return self._with_added_losses(self._gap_to_loss(gap, gap, sample_weight))
+            self._follow(data, model)  # at last: gap and penalty take the same coordinates
+        return loss
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step, after which the kernel is put in its gauge and kept stable."""

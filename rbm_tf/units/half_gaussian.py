@@ -11,6 +11,7 @@ turns each derivative into products of positive numbers and of differences that 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 
@@ -130,22 +131,38 @@ def _fractions(y, count):
 
 
 def _fraction(y, first, levels=None):
-    """K_first, with the derivative that the next one gives, as often as it is asked for.
+    """K_first, with the derivative that the next one gives, as often as it is asked for."""
+
+    @tf.custom_gradient
+    def function(y):
+        def gradient(upstream):
+            after = _fraction(y, first + 1)
+            k = first / (y + after)  # once more, as a function of y for second derivatives
+            return upstream * -k * (after - k)
+
+        whole = _compiled(y.dtype, first, first + (levels or _LEVELS[y.dtype]))
+        return tf.ensure_shape(whole(tf.stop_gradient(y)), y.shape), gradient
+
+    return function(y)
+
+
+@functools.cache
+def _compiled(dtype, first, last):
+    """K_first from K_last, as a graph of its own that all others call: it is traced once.
 
     It begins where K_last and K_last+1 differ by their slope, not at 0: that saves most levels.
     """
 
-    @tf.custom_gradient
-    def function(y):
-        last = first + (levels or _LEVELS[y.dtype])
+    def levels(y):
         ahead = y + 1 / tf.sqrt(y * y + 4 * last)
         k = 2 * last / (ahead + tf.sqrt(ahead * ahead + 4 * last))
         for n in range(last - 1, first - 1, -1):
             k = n / (y + k)
+        return k
 
-        def gradient(upstream):
-            return upstream * -k * (_fraction(y, first + 1) - k)
-
-        return k, gradient
-
-    return function(y)
+    return tf.function(
+        levels,
+        input_signature=[tf.TensorSpec(None, dtype)],
+        autograph=False,
+        experimental_attributes={"_noinline": True},
+    )
