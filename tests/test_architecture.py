@@ -28,7 +28,7 @@ RULES = {  # a folder: what of ours it may import besides itself
     "rbm_tf/command_line": GROUND | {"rbm_tf/datasets", "rbm_tf/quiet"},
     "rbm_tf": {"rbm_tf"},
     "vae_keras/shared": GROUND,
-    "vae_keras/layers": KERAS,
+    "vae_keras/layers": KERAS | {"vae_keras/parts"},
     "vae_keras/objectives": KERAS | {"vae_keras/parts"},
     "vae_keras/parts": KERAS,
     "vae_keras/gradients": PHYSICS,

@@ -3,6 +3,11 @@
 from vae_keras.parts.bernoulli import Bernoulli, ContinuousBernoulli
 from vae_keras.parts.categorical import Categorical
 from vae_keras.parts.chain import Chain
+from vae_keras.parts.closed_forms import (
+    bernoulli_kl_terms,
+    categorical_kl_terms,
+    gaussian_kl_terms,
+)
 from vae_keras.parts.counts import Counts, NegativeBinomial, Poisson, ZeroInflated
 from vae_keras.parts.coupling import Autoregressive, Coupling, HalfStep, NetworkStep
 from vae_keras.parts.cross_entropy import bernoulli_cross_entropy
@@ -63,9 +68,12 @@ __all__ = [
     "Vamp",
     "ZeroInflated",
     "bernoulli_cross_entropy",
+    "bernoulli_kl_terms",
     "call_by_name",
+    "categorical_kl_terms",
     "check_part",
     "enumerated",
+    "gaussian_kl_terms",
     "kl_rule",
     "kl_terms",
     "latents_of",
