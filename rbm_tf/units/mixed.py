@@ -119,9 +119,9 @@ class Mixed(Unit):
         total = self.num_layer_states if num_states is None else num_states
         numbers, rows = state_numbers(first, total), []
         for unit in self.units:
-            table = unit.layer_states()
-            rows.append(tf.gather(table, numbers % len(table)))
-            numbers = numbers // len(table)
+            num = unit.num_layer_states
+            rows.append(tf.gather(unit.layer_states(), numbers % num))
+            numbers = numbers // num
         return tf.concat(rows, -1)
 
     def cumulants_along(self, x: tf.Tensor, direction: tf.Tensor, max_order: int) -> tf.Tensor:

@@ -70,7 +70,8 @@ class Own(Part):
     def _weights(self):
         """A list of the weights: TensorFlow would wrap other structures."""
         random = keras.initializers.RandomNormal(0.0, self.spread, seed=self.seed)
-        begin, weights = random if self.spread else "zeros", []
+        begin = random if self.spread else "zeros"
+        weights: list[keras.Variable] = []
 
         def add(shape):
             name = f"statistics_{len(weights)}"  # PyTorch's parameters go by their names
