@@ -341,10 +341,19 @@ plt.show()
 # the smallest $K$ whose average over the images differs from that of the largest by at most half of
 # this. It also averages over five random ways to form the groups from the same weights, which costs
 # little compared with a large decoder, and it sums the series of the $L_K$ by (4.1); with fewer than
-# twenty weights, only $K = 1$ leaves ten groups, and (4.1) is all that differs from order 2.
-# `evidence.grouped_estimate` does all this and tells what it chose. The numbers ten, one half and
-# $\frac13$ were settled on VAEs trained with another seed than
-# those of the benchmark `benchmarks/evidence.py`.
+# twenty weights, only $K = 1$ leaves ten groups. Finally, the variance $\kappa_2$ that ten groups
+# of one image give is mostly noise, and the images of a data set are not that different. So each
+# $\kappa_2$ is drawn towards the mean of all, by the share $s$ that makes the error of one image smallest:
+#
+# $$\kappa_2 \to (1 - s)\, \kappa_2 + s \langle \kappa_2 \rangle , \qquad
+#   s = \frac{\langle \mathrm{Cov}(\kappa_1, \kappa_2) \rangle + g \langle \mathrm{Var}(\kappa_2) \rangle}
+#     {g \langle (\kappa_2 - \langle \kappa_2 \rangle)^2 \rangle} , \tag{5.4}$$
+#
+# where $\kappa_1 + g \kappa_2$ is (4.1), and the noise of the two estimates follows from the same groups:
+# $\mathrm{Cov} = \kappa_3 / G$, $\mathrm{Var} = \kappa_4 / G + 2 \kappa_2^2 / (G - 1)$. The average over the
+# images, and with it the bias, stays as it was. `evidence.grouped_estimate` does all this and tells what
+# it chose. The numbers ten, one half and $\frac13$ were settled on VAEs trained with another seed than those of
+# the benchmark `benchmarks/evidence.py`.
 #
 # ## 6. A VAE on digits
 #
@@ -575,7 +584,7 @@ for name in vaes:
         biases = [abs(e.mean()) for e in rivals]
         spreads = [np.sqrt(np.mean(e**2)) for e in rivals]
         less_biased += biases[0] < biases[1]
-        assert budget < 20 or spreads[1] < 1.02 * spreads[0]  # grouped: single images
+        assert spreads[1] < min(spreads[0], np.std(errors[name, "IWAE", budget]))  # single images
         text = "|bias| {:.4f} and {:.4f}, RMSE {:.3f} and {:.3f} nats"
         print(f"{name:6s} T = {budget:3d}, jackknife and grouped:", text.format(*biases, *spreads))
 print(f"the jackknife has the smaller |bias| in {less_biased} of {2 * len(budgets)} cells")
@@ -604,10 +613,10 @@ plt.show()
 #   weights do not help, because this is the truncation, not the noise. It is the second column of the
 #   gallery, along the axes in which $q$ is too broad, and the next term announced it.
 # - IWAE's bias falls with the budget: ten times the weights make it five to six times smaller.
-# - The grouped estimate has a smaller bias than IWAE on both models, from the same weights. It has a price: with ten or
-#   twenty weights its RMSE for a single image of the IWAE-trained model is above that of IWAE.
+# - The grouped estimate has a smaller bias than IWAE on both models, from the same weights, and a smaller RMSE for
+#   a single image: (5.4) takes out most of the noise of its second term.
 # - The *jackknife*, the other cure for the leading bias, is the less biased of the two in most of the eight cells.
-#   The grouped estimate wins on single images: from $T = 20$ on its RMSE is the smaller one on both models.
+#   The grouped estimate wins on single images: its RMSE is the smaller one at every budget, on both models.
 #
 # ## 7. Training with the correction
 #
@@ -733,7 +742,7 @@ plt.show()
 # When to use what:
 #
 # - *as an estimate*, for the mean over a data set the jackknife, whose bias is mostly the smallest here; for single
-#   images, from about fifty weights on, grouped cumulants; where a bound is wanted, IWAE. The weights are at
+#   images, grouped cumulants; where a bound is wanted, IWAE. The weights are at
 #   hand for all three. Read the verdict first;
 # - *as an objective*, a bound. The variance is useful as a *diagnosis* of training, not as its goal.
 #
