@@ -241,7 +241,7 @@ def choose_betas(
     return betas
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _pilot(path, betas, v, seed):
     """The standard deviation of dF_beta/dbeta over the chains at each temperature of a sweep up."""
 
@@ -286,7 +286,7 @@ def anneal(
     return log_weight + path.log_ratio(v, path.hidden_input(v), betas[-2], betas[-1])
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _moves(path, betas, v, log_weight, first, last, seed):
     """The steps of the walk from first on, without last; returns states and log-weights."""
 

@@ -183,7 +183,7 @@ def _finite(ln_z):
     return ln_z
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _sum_states(machine, rule):
     """ln Z alone, in a third of the time of `_sum_energy`."""
 
@@ -193,7 +193,7 @@ def _sum_states(machine, rule):
     return sum_over_blocks(machine, rule, add_block, ())[0]
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _sum_energy(machine, beta, rule):
     """ln Z, <E> and <<E^2>>, without U in E; given one layer, E is a sum of independent terms."""
     scaled = machine.scaled(beta)
@@ -212,7 +212,7 @@ def _sum_energy(machine, beta, rule):
     return tf.stack([ln_z, energy, square - energy**2])
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _sum_moments(machine, rule):
     parameters = machine.visible.parameters, machine.hidden.parameters
 

@@ -59,7 +59,7 @@ def repeated(
     return tf.while_loop(lambda index, *_: index < num_steps, counted, start)[1:]
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def gibbs_chain(
     machine: Machine, hidden: tf.Tensor, first: tf.Tensor, last: tf.Tensor, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

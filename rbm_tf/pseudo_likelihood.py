@@ -88,7 +88,7 @@ def stochastic_pseudo_log_likelihood(
     return num_units * log_p
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _all_pixels(kernel, visible_bias, v, hidden_input):
     softplus = tf.math.softplus(hidden_input)  # (batch, num_hidden)
 
@@ -118,7 +118,7 @@ def _parts(machine, v):
     )
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _all_units(hidden, unit, v, bias, kernel, hidden_input):
     """ln p(v_i | others) of all units of one kind, (batch, num)."""
     states = tf.constant(unit.states(), v.dtype)  # (num_states, width)

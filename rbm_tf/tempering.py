@@ -281,7 +281,7 @@ def _equilibrated(path, betas, v, num_steps, seed, swap, progress):
     return state
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _advance_all(path, betas, state, first, last, seed, swap):
     """Sweep and swap, from the sweep `first` on, without `last`."""
 
@@ -300,7 +300,7 @@ def _recorded(path, betas, state, num_steps, seed, swap, progress):
     return state, *(np.concatenate(arrays) for arrays in zip(*records, strict=True))
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _record(path, betas, state, first, last, seed, swap):
     """As `_advance_all`, with a record of every sweep."""
 

@@ -54,7 +54,7 @@ def annealed_thermodynamics(
     return Thermodynamics(betas, log_z, energy, log_z + betas * energy, betas**2 * variance)
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _walk(path, betas, v, seed):
     """ln <w>, <E> and <<E^2>> at every temperature, float64, (num_betas, 3)."""
 

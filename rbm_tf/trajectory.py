@@ -231,7 +231,7 @@ def _advance(stack, v, index, seed):
     return accept_swaps((v,), gain + tf.gather(gain, partner), partner, swap_seed)[0]
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _advance_all(stack, v, first, last, seed):
     def step(index, v):
         return index + 1, tf.ensure_shape(_advance(stack, v, index, seed), v.shape)
@@ -239,7 +239,7 @@ def _advance_all(stack, v, first, last, seed):
     return tf.while_loop(lambda index, _: index < last, step, (first, v))[1]
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _record(stack, v, first, last, seed):
     """As `_advance_all`; also F_l of all states, (sweeps, l, k, chains)."""
 
@@ -255,7 +255,7 @@ def _record(stack, v, first, last, seed):
     return v, rows.stack()
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _anneal(stack, v, log_weight, first, last, num_steps, seed):
     """The steps from machine first to machine last of a trajectory."""
 

@@ -112,7 +112,7 @@ def test_training_on_what_is_observed_nearly_reaches_the_truth_and_filling_in_me
     for data, options in ((holes, {"missing_steps": 5}), (filled, {"resample": True})):
         rbm = BernoulliRBM(9, 10, negative_phase=ExactPhase(), seed=0, **options)
         rbm.compile(keras.optimizers.SGD(0.3, momentum=0.5), steps_per_execution=10)
-        rbm.fit(data, batch_size=70, epochs=50, verbose=0)
+        rbm.fit(data, batch_size=70, epochs=100, verbose=0)
         lost.append(truth - float(np.mean(log_marginal(rbm, holes))))
     assert 0 < lost[0] < 0.25 and lost[1] > 0.7
 

@@ -159,7 +159,7 @@ def _sum_over_missing(machine, bias, missing):
     return tf.concat([_sum_visible(over_units(machine, block, units)) for block in blocks], 0)
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _sum_visible(machine):
     """ln Z' of each row of hidden biases, by the states of the visible units."""
     bias = machine.hidden_bias  # (num_rows, num_hidden)
@@ -176,7 +176,7 @@ def _sum_over_hidden(machine, bias, missing):
     return _sum_hidden(over_units(machine, bias, units), tf.constant(missing[:, units], bias.dtype))
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _sum_hidden(machine, missing):
     """The same by the states of the hidden units, of the visible ones that each row misses."""
     bias = machine.hidden_bias

@@ -75,7 +75,7 @@ def inpaint(
     return Inpainting(samples, tf.where(tf.math.is_nan(values), total / num_steps, samples))
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _sweeps(machine, state, first, last, num_burn_in, seed):
     """The sweeps from first on, without last; the total is of <v | h> after the burn-in."""
 

@@ -197,7 +197,7 @@ def theory_of(
     return TwoMomentTheory(machine)
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _iterate(theory, state, damping, max_iterations):
     """Update both layers in turn until every start has settled or the patience is at its end."""
 

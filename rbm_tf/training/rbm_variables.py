@@ -14,6 +14,16 @@ from rbm_tf.units import Unit
 _Model: Any = object  # keras.Model, which a subclass has behind this class among its bases
 
 
+class _Penalty(keras.regularizers.Regularizer):
+    """The penalty of a model as that of its kernel: `losses` then holds it."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __call__(self, _: Any) -> tf.Tensor:
+        return self.model._penalty()
+
+
 class RBMVariables(_Model):
     """What `rbm_tf.rbm.RBM` consists of: its parameters, and what training keeps beside them.
 
@@ -26,7 +36,7 @@ class RBMVariables(_Model):
         self._kinds = {"visible": visible, "hidden": hidden}
         self.num_visible, self.num_hidden = visible.size, hidden.size
         normal = keras.initializers.RandomNormal(stddev=0.01, seed=self.seed)
-        penalty = self.kernel_regularizer and (lambda _: self._penalty())
+        penalty = self.kernel_regularizer and _Penalty(self)
         shape = (self.num_visible, self.num_hidden)
         self.kernel = self._add("kernel", shape, normal, trainable=True, regularizer=penalty)
         self.visible_bias = self._add("visible_bias", shape[:1], "zeros", trainable=True)

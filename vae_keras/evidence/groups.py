@@ -80,7 +80,7 @@ def _orders(num_samples, num_regroupings, seed):
     return np.stack([order, *(rng.permutation(order) for _ in range(num_regroupings - 1))], -1)
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def _mean_over_groupings(log_weights, orders, group_size, max_order=3):
     groups = tf.gather(log_weights, orders)  # (num_samples, num_regroupings, batch)
     shape = tf.concat([[-1, group_size], tf.shape(groups)[1:]], 0)
