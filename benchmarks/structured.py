@@ -1,0 +1,214 @@
+"""MNIST at equal time: structured posteriors, learned priors, and skip connections, in nats.
+
+    MNIST_PATH=mnist.npz .venv/bin/python benchmarks/structured.py ladder [--minutes 10]
+
+Every model trains on one thread for the same minutes of the processor, so that what runs beside it
+costs none of them; the learning rate falls with the minutes that are left. Data, batches and the
+test set are those of vae_mnist.py, as is the first model. Then each gets ln p(x) of the first 200
+test images by annealing and by IWAE, and the estimates that cumulants make of the same
+log-weights. Results go to benchmarks/results/structured_<model>.json; "picture" draws their curves.
+"""
+
+import argparse
+import os
+import pathlib
+import sys
+import time
+
+os.environ.update({f"TF_NUM_{kind}OP_THREADS": "1" for kind in ("INTRA", "INTER")})
+
+from rbm_tf.command_line.program import table
+from rbm_tf.quiet import quiet_start
+
+quiet_start()
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+from rounds import RESULTS, read, write
+from vae_mnist import RATE, batches, build
+
+from rbm_tf.datasets import binarize, load_mnist
+from rbm_tf.shared.files import written_whole
+from vae_keras import evidence
+from vae_keras.evidence import ais
+from vae_keras.evidence.blocks import estimate_in_blocks
+from vae_keras.evidence.groups import grouped_estimate
+from vae_keras.networks import dense_decoder, dense_encoder
+from vae_keras.optimizers import FusedAdam
+from vae_keras.parts import Coupling, Flow, Gaussian, Own, Vamp
+from vae_keras.structured import draw_vae, ladder_vae
+from vae_keras.vae import VAE
+
+OUTPUTS = pathlib.Path("outputs")
+BATCH, IMAGES = 100, 200
+CHAINS, TEMPERATURES, SAMPLES = 8, 501, 5000
+WIDE = {"hidden_units": (200, 200), "activation": "tanh"}
+
+
+def gaussian(grey, seed):
+    """50 latent variables, mean field, N(0, I): the model of vae_mnist.py."""
+    return build(grey.mean(0), None, seed)
+
+
+def flow_posterior(grey, seed):
+    """The same networks; four couplings that see features of x move the Gaussian draw."""
+    x = keras.Input((784,), name="x")
+    hidden = keras.layers.Dense(200, "tanh")(keras.layers.Dense(200, "tanh")(x))
+    pair = [keras.layers.Dense(50)(hidden) for _ in range(2)]
+    steps = [
+        Coupling(50, flip=k % 2 == 1, num_hidden=200, context_dim=200, seed=k) for k in range(4)
+    ]
+    posterior = Flow(Gaussian(), steps, context=True)
+    networks = keras.Model(x, (pair, hidden)), dense_decoder((784,), 50, **WIDE)
+    return VAE(*networks, posterior=posterior, prior=Own(Gaussian(), (50,), trainable=False))
+
+
+def flow_prior(grey, seed):
+    """The same networks; the prior is N(0, I) moved by four couplings."""
+    steps = [Coupling(50, flip=k % 2 == 1, num_hidden=200, seed=k) for k in range(4)]
+    networks = dense_encoder((784,), 50, **WIDE), dense_decoder((784,), 50, **WIDE)
+    return VAE(*networks, prior=Own(Flow(Gaussian(), steps), (50,)), seed=seed)
+
+
+def vamp(grey, seed):
+    """The same networks; the prior is the mixture of the posteriors of 100 pseudo-inputs."""
+    encoder, decoder = dense_encoder((784,), 50, **WIDE), dense_decoder((784,), 50, **WIDE)
+    prior = Vamp(Gaussian(), encoder, (784,), num_components=100)
+    prior.pseudo_inputs.assign(grey[:100])
+    return VAE(encoder, decoder, prior=prior, seed=seed)
+
+
+def ladder(grey, seed):
+    """Two stochastic layers of 40 and 10, inferred from the top."""
+    return ladder_vae((784,), (40, 10), hidden_units=200, seed=seed)
+
+
+def ladder_skip(grey, seed):
+    """The same, and the decoder sees both layers."""
+    return ladder_vae((784,), (40, 10), hidden_units=200, skip=True, seed=seed)
+
+
+def draw(grey, seed):
+    """DRAW without attention: 8 steps of 10 latent variables, cells of 128 units."""
+    return draw_vae((784,), 10, num_steps=8, hidden_units=128, seed=seed)
+
+
+MODELS = {
+    "gaussian": gaussian,
+    "flow_posterior": flow_posterior,
+    "flow_prior": flow_prior,
+    "vamp": vamp,
+    "ladder": ladder,
+    "ladder_skip": ladder_skip,
+    "draw": draw,
+}
+
+
+class ProcessorClock(keras.callbacks.Callback):
+    """Training for a number of the processor's minutes, and its curve."""
+
+    def __init__(self, minutes, x_test):
+        super().__init__()
+        self.minutes, self.x_test, self.curve, self.aside = minutes, x_test, [], 0.0
+
+    def on_train_begin(self, logs=None):
+        self.start = time.process_time()
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.process_time() - self.start - self.aside
+        share = seconds / (60 * self.minutes)
+        self.model.optimizer.learning_rate = RATE * max(0.01, 1 - share)
+        if epoch % 10 == 0 or share >= 1:
+            value = float(np.mean(evidence.iwae(self.model.log_weights(self.x_test, 50, seed=0))))
+            self.curve.append({"seconds": seconds, "epoch": epoch + 1, "IWAE-50": value})
+            print(f"epoch {epoch + 1}, {seconds:.0f} s: IWAE-50 {value:.2f}", flush=True)
+            self.aside += time.process_time() - self.start - self.aside - seconds
+        self.model.stop_training = share >= 1
+
+
+ESTIMATORS = {
+    "ELBO": evidence.elbo,
+    "cumulants, order 2": lambda weights: evidence.cumulant(weights, order=2),
+    "cumulants, order 3": lambda weights: evidence.cumulant(weights, order=3),
+    "IWAE, 50": lambda weights: evidence.iwae(weights[:50]),
+    "jackknife, 50": lambda weights: evidence.jackknife(weights[:50]),
+    "grouped, 50": lambda weights: grouped_estimate(weights[:50], seed=0).log_p,
+    "IWAE": evidence.iwae,
+    "grouped": lambda weights: grouped_estimate(weights, seed=0).log_p,
+}
+
+
+def evaluate(vae, x, seed):
+    """Mean of each estimate, its bias and root mean square error against annealing."""
+    start, betas = time.perf_counter(), np.linspace(0, 1, TEMPERATURES)
+    annealed = np.asarray(ais(vae, x, num_chains=CHAINS, betas=betas, seed=seed).log_z)
+    seconds = time.perf_counter() - start
+    print(f"annealing, {seconds:.0f} s: {annealed.mean():.2f}", flush=True)
+    rows = [{"estimate": "annealing", "ln p(x)": float(annealed.mean())}]
+    estimates = estimate_in_blocks(vae, x, ESTIMATORS, SAMPLES, seed=seed)
+    for name, each in estimates.items():
+        errors = np.asarray(each, float) - annealed
+        row = {"estimate": name, "ln p(x)": float(np.mean(each)), "bias": float(errors.mean())}
+        row["s.e."] = float(errors.std(ddof=1) / np.sqrt(len(errors)))
+        rows.append(row | {"RMSE": float(np.sqrt(np.mean(errors**2)))})
+    return rows, seconds
+
+
+def run(name, minutes, seed):
+    (grey, _), (grey_test, _) = load_mnist()
+    grey, grey_test = (a.reshape(-1, 784).astype("float32") for a in (grey, grey_test))
+    x_test = binarize(grey_test, binarization="bernoulli", seed=0)
+    keras.utils.set_random_seed(seed)
+    vae = MODELS[name](grey, seed)
+    vae.compile(FusedAdam(RATE), steps_per_execution=len(grey) // BATCH)
+    clock = ProcessorClock(minutes, x_test[:500])
+    vae.fit(batches(grey, BATCH, seed), epochs=100_000, verbose=0, callbacks=[clock])
+    OUTPUTS.mkdir(exist_ok=True)
+    vae.save(OUTPUTS / f"structured_{name}.keras")
+    rows, seconds = evaluate(vae, x_test[:IMAGES], seed)
+    write(
+        f"structured_{name}",
+        command=f"benchmarks/structured.py {name} --minutes {minutes:g} --seed {seed}",
+        model=MODELS[name].__doc__.strip(),
+        parameters=vae.count_params(),
+        images=f"the first {IMAGES} test images",
+        annealing=f"{CHAINS} chains, {TEMPERATURES} temperatures, {seconds:.0f} s",
+        samples=SAMPLES,
+        epochs=len(vae.history.epoch),
+        curve=clock.curve,
+        rows=rows,
+    )
+    print(
+        table(rows, {"estimate": "", **dict.fromkeys(("ln p(x)", "bias", "s.e.", "RMSE"), ".3f")})
+    )
+
+
+def picture():
+    """Curves of all runs that have a file of results."""
+    figure, axes = plt.subplots(figsize=(7, 3.5))
+    for name in MODELS:
+        if (RESULTS / f"structured_{name}.json").exists():
+            curve = read(f"structured_{name}")["curve"]
+            minutes, values = zip(*((p["seconds"] / 60, p["IWAE-50"]) for p in curve), strict=True)
+            axes.plot(minutes, values, ".-", label=name.replace("_", " "))
+    axes.set(ylim=(-110, -85), xlabel="minutes of training", ylabel="ln p(x) by IWAE-50 (nats)")
+    axes.set_title("The first 500 test images", loc="left")
+    axes.legend()
+    with written_whole(RESULTS / "structured.png") as partial:
+        figure.savefig(partial, dpi=150, bbox_inches="tight")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", choices=[*MODELS, "picture"])
+    parser.add_argument("--minutes", type=float, default=10, help="of the processor, for training")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if options.model == "picture":
+        return picture()
+    return run(options.model, options.minutes, options.seed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
