@@ -70,7 +70,7 @@ class Flow(Part):
 
     Args:
         part: the part that is moved, of vectors (rows, dim).
-        steps: `FlowStep`s, in the order of a draw.
+        steps: one `FlowStep` or more, in the order of a draw.
         context: whether the statistics are a pair (the part's, the context (rows, context_dim)).
         seed: integer that fixes the draws of the layer's own calls; None gives others every time.
 
