@@ -23,13 +23,12 @@ from rbm_tf.quiet import quiet_start
 quiet_start()
 
 import keras
-import matplotlib.pyplot as plt
 import numpy as np
-from rounds import RESULTS, read, write
-from vae_mnist import RATE, batches, build
+from rounds import write
+from vae_mnist import RATE, Clock, batches, build
+from vae_mnist import draw as draw_curves
 
 from rbm_tf.datasets import binarize, load_mnist
-from rbm_tf.shared.files import written_whole
 from vae_keras import evidence
 from vae_keras.evidence import ais
 from vae_keras.evidence.blocks import estimate_in_blocks
@@ -41,7 +40,7 @@ from vae_keras.structured import draw_vae, ladder_vae
 from vae_keras.vae import VAE
 
 OUTPUTS = pathlib.Path("outputs")
-BATCH, IMAGES = 100, 200
+BATCH, IMAGES, CURVE_IMAGES = 100, 200, 500
 CHAINS, TEMPERATURES, SAMPLES = 8, 501, 5000
 WIDE = {"hidden_units": (200, 200), "activation": "tanh"}
 
@@ -105,26 +104,15 @@ MODELS = {
 }
 
 
-class ProcessorClock(keras.callbacks.Callback):
-    """Training for a number of the processor's minutes, and its curve."""
+class ProcessorClock(Clock):
+    """A clock of the processor's minutes, of which measuring takes none."""
 
-    def __init__(self, minutes, x_test):
-        super().__init__()
-        self.minutes, self.x_test, self.curve, self.aside = minutes, x_test, [], 0.0
+    now = staticmethod(time.process_time)
 
-    def on_train_begin(self, logs=None):
-        self.start = time.process_time()
-
-    def on_epoch_end(self, epoch, logs=None):
-        seconds = time.process_time() - self.start - self.aside
-        share = seconds / (60 * self.minutes)
-        self.model.optimizer.learning_rate = RATE * max(0.01, 1 - share)
-        if epoch % 10 == 0 or share >= 1:
-            value = float(np.mean(evidence.iwae(self.model.log_weights(self.x_test, 50, seed=0))))
-            self.curve.append({"seconds": seconds, "epoch": epoch + 1, "IWAE-50": value})
-            print(f"epoch {epoch + 1}, {seconds:.0f} s: IWAE-50 {value:.2f}", flush=True)
-            self.aside += time.process_time() - self.start - self.aside - seconds
-        self.model.stop_training = share >= 1
+    def measure(self, epoch, seconds):
+        begin = self.now()
+        super().measure(epoch, seconds)
+        self.start += self.now() - begin
 
 
 ESTIMATORS = {
@@ -162,7 +150,7 @@ def run(name, minutes, seed):
     keras.utils.set_random_seed(seed)
     vae = MODELS[name](grey, seed)
     vae.compile(FusedAdam(RATE), steps_per_execution=len(grey) // BATCH)
-    clock = ProcessorClock(minutes, x_test[:500])
+    clock = ProcessorClock(minutes, x_test[:CURVE_IMAGES])
     vae.fit(batches(grey, BATCH, seed), epochs=100_000, verbose=0, callbacks=[clock])
     OUTPUTS.mkdir(exist_ok=True)
     vae.save(OUTPUTS / f"structured_{name}.keras")
@@ -184,21 +172,6 @@ def run(name, minutes, seed):
     )
 
 
-def picture():
-    """Curves of all runs that have a file of results."""
-    figure, axes = plt.subplots(figsize=(7, 3.5))
-    for name in MODELS:
-        if (RESULTS / f"structured_{name}.json").exists():
-            curve = read(f"structured_{name}")["curve"]
-            minutes, values = zip(*((p["seconds"] / 60, p["IWAE-50"]) for p in curve), strict=True)
-            axes.plot(minutes, values, ".-", label=name.replace("_", " "))
-    axes.set(ylim=(-110, -85), xlabel="minutes of training", ylabel="ln p(x) by IWAE-50 (nats)")
-    axes.set_title("The first 500 test images", loc="left")
-    axes.legend()
-    with written_whole(RESULTS / "structured.png") as partial:
-        figure.savefig(partial, dpi=150, bbox_inches="tight")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", choices=[*MODELS, "picture"])
@@ -206,7 +179,8 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if options.model == "picture":
-        return picture()
+        runs = {name.replace("_", " "): f"structured_{name}" for name in MODELS}
+        return draw_curves("structured", runs, CURVE_IMAGES, -110)
     return run(options.model, options.minutes, options.seed)
 
 

@@ -76,23 +76,28 @@ def batches(grey, batch, seed):
 class Clock(keras.callbacks.Callback):
     """Lets the learning rate fall with the time that is left, stops at its end, keeps a curve."""
 
+    now = staticmethod(time.perf_counter)
+
     def __init__(self, minutes, x_test):
         super().__init__()
         self.minutes, self.x_test, self.curve = minutes, x_test, []
 
     def on_train_begin(self, logs=None):
-        self.start = time.perf_counter()
+        self.start = self.now()
 
     def on_epoch_end(self, epoch, logs=None):
-        seconds = time.perf_counter() - self.start
+        seconds = self.now() - self.start
         share = seconds / (60 * self.minutes)
         self.model.optimizer.learning_rate = RATE * max(0.01, 1 - share)
         if epoch % 10 == 0:
-            weights = self.model.log_weights(self.x_test, 50, seed=0)
-            value = float(np.mean(evidence.iwae(weights)))
-            self.curve.append({"seconds": seconds, "epoch": epoch + 1, "IWAE-50": value})
-            print(f"epoch {epoch + 1}, {seconds:.0f} s: IWAE-50 {value:.2f}", flush=True)
+            self.measure(epoch, seconds)
         self.model.stop_training = share >= 1
+
+    def measure(self, epoch, seconds):
+        weights = self.model.log_weights(self.x_test, 50, seed=0)
+        value = float(np.mean(evidence.iwae(weights)))
+        self.curve.append({"seconds": seconds, "epoch": epoch + 1, "IWAE-50": value})
+        print(f"epoch {epoch + 1}, {seconds:.0f} s: IWAE-50 {value:.2f}", flush=True)
 
 
 ESTIMATORS = {
@@ -183,18 +188,18 @@ def train(name, minutes, seed, x_test):
     }
 
 
-def draw():
-    """The curves of all runs that have a file of results, as vae_mnist_curves.png."""
+def draw(name, runs, num_images, lowest):
+    """The curves of all runs that have a file of results, by label, as <name>.png."""
     figure, axes = plt.subplots(figsize=(7, 3.5))
-    for run in RUNS:
-        if (RESULTS / f"vae_mnist_{run}.json").exists():
-            curve = read(f"vae_mnist_{run}")["curve"]
+    for label, run in runs.items():
+        if (RESULTS / f"{run}.json").exists():
+            curve = read(run)["curve"]
             minutes, values = zip(*((p["seconds"] / 60, p["IWAE-50"]) for p in curve), strict=True)
-            axes.plot(minutes, values, ".-", label=run)
-    axes.set(ylim=(-100, -85), xlabel="minutes of training", ylabel="ln p(x) by IWAE-50 (nats)")
-    axes.set_title("The first 1,000 test images", loc="left")
+            axes.plot(minutes, values, ".-", label=label)
+    axes.set(ylim=(lowest, -85), xlabel="minutes of training", ylabel="ln p(x) by IWAE-50 (nats)")
+    axes.set_title(f"The first {num_images:,} test images", loc="left")
     axes.legend()
-    with written_whole(RESULTS / "vae_mnist_curves.png") as partial:
+    with written_whole(RESULTS / f"{name}.png") as partial:
         figure.savefig(partial, dpi=100, bbox_inches="tight")
 
 
@@ -214,7 +219,7 @@ def main():
         OUTPUTS.mkdir(exist_ok=True)
         vae.save(file)
         write(name, **result)
-        draw()
+        draw("vae_mnist_curves", {run: f"vae_mnist_{run}" for run in RUNS}, 1000, -100)
     else:
         vae, result = keras.models.load_model(file), read(name)
     if "estimates" in options.stages:

@@ -91,6 +91,22 @@ def test_training_stays_where_the_slope_of_likelihood_and_penalty_vanishes(gradi
     assert np.abs(best[0]).max() > 0.1
 
 
+@pytest.mark.slow
+def test_training_arrives_where_the_slope_of_likelihood_and_penalty_vanishes():
+    x = np.random.default_rng(0).normal([2.0, -1.0, 0.0], 1.0, (40, 3))
+    x[:, 2] += x[:, 0] - 2.0
+    options = {"negative_phase": ExactPhase(), "kernel_regularizer": "l2", "dtype": "float64"}
+    rbm = RBM(Gaussian(3), Potts(1, 2), gradient="centered", seed=0, **options)
+    rbm.kernel.assign(np.random.default_rng(0).normal(0, 0.5, (3, 2)))
+    rbm.compile(keras.optimizers.SGD(0.3, momentum=0.9), steps_per_execution=100)
+    rbm.fit(tf.data.Dataset.from_tensors(x).repeat(3000), verbose=0)
+    rbm.gradient = "plain"
+    _, slopes = plain_gradients(rbm, x)
+    assert np.abs(rbm.kernel.numpy()).max() > 0.1
+    for slope in slopes:
+        np.testing.assert_allclose(slope, np.zeros_like(slope), atol=1e-7)
+
+
 def test_squared_l1_leaves_each_hidden_unit_few_weights():
     x = bars_and_stripes(3)[0].reshape(-1, 9).astype("float32")
     shares = []

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from linear_gaussian import LinearGaussian
 
 from rbm_tf.datasets import load_digits
 from vae_keras import evidence
@@ -138,15 +139,7 @@ def test_the_command_line_evaluates_a_model_of_parts(name, tmp_path, capsys):
 
 
 def test_the_command_line_refuses_a_model_with_conditions(tmp_path, capsys):
-    x, y, z = (
-        keras.Input((8, 8), name="x"),
-        keras.Input((3,), name="y"),
-        keras.Input((2,), name="z"),
-    )
-    dense, join = keras.layers.Dense, keras.layers.Concatenate()
-    hidden = join([keras.layers.Flatten()(x), y])
-    decoder = keras.Model([z, y], keras.layers.Reshape((8, 8))(dense(64)(join([z, y]))))
-    vae = VAE(keras.Model([x, y], [dense(2)(hidden), dense(2)(hidden)]), decoder)
+    vae = LinearGaussian(num_conditions=3).conditional_vae()
     vae.save(tmp_path / "vae.keras")
     for action in ("evaluate", "sample"):
         with pytest.raises(SystemExit):

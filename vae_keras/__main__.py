@@ -92,11 +92,10 @@ def sample(options: argparse.Namespace) -> None:
 
 def _shape_of_data(options, vae):
     """The shape of what the model generates; no data set has conditions beside it."""
-    conditions = [name for name in vae.data_shapes if name != vae.target]
-    if conditions:
+    if vae.condition_names:
         raise ValueError(
-            f"{options.model} also takes {', '.join(conditions)}, which no --dataset has: use "
-            "vae.log_weights and vae.generate in Python"
+            f"{options.model} also takes {', '.join(vae.condition_names)}, which no --dataset has: "
+            "use vae.log_weights and vae.generate in Python"
         )
     return vae.data_shapes[vae.target]
 

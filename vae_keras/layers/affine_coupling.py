@@ -10,8 +10,9 @@ from keras import ops
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import integer_seed
 from rbm_tf.shared.types import ArrayLike, Shape, Tensor
-from vae_keras.layers.inputs import at_least_float32, is_one_shape, wide_dtype
+from vae_keras.layers.inputs import at_least_float32, is_one_shape
 from vae_keras.parts.coupling import Coupling
+from vae_keras.parts.inputs import float_dtype
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -105,7 +106,7 @@ class AffineCoupling(keras.layers.Layer):
 
     def compute_output_spec(self, z: keras.KerasTensor) -> tuple[keras.KerasTensor, ...]:
         shapes = self.compute_output_shape(z.shape)
-        return tuple(keras.KerasTensor(shape, wide_dtype(z)) for shape in shapes)
+        return tuple(keras.KerasTensor(shape, float_dtype(z)) for shape in shapes)
 
     def get_config(self) -> dict[str, Any]:
         own = {"num_hidden": self.num_hidden, "flip": self.flip, "seed": self.seed}

@@ -11,14 +11,8 @@ from keras import ops
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.layers.affine_coupling import AffineCoupling
-from vae_keras.layers.inputs import (
-    at_least_float32,
-    common_mask,
-    common_shape,
-    wide_dtype,
-    widened,
-)
-from vae_keras.parts.inputs import total
+from vae_keras.layers.inputs import at_least_float32, common_mask, common_shape
+from vae_keras.parts.inputs import float_dtype, total, widened
 from vae_keras.shared.random_layer import RandomLayer
 
 
@@ -105,7 +99,7 @@ class FlowPosterior(RandomLayer):
     ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         z_shape, kl_shape = self.compute_output_shape([x.shape for x in inputs])
         z = keras.KerasTensor(z_shape, self.compute_dtype)
-        return z, keras.KerasTensor(kl_shape, wide_dtype(*inputs))
+        return z, keras.KerasTensor(kl_shape, float_dtype(inputs))
 
     def get_config(self) -> dict[str, Any]:
         own = {"num_layers": self.num_layers, "num_hidden": self.num_hidden}

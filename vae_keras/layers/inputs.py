@@ -6,9 +6,10 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from keras import backend, ops, tree
+from keras import ops, tree
 
 from rbm_tf.shared.types import Shape, Shapes, Tensor
+from vae_keras.parts.inputs import float_dtype
 
 
 def is_one_shape(shapes: Shapes) -> bool:
@@ -69,21 +70,6 @@ def common_mask(masks: Any) -> Tensor | None:
     return functools.reduce(ops.logical_and, given) if given else None
 
 
-def widened(mask: Tensor, like: Tensor) -> Tensor:
-    """A mask of the first axes of a tensor, with as many axes of length 1 as it lacks.
-
-    Args:
-        mask: boolean tensor, (batch, ..).
-        like: the tensor, of as many axes or more.
-
-    Example:
-        >>> tuple(widened(ops.ones((5, 2), "bool"), ops.ones((5, 2, 3))).shape)
-        (5, 2, 1)
-    """
-    missing = (1,) * (len(like.shape) - len(mask.shape))
-    return ops.reshape(mask, (*ops.shape(mask), *missing))
-
-
 def at_least_float32(x: Tensor) -> Tensor:
     """The tensor in float32, or as it is in float64.
 
@@ -94,23 +80,4 @@ def at_least_float32(x: Tensor) -> Tensor:
         >>> at_least_float32(ops.ones((2,), "float16")).dtype.name
         'float32'
     """
-    return ops.cast(x, wide_dtype(x))
-
-
-def wide_dtype(*tensors: Tensor) -> str:
-    """The type to compute densities in: float64 if any of the tensors has it, else float32.
-
-    `keras.backend.result_type` knows float64 under TensorFlow alone.
-
-    Args:
-        *tensors: floating tensors, of any shapes.
-
-    Returns:
-        "float64" or "float32".
-
-    Example:
-        >>> wide_dtype(ops.ones((2,), "float16"), ops.ones((2,), "float64"))
-        'float64'
-    """
-    dtypes = {backend.standardize_dtype(x.dtype) for x in tensors}
-    return "float64" if "float64" in dtypes else "float32"
+    return ops.cast(x, float_dtype(x))

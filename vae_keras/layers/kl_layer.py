@@ -14,10 +14,8 @@ from vae_keras.layers.inputs import (
     common_mask,
     common_shape,
     is_one_shape,
-    wide_dtype,
-    widened,
 )
-from vae_keras.parts.inputs import total
+from vae_keras.parts.inputs import float_dtype, total, widened
 
 
 class KLLayer(keras.layers.Layer):
@@ -79,4 +77,4 @@ class KLLayer(keras.layers.Layer):
     def compute_output_spec(self, inputs: Any, mask: Any = None) -> keras.KerasTensor:
         tensors = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
         shape = self.compute_output_shape([x.shape for x in tensors])
-        return keras.KerasTensor(shape, wide_dtype(*tensors))
+        return keras.KerasTensor(shape, float_dtype(tensors))

@@ -12,7 +12,7 @@ from keras import ops, tree
 
 from rbm_tf.shared.types import Tensor
 from vae_keras.parts.gaussian import Gaussian
-from vae_keras.parts.inputs import change_of, each_row, is_floating, total
+from vae_keras.parts.inputs import change_of, is_floating, total, widened
 from vae_keras.parts.rules import kl_terms
 from vae_keras.shared.repeated import repeated
 
@@ -88,7 +88,7 @@ class Draws:
             )
         factor = ops.reshape(scale, (-1,))
         value = tree.map_structure(
-            lambda a: stop(a) + each_row(factor, a) * change_of(a) if is_floating(a) else a,
+            lambda a: stop(a) + widened(factor, a) * change_of(a) if is_floating(a) else a,
             self.value,
         )
         statistics = tree.map_structure(stop, self._rows(self.statistics))

@@ -105,21 +105,22 @@ def total(terms: Tensor) -> Tensor:
     return ops.sum(terms, axis=axes) if axes else terms
 
 
-def each_row(values: Tensor, like: Tensor) -> Tensor:
-    """One value a row, with as many axes of length 1 as make it combine with another tensor.
+def widened(values: Tensor, like: Tensor) -> Tensor:
+    """Values of the first axes of a tensor, with as many axes of length 1 as they lack.
 
     Args:
-        values: tensor (rows,).
-        like: the other tensor, (rows, ..).
+        values: tensor (rows,) or (rows, ..), such as one value a row, or a mask.
+        like: the other tensor, of as many axes or more.
 
     Returns:
-        (rows, 1, ..).
+        (rows, .., 1, ..), which combines with it.
 
     Example:
-        >>> tuple(each_row(ops.ones((5,)), ops.ones((5, 2, 3))).shape)
+        >>> tuple(widened(ops.ones((5,)), ops.ones((5, 2, 3))).shape)
         (5, 1, 1)
     """
-    return ops.reshape(values, (-1, *(1,) * (len(like.shape) - 1)))
+    missing = (1,) * (len(like.shape) - len(values.shape))
+    return ops.reshape(values, (*ops.shape(values), *missing))
 
 
 def as_generator(seed: Any) -> keras.random.SeedGenerator:
@@ -172,7 +173,9 @@ def gumbel(shape: Any, dtype: str, seed: Any) -> Tensor:
 
 
 def float_dtype(tensors: Any) -> str:
-    """The type in which noise for such statistics is drawn: float64 if any of them has it.
+    """The type in which densities are computed and noise is drawn: float64 if any tensor has it.
+
+    `keras.backend.result_type` knows float64 under TensorFlow alone.
 
     Args:
         tensors: nested tensors.

@@ -42,6 +42,11 @@ class NamedInputs(CheckedFit):
     def _takes_dict(self):
         return len(self.data_shapes) > 1
 
+    @property
+    def condition_names(self) -> list[str]:
+        """The names of what the networks take beside the target."""
+        return [name for name in self.data_shapes if name != self.target]
+
     def _named(self, x):
         """x as the latents take it: of several inputs a dict by name."""
         if self._takes_dict and not isinstance(x, Mapping):
@@ -93,5 +98,4 @@ class NamedInputs(CheckedFit):
         return found[self.target] if alone else found
 
     def _conditions(self, conditions):
-        names = [name for name in self.data_shapes if name != self.target]
-        return self._checked(conditions or {}, names)
+        return self._checked(conditions or {}, self.condition_names)
