@@ -10,10 +10,11 @@ WITH_MODELS := $(wildcard $(addprefix notebooks/,$(addsuffix _*.py,03 05 07 09 1
 EXTRAS := dev,notebooks
 WITH_BOOK := $(EXTRAS),book
 # Tests on all processors, four at most for the memory's sake, with one thread each.
-PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 \
-    $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+ONE_THREAD := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1
+EACH_PROCESSOR := --numprocesses logical --maxprocesses 4 --dist worksteal
+PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest $(EACH_PROCESSOR)
 
-.PHONY: demo test check lowest lab lint notebooks models book book-check student slides slides-check \
+.PHONY: demo test check lowest backend lab lint notebooks models book book-check student slides slides-check \
     assignments assignments-check clean
 
 demo: .venv/.installed
@@ -29,9 +30,14 @@ check: lint
 # Layers, VAE, evidence and RBM on the lowest versions that setup.cfg allows, Python 3.11 among them. What
 # they call deprecated in one another is not for us to mend.
 lowest: .venv-lowest/.installed
-	.venv-lowest/bin/python -m pytest -W ignore::DeprecationWarning \
+	$(ONE_THREAD) .venv-lowest/bin/python -m pytest $(EACH_PROCESSOR) -W ignore::DeprecationWarning \
 	    tests/test_layers*.py tests/test_vae.py tests/test_vae_backends.py tests/test_vae_faults.py \
 	    tests/test_evidence.py tests/test_diagnostics.py tests/test_rbm*.py tests/test_machine.py
+
+# Layers, parts and VAE on another backend of Keras, which .venv has: make backend KERAS_BACKEND=jax
+backend: .venv/.installed
+	$(PYTEST) tests/test_layers*.py tests/test_carriers.py tests/test_cross_entropy.py tests/test_draws.py \
+	    tests/test_optimizers.py tests/test_parts_contract.py tests/test_vae_backends.py
 
 # JupyterLab on the map of the course, which it shows as a page and not as Markdown.
 lab: .venv/.installed
@@ -105,7 +111,7 @@ $(SLIDES)/reveal/LICENSE:
 .venv-lowest/.installed: setup.cfg
 	@mkdir -p $(@D)
 	sed -En 's/^[[:space:]]+([a-z_-]+)(\[tf\])? >= ([0-9.]+)$$/\1==\3/p' setup.cfg > $(@D)/lowest.txt
-	$(call install,12,--constraint $(@D)/lowest.txt --editable . pytest)
+	$(call install,12,--constraint $(@D)/lowest.txt --editable . pytest pytest-xdist)
 
 .venv-grading/.installed: setup.cfg
 	$(call install,14,--editable '.[grading]')

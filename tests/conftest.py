@@ -1,3 +1,5 @@
+import gc
+
 import matplotlib
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ def pytest_configure(config):
     """Start TensorFlow, but not in the process that only hands out tests to others."""
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         quiet_start()
+        gc.set_threshold(50_000, 20, 20)  # of thousands of graphs, which it looks through each time
 
 
 def pytest_collection_modifyitems(items):
@@ -22,6 +25,16 @@ def pytest_collection_modifyitems(items):
     others = [item for item in items if item not in chapters]
     middle = min(len(items) // 2, len(others))
     items[:] = others[:middle] + chapters + others[middle:]
+
+
+@pytest.fixture
+def eagerly():
+    """Nothing is traced: for claims about many small models, of which each would make its graphs."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture
