@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def eagerly():
-    """Nothing is traced: for claims about many small models, of which each would make its graphs."""
+    """Nothing is traced: for claims about many small models, which would make a graph each."""
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
