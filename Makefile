@@ -14,7 +14,7 @@ ONE_THREAD := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=
 EACH_PROCESSOR := --numprocesses logical --maxprocesses 4 --dist worksteal
 PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest $(EACH_PROCESSOR)
 
-.PHONY: demo test check lowest backend lab lint notebooks models book book-check student slides slides-check \
+.PHONY: demo test check grids lowest backend lab lint notebooks models book book-check student slides slides-check \
     assignments assignments-check clean
 
 demo: .venv/.installed
@@ -26,6 +26,10 @@ test: .venv/.installed
 
 check: lint
 	$(PYTEST) -m 'not slow'
+
+# All cases of the tests that walk all pairs of units, carriers or objectives, of which test runs a third.
+grids: .venv/.installed
+	$(PYTEST) -m grid --grids
 
 # Layers, VAE, evidence and RBM on the lowest versions that setup.cfg allows, Python 3.11 among them. What
 # they call deprecated in one another is not for us to mend.

@@ -1,4 +1,6 @@
+import collections
 import gc
+import random
 
 import matplotlib
 import numpy as np
@@ -16,15 +18,35 @@ def pytest_configure(config):
         gc.set_threshold(50_000, 20, 20)  # of thousands of graphs, which it looks through each time
 
 
-def pytest_collection_modifyitems(items):
-    """Put the chapters in the middle, where the second of two processes begins.
+def pytest_addoption(parser):
+    text = "all cases of tests marked grid, of which a third runs otherwise"
+    parser.addoption("--grids", action="store_true", help=text)
 
-    The first one has answers at once, and the long chapters do not come last.
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out most of the grids, unless asked, and put the chapters in the middle.
+
+    There the second of two processes begins: the first one has answers at once, and the long
+    chapters do not come last.
     """
+    if not config.getoption("grids"):
+        left_out = set(_two_thirds_of_each_grid(items))
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     chapters = [item for item in items if item.path.stem == "test_notebooks"]
     others = [item for item in items if item not in chapters]
     middle = min(len(items) // 2, len(others))
     items[:] = others[:middle] + chapters + others[middle:]
+
+
+def _two_thirds_of_each_grid(items):
+    """Cases drawn by the name of their test: on every machine the same ones."""
+    grids = collections.defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("grid"):
+            grids[item.nodeid.partition("[")[0]].append(item)
+    for name, cases in grids.items():
+        yield from random.Random(name).sample(cases, 2 * len(cases) // 3)
 
 
 @pytest.fixture

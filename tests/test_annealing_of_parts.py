@@ -130,6 +130,7 @@ CURVED = {
 }
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "base"),

@@ -148,6 +148,7 @@ def run(model, name, carrier, path, weight, x=X):
     return model.fit(**data, batch_size=BATCH, verbose=0, **options).history
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @IN_TURNS
 def test_zero_weights_leave_the_regulariser_alone_on_every_path(name, carrier):
@@ -170,6 +171,7 @@ def test_zero_weights_leave_the_regulariser_alone_on_every_path(name, carrier):
     assert loss == pytest.approx(L2 * np.sum(kernel.numpy().astype(float) ** 2), rel=1e-5)
 
 
+@pytest.mark.grid
 @IN_TURNS
 def test_doubled_weights_double_the_step_on_every_path(name, carrier):
     model, kernel = made(name)
@@ -190,6 +192,7 @@ def test_doubled_weights_double_the_step_on_every_path(name, carrier):
         np.testing.assert_allclose(moved[1], 2 * moved[0], rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.grid
 @EVERY
 def test_bad_values_are_refused_on_every_path_with_the_remedy(name, carrier):
     weight, (model, _) = np.ones(NUM, "float32"), made(name)
@@ -215,6 +218,7 @@ def test_bad_values_are_refused_on_every_path_with_the_remedy(name, carrier):
         model.evaluate(**carried(name, carrier, weight), steps=1, verbose=0)
 
 
+@pytest.mark.grid
 @EVERY
 def test_predictions_do_not_depend_on_the_carrier(name, carrier):
     model, _ = made(name)

@@ -60,6 +60,7 @@ def by_hand(rbm, v, mask):
     return constant + log_z(visible, rbm.hidden, a[~seen], bias, w[~seen])
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(("visible", "hidden"), PAIRS)
 def test_ln_z_with_units_clamped_is_the_sum_over_all_others(visible, hidden):  # B42

@@ -31,6 +31,7 @@ def check(estimate, exact):
     assert np.all(estimate.standard_error < 0.1)
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(("visible", "hidden"), PAIRS)
 def test_annealing_finds_ln_z_of_every_example_whatever_it_misses(visible, hidden):

@@ -20,6 +20,7 @@ def pair(visible, hidden):
     return Machine(*map(tf.constant, (kernel, a, b)), v, h)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(("visible", "hidden", "exact"), PAIRS)
 def test_log_z_is_exact_for_every_pair(visible, hidden, exact):
     assert log_z(pair(visible, hidden)) == pytest.approx(exact, abs=1e-9)

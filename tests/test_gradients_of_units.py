@@ -90,6 +90,7 @@ def values_of(rbm):
     return {variable.name: variable.numpy() for variable in rbm.trainable_variables}
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("names", EXACT, ids="-".join)
 def test_exact_gradient_is_the_slope_of_the_log_likelihood(names):  # B8, B9
@@ -180,6 +181,7 @@ def in_coordinates(rbm, rate):
     return direction
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("gradient", ["centered", "standardized"])
 @pytest.mark.parametrize("names", SAMPLED, ids="-".join)
 def test_direction_is_the_plain_gradient_of_the_model_in_other_coordinates(names, gradient):

@@ -49,6 +49,7 @@ def random_machine(visible, hidden, scale=1.0, seed=0):
     return machine_of(Machine(kernel, *biases, visible, hidden), dtype=tf.float64)
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(("visible", "hidden", "exact"), ORACLES)
 def test_free_energies_at_the_fixed_points(visible, hidden, exact):  # B41
@@ -76,6 +77,7 @@ PAIRS = [  # with a Gaussian layer every second order is missing
 ]
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(("visible", "hidden", "powers"), PAIRS)
 def test_errors_fall_as_powers_of_the_coupling(visible, hidden, powers):  # B41

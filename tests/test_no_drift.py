@@ -157,6 +157,7 @@ def rbm_of(visible, hidden, **options):
     return RBM.from_parameters(v, h, 2 * kernel, a, b, dtype="float64", seed=0, **options)
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("names", UNIT_PAIRS, ids="-".join)
 def test_gibbs_and_both_divergences_of_all_units(names):
@@ -177,6 +178,7 @@ def test_gibbs_and_both_divergences_of_all_units(names):
     check_no_drift(move, target)
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("names", UNIT_PAIRS, ids="-".join)
 def test_sample_reaches_the_model_of_all_units(names):

@@ -58,6 +58,7 @@ def sigmas(found, expected):
     return np.abs(found.mean(0) - expected) / (error + 1e-4), error
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", OBJECTIVES)

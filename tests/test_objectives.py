@@ -196,6 +196,7 @@ def test_thermodynamic_sums_bracket_the_evidence_and_close_in_on_it():  # B20
     assert losses["right", 30] - losses["left", 30] < 0.15
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("objective", [*OBJECTIVES, SecondOrder(5)], ids=lambda o: o.name)
 def test_models_with_any_objective_train_and_load_in_safe_mode(tmp_path, objective):
     vae = MODEL.vae(SHIFT, objective=objective, seed=7)

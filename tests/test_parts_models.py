@@ -188,6 +188,7 @@ def data(name):
     return {"condition": y, "x": x} if name == "conditions" else x
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_trains_and_is_the_same_after_saving_in_safe_mode(name, tmp_path):

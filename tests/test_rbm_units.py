@@ -46,6 +46,7 @@ def model_and_data(visible, hidden, phase, **options):
     return rbm, draws(v, 30, 0).astype("float32")
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(PAIRS)))
 def test_all_units_train_under_all_phases(number):
@@ -72,6 +73,7 @@ def loaded_eagerly(path):
     return loaded
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(PAIRS)))
 def test_all_units_go_on_to_the_last_bit_after_loading(number, tmp_path):

@@ -51,6 +51,7 @@ def within_five_errors(estimate, exact):
     assert estimate.standard_error < 0.2
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kinds", "start"), list(zip(TEN, itertools.cycle(["uniform", "means"]), strict=False)), ids=str
@@ -90,6 +91,7 @@ def test_tempering_with_bar_mbar_and_integration_agrees(kinds):
     assert abs(integrated.log_z - EXACT[kinds]) < 5 * integrated.standard_error + 2 * bias
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("kinds", TEN, ids=str)
 def test_independent_samples_give_log_z(kinds):
     base = pair(*kinds)

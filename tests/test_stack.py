@@ -98,6 +98,7 @@ def drawn(machine, num):
     return machine.visible.sample(inputs, seed=2)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(("visible", "hidden", "ln_z"), PAIRS)
 def test_every_weight_is_the_likelihood_where_the_second_is_the_first_turned_around(
     visible, hidden, ln_z

@@ -33,6 +33,7 @@ def digits():
     return x[:200]
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_structured_models_learn_and_come_back_from_files(name, digits, tmp_path):

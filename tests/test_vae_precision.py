@@ -74,6 +74,7 @@ def test_estimates_of_a_float64_model_are_those_of_its_float32_twin(policy, x):
     assert np.all(np.isfinite(run.log_weights))
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["float64", "floatx", "mixed_float16"], indirect=True)
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.name)
