@@ -105,7 +105,7 @@ def estimate_rows(
     estimates = list(_estimates(num_samples))
     estimators = {name: _first(samples, function) for name, samples, _, function in estimates}
     values = estimate_in_blocks(vae, x, estimators, num_samples, seed=seed, path=path)
-    first = _row("ELBO, closed-form KL", num_samples, "lower", np.concatenate(analytic), reference)
+    first = _row("ELBO, likelihood - KL", num_samples, "lower", np.concatenate(analytic), reference)
     return [first] + [
         _row(name, samples, bound, values[name], reference) for name, samples, bound, _ in estimates
     ]
