@@ -9,7 +9,7 @@ from rbm_tf.estimates import bar_of_weights, estimate_log_z
 from vae_keras.evidence import targeted_log_z_ratio
 from vae_keras.parts import FlowStep
 
-MEAN, SCALE = np.array([3.0, -2.0], "float32"), np.array([0.5, 2.0], "float32")
+MEAN, SCALE = np.array([3.0, -2.0], "float32"), np.array([0.5, 3.0], "float32")
 EXACT = float(np.log(SCALE).sum()) - 0.7  # of `harmonic_1` over `harmonic_0`
 
 
