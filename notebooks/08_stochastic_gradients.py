@@ -1352,8 +1352,7 @@ for size in sizes:
 # (B20). By Jensen the energy rises on average, $\langle \Delta \mathcal{H} \rangle \ge 0$, and the
 # rejections correct for it. The conserved volume in phase space is what the post has in mind, and
 # the link to normalising flows: *both* push samples through an invertible map whose Jacobian is
-# known. For the leapfrog it is 1; a flow learns it, and carries $\ln |\det|$ along (chapter 10,
-# section 4).
+# known. For the leapfrog it is 1; a flow learns it, and carries $\ln |\det|$ along (chapter 18).
 #
 # **Check against the exact result**: (14.4) on the coin with exact draws of $z$ and leapfrog steps
 # by hand, at a fine and at a coarser step (much coarser still, and rare large terms carry the

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_probability as tfp
+from scipy.optimize import brentq
+from scipy.special import expit
 
 from rbm_tf.shared.log_weights import as_log_weights
 from rbm_tf.shared.types import ArrayLike, Values
@@ -67,6 +69,52 @@ def estimate_log_z(log_weights: ArrayLike, *, reverse: bool = False) -> LogZEsti
     if log_weights.ndim == 1:
         log_z, standard_error = float(log_z), float(standard_error)
     return LogZEstimate(log_z, standard_error, log_weights, "upper" if reverse else "lower")
+
+
+def bar_of_weights(log_weights: ArrayLike, reverse_log_weights: ArrayLike) -> LogZEstimate:
+    """Bennett's acceptance ratio: ln Z from log-weights of draws of a proposal and of the model.
+
+    Both hold ln w = ln [Z p(z) / q(z)], the first at draws of q, (n,), the second at draws of p,
+    (m,). ln Z = c solves sum_q sigm(ln w - c + k) = sum_p sigm(c - ln w - k) with k = ln(m / n): of
+    all estimates from these numbers it has the smallest variance. The same holds for a ratio
+    Z_1 / Z_0 where q has the constant Z_0.
+
+    Args:
+        log_weights: ln w of independent draws of q, (n,), nats; 2 or more.
+        reverse_log_weights: ln w of independent draws of p, (m,), nats; 2 or more.
+
+    Returns:
+        `LogZEstimate`, whose standard error takes the draws for independent.
+
+    Raises:
+        ValueError: if there are too few draws, they are not (num_samples,), or a log-weight is not
+            finite.
+
+    Reference: Bennett (1976), Efficient estimation of free energy differences from Monte Carlo
+    data; B48.
+
+    Example:
+        >>> round(bar_of_weights([1.0, 3.0], [1.0, 3.0]).log_z, 12)  # symmetric about 2
+        2.0
+    """
+    sides = log_weights, reverse_log_weights
+    forward, backward = (as_log_weights(one, at_least=2, dtype=np.float64).numpy() for one in sides)
+    if any(one.ndim != 1 or not np.isfinite(one).all() for one in (forward, backward)):
+        raise ValueError(
+            f"bar_of_weights takes finite log-weights (num_samples,) of both sides; got the shapes "
+            f"{forward.shape} and {backward.shape}. Draws where one density is 0 have none."
+        )
+    shift = np.log(len(backward) / len(forward))
+
+    def excess(c):
+        return expit(forward - c + shift).sum() - expit(c - backward - shift).sum()
+
+    both = np.concatenate([forward, backward]) + shift
+    c = brentq(excess, both.min() - 50, both.max() + 50, xtol=1e-12)
+    p, q = expit(forward - c + shift), expit(c - backward - shift)
+    variance = len(p) * np.var(p, ddof=1) + len(q) * np.var(q, ddof=1)
+    slope = np.sum(p * (1 - p)) + np.sum(q * (1 - q))
+    return LogZEstimate(float(c), float(variance**0.5 / slope))
 
 
 class Verdict(NamedTuple):

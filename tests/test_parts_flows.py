@@ -69,6 +69,62 @@ def test_a_step_has_the_determinant_of_its_jacobian_and_is_undone_by_its_inverse
     np.testing.assert_allclose(numpy(log_inverse), -exact, rtol=1e-3, atol=1e-4)
 
 
+class Sinh(FlowStep):
+    """z' = sinh(z), which makes Johnson's S_U distribution of a Gaussian."""
+
+    def call(self, z, context=None):
+        return ops.sinh(z), ops.sum(ops.log(ops.cosh(z)), -1)
+
+    def inverse(self, z, context=None):
+        back = ops.arcsinh(z)
+        return back, -ops.sum(ops.log(ops.cosh(back)), -1)
+
+
+def test_a_flow_has_the_density_of_the_change_of_variables():
+    """B46 for a step whose density a table of distributions has."""
+    pair = tensor(np.zeros((9, 2))), tensor(np.zeros((9, 2)))
+    moved = Flow(Gaussian(), [Sinh()])
+    value, log_prob = moved.draw(pair, tensor(RNG.normal(size=(9, 2))))
+    exact = scipy.stats.johnsonsu(0, 1).logpdf(numpy(value).astype(float)).sum(-1)
+    np.testing.assert_allclose(numpy(log_prob), exact, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(numpy(moved.log_prob(pair, value)), exact, rtol=1e-5, atol=1e-5)
+
+
+class Leapfrog(FlowStep):
+    """One leapfrog step of size 0.5 for (z, r) in the double well (z^2 - 1)^2."""
+
+    def moved(self, z, size):
+        place, momentum = z[:, :1], z[:, 1:]
+        half = 0.5 * size
+        momentum = momentum - half * 4 * place * (place**2 - 1)
+        place = place + size * momentum
+        momentum = momentum - half * 4 * place * (place**2 - 1)
+        return ops.concatenate([place, momentum], -1), ops.zeros_like(z[:, 0])
+
+    def call(self, z, context=None):
+        return self.moved(z, 0.5)
+
+    def inverse(self, z, context=None):
+        return self.moved(z, -0.5)
+
+
+def test_a_leapfrog_step_conserves_volume_and_with_it_entropy():
+    """B47: the determinant of its Jacobian is 1 far from small steps, and a flow of it says so."""
+    z = tensor(RNG.normal(size=(20, 2)))
+    for point in numpy(z):
+        exact = jacobian(lambda x: Leapfrog().call(x)[0], point[None])[0, :, 0]
+        assert abs(np.linalg.det(exact) - 1) < 1e-4 < abs(exact - np.eye(2)).max()
+    np.testing.assert_allclose(
+        numpy(Leapfrog().inverse(Leapfrog().call(z)[0])[0]), numpy(z), rtol=1e-4, atol=1e-4
+    )
+    pair = tensor(np.zeros((20, 2))), tensor(np.zeros((20, 2)))
+    value, log_prob = Flow(Gaussian(), [Leapfrog(), Leapfrog()]).draw(pair, z)
+    np.testing.assert_allclose(
+        numpy(log_prob), scipy.stats.norm.logpdf(numpy(z)).sum(-1), rtol=1e-5
+    )
+    assert np.abs(numpy(value) - numpy(z)).max() > 0.1
+
+
 @pytest.mark.parametrize("name", STEPS)
 def test_a_step_begins_as_the_identity(name):
     z = tensor(RNG.normal(size=(20, 2)) * 3)

@@ -27,12 +27,14 @@ from vae_keras.evidence.groups import (
     regrouped_cumulants,
     shrunken_cumulants,
 )
+from vae_keras.evidence.targeted import TargetedRatio, targeted_log_z_ratio
 from vae_keras.evidence.unbiased import sumo, sumo_lengths
 
 __all__ = [
     "NUM_GROUPS",
     "AnnealedEstimate",
     "GroupedEstimate",
+    "TargetedRatio",
     "ais",
     "ais_path",
     "bracket_verdict",
@@ -53,5 +55,6 @@ __all__ = [
     "streamed_iwae",
     "sumo",
     "sumo_lengths",
+    "targeted_log_z_ratio",
     "thermodynamic_sum",
 ]
