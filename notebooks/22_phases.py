@@ -14,9 +14,10 @@
 # %% [markdown]
 # # Chapter 22: Where is the Nishimori line?
 #
-# In a planted spin glass there is one right temperature for inference, that of the noise (chapter 5, section 11):
-# the Nishimori line. The post calls it the boundary of the spin-glass phase. *Is it? Draw your guess before
-# you read on: noise to the left, temperature upwards, three regions (disordered, ferromagnet, spin glass), and the line.*
+# In a planted spin glass there is one right temperature for inference, that of the noise (chapter 5, section
+# 11): the Nishimori line. The post calls it the boundary of the spin-glass phase. *Is it? Draw your guess
+# before you read on: signal to the right, temperature upwards, three regions (disordered, ferromagnet, spin
+# glass), and the line.*
 #
 # **What you will do**
 #
@@ -33,7 +34,7 @@
 #
 # **What you need**: chapter 5, section 11. Gaussian integrals.
 #
-# **Time**: about 45 minutes, and 80 for the exercises. The code runs in a quarter of a minute.
+# **Time**: about 55 minutes, and 95 for the exercises. The code runs in a quarter of a minute.
 #
 # Numbers such as (B53) are rows of the table `EQUATIONS.md`. $\langle \cdot \rangle$ is a thermal mean,
 # $[\cdot]$ one over the couplings.
@@ -95,9 +96,10 @@ def label(axis, title, xlabel, ylabel):
 # $$J_{ij} = \frac{J_0}{N}\, s_i^* s_j^* + \frac{J}{\sqrt N}\, g_{ij} , \qquad g_{ij} \sim N(0, 1) ,
 #   \qquad E(s) = - \sum_{i < j} J_{ij} s_i s_j . \tag{1.1}$$
 #
-# This is the model of Sherrington and Kirkpatrick (1975), planted. $J_0 / J$ is the signal, and we set $J = 1$. Inference of $s^*$ at the right temperature
-# has $\beta = J_0 / J^2$ (B28: mean over variance of a coupling), which is $T = 1 / J_0$. As in chapter 5 a gauge
-# transformation turns $s^*$ into "all up". Two numbers tell the phases:
+# This is the model of Sherrington and Kirkpatrick (1975), planted. $J_0 / J$ is the signal, and we set $J =
+# 1$. Inference of $s^*$ at the right temperature has $\beta = J_0 / J^2$ (B28: mean over variance of a
+# coupling), which is $T = 1 / J_0$. As in chapter 5 a gauge transformation turns $s^*$ into "all up". Two
+# numbers tell the phases:
 #
 # $$m^2 = \frac{1}{N^2} \sum_{ij} [\langle s_i s_j \rangle] , \qquad
 #   q^2 = \frac{1}{N^2} \sum_{ij} [\langle s_i s_j \rangle^2] . \tag{1.2}$$
@@ -112,8 +114,8 @@ def label(axis, title, xlabel, ylabel):
 #
 # ## 2. On the line $m = q$
 #
-# Draw $s^*$ and then $J$. Given $J$, a thermal state $s$ at any $\beta$ and the planted $s^*$ are independent draws, and $s^*$ is one from the
-# posterior, a thermal state at $\beta_p$ (chapter 5, section 11). So
+# Draw $s^*$ and then $J$. Given $J$, a thermal state $s$ at any $\beta$ and the planted $s^*$ are independent
+# draws, and $s^*$ is one from the posterior, a thermal state at $\beta_p$ (chapter 5, section 11). So
 #
 # $$[\langle s_i s_j \rangle_\beta\; s_i^* s_j^*] = [\langle s_i s_j \rangle_\beta\, \langle s_i s_j \rangle_{\beta_p}] . \tag{2.1}$$
 #
@@ -122,8 +124,9 @@ def label(axis, title, xlabel, ylabel):
 # $$\boxed{\; [\langle s_i s_j \rangle_\beta] = [\langle s_i s_j \rangle_\beta\, \langle s_i s_j \rangle_{\beta_p}] , \qquad
 #   \beta = \beta_p: \quad [\langle s_i s_j \rangle] = [\langle s_i s_j \rangle^2] \;} \tag{B53}$$
 #
-# for every pair, lattice and size (Nishimori 1981). On the line $m = q$. *A spin glass has $m = 0 < q$, so the
-# line never runs inside one.* Off the line, with $|\langle s_i s_j \rangle_\beta| \le 1$ and the inequality of Cauchy and Schwarz,
+# for every pair, lattice and size (Nishimori 1981). On the line $m = q$. *A spin glass has $m = 0 < q$, so
+# the line never runs inside one.* Off the line, with $|\langle s_i s_j \rangle_\beta| \le 1$ and the
+# inequality of Cauchy and Schwarz,
 #
 # $$\big| [\langle s_i s_j \rangle_\beta] \big| \le \big[ |\langle s_i s_j \rangle_{\beta_p}| \big]
 #   \le \sqrt{[\langle s_i s_j \rangle_{\beta_p}^2]} = \sqrt{[\langle s_i s_j \rangle_{\beta_p}]} . \tag{2.2}$$
@@ -151,21 +154,22 @@ for beta in (0.35, 0.7, 1.4):
 # %% [markdown]
 # ## 3. Infinitely many spins
 #
-# Spin $i$ feels the field $\sum_j J_{ij} s_j$. In the absence of spin $i$ the others have means $m_j$ that know nothing of
-# the $J_{ij}$. The field is then a sum of many small independent terms: a Gaussian, of
-# mean $J_0 m$ and variance $J^2 q$, where $m$ and $q$ are the averages of $m_j$ and $m_j^2$. Averaging $\langle s_i \rangle = \tanh \beta\, {\rm field}$ and its square closes
-# the circle,
+# Spin $i$ feels the field $\sum_j J_{ij} s_j$. In the absence of spin $i$ the others have means $m_j$ that
+# know nothing of the $J_{ij}$. The field is then a sum of many small independent terms: a Gaussian, of mean
+# $J_0 m$ and variance $J^2 q$, where $m$ and $q$ are the averages of $m_j$ and $m_j^2$. Averaging $\langle
+# s_i \rangle = \tanh \beta\, {\rm field}$ and its square closes the circle,
 #
 # $$m = \mathrm{E}[\tanh x] , \qquad q = \mathrm{E}[\tanh^2 x] , \qquad x \sim N(\beta J_0 m,\; \beta^2 J^2 q) . \tag{3.1}$$
 #
-# This *replica-symmetric* solution assumes that the means are unique, one valley. Small disturbances decide whether that is consistent.
-# A disturbance travels from spin to spin by factors $\beta J_{ij} (1 - m_j^2)$, of random sign. Their squares add up to a
-# geometric series, with the ratio $\beta^2 J^2\, \mathrm{E}[(1 - \tanh^2 x)^2]$. The assumption stands as long as
+# This *replica-symmetric* solution assumes that the means are unique, one valley. Small disturbances decide
+# whether that is consistent. A disturbance travels from spin to spin by factors $\beta J_{ij} (1 - m_j^2)$,
+# of random sign. Their squares add up to a geometric series, with the ratio $\beta^2 J^2\, \mathrm{E}[(1 -
+# \tanh^2 x)^2]$. The assumption stands as long as
 #
 # $$\beta^2 J^2\, \mathrm{E} \big[ (1 - \tanh^2 x)^2 \big] < 1 \tag{3.2}$$
 #
-# (de Almeida and Thouless 1978). Expanding (3.1) for small $m$ and $q$ gives $m = \beta J_0 m$ and $q = \beta^2 J^2 q$: the
-# paramagnet ends at $T = J_0$ or at $T = J$, whichever comes first.
+# (de Almeida and Thouless 1978). Expanding (3.1) for small $m$ and $q$ gives $m = \beta J_0 m$ and $q =
+# \beta^2 J^2 q$: the paramagnet ends at $T = J_0$ or at $T = J$, whichever comes first.
 
 
 # %%
@@ -197,23 +201,27 @@ def replica_symmetric(signal, temperature, num_iterations=400):
 # %% [markdown]
 # ## 4. The line in the diagram
 #
-# On the line $\beta J^2 = J_0$, and with $m = q$ the field $x$ has mean and variance alike,
-# $v = \beta J_0 q$. For such a Gaussian the density is an even function times $e^x$. Only the even part of what is multiplied survives:
+# On the line $\beta J^2 = J_0$, and with $m = q$ the field $x$ has mean and variance alike, $v = \beta J_0
+# q$. For such a Gaussian the density is an even function times $e^x$. Only the even part of what is
+# multiplied survives:
 #
 # $$\mathrm{E}[\tanh^{2k-1} x] = \mathrm{E}[\tanh^{2k} x] , \qquad x \sim N(v, v) , \tag{4.1}$$
 #
-# since $e^x \tanh^{2k-1} x$ has the even part $\sinh x \tanh^{2k-1} x = \cosh x \tanh^{2k} x$, which is also that of $e^x \tanh^{2k} x$. So the two equations
-# (3.1) are one, $q = G(\beta J_0 q)$ with $G(v) = \mathrm{E}[\tanh x]$. A change of $v$ moves the mean and the variance, and with $t = \tanh x$
+# since $e^x \tanh^{2k-1} x$ has the even part $\sinh x \tanh^{2k-1} x = \cosh x \tanh^{2k} x$, which is also
+# that of $e^x \tanh^{2k} x$. So the two equations (3.1) are one, $q = G(\beta J_0 q)$ with $G(v) =
+# \mathrm{E}[\tanh x]$. A change of $v$ moves the mean and the variance, and with $t = \tanh x$
 #
 # $$G'(v) = \mathrm{E}\big[ (1 - t^2) - t (1 - t^2) \big] = \mathrm{E}\big[ 1 - t^2 - t^2 + t^4 \big] = \mathrm{E}\big[ (1 - t^2)^2 \big] , \tag{4.2}$$
 #
-# by (4.1) for $k = 1, 2$. With $\beta J_0 = \beta^2 J^2$ the slope of the iteration, $\beta J_0\, G'(v)$, is exactly the
-# left-hand side of (3.2). The iteration started at $q = 1$ comes down to the largest solution, where the graph of $G$ crosses the diagonal
-# from above, with a slope of at most 1. *On the line the replica-symmetric solution is stable.* At $J_0 = J = T$ the slope at $q = 0$ is 1: all phases meet in this
+# by (4.1) for $k = 1, 2$. With $\beta J_0 = \beta^2 J^2$ the slope of the iteration, $\beta J_0\, G'(v)$, is
+# exactly the left-hand side of (3.2). The iteration started at $q = 1$ comes down to the largest solution,
+# where the graph of $G$ crosses the diagonal from above, with a slope of at most 1. *On the line the
+# replica-symmetric solution is stable.* At $J_0 = J = T$ the slope at $q = 0$ is 1: all phases meet in this
 # point.
 #
-# Where does (3.2) fail? With $r = \beta^2 J^2 q$ and $u$ for the mean of $x$, equality in (3.2) says $r\, \mathrm{E}[(1 - t^2)^2] = \mathrm{E}[t^2]$. For each $r$ that
-# gives $u$, then $q$, $m$, $T$ and $J_0$, without iteration.
+# Where does (3.2) fail? With $r = \beta^2 J^2 q$ and $u$ for the mean of $x$, equality in (3.2) says $r\,
+# \mathrm{E}[(1 - t^2)^2] = \mathrm{E}[t^2]$. For each $r$ that gives $u$, then $q$, $m$, $T$ and $J_0$,
+# without iteration.
 
 
 # %% name="limit"
@@ -265,17 +273,20 @@ axis.legend(loc="upper center")
 plt.show()
 
 # %% [markdown]
-# The vertical boundary below $(1, 1)$ follows from (2.2), for the half that we need: for $J_0 < J$ there is no ferromagnet on the line,
-# hence at no temperature. That it is not further to the right is known (Toulouse 1980). In the mixed region both $m > 0$ and many valleys
-# occur.
+# The vertical boundary below $(1, 1)$ follows from (2.2), for the half that we need. By (4.2) $G(v) \le v$,
+# so that for $J_0 < J$ the line has $q \le (J_0 / J)^2 q$, hence $q = m = 0$, and no other temperature finds
+# more. That it is not further to the right is known (Toulouse 1980). In the mixed region both $m > 0$ and
+# many valleys occur.
 #
-# *So the sentence is to be corrected.* The line runs through the paramagnet and then through the ferromagnet. It
-# touches the spin glass in one point, where all phases meet. If one keeps the right temperature, less signal turns knowledge into ignorance, never into false conviction.
+# *So the sentence is to be corrected.* The line runs through the paramagnet and then through the ferromagnet.
+# It touches the spin glass in one point, where all phases meet. If one keeps the right temperature, less
+# signal turns knowledge into ignorance, never into false conviction.
 #
 # ## 5. Fourteen spins, exactly
 #
-# (B53) holds for every $N$, so small systems should know the line, though they have no phases. We sum over all states of
-# 14 spins, for 120 draws of the $g_{ij}$. (The averages come with the course.) *Where will $m$ and $q$ cross?*
+# (B53) holds for every $N$, so small systems should know the line, though they have no phases. We sum over
+# all states of 14 spins, for 120 draws of the $g_{ij}$. (The averages come with the course.) *Where will $m$
+# and $q$ cross?*
 
 # %%
 half = np.indices((num_spins - 1) * (2,)).reshape(num_spins - 1, -1).T * 2.0 - 1
@@ -338,14 +349,15 @@ print(
 assert np.abs(deviation).max() < 5 and agree[off_line].all()
 
 # %% [markdown]
-# The white contour, where $m = q$, is the Nishimori line, up to the noise of 120 glasses (the same $g_{ij}$ at every $J_0$, so that it strays to one side). Below the line $q > m$ everywhere: states agree with each other more than with the truth. That is
-# overfitting, chapter 5's word, now as a map.
+# The white contour, where $m = q$, is the Nishimori line, up to the noise of 120 glasses (the same $g_{ij}$
+# at every $J_0$, so that it strays to one side). Below the line $q > m$ everywhere: states agree with each
+# other more than with the truth. That is overfitting, chapter 5's word, now as a map.
 #
 # ## 6. Sixty-four spins, by parallel tempering
 #
-# $2^{64}$ states are out of reach, and at low temperature a single chain stays in its valley. Parallel tempering runs all
-# temperatures at once and exchanges neighbours with the probability $\min(1, e^{(\beta - \beta')(E - E')})$ ([chapter 3](03_training_an_rbm.ipynb), section 5).
-# Two independent copies give $q$.
+# $2^{64}$ states are out of reach, and at low temperature a single chain stays in its valley. Parallel
+# tempering runs all temperatures at once and exchanges neighbours with the probability $\min(1, e^{(\beta -
+# \beta')(E - E')})$ ([chapter 3](03_training_an_rbm.ipynb), section 5). Two independent copies give $q$.
 
 
 # %%
@@ -448,13 +460,14 @@ spin_glass, magnet = (np.sqrt(sampled[x][:, :, 0].mean(1)) for x in (0.5, 1.5))
 assert spin_glass[0] < 0.3 < 0.6 < spin_glass[1] and magnet[0] > 0.6
 
 # %% [markdown]
-# At the weak signal the cold system has firm opinions and knows nothing. At the strong one it knows, and goes on agreeing with itself
-# more as it is cooled below the line, without knowing more. 64 spins round all transitions off, and chance alone gives them $m = 1 / \sqrt{64} = 0.125$.
+# At the weak signal the cold system has firm opinions and knows next to nothing. At the strong one it knows;
+# cooled below the line, it comes to agree with itself faster than with the truth. 64 spins round all
+# transitions off, and chance alone gives them $m = 1 / \sqrt{64} = 0.125$.
 #
 # ## 7. When it fails: a negative entropy
 #
-# The solution (3.1) exists below the limit of (3.2), too, and a program returns it without complaint. Its free energy
-# (Sherrington and Kirkpatrick 1975) gives the entropy per spin
+# The solution (3.1) exists below the limit of (3.2), too, and a program returns it without complaint. Its
+# free energy (Sherrington and Kirkpatrick 1975) gives the entropy per spin
 #
 # $$S = \mathrm{E}[\ln 2 \cosh x] - \beta J_0 m^2 - \tfrac14 \beta^2 J^2 (1 - q)(1 + 3 q) . \tag{7.1}$$
 
@@ -483,32 +496,42 @@ print(f"J_0 = 0.5, T = 0.05: {cold:.3f} nats; on the line at least {optimal.min(
 assert cold < -0.1 and optimal.min() > 0
 
 # %% [markdown]
-# At the signals 0.5 and 1.0 the solution has $m = 0$ and the same entropy. Discrete states have no negative entropy. The error is the assumption of one valley; Parisi's solution (1979) has a hierarchy of them. On the line nothing of this happens.
+# At the signals 0.5 and 1.0 the solution has $m = 0$ and the same entropy. Discrete states have no negative
+# entropy. The error is the assumption of one valley; Parisi's solution (1979) has a hierarchy of them. On the
+# line nothing of this happens.
 #
 # ## 8. Other lattices, and what the line does not say
 #
-# On the square lattice with $J_{ij} = \pm 1$ there is no spin glass at all at $T > 0$ (Bhatt and Young 1988), hence no boundary of one for the line to follow. There, too, it passes from the
-# paramagnet to the ferromagnet, at a share of about 0.109 of wrong bonds (Honecker, Picco and Pujol 2001).
+# On the square lattice with $J_{ij} = \pm 1$ there is no spin glass at all at $T > 0$ (Bhatt and Young 1988),
+# hence no boundary of one for the line to follow. There, too, it passes from the paramagnet to the
+# ferromagnet, at a share of about 0.109 of wrong bonds (Honecker, Picco and Pujol 2001).
 #
-# And local minima, the question of [chapter 21](21_local_minima.ipynb)? On the line the posterior has no broken replica symmetry. That speaks for inference
-# with the true model. A trained machine is not the true model, and the line is silent about how long an algorithm takes.
+# And local minima, the question of [chapter 21](21_local_minima.ipynb)? On the line the posterior has no
+# broken replica symmetry. That speaks for inference with the true model. A trained machine is not the true
+# model, and the line is silent about how long an algorithm takes.
 #
 # ## 9. Summary
 #
-# - Magnetisation is agreement with the truth, overlap agreement of opinions. On the Nishimori line they are equal, exactly (B53).
-# - So the line cannot run in a spin glass. In the model with all pairs coupled it touches it at $J_0 = T = J$ only.
+# - Magnetisation is agreement with the truth, overlap agreement of opinions. On the Nishimori line they are
+#   equal, exactly (B53).
+# - So the line cannot run in a spin glass. In the model with all pairs coupled it touches it at $J_0 = T = J$
+#   only.
 # - It is not the boundary of the spin-glass phase; it goes from the paramagnet into the ferromagnet.
 # - Below it $q > m$ in all exact sums here: overfitting.
 # - A formula may be solved where its assumption has failed. The sign is an impossible entropy.
 #
 # ## Exercises
 #
-# 1. *(easy)* **Equal moments.** Write `even_odd(v, k)`, which returns the two sides of (4.1), and check them for $v = 0.3$ and 5. Where in the proof was it needed that mean and variance agree?
-# 2. *(easy)* **The energy.** The replica-symmetric energy per spin is $-\frac12 J_0 m^2 - \frac12 \beta J^2 (1 - q^2)$. Show that on the
-#    line it is $-\frac12 J_0$ in every phase, and derive that from (B28). Write `energy(signal, temperature)`.
-# 3. *(medium)* **Find the line without knowing it.** For all glasses of $2 \times 2$ spins with $J = \pm 1$ planted at 0.9, find the
-#    $\beta$ at which the mean over all pairs of $m^2$ equals that of $q^2$, `crossing`. How would one use this to measure an unknown noise?
-# 4. *(hard)* **The entropy crisis.** At which temperature `T_zero` does (7.1) vanish for $J_0 = 0$? Show that $S \to -1 / 2 \pi$ for $T \to 0$.
+# 1. *(easy)* **Equal moments.** Write `even_odd(v, k)`, which returns the two sides of (4.1), and check them
+#    for $v = 0.3$ and 5. Where in the proof was it needed that mean and variance agree?
+# 2. *(easy)* **The energy.** The replica-symmetric energy per spin is $-\frac12 J_0 m^2 - \frac12 \beta J^2
+#    (1 - q^2)$. Show that on the line it is $-\frac12 J_0$ in every phase, and derive that from (B28). Write
+#    `energy(signal, temperature)`.
+# 3. *(medium)* **Find the line without knowing it.** For all glasses of $2 \times 2$ spins with $J = \pm 1$
+#    planted at 0.9, find the $\beta$ at which the mean over all pairs of $m^2$ equals that of $q^2$,
+#    `crossing`. How would one use this to measure an unknown noise?
+# 4. *(hard)* **The entropy crisis.** At which temperature `T_zero` does (7.1) vanish for $J_0 = 0$? Show that
+#    $S \to -1 / 2 \pi$ for $T \to 0$.
 #
 # The solutions are in the cells below, folded: click on one to open it.
 
