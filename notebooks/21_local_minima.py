@@ -215,7 +215,7 @@ print(f"eigenvalues of C - diag C: {eigenvalues.round(3)}, sum {eigenvalues.sum(
 
 # %% [markdown]
 # Five directions lead down. To see a whole landscape take two pixels, equal with probability 0.9, and one
-# hidden unit. With $a_i = -w_i / 2$ and $b = -(w_1 + w_2) / 2$ nothing prefers on to off.
+# hidden unit. With $a_i = -w_i / 2$ and $b = -(w_1 + w_2) / 2$ neither on nor off is preferred.
 # In spins $s = 2v - 1$ the sum over the hidden unit is then $p(s) \propto \cosh \frac{w_1 s_1 + w_2 s_2}{4}$,
 # and
 #
