@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rbm_tf.ising import Ising, all_spins
-from rbm_tf.ising.spin_glass import bond_energy, planted_couplings
+from rbm_tf.ising.spin_glass import bond_energy, pair_correlations, planted_couplings
 
 
 def all_glasses(rows, columns):
@@ -67,3 +67,33 @@ def test_couplings_have_the_planted_mean_and_the_seed_repeats_them():
 def test_a_lattice_of_one_row_is_refused():
     with pytest.raises(ValueError, match="2 or more"):
         planted_couplings(1, (1, 4), beta=0.4)
+
+
+@pytest.mark.parametrize("beta_planted", [0.4, 1.1])
+def test_correlations_meet_their_squares_on_the_nishimori_line_alone(beta_planted):  # B53
+    glasses, sums = all_glasses(2, 2)
+    weight = np.exp(beta_planted * sums) / np.sum(np.exp(beta_planted * sums))
+    on_line = pair_correlations(glasses, beta_planted)
+    for beta in (0.5 * beta_planted, beta_planted, 2 * beta_planted):
+        pairs = pair_correlations(glasses, beta)
+        mean, square, product = (
+            np.tensordot(weight, x, 1) for x in (pairs, pairs**2, pairs * on_line)
+        )
+        assert mean == pytest.approx(product, rel=1e-12)
+        assert (np.abs(mean - square).max() < 1e-12) == (beta == beta_planted)
+
+
+def test_pair_correlations_are_those_of_neighbours_and_of_fields():
+    glass = planted_couplings(3, (4, 3), beta=0.5, seed=1)
+    pairs = pair_correlations(glass, beta=0.9)
+    assert pairs.shape == (3, 12, 12)
+    assert np.diagonal(pairs, axis1=1, axis2=2) == pytest.approx(1.0)
+    index = np.arange(12).reshape(4, 3)
+    energy = np.zeros(3)
+    for bonds, axis in ((glass.right, 1), (glass.down, 0)):
+        neighbour = np.roll(index, -1, axis)
+        energy -= np.sum(bonds * pairs[:, index, neighbour], axis=(1, 2))
+    assert energy / 24 == pytest.approx(bond_energy(glass, 0.9), rel=1e-10)
+    free = Ising(np.zeros((2, 1)), np.zeros((2, 1)), np.array([[0.3], [1.0]]))
+    expected = np.tanh(0.6) * np.tanh(2.0)  # independent spins
+    assert pair_correlations(free, beta=2.0)[0, 1] == pytest.approx(expected, rel=1e-12)

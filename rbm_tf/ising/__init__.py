@@ -10,7 +10,7 @@ from rbm_tf.ising.lattice import (
     per_spin,
     square,
 )
-from rbm_tf.ising.spin_glass import bond_energy, planted_couplings
+from rbm_tf.ising.spin_glass import bond_energy, pair_correlations, planted_couplings
 from rbm_tf.ising.trials import block_trial, trial_free_energies
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "chain",
     "log_z_series",
     "magnetisation",
+    "pair_correlations",
     "per_spin",
     "planted_couplings",
     "square",
