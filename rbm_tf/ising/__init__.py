@@ -12,6 +12,7 @@ from rbm_tf.ising.lattice import (
 )
 from rbm_tf.ising.spin_glass import bond_energy, planted_couplings
 from rbm_tf.ising.trials import block_trial, trial_free_energies
+from rbm_tf.ising.windows import magnetisation_windows
 
 __all__ = [
     "Ising",
@@ -22,6 +23,7 @@ __all__ = [
     "chain",
     "log_z_series",
     "magnetisation",
+    "magnetisation_windows",
     "per_spin",
     "planted_couplings",
     "square",
