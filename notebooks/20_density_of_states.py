@@ -21,7 +21,7 @@
 #
 # **What you will do**
 #
-# - count $2^{64}$ states in a second;
+# - count $2^{64}$ states in two seconds;
 # - let a random walk learn $g(E)$, and see it fail when it stops learning too soon;
 # - do the same for $2^{144}$ states, and compare with an exact formula;
 # - walk into three traps of the limit $N \to \infty$.
@@ -120,11 +120,11 @@ print(*np.exp(large.log_count[:4]).round().astype(int), "states")
 # %% [markdown]
 # ## 2. The largest term
 #
-# Write $S(E) = \ln g(E)$, the entropy of a level. The sum (1.1) has $L$ positive terms, hence
+# Write $S(E) = \ln g(E)$, the entropy of a level. The sum (1.1) has $n_E$ positive terms, one for each level. Hence
 #
-# $$\max_E \big[ S(E) - \beta E \big] \;\le\; \ln Z \;\le\; \max_E \big[ S(E) - \beta E \big] + \ln L . \tag{2.1}$$
+# $$\max_E \big[ S(E) - \beta E \big] \;\le\; \ln Z \;\le\; \max_E \big[ S(E) - \beta E \big] + \ln n_E . \tag{2.1}$$
 #
-# $\ln L$ is 4 nats for 64 spins, and grows like $\ln N$, while $\ln Z$ grows like $N$. *Per spin the largest term is all there
+# $\ln n_E$ is 4 nats for 64 spins, and grows like $\ln N$, while $\ln Z$ grows like $N$. *Per spin the largest term is all there
 # is.* It sits where $dS/dE = \beta$. So every energy has a temperature, the slope of its entropy, without any heat bath.
 
 # %% name="entropy" alt="Left: the entropy of 64 spins against the energy is an arch from ln 2 at -128 to 42 nats at 0 and back; straight lines of slope 0.2, 0.44 and 0.8 touch it. Right: the distribution of the energy at these three temperatures; the one at 0.44 is far the broadest."
@@ -170,14 +170,14 @@ assert 1.5 < rest < 2.5 and rest / size**2 < 0.04
 # $$\boxed{\; \ln \hat g(E) \;\to\; \ln \hat g(E) + \ln f , \qquad \ln Z(\beta) = \ln \sum_E \hat g(E)\, e^{-\beta E} \;} \tag{B51}$$
 #
 # A level that is visited too often has $\hat g$ too small, and the correction drives the walk away. To see that this converges let
-# $\epsilon(E) = \ln \hat g - \ln g$, which counts up to a constant, and expand (3.1) for small $\epsilon$ on $L$ levels: $p \approx
-# (1 - \epsilon + \bar\epsilon) / L$. If the walk forgets fast, then with the time $\tau$ in trials per level the mean correction is
+# $\epsilon(E) = \ln \hat g - \ln g$, which counts up to a constant, and expand (3.1) for small $\epsilon$ on $n_E$ levels: $p \approx
+# (1 - \epsilon + \bar\epsilon) / n_E$. If the walk forgets fast, then with the time $\tau$ in trials per level the mean correction is
 #
 # $$\frac{d}{d\tau} (\epsilon - \bar\epsilon) = - \ln f \; (\epsilon - \bar\epsilon) \quad\Longrightarrow\quad
 #   \epsilon - \bar\epsilon \;\propto\; \exp \Big( - \int \ln f \; d\tau \Big) . \tag{3.2}$$
 #
-# Two wishes follow. $\ln f$ must go to zero, for the visits are random, and each one leaves a noise of the size of $\ln f$. But its integral
-# must not be finite, or old errors and old noise stay. $\ln f \propto 1 / \tau$ meets both.
+# Two conditions follow. $\ln f$ must go to zero, for the visits are random, and each one leaves a noise of the size of $\ln f$. But its integral
+# must not be finite, or old errors and old noise stay. $\ln f \propto 1 / \tau$ meets both (Belardinelli and Pereyra 2007).
 #
 # **Check against the exact result**: 20 walks on $8 \times 8$ spins, independent, so that their spread is an error. (They
 # come with the course.)
@@ -215,7 +215,7 @@ print(
 assert np.all(np.abs(gap) < 5 * error) and np.sqrt(np.mean(gap**2)) < 0.15
 
 # %% [markdown]
-# Forty-two nats of entropy are learned to a tenth of a nat, and with them ln Z at every temperature at once.
+# Forty-two nats of entropy are learned to a tenth of a nat, and with them $\ln Z$ at every temperature at once.
 #
 # ## 4. Too fast
 #
@@ -240,8 +240,7 @@ slow, fast = ([spread[name, length] for length in lengths] for name in recipes)
 assert slow[2] > 2 and abs(slow[2] / slow[1] - 1) < 0.01 and fast[2] < fast[0] / 4
 
 # %% [markdown]
-# From 500 sweeps on the error does not move: $\ln f$ is below $10^{-7}$, and by (3.2) nothing is corrected any more. The histogram of visits
-# of such a walk may look as it pleases. With $1 / t$ the error falls, as long as one has patience.
+# From 500 sweeps on the error does not move: $\ln f$ is below $10^{-7}$, and by (3.2) nothing is corrected any more. With $1 / t$ it falls on.
 #
 # ## 5. Too large to count
 #
@@ -286,21 +285,24 @@ def exact_heat_capacity(size, beta, step=1e-3):
     return beta**2 * np.diff(values, 2, axis=0)[0] / step**2 / size**2
 
 
-# %% name="walked" alt="Left: the free energy per spin of 144 spins against beta, twenty walks on the exact curve. Right: heat capacity per spin against beta, a peak near 0.43 that is higher for 12 x 12 than for 4 x 4 and 8 x 8 spins; the dots of the walks lie on the exact curve."
+# %%
 walked, fine = walks(12), np.linspace(0.2, 0.7, 51)
 log_z_mean, log_z_error = mean_and_error(walked.log_z(fine))
 exact_log_z = np.array([kaufman(12, beta) for beta in fine])
 c_mean, c_error = mean_and_error(heat_capacity(walked, fine))
+
+# %% name="walked" alt="Left: the error of ln Z of 144 spins against beta, a smooth curve that falls from zero to -0.16 nats, within a band of two standard errors that includes zero. Right: heat capacity per spin against beta, a peak near 0.43 that is higher for 12 x 12 than for 4 x 4 and 8 x 8 spins; the dots of the walks lie on the exact curve."
 figure, axes = plt.subplots(1, 2, figsize=(10.5, 3.8))
+low, high = log_z_mean - 2 * log_z_error, log_z_mean + 2 * log_z_error
+axes[0].plot(fine, log_z_mean - exact_log_z, color=orange, label="20 walks, two standard errors")
+axes[0].fill_between(fine, low - exact_log_z, high - exact_log_z, color=orange, alpha=0.25)
 axes[0].axhline(0, color="black", lw=1, label="exact")
-axes[0].errorbar(
-    fine, log_z_mean - exact_log_z, 2 * log_z_error, fmt=".", color=orange, label="20 walks"
-)
+axes[0].set_ylim(-0.5, 0.4)
 label(axes[0], "Error of ln Z, 144 spins", r"$\beta$ ($1/J$)", "error (nats)")
 axes[1].errorbar(fine, c_mean, 2 * c_error, fmt=".", color=orange, label="12 x 12, walks")
 axes[1].plot(fine, exact_heat_capacity(12, fine), "k-", lw=1, label="12 x 12, exact")
-for levels, colour, name in ((large, blue, "8 x 8"), (small, green, "4 x 4")):
-    axes[1].plot(fine, heat_capacity(levels, fine), "--", color=colour, label=name)
+axes[1].plot(fine, heat_capacity(large, fine), "--", color=blue, label="8 x 8")
+axes[1].plot(fine, heat_capacity(small, fine), ":", color=green, lw=2, label="4 x 4")
 label(axes[1], "Heat capacity", r"$\beta$ ($1/J$)", "$C$ per spin")
 axes[0].legend(), axes[1].legend()
 plt.show()
@@ -317,22 +319,22 @@ assert np.all(gap < 5 * log_z_error) and log_z_error.max() < 0.2
 assert np.all(c_gap < 5 * c_error) and c_error.max() < 0.05
 
 # %% [markdown]
-# One experiment has given the whole curve. What it cost: 4 million trials for each walk. Annealing gives $\ln Z$ at
-# one temperature for less, and where a transfer matrix or Kaufman's formula exists, both are better.
+# One run has given the whole curve, for 4 million trials a walk. (Its points share the same walks, so that their errors go
+# together.) Where a transfer matrix or a formula exists, it is faster and exact.
 #
 # ## 6. To infinity, carefully
 #
 # The post extends the sum over states, $\ln \sum_{k=0}^N e^{-\beta E_k}$, to $N \to \infty$ and says that one has to be careful. There are two
 # such limits. In the first, one system has infinitely many levels. In the second, the system grows.
 #
-# **Trap 1: the sum diverges.** It converges only if the number of states below $E$ grows more slowly than $e^{\beta E}$, for which
-# the levels must rise without end. Those of an oscillator do, and (8.2) of chapter 6 is finite. The bound states of
+# **Trap 1: the sum diverges.** The number of states below $E$ must not grow as fast as $e^{\beta E}$, and so the levels must rise without end. Those of an oscillator do, and (8.2) of chapter 6 is finite. The bound states of
 # hydrogen do not: $E_n = -1 / n^2$ in units of the binding energy, $n^2$ of them (without spin), and with $a = 26.3$, which is
 # the binding energy over the temperature at the surface of the sun,
 #
 # $$Z_N = \sum_{n=1}^{N} n^2\, e^{a / n^2} \;\approx\; e^a + \frac{N^3}{3} \;\to\; \infty , \tag{6.1}$$
 #
-# at every temperature. That is the answer to the guess. *And yet tables list it. How large must $N$ be before one notices?*
+# at every temperature. That is the answer to the guess. *And yet the theory of stars takes $e^a$, the
+# ground state alone, and does well. How large must $N$ be before one notices?*
 
 # %%
 n = np.arange(1, 1_000_001)
@@ -373,39 +375,33 @@ plt.show()
 # %% name="traps"
 noticed = n[np.argmax(hydrogen > atom + np.log(2))]
 print(
-    f"hydrogen: ln Z is {hydrogen[99]:.6f} with 100 shells, {hydrogen[999]:.4f} with 1,000",
-    end=", ",
+    f"hydrogen: {hydrogen[99]:.5f} nats with 100 shells, {hydrogen[999]:.5f} with 1,000", end=", "
 )
-print(f"doubled Z with {noticed}, {hydrogen[-1]:.2f} nats with a million")
-check(noticed, (3 * np.exp(atom)) ** (1 / 3), tolerance=0.01)
+print(f"{hydrogen[-1]:.2f} with a million; Z has doubled with {noticed}")
+check(noticed, (3 * np.exp(atom)) ** (1 / 3), tolerance=0.01)  # (6.1)
 check(oscillator[-1], -np.log(np.expm1(0.01)))
-peaks = {
-    size: exact_heat_capacity(size, np.linspace(0.4, 0.445, 46)).max() for size in (8, 16, 32, 64)
-}
-print("largest C per spin:", {size: round(float(peak), 3) for size, peak in peaks.items()})
-growth = np.diff(list(peaks.values())) / np.log(2)
-print("its growth over that of ln L:", growth.round(3))
-print(
-    f"magnetisation at h = 0.0001: {magnetisations[6][0]:.4f}, infinite lattice {spontaneous:.4f}"
-)
+near = np.linspace(0.4, 0.445, 46)
+peaks = np.array([exact_heat_capacity(size, near).max() for size in (8, 16, 32, 64)])
+growth = np.diff(peaks) / np.log(2)
+print(f"largest C per spin {peaks.round(3)}; growth by ln of the side {growth.round(3)}")
 at_half = [np.interp(0.5, magnetisations[size], np.log(fields)) for size in sizes]
-print("field for half the magnetisation:", np.exp(at_half).round(4))
+print(f"h = 0.0001: m = {magnetisations[6][0]:.4f}; m = 1/2 for h = {np.exp(at_half).round(4)}")
 assert 0.45 < growth[-1] < 0.55 and np.all(np.diff(at_half) < -0.6) and magnetisations[6][0] < 0.01
 
 # %% [markdown]
-# - Hydrogen looks finite up to some thousand shells, and every table stops far below. In a box of finite size the
-#   shells end, and beyond a certain number the electron is free, which is another calculation. A sum that one cuts is a model too.
+# - Hydrogen looks finite up to some thousand shells. In a gas the neighbours end the shells long before (exercise 4). Where the
+#   sum is cut belongs to the model.
 # - The peak grows by 0.50 for each factor $e$ in the side, without end. Ferdinand and Fisher (1969) derive 0.4945 for large lattices.
 # - The larger the lattice, the smaller the field that decides which way it points. A machine of finitely many units prefers neither of
-#   two equal modes, and a variational free energy picks one ([chapter 6, section 7](06_one_free_energy.ipynb)): it behaves as if $N$ were infinite.
+#   two equal modes, and a variational free energy picks one ([chapter 6, section 7](06_one_free_energy.ipynb)), as the infinite system does.
 #
 # ## 7. Summary
 #
 # - $g(E)$ is the coefficient list of a polynomial, and gives $\ln Z$, $U$ and $C$ at all temperatures.
-# - $\ln Z$ is its largest term, energy minus entropy, up to $\ln L$.
+# - $\ln Z$ is its largest term, energy minus entropy, up to $\ln n_E$.
 # - A walk that weighs by $1 / \hat g$ and corrects $\hat g$ where it is learns $g$ (B51), if its corrections fall like $1 / t$ and not faster.
 # - Infinitely many levels may have no partition function at all.
-# - Infinitely many spins have one per spin. Derivatives and fields must wait until that limit is taken, or must not: the answers differ.
+# - For infinitely many spins only $\ln Z / N$ has a limit. Taken before or after a derivative, or a field that vanishes, it gives different answers.
 #
 # ## Exercises
 #

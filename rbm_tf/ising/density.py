@@ -175,7 +175,7 @@ def wang_landau(
 class _Walk:
     """Independent walks: spins, their level, and the ln g that each has learnt."""
 
-    def __init__(self, rows, columns, num_runs, seed):
+    def __init__(self, rows: int, columns: int, num_runs: int, seed: int | None) -> None:
         site = np.arange(rows * columns).reshape(rows, columns)
         shifts = [(1, 0), (-1, 0), (1, 1), (-1, 1)][: 4 if columns > 1 else 2]
         self.neighbours = np.stack([np.roll(site, *shift).ravel() for shift in shifts], 1)
@@ -187,7 +187,7 @@ class _Walk:
         self.log_count = np.zeros((num_runs, num_bonds + 1))
         self.met = np.zeros((num_runs, num_bonds + 1), bool)
 
-    def sweep(self, log_factor):
+    def sweep(self, log_factor: float) -> None:
         """As many trials as there are spins, in every run."""
         num_runs, num_spins = self.spins.shape
         sites = self.rng.integers(num_spins, size=(num_spins, num_runs))
