@@ -96,13 +96,15 @@ def label(axis, title, xlabel, ylabel):
 # $$W = \sum_{k=1}^{K} \big[ F_k(v_{k-1}) - F_{k-1}(v_{k-1}) \big] , \qquad
 #   Q = \sum_{k=1}^{K-1} \big[ F_k(v_k) - F_k(v_{k-1}) \big] . \tag{1.1}$$
 #
-# Together they telescope, which is the first law: $W + Q = F_K(v_{K-1}) - F_0(v_0)$. The weight of a walk in chapter 4 is
-# $w = Z_0\, e^{-W}$. So the theorem proved there, $\langle w \rangle = Z_K$, says with $\Delta F = -\ln Z_K + \ln Z_0$
+# Together they telescope, which is the first law: $W + Q = F_K(v_{K-1}) - F_0(v_0)$. The weight of a walk in
+# chapter 4 is $w = Z_0\, e^{-W}$. So the theorem proved there, $\langle w \rangle = Z_K$, says with
+# $\Delta F = -\ln Z_K + \ln Z_0$
 #
 # $$\boxed{\; \big\langle e^{-W} \big\rangle = e^{-\Delta F} \;} \tag{B49a}$$
 #
-# This is *Jarzynski's equality* (1997). Neal (2001) came to the same identity by another way, as annealed importance sampling.
-# An equilibrium quantity follows from walks that are never in equilibrium but at their start.
+# This is *Jarzynski's equality* (1997). Neal (2001) came to the same identity by another way, as annealed
+# importance sampling. An equilibrium quantity follows from walks that are never in equilibrium but at their
+# start.
 #
 # ## 2. The same walk backwards
 #
@@ -184,23 +186,25 @@ print(
 #
 # $$-\ln Z_1 \;\le\; -\ln Z_0 + \langle F_1 - F_0 \rangle_0 , \qquad \text{gap} = \mathrm{KL}(p_0 \,\|\, p_1) . \tag{3.1}$$
 #
-# That is the bound of Gibbs, Bogoliubov and Feynman (B16), and with $q(z|x)$ as trial system the ELBO. *A variational free
-# energy is the mean work of turning the trial system into the real one in no time.* This
-# is the proof that the post mentions.
+# That is the bound of Gibbs, Bogoliubov and Feynman (B16), and with $q(z|x)$ as trial system the ELBO. *A
+# variational free energy is the mean work of turning the trial system into the real one in no time.* This is the
+# proof that the post mentions.
 #
-# **Exceptions are needed.** If every walk had $W > \Delta F$, then (B49a) could not hold: that answers the guess. How many
-# exceptions may there be? Sum $P_F = P_R\, e^{W - \Delta F}$ over all walks that fall short by $\zeta$ or more:
+# **Exceptions are needed.** If every walk had $W > \Delta F$, then (B49a) could not hold: that answers the
+# guess. How many exceptions may there be? Sum $P_F = P_R\, e^{W - \Delta F}$ over all walks that fall short by
+# $\zeta$ or more:
 #
 # $$P_F(W \le \Delta F - \zeta) \;\le\; e^{-\zeta} . \tag{3.2}$$
 #
 # So the theorem does not say that "any small fluctuation will relax back", as the post puts it. It says how rare the
 # exceptions to the second law are.
 #
-# **Two labels of the post.** It writes $\langle \cdot \rangle_0$ "to represent non-equilibrium states", and counts cumulants
-# and TAP among the methods of non-equilibrium physics. Neither is. $\langle \cdot \rangle_0$ is an average over a *reference* system in
-# equilibrium, and both expansions are about equilibrium. The non-equilibrium average here is $\langle \cdot \rangle_F$, over walks. About
-# Liouville the post is right: Jarzynski's first proof moves by Hamilton's equations, and conservation of volume in phase
-# space does there what invariance of $f_k$ does here.
+# **Two labels of the post.** It writes $\langle \cdot \rangle_0$ "to represent non-equilibrium states", and
+# counts cumulants and TAP among the methods of non-equilibrium physics. Neither is. $\langle \cdot \rangle_0$ is
+# an average over a *reference* system in equilibrium, and both expansions are about equilibrium. The
+# non-equilibrium average here is $\langle \cdot \rangle_F$, over walks. About Liouville the post is right:
+# Jarzynski's first proof moves by Hamilton's equations, and conservation of volume in phase space does there
+# what invariance of $f_k$ does here.
 #
 # **Check against the exact result**: (B49c) for one, two and three steps, (3.1), and (3.2).
 
@@ -309,9 +313,10 @@ for K in (1, 3, 10):
 #
 # $$\sum_F \sigma(\Delta F - W) = \sum_R \sigma(W - \Delta F) , \tag{5.1}$$
 #
-# where $W$ stands for minus the work in the right sum. This is Bennett's equation, [(6.3) of chapter 4](04_roads_to_ln_z.ipynb),
-# with walks in place of single changes of energy (Shirts and others 2003). The library calls it `bennett(forward, reverse)`.
-# *Does it pay? Half of the walks now go backwards, so compare at the same total number.*
+# where $W$ stands for minus the work in the right sum. This is Bennett's equation, [(6.3) of chapter
+# 4](04_roads_to_ln_z.ipynb), with walks in place of single changes of energy (Shirts and others 2003). The
+# library calls it `bennett(forward, reverse)`. *Does it pay? Half of the walks now go backwards, so compare at
+# the same total number.*
 
 
 # %%
@@ -397,10 +402,10 @@ assert errors[1] < -1 and abs(errors[100]) < 0.05
 # variational inference does, (6.1) puts $\Delta F$ of the machine of section 4 too low by two nats. When
 # the second order can be trusted is the question of chapter 11.
 #
-# **A deliberate failure.** (B49a) is exact for hasty walks, too. With a single step, how many walks does it take?
-# By (B49b) the share that walks of work $W$ have in $\langle e^{-W} \rangle$ is the probability that a *reverse* walk does $-W$.
-# Forward walks may hardly ever do such work. With one step we can list them: a forward walk begins in each of
-# 4,096 states with the same probability. *How many of these carry half of the mean?*
+# **A deliberate failure.** (B49a) is exact for hasty walks, too. With a single step, how many walks does it
+# take? By (B49b) the share that walks of work $W$ have in $\langle e^{-W} \rangle$ is the probability that a
+# *reverse* walk does $-W$. Forward walks may hardly ever do such work. With one step we can list them: a forward
+# walk begins in each of 4,096 states with the same probability. *How many of these carry half of the mean?*
 
 # %% name="hasty"
 one_step = clamped_free_energy(machine, tf.constant(states)).numpy() + 8 * np.log(2)  # F_1 - F_0
@@ -419,36 +424,39 @@ assert half < 100 and bias[0][0] > 2 and bias[1][0] > 5 * bias[1][1]
 assert rmse[100][0] < equal_cost / 3
 
 # %% [markdown]
-# Ten walks put $\Delta F$ too high by almost three nats on average, and a hundred by almost one. It is better to spend the
-# same number of sweeps on fewer and slower walks.
+# Ten walks put $\Delta F$ too high by almost three nats on average, and a hundred by almost one. It is better to
+# spend the same number of sweeps on fewer and slower walks.
 #
 # ## 7. Umbrella sampling
 #
 # Now a question of another kind: not the free energy of a whole system, but of each value $n$ of an *order
-# parameter*, $-\ln p_n$. Take a magnet, the periodic Ising lattice of $4 \times 4$ spins with the coupling $K = 1$, and
-# let $n$ be the number of spins up. The 65,536 states can be listed, so that $p_n$ is known. Between all down and all up
-# lies a barrier of 16 nats. Even independent draws would be there once in $e^{16}$, nine million, times.
+# parameter*, $-\ln p_n$. Take a magnet, the periodic Ising lattice of $4 \times 4$ spins with the coupling
+# 1 nat, and let $n$ be the number of spins up. The 65,536 states can be listed, so that $p_n$ is known.
+# Between all down and all up lies a barrier of 16 nats. Even independent draws would be there once in $e^{16}$,
+# nine million, times.
 #
 # Torrie and Valleau (1977) cover the range with *windows*. Window $k$ adds to the energy a bias $u_k(n)$,
 # such as $\frac12 (n - c_k)^2$, which holds the magnet near $c_k$. Its distribution is
 #
 # $$p_k(n) = p_n\, e^{f_k - u_k(n)} , \qquad e^{-f_k} = \sum_n p_n\, e^{-u_k(n)} . \tag{7.1}$$
 #
-# The bias is known and can be divided out, but each window has its own unknown $f_k$, and sees a part of the range. Let $C_{kn}$ be how
-# often window $k$ was at $n$, and $N_k = \sum_n C_{kn}$. The likelihood of all windows is
+# The bias is known and can be divided out, but each window has its own unknown $f_k$, and sees a part of the
+# range. Let $C_{kn}$ be how often window $k$ was at $n$, and $N_k = \sum_n C_{kn}$. The log likelihood of all
+# windows is
 #
 # $$\mathcal{L} = \sum_{kn} C_{kn} \big[ \ln p_n + f_k - u_k(n) \big] . \tag{7.2}$$
 #
-# From (7.1) $\partial f_k / \partial p_n = -e^{f_k - u_k(n)}$. Setting $\partial \mathcal{L} / \partial p_n = \sum_k C_{kn} / p_n - \sum_k
-# N_k\, e^{f_k - u_k(n)}$ to zero leaves
+# From (7.1) $\partial f_k / \partial p_n = -e^{f_k - u_k(n)}$. Setting
+# $\partial \mathcal{L} / \partial p_n = \sum_k C_{kn} / p_n - \sum_k N_k\, e^{f_k - u_k(n)}$ to zero leaves
 #
 # $$\boxed{\; p_n = \frac{\sum_k C_{kn}}{\sum_k N_k\, e^{f_k - u_k(n)}} \;} \tag{B50}$$
 #
-# which is solved together with (7.1): the *weighted histogram analysis* (WHAM, Ferrenberg and Swendsen 1989). In $p_n \propto 1 /
-# \sum_k N_k\, p_k(n) / p_n$ one recognises MBAR of chapter 4, whose $\alpha$ is one over the sum of all windows. WHAM is
-# MBAR for windows that differ by a bias on $n$ alone.
+# which is solved together with (7.1): the *weighted histogram analysis* (WHAM, Ferrenberg and Swendsen 1989). In
+# $p_n \propto 1 / \sum_k N_k\, p_k(n) / p_n$ one recognises MBAR of chapter 4, whose $\alpha$ is one over the
+# sum of all windows. WHAM is MBAR for windows that differ by a bias on $n$ alone.
 #
-# **Check against the exact result**: nine windows, and the same number of sweeps without bias. *How far will the latter get?*
+# **Check against the exact result**: nine windows, and the same number of sweeps without bias. *How far will the
+# latter get?*
 
 # %%
 magnet = ising.square(4, coupling)
@@ -494,12 +502,12 @@ print(f"{len(lowest)} states of least energy at n = 8, {sum(striped)} of them st
 assert len(lowest) == sum(striped) == 8
 
 # %% [markdown]
-# Without bias all 180 chains stay on one side. They take $p_0$ for 1, where it is $\frac12$. The windows find the whole profile
-# to within a tenth of a nat, even the dip in the middle, where the lowest states are stripes. The outer windows do not sit at
-# their centres, and need not: what counts is that neighbours overlap.
+# Without bias all 180 chains stay on one side. They take $p_0$ for 1, where it is $\frac12$. The windows find
+# the whole profile to within a tenth of a nat, even the dip in the middle, where the lowest states are stripes.
+# The outer windows do not sit at their centres, and need not: what counts is that neighbours overlap.
 #
-# **Beside BAR and MBAR.** These ask only for the energy of every sample in every window, and the windows differ by $u_k(n)$. So chapter 4's estimators
-# take the same samples (every tenth, to save time):
+# **Beside BAR and MBAR.** These ask only for the energy of every sample in every window, and the windows differ
+# by $u_k(n)$. So chapter 4's estimators take the same samples (every tenth, to save time):
 
 # %% name="beside"
 some = bins[:5, :, ::10]  # the windows from all down to the middle
@@ -516,8 +524,8 @@ print(f"WHAM {by_wham[0] - by_wham[4]:.3f}")
 check(by_wham[0] - by_wham[4], mbar(windows).log_z, tolerance=1e-7)
 
 # %% [markdown]
-# WHAM and MBAR are one number, as (B50) says, and BAR is as good here. What (B50) saves is effort: it needs histograms only. MBAR
-# needs no bins, and the windows may differ in anything.
+# WHAM and MBAR are one number, as (B50) says, and BAR is as good here. What (B50) saves is effort: it needs
+# histograms only. MBAR needs no bins, and the windows may differ in anything.
 #
 # ## 8. Summary
 #
@@ -525,7 +533,8 @@ check(by_wham[0] - by_wham[4], mbar(windows).log_z, tolerance=1e-7)
 # - Forward and reverse walks of the same work differ in probability by $e^{W - \Delta F}$, at any speed (B49b). Their
 #   histograms cross at $\Delta F$.
 # - The average of that is the second law (B49c). For a single step it is the variational bound.
-# - Bennett's ratio is a logistic regression with the slope 1. It pays for hasty walks, and needs samples of the machine.
+# - Bennett's ratio is a logistic regression with the slope 1. It pays for hasty walks, and needs samples of the
+#   machine.
 # - Slow walks waste half the variance of their work. Hasty ones live on exceptions that a few walks never see.
 # - Windows with a known bias reach what is too rare to be seen, and (B50) takes the bias back.
 #
@@ -537,9 +546,9 @@ check(by_wham[0] - by_wham[4], mbar(windows).log_z, tolerance=1e-7)
 #    $\frac12 (v - c)^2$. Show that $W$ is Gaussian, that (6.1) is exact, and that (B49b) holds. Write
 #    `shortfall(c, zeta)`, the probability that $W \le \Delta F - \zeta$. Which $c$ makes it largest, and how close does
 #    it come to (3.2)?
-# 3. *(hard)* **The perfect umbrella.** Show that the single bias $u(n) = \ln p_n$ makes all $n$ equally likely. One does
-#    not know $p_n$; take what the nine windows found. Sample with it, as many sweeps as before, and find the
-#    profile `again` by `wham`. Is it better?
+# 3. *(hard)* **The perfect umbrella.** Show that the single bias $u(n) = \ln p_n$ makes all $n$ equally likely.
+#    One does not know $p_n$; take what the nine windows found. Sample with it, as many sweeps as before, and
+#    find the profile `again` by `wham`. Is it better?
 # 4. *(to explore)* **Where to hurry.** Cool the tiny machine further, from $\beta = 0$ to 4, in four steps. Which
 #    `best` (five values of $\beta$) waste least? How many equal steps waste as little?
 #

@@ -14,10 +14,10 @@
 # %% [markdown]
 # # Chapter 20: The density of states
 #
-# How many states have the energy $E$? Whoever has this list, $g(E)$, has $\ln Z$ at every temperature, from one sum of a few dozen
-# terms. The list can be counted on small systems and *learned* on larger ones. And it shows what can go wrong
-# when the number of states goes to infinity, where the post says only that one has to be careful. *Guess before you
-# read on: what is the partition function of a hydrogen atom?*
+# How many states have the energy $E$? Whoever has this list, $g(E)$, has $\ln Z$ at every temperature, from one
+# sum of a few dozen terms. The list can be counted on small systems and *learned* on larger ones. And it shows
+# what can go wrong when the number of states goes to infinity, where the post says only that one has to be
+# careful. *Guess before you read on: what is the partition function of a hydrogen atom?*
 #
 # **What you will do**
 #
@@ -88,22 +88,24 @@ def label(axis, title, xlabel, ylabel):
 # %% [markdown]
 # ## 1. Counting without a list
 #
-# [Chapter 6, section 8](06_one_free_energy.ipynb) sorted 4,096 states of a ring by energy. A periodic square lattice of $8 \times 8$ spins has
-# $2^{64}$ states and $M = 128$ bonds. With $d$ bonds between unequal spins $E = 2 d - M$, so that
+# [Chapter 6, section 8](06_one_free_energy.ipynb) sorted 4,096 states of a ring by energy. A periodic square
+# lattice of $8 \times 8$ spins has $2^{64}$ states and $M = 128$ bonds. With $d$ bonds between unequal spins
+# $E = 2 d - M$, so that
 #
 # $$Z(\beta) = \sum_E g(E)\, e^{-\beta E} = e^{\beta M} \sum_d g_d\, x^d , \qquad x = e^{-2 \beta} . \tag{1.1}$$
 #
-# $Z$ is a polynomial in $x$, and its coefficients are the counts. The transfer matrix computes $Z$ by
-# adding one bond at a time. Let it carry polynomials in place of numbers. For each row $s$ of spins, $g_d(s)$ counts the states of all
-# earlier rows that end in $s$ with $d$ unequal bonds. A new bond between a spin and its successor $s'$ leaves $d$ as it is if the two
-# are equal, and adds 1 if not:
+# $Z$ is a polynomial in $x$, and its coefficients are the counts. The transfer matrix computes $Z$ by adding one
+# bond at a time. Let it carry polynomials in place of numbers. For each row $s$ of spins, $g_d(s)$ counts the
+# states of all earlier rows that end in $s$ with $d$ unequal bonds. A new bond between a spin and its successor
+# $s'$ leaves $d$ as it is if the two are equal, and adds 1 if not:
 #
 # $$g_d'(\dots s' \dots) = g_d(\dots s' \dots) + g_{d-1}(\dots {-s'} \dots) . \tag{1.2}$$
 #
-# After the last row one keeps what ends as it began. That is $2^8$ polynomials, 64 times two steps, and no approximation.
+# After the last row one keeps what ends as it began. That is $2^8$ polynomials, 64 times two steps, and no
+# approximation.
 #
-# **Check against the exact result**: a $4 \times 4$ lattice by enumeration; $8 \times 8$ against its number of states and
-# $\ln Z$ at four temperatures.
+# **Check against the exact result**: a $4 \times 4$ lattice by enumeration; $8 \times 8$ against its number of
+# states and $\ln Z$ at four temperatures.
 
 # %% name="count"
 small, large = ising.level_counts(4, 4), ising.level_counts(8, 8)
@@ -124,8 +126,9 @@ print(*np.exp(large.log_count[:4]).round().astype(int), "states")
 #
 # $$\max_E \big[ S(E) - \beta E \big] \;\le\; \ln Z \;\le\; \max_E \big[ S(E) - \beta E \big] + \ln n_E . \tag{2.1}$$
 #
-# $\ln n_E$ is 4 nats for 64 spins, and grows like $\ln N$, while $\ln Z$ grows like $N$. *Per spin the largest term is all there
-# is.* It sits where $dS/dE = \beta$. So every energy has a temperature, the slope of its entropy, without any heat bath.
+# $\ln n_E$ is 4 nats for 64 spins, and grows like $\ln N$, while $\ln Z$ grows like $N$. *Per spin the largest
+# term is all there is.* It sits where $dS/dE = \beta$. So every energy has a temperature, the slope of its
+# entropy, without any heat bath.
 
 # %% name="entropy" alt="Left: the entropy of 64 spins against the energy is an arch from ln 2 at -128 to 42 nats at 0 and back; straight lines of slope 0.2, 0.44 and 0.8 touch it. Right: the distribution of the energy at these three temperatures; the one at 0.44 is far the broadest."
 figure, axes = plt.subplots(1, 2, figsize=(10.5, 3.9))
@@ -159,28 +162,32 @@ assert 1.5 < rest < 2.5 and rest / size**2 < 0.04
 #
 # ## 3. A walk that learns
 #
-# For most systems nobody can count. Suppose we have a guess $\hat g(E)$, and walk through the states with the weight $1 / \hat g(E)$, by
-# single flips, accepted with the probability $\min(1, \hat g(E) / \hat g(E'))$. Level $E$ is then visited with the probability
+# For most systems nobody can count. Suppose we have a guess $\hat g(E)$, and walk through the states with the
+# weight $1 / \hat g(E)$, by single flips, accepted with the probability $\min(1, \hat g(E) / \hat g(E'))$. Level
+# $E$ is then visited with the probability
 #
 # $$p(E) = \frac{g(E) / \hat g(E)}{\sum_{E'} g(E') / \hat g(E')} , \tag{3.1}$$
 #
-# and with $\hat g = g$ all levels alike: the perfect umbrella of [chapter 19, exercise 3](19_fluctuation_theorems.ipynb), with $u = -\ln g$ of
-# the energy in place of the magnetisation. One does not know $g$. Wang and Landau (2001) correct the guess at every trial, where the walk is:
+# and with $\hat g = g$ all levels alike: the perfect umbrella of [chapter 19, exercise
+# 3](19_fluctuation_theorems.ipynb), with $u = -\ln g$ of the energy in place of the magnetisation. One does not
+# know $g$. Wang and Landau (2001) correct the guess at every trial, where the walk is:
 #
 # $$\boxed{\; \ln \hat g(E) \;\to\; \ln \hat g(E) + \ln f , \qquad \ln Z(\beta) = \ln \sum_E \hat g(E)\, e^{-\beta E} \;} \tag{B51}$$
 #
-# A level that is visited too often has $\hat g$ too small, and the correction drives the walk away. To see that this converges let
-# $\epsilon(E) = \ln \hat g - \ln g$, which counts up to a constant, and expand (3.1) for small $\epsilon$ on $n_E$ levels: $p \approx
-# (1 - \epsilon + \bar\epsilon) / n_E$. If the walk forgets fast, then with the time $\tau$ in trials per level the mean correction is
+# A level that is visited too often has $\hat g$ too small, and the correction drives the walk away. To see that
+# this converges let $\epsilon(E) = \ln \hat g - \ln g$, which counts up to a constant, and expand (3.1) for
+# small $\epsilon$ on $n_E$ levels: $p \approx (1 - \epsilon + \bar\epsilon) / n_E$. If the walk forgets fast,
+# then with the time $\tau$ in trials per level the mean correction is
 #
 # $$\frac{d}{d\tau} (\epsilon - \bar\epsilon) = - \ln f \; (\epsilon - \bar\epsilon) \quad\Longrightarrow\quad
 #   \epsilon - \bar\epsilon \;\propto\; \exp \Big( - \int \ln f \; d\tau \Big) . \tag{3.2}$$
 #
-# Two conditions follow. $\ln f$ must go to zero, for the visits are random, and each one leaves a noise of the size of $\ln f$. But its integral
-# must not be finite, or old errors and old noise stay. $\ln f \propto 1 / \tau$ meets both (Belardinelli and Pereyra 2007).
+# Two conditions follow. $\ln f$ must go to zero, for the visits are random, and each one leaves a noise of the
+# size of $\ln f$. But its integral must not be finite, or old errors and old noise stay.
+# $\ln f \propto 1 / \tau$ meets both (Belardinelli and Pereyra 2007).
 #
-# **Check against the exact result**: 20 walks on $8 \times 8$ spins, independent, so that their spread is an error. (They
-# come with the course.)
+# **Check against the exact result**: 20 walks on $8 \times 8$ spins, independent, so that their spread is an
+# error. (They come with the course.)
 
 
 # %%
@@ -240,13 +247,15 @@ slow, fast = ([spread[name, length] for length in lengths] for name in recipes)
 assert slow[2] > 2 and abs(slow[2] / slow[1] - 1) < 0.01 and fast[2] < fast[0] / 4
 
 # %% [markdown]
-# From 500 sweeps on the error does not move: $\ln f$ is below $10^{-7}$, and by (3.2) nothing is corrected any more. With $1 / t$ it falls on.
+# From 500 sweeps on the error does not move: $\ln f$ is below $10^{-7}$, and by (3.2) nothing is corrected any
+# more. With $1 / t$ it falls on.
 #
 # ## 5. Too large to count
 #
-# A row of 12 spins has 4,096 states, too many for our transfer matrix. The walk does not mind. And there is an exact formula to hold it against: Kaufman
-# (1949) has $\ln Z$ of a periodic $L \times L$ lattice in closed form, from the same matrix diagonalised by hand. We
-# take it over without proof, and check it where we can count. From $g(E)$ come, at every temperature (B6),
+# A row of 12 spins has 4,096 states, too many for our transfer matrix. The walk does not mind. And there is an
+# exact formula to hold it against: Kaufman (1949) has $\ln Z$ of a periodic $L \times L$ lattice in closed form,
+# from the same matrix diagonalised by hand. We take it over without proof, and check it where we can count. From
+# $g(E)$ come, at every temperature (B6),
 #
 # $$U = \langle E \rangle , \qquad C = \beta^2 \langle\!\langle E^2 \rangle\!\rangle . \tag{5.1}$$
 
@@ -319,17 +328,19 @@ assert np.all(gap < 5 * log_z_error) and log_z_error.max() < 0.2
 assert np.all(c_gap < 5 * c_error) and c_error.max() < 0.05
 
 # %% [markdown]
-# One run has given the whole curve, for 4 million trials a walk. (Its points share the same walks, so that their errors go
-# together.) Where a transfer matrix or a formula exists, it is faster and exact.
+# One run has given the whole curve, for 4 million trials a walk. (Its points share the same walks, so that their
+# errors go together.) Where a transfer matrix or a formula exists, it is faster and exact.
 #
 # ## 6. To infinity, carefully
 #
-# The post extends the sum over states, $\ln \sum_{k=0}^N e^{-\beta E_k}$, to $N \to \infty$ and says that one has to be careful. There are two
-# such limits. In the first, one system has infinitely many levels. In the second, the system grows.
+# The post extends the sum over states, $\ln \sum_{k=0}^N e^{-\beta E_k}$, to $N \to \infty$ and says that one
+# has to be careful. There are two such limits. In the first, one system has infinitely many levels. In the
+# second, the system grows.
 #
-# **Trap 1: the sum diverges.** The number of states below $E$ must not grow as fast as $e^{\beta E}$, and so the levels must rise without end. Those of an oscillator do, and (8.2) of chapter 6 is finite. The bound states of
-# hydrogen do not: $E_n = -1 / n^2$ in units of the binding energy, $n^2$ of them (without spin), and with $a = 26.3$, which is
-# the binding energy over the temperature at the surface of the sun,
+# **Trap 1: the sum diverges.** The number of states below $E$ must not grow as fast as $e^{\beta E}$, and so the
+# levels must rise without end. Those of an oscillator do, and (8.2) of chapter 6 is finite. The bound states of
+# hydrogen do not: $E_n = -1 / n^2$ in units of the binding energy, $n^2$ of them (without spin), and with
+# $a = 26.3$, which is the binding energy over the temperature at the surface of the sun,
 #
 # $$Z_N = \sum_{n=1}^{N} n^2\, e^{a / n^2} \;\approx\; e^a + \frac{N^3}{3} \;\to\; \infty , \tag{6.1}$$
 #
@@ -342,12 +353,14 @@ hydrogen = np.logaddexp.accumulate(2 * np.log(n) + atom / n**2)
 oscillator = np.logaddexp.accumulate(-0.01 * n)
 
 # %% [markdown]
-# **Trap 2: the limit of the wrong thing.** Let the lattice grow. Then $\ln Z$ grows like $N$, and only $\ln Z / N$ has a limit. On
-# every finite lattice (1.1) is a polynomial with positive coefficients, so that $\ln Z$ is smooth: no finite system has a phase transition. What
-# Onsager (1944) found appears when $N \to \infty$ comes first and the derivative second. *How fast does the peak of $C$ grow?*
+# **Trap 2: the limit of the wrong thing.** Let the lattice grow. Then $\ln Z$ grows like $N$, and only
+# $\ln Z / N$ has a limit. On every finite lattice (1.1) is a polynomial with positive coefficients, so that
+# $\ln Z$ is smooth: no finite system has a phase transition. What Onsager (1944) found appears when
+# $N \to \infty$ comes first and the derivative second. *How fast does the peak of $C$ grow?*
 #
-# **Trap 3: the order of two limits.** Put a field $h$ on every spin, at a temperature below the transition. On a finite lattice the
-# magnetisation vanishes with $h$. If $N \to \infty$ comes first, it tends to $(1 - \sinh^{-4} 2 \beta)^{1/8}$ (Yang 1952):
+# **Trap 3: the order of two limits.** Put a field $h$ on every spin, at a temperature below the transition. On a
+# finite lattice the magnetisation vanishes with $h$. If $N \to \infty$ comes first, it tends to
+# $(1 - \sinh^{-4} 2 \beta)^{1/8}$ (Yang 1952):
 #
 # $$\lim_{N \to \infty} \lim_{h \to 0} m = 0 , \qquad \lim_{h \to 0} \lim_{N \to \infty} m = 0.974 \quad (\beta = 0.6) . \tag{6.2}$$
 
@@ -389,31 +402,39 @@ print(f"h = 0.0001: m = {magnetisations[6][0]:.4f}; m = 1/2 for h = {np.exp(at_h
 assert 0.45 < growth[-1] < 0.55 and np.all(np.diff(at_half) < -0.6) and magnetisations[6][0] < 0.01
 
 # %% [markdown]
-# - Hydrogen looks finite up to some thousand shells. In a gas the neighbours end the shells long before (exercise 4). Where the
-#   sum is cut belongs to the model.
-# - The peak grows by 0.50 for each factor $e$ in the side, without end. Ferdinand and Fisher (1969) derive 0.4945 for large lattices.
-# - The larger the lattice, the smaller the field that decides which way it points. A machine of finitely many units prefers neither of
-#   two equal modes, and a variational free energy picks one ([chapter 6, section 7](06_one_free_energy.ipynb)), as the infinite system does.
+# - Hydrogen looks finite up to some thousand shells. In a gas the neighbours end the shells long before
+#   (exercise 4). Where the sum is cut belongs to the model.
+# - The peak grows by 0.50 for each factor $e$ in the side, without end. Ferdinand and Fisher (1969) derive
+#   0.4945 for large lattices.
+# - The larger the lattice, the smaller the field that decides which way it points. A machine of finitely many
+#   units prefers neither of two equal modes, and a variational free energy picks one ([chapter 6, section
+#   7](06_one_free_energy.ipynb)), as the infinite system does.
 #
 # ## 7. Summary
 #
 # - $g(E)$ is the coefficient list of a polynomial, and gives $\ln Z$, $U$ and $C$ at all temperatures.
 # - $\ln Z$ is its largest term, energy minus entropy, up to $\ln n_E$.
-# - A walk that weighs by $1 / \hat g$ and corrects $\hat g$ where it is learns $g$ (B51), if its corrections fall like $1 / t$ and not faster.
+# - A walk that weighs by $1 / \hat g$ and corrects $\hat g$ where it is learns $g$ (B51), if its corrections
+#   fall like $1 / t$ and not faster.
 # - Infinitely many levels may have no partition function at all.
-# - For infinitely many spins only $\ln Z / N$ has a limit. Taken before or after a derivative, or a field that vanishes, it gives different answers.
+# - For infinitely many spins only $\ln Z / N$ has a limit. Taken before or after a derivative, or a field that
+#   vanishes, it gives different answers.
 #
 # ## Exercises
 #
-# 1. *(easy)* **A ring.** From (8.1) of chapter 6 write `ring_levels(num_spins)`, energies and logarithms of counts of a ring, and compare
-#    with `level_counts(num_spins, 1)`.
-# 2. *(medium)* **What one temperature sees.** You have 100,000 independent samples of the $8 \times 8$ lattice at $\beta = 0.4$. How many of its 63
-#    levels do you expect to meet? Write `levels_met(beta, num)`. What does that say about learning $g$ at a single temperature?
-# 3. *(hard)* **Beyond the largest term.** Replace the sum (1.1) near its largest term by a Gaussian integral, with levels 4 apart. Show that
-#    $\ln Z \approx \max [S - \beta E] + \frac12 \ln (2 \pi \langle\!\langle E^2 \rangle\!\rangle / 16)$, and write it as `saddle(beta)`.
-# 4. *(to explore)* **Half ionised.** Up to which shell $N$ may the sum (6.1) run before the ground state has less than half of the probability? Find
-#    `shells`, the number for 6,000 and for 12,000 kelvin ($a$ = 26.3 and 13.15), by this name of `a`. The atom of shell $n$ has a radius of $n^2$
-#    times 0.053 nanometres. Does that happen before atoms touch?
+# 1. *(easy)* **A ring.** From (8.1) of chapter 6 write `ring_levels(num_spins)`, energies and logarithms of
+#    counts of a ring, and compare with `level_counts(num_spins, 1)`.
+# 2. *(medium)* **What one temperature sees.** You have 100,000 independent samples of the $8 \times 8$ lattice
+#    at $\beta = 0.4$. How many of its 63 levels do you expect to meet? Write `levels_met(beta, num)`. What does
+#    that say about learning $g$ at a single temperature?
+# 3. *(hard)* **Beyond the largest term.** Replace the sum (1.1) near its largest term by a Gaussian integral,
+#    with levels 4 apart. Show that
+#    $\ln Z \approx \max [S - \beta E] + \frac12 \ln (2 \pi \langle\!\langle E^2 \rangle\!\rangle / 16)$, and
+#    write it as `saddle(beta)`.
+# 4. *(to explore)* **Half ionised.** Up to which shell $N$ may the sum (6.1) run before the ground state has
+#    less than half of the probability? Find `shells`, the number for 6,000 and for 12,000 kelvin ($a$ = 26.3 and
+#    13.15), by this name of `a`. The atom of shell $n$ has a radius of $n^2$ times 0.053 nanometres. Does that
+#    happen before atoms touch?
 #
 # The solutions are in the cells below, folded: click on one to open it.
 
