@@ -7,6 +7,7 @@ from . import enumeration as enumeration
 from . import estimates as estimates
 from . import estimator as estimator
 from . import evaluation as evaluation
+from . import fluctuations as fluctuations
 from . import greedy as greedy
 from . import interchange as interchange
 from . import ising as ising
@@ -43,6 +44,7 @@ from .estimates import Verdict as Verdict
 from .estimates import verdict as verdict
 from .estimator import RBMTransformer as RBMTransformer
 from .evaluation import judged_log_z as judged_log_z
+from .fluctuations import bennett as bennett
 from .greedy import hidden_data as hidden_data
 from .greedy import turned_around as turned_around
 from .labels import classify as classify
@@ -68,5 +70,6 @@ from .trajectory import trajectory_windows as trajectory_windows
 from .umbrella import bar as bar
 from .umbrella import mbar as mbar
 from .umbrella import thermodynamic_integration as thermodynamic_integration
+from .wham import wham as wham
 
 __version__: str
