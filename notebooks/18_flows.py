@@ -681,7 +681,7 @@ check(floor, 6.51, tolerance=0.01)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 4. Root mean squared errors of BAR from 4 blocks of 1,000 draws, for several shares.
-from rbm_tf.estimates import bar_of_weights
+from rbm_tf.estimates import bennett, estimate_log_z
 
 pair = ratios["coupling"].forward.log_weights, ratios["coupling"].reverse.log_weights
 shares = np.array([0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99])
@@ -690,7 +690,8 @@ shares = np.array([0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99])
 def mean_error(share):
     blocks, num = range(0, num_draws, 1000), round(1000 * share)
     sides = [(pair[0][k : k + 1000 - num], pair[1][k : k + num]) for k in blocks]
-    return np.sqrt(np.mean([bar_of_weights(*side).standard_error ** 2 for side in sides]))
+    both = [(estimate_log_z(up), estimate_log_z(down, reverse=True)) for up, down in sides]
+    return np.sqrt(np.mean([bennett(*side).standard_error ** 2 for side in both]))
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]

@@ -7,7 +7,6 @@ from . import enumeration as enumeration
 from . import estimates as estimates
 from . import estimator as estimator
 from . import evaluation as evaluation
-from . import fluctuations as fluctuations
 from . import greedy as greedy
 from . import interchange as interchange
 from . import ising as ising
@@ -41,10 +40,10 @@ from .enumeration import log_z as log_z
 from .enumeration import moments as moments
 from .estimates import LogZEstimate as LogZEstimate
 from .estimates import Verdict as Verdict
+from .estimates import bennett as bennett
 from .estimates import verdict as verdict
 from .estimator import RBMTransformer as RBMTransformer
 from .evaluation import judged_log_z as judged_log_z
-from .fluctuations import bennett as bennett
 from .greedy import hidden_data as hidden_data
 from .greedy import turned_around as turned_around
 from .labels import classify as classify

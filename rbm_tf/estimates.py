@@ -71,50 +71,55 @@ def estimate_log_z(log_weights: ArrayLike, *, reverse: bool = False) -> LogZEsti
     return LogZEstimate(log_z, standard_error, log_weights, "upper" if reverse else "lower")
 
 
-def bar_of_weights(log_weights: ArrayLike, reverse_log_weights: ArrayLike) -> LogZEstimate:
-    """Bennett's acceptance ratio: ln Z from log-weights of draws of a proposal and of the model.
+def bennett(forward: LogZEstimate, reverse: LogZEstimate) -> LogZEstimate:
+    """ln Z from forward and reverse walks together, by Bennett's acceptance ratio.
 
-    Both hold ln w = ln [Z p(z) / q(z)], the first at draws of q, (n,), the second at draws of p,
-    (m,). ln Z = c solves sum_q sigm(ln w - c + k) = sum_p sigm(c - ln w - k) with k = ln(m / n): of
-    all estimates from these numbers it has the smallest variance. The same holds for a ratio
-    Z_1 / Z_0 where q has the constant Z_0.
+    By Crooks's theorem p_reverse(ln w) / p_forward(ln w) = w / Z, so that a walk with log-weight x
+    was a reverse one with the probability sigmoid(x - ln Z + ln(num_reverse / num_forward)); ln Z
+    is what makes the observed directions most likely. Of all estimates from these two sets of
+    weights it has the smallest variance. A walk of one step is a draw: of a proposal, with the mean
+    weight Z, or of the model.
 
     Args:
-        log_weights: ln w of independent draws of q, (n,), nats; 2 or more.
-        reverse_log_weights: ln w of independent draws of p, (m,), nats; 2 or more.
+        forward: what `ais` returned, or another estimate whose weights have the mean Z.
+        reverse: what `reverse_ais` returned for the same betas and base, or
+            `estimate_log_z(.., reverse=True)` of the weights of draws of the model.
 
     Returns:
-        `LogZEstimate`, whose standard error takes the draws for independent.
+        `LogZEstimate` without log-weights; it is no bound.
 
     Raises:
-        ValueError: if there are too few draws, they are not (num_samples,), or a log-weight is not
-            finite.
+        ValueError: if one of them is not what its name says, or the two sets of weights do not
+            overlap.
 
-    Reference: Bennett (1976), Efficient estimation of free energy differences from Monte Carlo
-    data; B48.
+    Reference: Bennett (1976); Crooks (2000), Path-ensemble averages in systems driven far from
+    equilibrium; Shirts, Bair, Hooker and Pande (2003), Equilibrium free energies from
+    nonequilibrium measurements using maximum-likelihood methods; B49.
 
     Example:
-        >>> round(bar_of_weights([1.0, 3.0], [1.0, 3.0]).log_z, 12)  # symmetric about 2
-        2.0
+        >>> rbm, betas = BernoulliRBM(6, 4, seed=0), [0, 0.5, 1]
+        >>> forward = ais(rbm, betas=betas, seed=0)
+        >>> both = bennett(forward, reverse_ais(rbm, rbm.sample(100, seed=0), betas=betas, seed=1))
+        >>> bool(abs(both.log_z - log_z(rbm)) < 5 * both.standard_error)
+        True
     """
-    sides = log_weights, reverse_log_weights
-    forward, backward = (as_log_weights(one, at_least=2, dtype=np.float64).numpy() for one in sides)
-    if any(one.ndim != 1 or not np.isfinite(one).all() for one in (forward, backward)):
+    up, down = _weights(forward, "forward", "lower"), _weights(reverse, "reverse", "upper")
+    shift = np.log(len(up) / len(down))
+
+    def excess(log_z):  # falls from num_forward to -num_reverse
+        return expit(up - log_z - shift).sum() - expit(log_z + shift - down).sum()
+
+    ends = min(up.min(), down.min()) - shift - 50, max(up.max(), down.max()) - shift + 50
+    found = brentq(excess, *ends, xtol=1e-12)
+    wrong_up, wrong_down = expit(up - found - shift), expit(found + shift - down)
+    slope = sum(np.sum(p * (1 - p)) for p in (wrong_up, wrong_down))
+    if slope < 0.5:
         raise ValueError(
-            f"bar_of_weights takes finite log-weights (num_samples,) of both sides; got the shapes "
-            f"{forward.shape} and {backward.shape}. Draws where one density is 0 have none."
+            f"Forward and reverse walks share only {slope:.1g} of a walk: take more betas, or more "
+            "chains."
         )
-    shift = np.log(len(backward) / len(forward))
-
-    def excess(c):
-        return expit(forward - c + shift).sum() - expit(c - backward - shift).sum()
-
-    both = np.concatenate([forward, backward]) + shift
-    c = brentq(excess, both.min() - 50, both.max() + 50, xtol=1e-12)
-    p, q = expit(forward - c + shift), expit(c - backward - shift)
-    variance = len(p) * np.var(p, ddof=1) + len(q) * np.var(q, ddof=1)
-    slope = np.sum(p * (1 - p)) + np.sum(q * (1 - q))
-    return LogZEstimate(float(c), float(variance**0.5 / slope))
+    variance = sum(len(p) * np.var(p, ddof=1) for p in (wrong_up, wrong_down)) / slope**2
+    return LogZEstimate(float(found), float(np.sqrt(variance)))
 
 
 class Verdict(NamedTuple):
@@ -198,3 +203,16 @@ def _gap(first, second):
 def _agree(first, second):
     gap, error = _gap(first, second)
     return bool(abs(gap) <= min(3 * error + 1e-9, 1))  # false for NaN
+
+
+def _weights(estimate, name, bound):
+    """The finite log-weights of one ln Z from walks in one direction, (num_chains,)."""
+    weights = estimate.log_weights
+    if estimate.bound != bound or weights is None or weights.ndim != 1 or len(weights) < 2:
+        raise ValueError(
+            f"{name} must be the estimate of one ln Z from two {name} walks or more, as "
+            f"{'ais' if name == 'forward' else 'reverse_ais'} returns it; got {estimate!r}."
+        )
+    if not np.isfinite(weights).all():
+        raise ValueError(f"{name} has log-weights that are not finite, which no other walk shares.")
+    return weights

@@ -4,8 +4,7 @@ import pytest
 
 from rbm_tf.annealing import ais, reverse_ais
 from rbm_tf.enumeration import log_z
-from rbm_tf.estimates import estimate_log_z
-from rbm_tf.fluctuations import bennett
+from rbm_tf.estimates import bennett, estimate_log_z
 
 
 def exact_samples(rbm, all_states, num, seed=0):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from rbm_tf.estimates import LogZEstimate, bar_of_weights, estimate_log_z
+from rbm_tf.estimates import LogZEstimate, bennett, estimate_log_z
 from rbm_tf.shared.types import ArrayLike
 from vae_keras.parts import FlowStep
 
@@ -74,11 +74,8 @@ def targeted_log_z_ratio(
     end = _points(samples_1, "samples_1")
     start, log_det = _moved([step.inverse for step in reversed(steps)], end)
     backward = _log_weights(energies, start, end, -log_det)
-    return TargetedRatio(
-        estimate_log_z(forward),
-        estimate_log_z(backward, reverse=True),
-        bar_of_weights(forward, backward),
-    )
+    sides = estimate_log_z(forward), estimate_log_z(backward, reverse=True)
+    return TargetedRatio(*sides, bennett(*sides))
 
 
 def _points(samples, name):
