@@ -123,7 +123,7 @@ def test_one_bond_is_singular_where_its_discriminant_vanishes(m, n):
 
 @pytest.mark.parametrize(("m", "n"), [*MEANS, (0.5, 0.5)])
 def test_the_series_of_one_bond_has_the_radius_of_its_nearest_singularity(m, n):
-    """B56: coefficients by Cauchy's integral; on the circle of the radius they fall like a power."""
+    """B56: coefficients by Cauchy's integral; at the radius they fall like a power."""
     orders = np.arange(1, 81)
     series = mean_field.plefka_series([[1.0]], [m], [n], max_order=80)[1:]
     circle = 3.0 * np.exp(2j * np.pi * (np.arange(4096) + 0.5) / 4096)
