@@ -139,12 +139,12 @@ for size in (1, 6, 60, 600):
 # which is exact for one unit and grows like $\sqrt N$ for many. For any fixed $K$, divide (1.2) by $\sqrt N$ and
 # let $N$ grow. The diagonal vanishes, and what is left is $-g$ times a matrix with $\sqrt{k + 1}$ beside
 # the diagonal. Its eigenvectors are known: the Hermite polynomials satisfy
-# ${\rm He}_{k+1}(x) + k\, {\rm He}_{k-1}(x) = x\, {\rm He}_k(x)$, which for $u_k = {\rm He}_k(x) / \sqrt{k!}$ reads
-# $\sqrt{k + 1}\, u_{k+1} + \sqrt{k}\, u_{k-1} = x\, u_k$. The matrix ends at $k = K$, and so
-# $u_{K+1}$ must be zero. The eigenvalues are the zeros of ${\rm He}_{K+1}$, and with the largest, $x_{K+1}$,
+# ${\rm He}_{k+1}(\xi) + k\, {\rm He}_{k-1}(\xi) = \xi\, {\rm He}_k(\xi)$, which for $u_k = {\rm He}_k(\xi) / \sqrt{k!}$ reads
+# $\sqrt{k + 1}\, u_{k+1} + \sqrt{k}\, u_{k-1} = \xi\, u_k$. The matrix ends at $k = K$, and so
+# $u_{K+1}$ must be zero. The eigenvalues are the zeros of ${\rm He}_{K+1}$, and with the largest, $\xi_{K+1}$,
 #
-# $$\boxed{\; E_K = -g\, x_{K+1} \sqrt N + O(1) , \qquad x_2 = 1 , \; x_3 = \sqrt 3 , \;
-#   x_4 = \sqrt{3 + \sqrt 6} \;} \tag{B55}$$
+# $$\boxed{\; E_K = -g\, \xi_{K+1} \sqrt N + O(1) , \qquad \xi_2 = 1 , \; \xi_3 = \sqrt 3 , \;
+#   \xi_4 = \sqrt{3 + \sqrt 6} \;} \tag{B55}$$
 #
 # *The correlation energy per unit falls like $1/\sqrt N$*, although the units do not interact.
 # In the exact state each unit is excited with some probability $p$, and the trial has $K$ excitations for all.
@@ -162,7 +162,7 @@ for K in highest:
     far = two_level.truncated_energy(10**8, gap, g, max_excitations=K) / 1e4
     print(f"K = {K:2d}: share at N = 100 {shares[K][sizes == 100][0]:.3f}", end=", ")
     print(f"N = 10,000 {shares[K][-1]:.3f}; E / sqrt(N) at N = 10^8 {far:.4f}", end=", ")
-    print(f"-g x = {-g * zeros[K]:.4f}")
+    print(f"-g xi = {-g * zeros[K]:.4f}")
     check(far, -g * zeros[K], tolerance=1e-3)  # (B55)
 
 # %% name="truncated" alt="Left: share of the exact energy against the number of units: orders 2 and 4 of perturbation theory are flat at 1.08 and 0.99; the curves for at most 1, 2, 4 and 16 excitations start at 1 and fall. Right: minus the energy in doubly logarithmic axes; exact with slope 1, the truncated ones bend to slope one half, on dashed asymptotes."
@@ -174,7 +174,7 @@ for K, colour in zip(highest, (orange, green, purple, blue), strict=True):
 for order, value, style in ((2, -(g**2) / gap, ":"), (4, -(g**2) / gap + g**4 / gap**3, "-.")):
     axes[0].axhline(value / e, color="black", ls=style, label=f"perturbation, order {order}")
 axes[1].loglog(sizes, -sizes * e, color="black", lw=2, label="exact")
-axes[1].plot([], [], "--", color=grey, label=r"$g\, x_{K+1} \sqrt{N}$")
+axes[1].plot([], [], "--", color=grey, label=r"$g\, \xi_{K+1} \sqrt{N}$")
 label(axes[0], "Share of the exact energy", "units $N$", "$E_K / N e$")
 label(axes[1], "Minus the energy", "units $N$", "$-E$, in units of the gap")
 for axis in axes:
@@ -204,13 +204,13 @@ assert wins[:5].all() and not wins[-10:].any()
 #   {} + \frac{N g^2}{\Delta} \cdot \frac{N g^2}{\Delta^2} = \big[ -N (N - 1) + N^2 \big] \frac{g^4}{\Delta^3}
 #   = \frac{N g^4}{\Delta^3} . \tag{3.1}$$
 #
-# Each is of order $N^2$, and the sum is extensive: two excitations far apart, an *unlinked* pair, cancel
+# Each is of order $N^2$, and the sum is extensive: two excitations that do not meet, an *unlinked* pair, cancel
 # ([chapter 14, section 3](14_size_extensivity.ipynb)). A trial with $K = 1$ has the second term and lacks the first.
 # Its energy (2.1) expands to $-N g^2/\Delta + N^2 g^4/\Delta^3$. At every order the cancellation is complete,
 # for a simple reason: the exact energy is $N e(g)$ for each $g$, hence so is each Taylor coefficient.
 #
-# **The exponential.** The exact state is a product, with amplitude $t$ for each excitation. Written with the sum
-# $A$ of all operators that excite a unit, it is
+# **The exponential.** The exact state is a product, with amplitude $t$ for each excitation. Let $a_i^\dagger$ excite
+# unit $i$, and $A = \sum_i a_i^\dagger$. Then
 #
 # $$|\psi\rangle = \prod_i \big( 1 + t a_i^\dagger \big) |0\rangle = e^{\, t A} |0\rangle , \qquad t = -\frac{e}{g} ,
 #   \qquad \frac{\langle k | \psi \rangle}{\langle 0 | \psi \rangle} = t^k \tbinom Nk^{1/2} . \tag{3.2}$$
@@ -220,7 +220,7 @@ assert wins[:5].all() and not wins[-10:].any()
 # exponent. These are the moments and the cumulants of [chapter 14, section 2](14_size_extensivity.ipynb): what
 # is independent multiplies, and its logarithm adds.
 #
-# **Davidson's correction**, $(1 - c_0^2) E_1$ with the weight $c_0^2$ of $|0\rangle$, is the usual repair. It removes
+# **Davidson's correction**, $(1 - c_0^2) E_1$ with the weight $c_0^2$ of $|0\rangle$, is the usual repair (Langhoff and Davidson 1974). It removes
 # the term in $N^2$ of (2.1), since $1 - c_0^2 \approx N g^2 / \Delta^2$. Is the sum then extensive?
 
 
@@ -303,7 +303,8 @@ assert restricted < 0.05 * 10_000 * math.log1p(r)
 #
 # ## 5. Plefka's series to any order
 #
-# TAP's free energy is extensive, as all cumulants are. Does its series converge? At fixed means $m_i$, $n_j$ and with the
+# The orders of TAP's free energy are extensive, too. Does its series converge? TAP cuts it after order 2 or 3 and then
+# moves the means; here they are held. At fixed means $m_i$, $n_j$ and with the
 # coupling $s W$, [chapter 13, section 3](13_cumulants_and_tap.ipynb) has
 #
 # $$\Gamma(s) = \Gamma(0) - s\, m^T W n - \ln \big\langle e^{\, s Q + \phi(s) \cdot x} \big\rangle_q , \qquad
@@ -312,11 +313,11 @@ assert restricted < 0.05 * 10_000 * math.log1p(r)
 # where $x$ holds the deviations of all units from their means, $Q$ their products bond by bond, and the
 # counter-fields $\phi(s)$ keep the means in place. That chapter went to order 4 by hand; for a few units a
 # program goes on. Write the exponent of a state as $\sum_k s^k \eta_k$, with $\eta_1 = Q + \phi_1 \cdot x$ and $\eta_k =
-# \phi_k \cdot x$ after that, and the exponential as $\sum_k s^k w_k$. The derivative in $s$ gives
+# \phi_k \cdot x$ after that, and the exponential as $\sum_k s^k \omega_k$. The derivative in $s$ gives
 #
-# $$k\, w_k = \sum_{j=1}^{k} j\, \eta_j\, w_{k-j} , \qquad w_0 = 1 . \tag{5.2}$$
+# $$k\, \omega_k = \sum_{j=1}^{k} j\, \eta_j\, \omega_{k-j} , \qquad \omega_0 = 1 . \tag{5.2}$$
 #
-# On the right $\phi_k$ occurs in one term, $k\, \phi_k \cdot x$. The condition $\langle x_i w_k \rangle_q = 0$ is therefore
+# On the right $\phi_k$ occurs in one term, $k\, \phi_k \cdot x$. The condition $\langle x_i \omega_k \rangle_q = 0$ is therefore
 # solved by a division by $\langle x_i^2 \rangle_q$, and order after order follows.
 #
 # **Check against the exact result**: orders 1 to 4 with the library's formulas, and the sum with the exact
@@ -390,7 +391,7 @@ for s in (0.5, -1.0, 1.5):
 #
 # with either sign $\pm'$. (One more case: the formula for $y$ has $\delta$ in its denominator, which vanishes again at
 # $W = 2 \pi i$. If the square root has changed its sign on the way there, as it does for $| \cot (\alpha + \beta) | <
-# 1 < | \cot (\alpha - \beta) |$, then $2 \pi i$ is a singularity too. For $m = n = \frac12$ it is the only one:
+# 1 < | \cot (\alpha - \beta) |$, then $2 \pi i$ is a singularity too, and $R \le 2 \pi$. For $m = n = \frac12$ it is the only one:
 # $\Gamma - \Gamma_1 = -\ln \cosh (W/4)$.) *For one bond Plefka's series converges for all $|W| < \pi$,
 # whatever the means.* All singularities are complex: at no real coupling does anything happen.
 #
@@ -468,7 +469,7 @@ plt.show()
 # ## 7. Many bonds
 #
 # For a machine, $\Gamma$ is singular where (5.1) cannot be solved for $\phi$: where the covariance of the units,
-# at complex $s$ and complex fields, has the determinant 0. The coefficients say where to look, and Newton's
+# at complex $s$ and complex fields, has the determinant 0 (or where the average in the logarithm is 0). The coefficients say where to look, and Newton's
 # method for $\langle x \rangle = 0$ and $\det = 0$ together finds the point.
 
 
@@ -483,10 +484,9 @@ def branch_point(guess):
     """The s near a guess at which (5.1) has no solution."""
     unknown = np.append(counter_fields(0.95 * guess), guess)
     for _ in range(20):
-        slopes = [
-            (conditions(unknown + h) - conditions(unknown - h)) / 2e-6 for h in 1e-6 * np.eye(7)
-        ]
-        unknown = unknown - np.linalg.solve(np.transpose(slopes), conditions(unknown))
+        sides = [(conditions(unknown + h), conditions(unknown - h)) for h in 1e-6 * np.eye(7)]
+        slopes = np.transpose([(right - left) / 2e-6 for right, left in sides])
+        unknown = unknown - np.linalg.solve(slopes, conditions(unknown))
     check(np.abs(conditions(unknown)), 0.0, tolerance=1e-9)
     return unknown[6]
 
@@ -503,13 +503,11 @@ alone = min(
     for i in range(3)
     for j in range(3)
 )
-print(
-    f"the strongest bond alone would allow {alone:.4f}; largest |s W| at R: {R_star * np.abs(W).max():.2f}"
-)
+print(f"least of the bonds alone {alone:.4f}; largest |s W| at R: {R_star * np.abs(W).max():.2f}")
 assert R_star < alone < 1.05 * R_star
 
 # %% [markdown]
-# For this machine the radius is slightly below that of its strongest bond alone. This need not be so. Take
+# For this machine the radius is slightly below the least that any of its bonds has alone. This need not be so. Take
 # $N + N$ units with means $\frac12$ and all couplings equal, $W_{ij} = w / N$. Exchanging 0 and 1 in all units keeps $Q$, so
 # no counter-fields are needed, $\Gamma - \Gamma_1 = -\ln \langle e^Q \rangle_q$, and its singularities are the zeros of the average.
 # Each bond alone would allow $w = 2 \pi N$. *Guess: does the radius in $w$ grow with $N$?*
@@ -559,9 +557,7 @@ print("the distance of the zero to 4 falls with the power", falls.round(3), "of 
 assert np.all(np.abs(falls - 0.5) < 0.07) and np.all(np.diff(np.abs(path)) < 0)
 for share in (0.7, 1.5):
     row = np.searchsorted(s_values, share * R_star)
-    print(
-        f"s = {s_values[row]:.1f}: errors of orders {shown} {machine_errors[row, shown].round(5)}"
-    )
+    print(f"s = {s_values[row]:.1f}, orders {shown}: errors {machine_errors[row, shown].round(5)}")
     assert np.all(np.diff(machine_errors[row, [3, 8, 16, 32]]) > 0) == (share > 1)
     assert machine_errors[row, 3] < 0.1 * machine_errors[row, 1]
 
@@ -596,17 +592,17 @@ plt.show()
 # - Orders of perturbation theory are extensive at every $N$, by the cancellation of unlinked terms. So is whatever is
 #   truncated in the exponent. They bound nothing, and for few units the truncated trial is better.
 # - *Do the expansions converge?* Within the nearest complex singularity. For one unit that is $|g| < \Delta / 2$. For
-#   one bond TAP's series converges for all $|W| < \pi$, the radius is (B56), and outside of it the first orders remain
-#   useful and the later ones do not.
+#   one bond TAP's series converges for all $|W| < \pi$, the radius is (B56). Outside of it, in both our examples, the first
+#   orders remain useful and the later ones do not.
 # - For a machine the radius can be located. It may be far below that of each of its bonds.
 #
 # ## Exercises
 #
 # 1. *(easy)* **Equal means.** For a bond with $m = n$ write the radius as a function `equal_means_radius(m)` of its own,
 #    without the library. For which $m < \frac12$ is it as small as possible (`worst`)?
-# 2. *(medium)* **Excitations in proportion.** Let $K = x N$ and $N \to \infty$. Find the energy per unit as a
-#    function `energy_per_unit(x)`, and the share $p$ of excited units above which nothing is missing (`p`). What is the
-#    share of $N e$ at $x = p/2$?
+# 2. *(medium)* **Excitations in proportion.** Let $K = f N$ and $N \to \infty$. Find the energy per unit as a
+#    function `energy_per_unit(f)`, and the share $p$ of excited units above which nothing is missing (`p`). What is the
+#    share of $N e$ at $f = p/2$?
 # 3. *(medium)* **Imaginary time.** $-\frac1\beta \ln \langle 0 | e^{-\beta H} | 0 \rangle$ tends to the ground-state energy
 #    for large $\beta$. Its series has the cumulants of $H$ in $|0\rangle$, from the moments $\langle 0 | H^n | 0 \rangle$. Compute
 #    those of orders 1 to 4 for one unit and for six (`kappa_one`, `kappa_six`). Which of both sets, moments
@@ -635,11 +631,11 @@ check(equal_means_radius(0.05), abs(mean_field.bond_singularities(0.05, 0.05)[0]
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# 2. With k = x N, (1.2) per unit is x gap on the diagonal and -g sqrt(x (1 - x)) on both sides: slowly varying
-# amplitudes of one sign have the energy x gap - 2 g sqrt(x (1 - x)). Its minimum is e, at x = p.
-def energy_per_unit(x):
-    x = min(x, p)
-    return gap * x - 2 * g * math.sqrt(x * (1 - x))
+# 2. With k = f N, (1.2) per unit is f gap on the diagonal and -g sqrt(f (1 - f)) on both sides: slowly varying
+# amplitudes of one sign have the energy f gap - 2 g sqrt(f (1 - f)). Its minimum is e, at f = p.
+def energy_per_unit(f):
+    f = min(f, p)
+    return gap * f - 2 * g * math.sqrt(f * (1 - f))
 
 
 p = (1 - gap / 2 / math.hypot(gap / 2, g)) / 2
@@ -678,11 +674,7 @@ for size in (8, 32, 128):
     up = np.arange(size + 1) - size / 2
     odds = np.array([math.comb(size, k) / 2**size for k in range(size + 1)])
     misses.append(-math.log(odds @ np.exp(2.0 * np.outer(up, up) / size) @ odds) - limit(2.0))
-print(
-    "4. missing at w = 2:",
-    np.round(misses, 5),
-    "powers",
-    np.log2(np.divide(misses[:2], misses[1:])) / 2,
-)
+powers = np.log2(np.divide(misses[:2], misses[1:])) / 2
+print("4. missing at w = 2:", np.round(misses, 5), "falls with the powers", powers.round(3))
 check(limit(2.0), 0.5 * math.log(0.75))
 check(np.divide(misses[:2], misses[1:]), 4.0, tolerance=0.15)

@@ -84,8 +84,8 @@ def bond_singularities(m: float, n: float) -> np.ndarray:
     Reference: B56.
 
     Example:
-        >>> bond_singularities(0.1, 0.2).round(4)
-        array([0.    +3.1416j, 3.8918+3.1416j])
+        >>> bond_singularities(0.1, 0.3).round(4)
+        array([-0.4682+3.1416j,  2.6654+3.1416j,  0.    +6.2832j])
     """
     _checked([[0.0]], [m], [n])
     crossed = np.sqrt(m * (1 - n)), np.sqrt(n * (1 - m))
@@ -93,7 +93,7 @@ def bond_singularities(m: float, n: float) -> np.ndarray:
     with np.errstate(divide="ignore"):
         logs = np.log(np.maximum(1 - sines**2, 0.0)) - np.log(sines**2)  # 2 ln|cot|
     found = [complex(log, np.pi) for log in logs]
-    if logs[0] < 0 < logs[1]:
+    if logs[0] < -1e-12 and logs[1] > 1e-12:
         found.append(2j * np.pi)
     return np.array(sorted(found, key=abs))
 
