@@ -34,7 +34,7 @@
 #
 # **What you need**: sections 1 and 2 of chapter 14, sections 2 and 3 of chapter 13, and eigenvalues.
 #
-# **Time**: about 50 minutes, and 80 for the exercises. The code runs in ten seconds.
+# **Time**: about 65 minutes, and 105 for the exercises. The code runs in a quarter of a minute.
 #
 # Numbers such as (B55) are rows of the table `EQUATIONS.md`. Free energies are in nats.
 

@@ -121,7 +121,7 @@ def test_one_bond_is_singular_where_its_discriminant_vanishes(m, n):
         np.testing.assert_allclose(discriminant, 0, atol=1e-11)
 
 
-@pytest.mark.parametrize(("m", "n"), [*MEANS, (0.5, 0.5)])
+@pytest.mark.parametrize(("m", "n"), [*MEANS, (0.5, 0.5), (0.48, 0.5), (2e-4, 2e-4)])
 def test_the_series_of_one_bond_has_the_radius_of_its_nearest_singularity(m, n):
     """B56: coefficients by Cauchy's integral; at the radius they fall like a power."""
     orders = np.arange(1, 81)
