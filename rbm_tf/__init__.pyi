@@ -22,6 +22,7 @@ from . import tempering as tempering
 from . import thermodynamics as thermodynamics
 from . import training as training
 from . import trajectory as trajectory
+from . import two_level as two_level
 from . import umbrella as umbrella
 from . import units as units
 from .annealing import ais as ais

@@ -29,6 +29,7 @@ from rbm_tf.mean_field.plefka import (
     reaction_field,
 )
 from rbm_tf.mean_field.products import cumulant_free_energy, cumulant_free_energy_at
+from rbm_tf.mean_field.series import bond_singularities, plefka_series
 from rbm_tf.mean_field.stationary import MeanField, tap, tap_of, theory_of
 from rbm_tf.mean_field.two_moments import TwoMomentTheory, check_moments, check_precisions
 
@@ -43,6 +44,7 @@ __all__ = [
     "averages_at",
     "bond_moments",
     "bond_reaction",
+    "bond_singularities",
     "check_fourth_order",
     "check_moments",
     "check_order",
@@ -66,6 +68,7 @@ __all__ = [
     "perturbation",
     "plefka_fourth_term",
     "plefka_fourth_term_at",
+    "plefka_series",
     "reaction_field",
     "response_step",
     "tap",
