@@ -354,23 +354,23 @@ for _ in range(600):
 G = np.array([reduced_free_energy(m) for m in path])
 assert np.diff(G, axis=0).max() < 1e-10
 check(path[-1], path[-2], tolerance=1e-6)
+best = mean_field.tap(Machine(*map(tf.constant, (W, a, b))), order=1, num_starts=3)
+check(G[-1].min(), best.free_energy, tolerance=1e-6)
 
 # %% name="attractors"
-ends, first_of, count = np.unique(
-    path[-1].numpy().round(3), axis=0, return_index=True, return_counts=True
-)
-for row, number in zip(first_of, count, strict=True):
+kinds = {"axis": 0, "return_index": True, "return_counts": True}
+ends, rows, counts = np.unique(path[-1].numpy().round(3), **kinds)
+singular = []
+for row, number in zip(rows, counts, strict=True):
     m = path[-1][row].numpy()
     n = special.expit(b + m @ W)
     J = (m * (1 - m))[:, np.newaxis] * (W * (n * (1 - n))) @ W.T
-    largest = np.abs(np.linalg.eigvals(J)).max()
-    singular = np.linalg.norm(J, 2)
-    assert np.abs(np.linalg.eigvals(J).imag).max() < 1e-10 and largest < 1
-    print(
-        f"{number:3d} starts, G {G[-1, row]:.2f}: eigenvalue {largest:.3f}, singular {singular:.3f}"
-    )
-best = mean_field.tap(Machine(*map(tf.constant, (W, a, b))), order=1, num_starts=3)
-check(G[-1].min(), best.free_energy, tolerance=1e-6)
+    values, largest = np.linalg.eigvals(J), np.linalg.norm(J, 2)
+    assert np.abs(values.imag).max() < 1e-10 and np.abs(values).max() < 1
+    singular.append(largest)
+    print(f"{number:3d} starts, G {G[-1, row]:.2f}: eigenvalue {values.real.max():.3f}", end=", ")
+    print(f"singular value {largest:.3f}")
+assert len(ends) == 8 and max(singular) > 1.1
 
 # %% name="descent" alt="Left: the free energies G of twenty orbits above the lowest end, ten from digits and ten from noise, fall by tens of nats in the first step, and level off between 0 and 1 nat. Right: eight grey images of 8 by 8 pixels, the attractors. Several look like digits, such as 4, 0, 8 and 3."
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.3), width_ratios=(2, 1))
@@ -507,13 +507,14 @@ for name, model in models.items():
     )
     print(f"{'':9s} largest {size:.3f}, imaginary part {imaginary:.3f}", end=", ")
     print(f"singular {singular:.2f}, asymmetry {asymmetry:.2f}")
-    assert min(outside) >= 1 and size < 1 < singular and imaginary > 0.01 and asymmetry > 0.4
+    assert min(outside) >= 1 and size < 1 < singular
+    assert imaginary > 0.05 and 0.4 < asymmetry < 0.75
 
 # %% [markdown]
 # Every model moves a digit little in one step, by a tenth of the grey scale. Nevertheless all leave it: at each of
 # the five digits some eigenvalues lie outside the unit circle, and after 300 steps the image is about as far from the
 # digit as another digit would be. Almost all of the 30 orbits at $T = 0$ end at images of their own. With
-# temperature or noise several share an end, but those are no digits either.
+# temperature or noise several share an end. Those in the picture are strokes, dots and a blank image.
 
 # %% name="orbits" alt="Six rows of seven images, after 1 to 301 steps. At T = 0 a digit 2 keeps its shape for four steps and then breaks into blobs, and noise becomes strokes. At T = 1 the 2 shrinks to a stroke and a dot, noise to a blank image. In the denoising model both end as a dot."
 figure, axes = plt.subplots(6, 7, figsize=(8.5, 7.6))
