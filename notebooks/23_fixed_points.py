@@ -121,9 +121,9 @@ def label(axis, title, xlabel, ylabel):
 #
 # ## 2. Linear: projection, or a slow way to the mean
 #
-# Let $r(x) = A x$ with $A = W_2 W_1$ of rank $k$, for data of mean 0 and covariance $C$, whose eigenvalues are $\lambda_1
-# > \lambda_2 > \dots$. In all four cases the best $A$ lies along the $k$ leading directions; what differs is
-# the factor $\alpha_j$ by which it multiplies them.
+# Let $r(x) = A x$ with $A = W_2 W_1$ of rank $k$, for data of mean 0 and covariance $C$, with eigenvalues
+# $\lambda_1 > \lambda_2 > \dots$ In all four cases the best $A$ lies along the $k$ leading directions; what differs
+# is the factor $\alpha_j$ by which it multiplies them.
 #
 # *Reconstruction* alone, which is $T = 0$, gives principal component analysis: $\alpha_j = 1$. Every point of the plane
 # is a fixed point, and one step arrives. *Denoising* with noise $\sigma$ has the loss
@@ -189,14 +189,14 @@ for (name, noise, decay), factors in exact.items():
 # eigenvalues are not negative. They are below 1 at maxima of $p_\sigma$ and above 1 somewhere at saddles and minima, so
 # the attractors are the modes of the blurred density.
 #
-# **Two Gaussians** of variance $s^2$ at $\pm \mu$, with equal odds. With $v = s^2 + \sigma^2$, given the component the
-# mean is $(s^2 y \pm \sigma^2 \mu) / v$, and the odds of the components are $e^{\pm \mu \cdot y / v}$:
+# **Two Gaussians** of variance $\tau^2$ at $\pm \mu$, with equal odds. With $v = \tau^2 + \sigma^2$, given the component the
+# mean is $(\tau^2 y \pm \sigma^2 \mu) / v$, and the odds of the components are $e^{\pm \mu \cdot y / v}$:
 #
-# $$r(y) = \frac{1}{v} \Big[ s^2 y + \sigma^2 \mu \tanh \frac{\mu \cdot y}{v} \Big] , \qquad
+# $$r(y) = \frac{1}{v} \Big[ \tau^2 y + \sigma^2 \mu \tanh \frac{\mu \cdot y}{v} \Big] , \qquad
 #   y^* = m \mu \quad \text{with} \quad \boxed{\; m = \tanh \Big( \frac{|\mu|^2}{v}\, m \Big) \;} \tag{3.2}$$
 #
 # The fixed-point equation of the denoising autoencoder is the mean-field equation of a magnet, with $v / |\mu|^2$ for its
-# temperature. Below 1 there are two attractors and a saddle; at $\sigma^2 = |\mu|^2 - s^2$ they merge.
+# temperature. Below 1 there are two attractors and a saddle; at $\sigma^2 = |\mu|^2 - \tau^2$ they merge.
 #
 # **Check against the exact result**: (3.2) against the library's `denoise`, and (3.1).
 
@@ -302,10 +302,11 @@ plt.show()
 #
 # $$r(m) = \mathrm{sigm}\big( a + W\, \mathrm{sigm}(b + W^T m) \big) : \tag{4.1}$$
 #
-# encode with $W$, squash, decode with the same $W$. Here the energy is known. Let $\Gamma(m, n) = -a \cdot m - b \cdot n
-# - m^T W n - S(m) - S(n)$ be the naive free energy of [chapter 13](13_cumulants_and_tap.ipynb), with the
-# entropy $S(m) = -\sum_i [m_i \ln m_i + (1 - m_i) \ln (1 - m_i)]$. For given $m$ it is least at $n = \mathrm{sigm}(b + W^T m)$,
-# with the value
+# encode with $W$, squash, decode with the same $W$. Here the energy is known. Let
+# $\Gamma(m, n) = -a \cdot m - b \cdot n - m^T W n - S(m) - S(n)$ be the naive free energy of
+# [chapter 13](13_cumulants_and_tap.ipynb), with the entropy
+# $S(m) = -\sum_i [m_i \ln m_i + (1 - m_i) \ln (1 - m_i)]$. For given $m$ it is least at
+# $n = \mathrm{sigm}(b + W^T m)$, with the value
 #
 # $$\boxed{\; G(m) = \min_n \Gamma(m, n) = F_c(m) - S(m) , \qquad
 #   \nabla G = \mathrm{logit}(m) - \mathrm{logit}(r(m)) \;} \tag{B54}$$
