@@ -6,7 +6,7 @@ BOOK := notebooks/book
 MATHJAX := $(BOOK)/_static/mathjax
 SLIDES := notebooks/slides
 ASSIGNMENTS := notebooks/assignments
-WITH_MODELS := $(wildcard $(addprefix notebooks/,$(addsuffix _*.py,03 05 07 09 10 12 13 17 18 20 21 22)))
+WITH_MODELS := $(wildcard $(addprefix notebooks/,$(addsuffix _*.py,03 05 07 09 10 12 13 17 18 20 21 22 23)))
 EXTRAS := dev,notebooks
 WITH_BOOK := $(EXTRAS),book
 # Tests on all processors, four at most for the memory's sake, with one thread each.

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import special
 
 from rbm_tf import enumeration
 from rbm_tf.cumulants import log_expectation, weighted_cumulants
-from rbm_tf.machine import machine_of
+from rbm_tf.machine import clamped_free_energy, machine_of
 from rbm_tf.mean_field import cumulant_free_energy, plefka, tap
 
 
@@ -33,6 +34,30 @@ def test_gamma_is_stationary_at_the_returned_point(random_rbm, order):
     assert float(gamma[0]) == pytest.approx(point.free_energy, rel=1e-12)
     for gradient in tape.gradient(gamma, [m, n]):
         np.testing.assert_allclose(gradient, np.zeros_like(gradient), atol=1e-8)
+
+
+def test_naive_map_is_stationary_where_clamped_free_energy_minus_entropy_is(random_rbm):  # B54
+    rbm = random_rbm(8, 5, scale=1.5)
+    machine, point = machine_of(rbm, dtype="float64"), tap(rbm, order=1)
+    a, b, w = (x.numpy() for x in (rbm.visible_bias, rbm.hidden_bias, rbm.kernel))
+
+    def decode_encode(m):
+        return special.expit(a + special.expit(b + m @ w) @ w.T)
+
+    def reduced(m):  # G(m) = F_c(m) - S(m)
+        minus_entropy = tf.reduce_sum(tf.math.xlogy(m, m) + tf.math.xlogy(1 - m, 1 - m), -1)
+        return clamped_free_energy(machine, m) + minus_entropy
+
+    m = tf.constant(np.random.default_rng(0).uniform(0.05, 0.95, (20, 8)))
+    with tf.GradientTape() as tape:
+        tape.watch(m)
+        value = reduced(m)
+    expected = special.logit(m) - special.logit(decode_encode(m))
+    np.testing.assert_allclose(tape.gradient(value, m), expected, rtol=1e-9, atol=1e-9)
+    assert np.all(reduced(tf.constant(decode_encode(m))) < value)
+    np.testing.assert_allclose(decode_encode(point.visible), point.visible, atol=1e-9)
+    at_point = float(reduced(tf.constant(point.visible[None]))[0])
+    assert at_point == pytest.approx(point.free_energy, rel=1e-12)
 
 
 @pytest.mark.parametrize(("order", "power"), [(1, 2), (2, 3), (3, 4)])
