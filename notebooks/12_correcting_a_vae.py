@@ -624,8 +624,8 @@ plt.show()
 #
 # - On the ELBO-trained model the log-weights are almost Gaussian, with a slight *left* skew. Plain order 2 has
 #   next to no bias there, and for a single image about the RMSE of IWAE.
-# - On the IWAE-trained one the plain series is useless, order 3 no less than order 2, with opposite signs. More
-#   weights do not help, because this is the truncation, not the noise. It is the second column of the
+# - On the IWAE-trained one the plain series is useless: order 2 is too high by more than a nat, and order 3 too low by
+#   as much. More weights do not help, because this is the truncation, not the noise. It is the second column of the
 #   gallery, along the axes in which $q$ is too broad, and the next term announced it.
 # - IWAE's bias falls with the budget: ten times the weights make it five to six times smaller.
 # - The grouped estimate has a smaller bias than IWAE on both models, from the same weights, and a smaller RMSE for
