@@ -1006,7 +1006,7 @@ axes[0].axvline(log_p[index], color="black", label="$\\ln p(x)$")
 label(
     axes[0], f"Log-weights of the median image, digit {y_test[index]}", r"$\ln w$ (nats)", "density"
 )
-axes[0].legend(loc="upper left")
+axes[0].legend(loc="upper right", handlelength=1)
 axes[1].plot(kappa[1] / 2, gaps, ".", color=blue, ms=4)
 axes[1].plot([0, gaps.max()], [0, gaps.max()], color="black", lw=1, label="order 2 exact")
 label(axes[1], "Every test image", r"$\frac{1}{2}$ Var$[\ln w]$ (nats)", "gap (nats)")

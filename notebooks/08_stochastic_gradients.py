@@ -944,8 +944,10 @@ for n, colour in ((2, blue), (50, purple), (5000, "black")):
     axes[1].loglog(temperatures, rows[n], "o-", ms=3, color=colour, label=f"{n} samples")
     axes[1].axhline(baseline_error(n), color=colour, ls="--", lw=1)
 label(axes[1], "Error (dashed: score function)", "temperature $T$", "root mean square error (nats)")
-for axis in axes:
-    axis.legend(fontsize=10, frameon=True)
+for axis, limits in zip(axes, ((8e-4, 30), (0.06, 60)), strict=True):
+    axis.set_ylim(limits)  # room for the legends
+axes[0].legend(fontsize=10, loc="lower center")
+axes[1].legend(fontsize=10, loc="upper right")
 plt.show()
 
 # %% [markdown]
