@@ -728,6 +728,7 @@ for name in ("CD-10", "tempering"):
     assert final["exact"] > final[name] > final["CD-1, no noise"] + 0.05
 assert final["TAP, order 2"] < final["TAP, order 3"] < min(final["CD-1"], final["persistent"]) - 0.5
 assert abs(final["TAP, order 2"] + 9 * np.log(2)) < 1  # that of the untrained machine
+assert abs(final["CD-1, no noise"] - final["CD-1"]) < 0.1  # noise is not what holds CD-1 back
 curve = trained["persistent"][1]  # comes as far as CD-1, and loses it again
 assert curve.max() > final["CD-1"] - 0.2 and curve[curve.argmax() :].min() < curve.max() - 0.2
 
@@ -776,7 +777,7 @@ print(f"root mean square weight of the exactly trained machine: {size:.2f} nats"
 
 # %% name="seven-phases" alt="Log likelihood by epoch. Exact is the highest, tempering and CD-10 close below, CD-1 lower, with or without noise. Persistent jumps up and down. TAP of order 3 ends near -4.7, order 2 near -6.5 nats."
 figure, axes = plt.subplots(1, 2, figsize=(10, 4))
-colours = ("black", orange, orange, "#E69F00", blue, green, purple, grey)
+colours = ("black", orange, orange, "#56B4E9", blue, green, purple, grey)
 for (name, (_, curve)), colour in zip(trained.items(), colours, strict=True):
     for axis in axes:
         style = "--" if "no noise" in name else "-"
@@ -786,7 +787,7 @@ for axis, title in zip(axes, ("All of them", "Close to the limit"), strict=True)
     label(axis, title, f"epoch ({num_updates} updates)", "mean $\\ln p(v)$ (nats)")
 axes[0].set_ylim(-10, -2.4)
 axes[1].set_ylim(-3.8, -2.6)
-axes[0].legend(loc="lower right", ncols=2, fontsize=8)
+axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
 # %% [markdown]
@@ -866,13 +867,19 @@ for name, shares in far_shares.items():
 slow = spectrum(machines[f"two modes, w = {couplings[1]}"])[0][1]
 print(f"share of the slow direction that CD-k sees: {1 - slow:.6f} (k = 1),", end=" ")
 print(f"{1 - slow**20:.6f} (k = 20)")
+last = {name: shares[-1] for name, shares in far_shares.items()}
+assert max(last["exact"], last["persistent"], last["tempering"], last["tempering, near"]) < 0.02
+assert abs(last["CD-1"] - 0.5) < 0.02 and 0.4 < last["CD-20"] < 0.48
+late = far_shares["persistent, near"]  # sees nothing at first, then remembers
+assert np.all(np.abs(late[:6] - 0.5) < 0.01) and late[-1] < 0.25
+assert far_shares["persistent"][3] < far_shares["exact"][3] / 10  # overdoes it
 
 # %% name="far-side" alt="Left: letter T and its negative. Right: probability of the far side. Exact, tempering and persistent fall to near 0; CD-1 stays at one half, CD-20 falls a little; persistent from near falls late."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), width_ratios=[1, 2])
 plotting.image_grid(axes[0], np.reshape([letter, 1 - letter], (2, 3, 3)), columns=2)
 axes[0].images[0].set_clim(-0.2, 1)
 axes[0].set_title("The two modes: data, far side")
-colours = ("black", orange, "#E69F00", blue, green, blue, green)
+colours = ("black", orange, "#56B4E9", blue, green, blue, green)
 for (name, shares), colour in zip(far_shares.items(), colours, strict=True):
     axes[1].plot(shares, "--" if "near" in name else "-", color=colour, label=name)
 axes[1].set_xticks(range(0, 21, 5))
@@ -989,7 +996,6 @@ centred = ascent(rbm, black)
 for x, y in zip(by_hand, centred, strict=True):
     check(x, y)
 uphill = sum(np.sum(x * y) for x, y in zip(plain, centred, strict=True))
-assert uphill > 0
 print(f"plain . centred = {uphill:.4f} > 0: the centred step goes uphill")
 
 # %% [markdown]
@@ -1033,6 +1039,9 @@ curves = course.shipped("03_conventions", rises, retrain=retrain)
 check(curves["centred, black ink"], curves["centred, white ink"], 1e-8)  # (9.5), every 10 updates
 for name, curve in curves.items():
     print(f"{name:19s}: L = {curve[-1]:.4f} nats after 390 updates")
+plain_black, plain_white, centred_black, _ = curves.values()
+assert centred_black[-1] > plain_black[-1] + 0.1 > plain_white[-1] + 0.2  # in the end
+assert min(plain_black[1], plain_white[1]) > centred_black[1] + 0.1  # after ten updates
 
 # %% name="two-inks" alt="Log likelihood over 390 updates. Plain learning in black ink is ahead of plain learning in white ink. The two centred curves lie on one another and end above both. The limit, -ln 6, is far above."
 figure, axis = plt.subplots(figsize=(8, 3.6))
@@ -1045,8 +1054,8 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# The two centred curves lie on top of each other, to rounding. The plain ones do not: one and the
-# same problem is easier in black ink, where a third of the pixels is 1, than in white ink, where two
+# The two centred curves lie on top of each other, to rounding. The plain ones do not: in the end one and the
+# same problem has been easier in black ink, where a third of the pixels is 1, than in white ink, where two
 # thirds are. At the very start the plain gradient is faster, since it moves the mean of the image
 # through weights and biases at once; then centring overtakes both.
 #
@@ -1155,6 +1164,16 @@ for index, number in enumerate(num_labelled):
 print(f"each at the better of the two penalties, {num_labelled} labels:")
 for name, row in zip(representations, np.maximum(scores.mean(2), weaker.mean(2)), strict=True):
     print(f"    {name}: {row.round(1)} %")
+
+# %%
+gains, weak_gains = scores[1:] - scores[0], weaker[1:] - weaker[0]  # (short or long, labels, draws)
+errors, weak_errors = (x.std(axis=2, ddof=1) / np.sqrt(num_draws) for x in (gains, weak_gains))
+short, long = gains.mean(axis=2)
+assert np.all(long > 2 * errors[1]) and np.argmax(long) == 0 and np.all(short < -5 * errors[0])
+weak = weak_gains[0].mean(axis=1) / weak_errors[0]  # of the short training, in standard errors
+assert np.all(np.abs(weak[:2]) < 2) and weak[2] > 2
+pixels, short, _ = np.maximum(scores.mean(2), weaker.mean(2))  # at the better penalty
+assert np.all(np.abs(pixels - short) < 3)
 
 # %% [markdown]
 # The answer depends on how long the RBM was trained. After the long training its features win for

@@ -340,7 +340,8 @@ print("q                          mean  variance   KL(q||p)   KL(p||q)")
 for name, theta in fits.items():
     print(f"{name:23s} {theta[0]:7.3f} {np.exp(theta[1]):9.3f}", end="")
     print(f" {kl_q_p(theta):10.3f} {kl_p_q(theta):10.3f}")
-    assert kl_q_p(theta) > 0 and kl_p_q(theta) >= kl_p_q(moments)
+for theta, mode in zip(seeking, (0.4, 0.6), strict=True):  # the share of the mode in p
+    assert abs(kl_q_p(theta) + np.log(mode)) < 0.01 and kl_p_q(theta) > 5 * kl_p_q(moments)
 
 # %%
 correlated = np.array([[1.0, 0.9], [0.9, 1.0]])  # Sigma
@@ -357,6 +358,11 @@ check(np.exp(best), 1 / np.diag(precision), tolerance=1e-4)  # (3.2)
 print(f"product q: variance {np.exp(best[0]):.4f}; conditional {1 / precision[0, 0]:.4f}, ", end="")
 print(f"marginal {correlated[0, 0]:.4f}")
 
+# %%
+names = "$p$", r"$q$ by KL$(q \| p)$", r"$q$ by KL$(p \| q)$"
+matrices = correlated, np.diag(np.exp(best)), np.eye(2)
+circle = np.stack([np.cos(np.linspace(0, 7, 200)), np.sin(np.linspace(0, 7, 200))])
+
 # %% name="best-gaussians" alt="Left: a density with two modes; two Gaussians fit one mode each, a third spreads over both. Right: a tilted ellipse, a small circle inside it and a large one around it."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), width_ratios=[1.7, 1])
 axes[0].fill_between(z, np.exp(log_p), color=grey, alpha=0.35, label="$p$")
@@ -366,9 +372,9 @@ for (name, theta), colour in zip(fits.items(), (blue, green, orange), strict=Tru
 label(axes[0], "The best Gaussian, in two senses", "$z$", "density")
 axes[0].set_xlim(-5, 8)
 axes[0].legend()
-circle = np.stack([np.cos(np.linspace(0, 7, 200)), np.sin(np.linspace(0, 7, 200))])
-for matrix, colour in ((correlated, grey), (np.diag(np.exp(best)), blue), (np.eye(2), orange)):
-    axes[1].plot(*(np.linalg.cholesky(matrix) @ circle), color=colour, lw=2)
+for matrix, colour, name in zip(matrices, (grey, blue, orange), names, strict=True):
+    axes[1].plot(*(np.linalg.cholesky(matrix) @ circle), color=colour, lw=2, label=name)
+axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
 label(axes[1], "A correlated pair, and products", "$z_1$", "$z_2$")
 axes[1].set_aspect("equal")
 plt.show()
@@ -1043,7 +1049,7 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 3.4))
 axes[0].set_prop_cycle(color=(blue, orange, green), marker=("o", "s", "^"))
 axes[0].semilogy(level, np.transpose([count, np.exp(-coupling * level), share]), ms=5, label=names)
 label(axes[0], "An Ising ring, sorted by energy", "energy $E$ ($J$)", "number or probability")
-axes[0].legend(fontsize=9)
+axes[0].legend(fontsize=10)
 t = np.linspace(0.05, 2, 100)
 axes[1].plot(t, t * np.log(2 * np.sinh(1 / (2 * t))), color=blue, label="quantum, (8.2)")
 axes[1].plot(t, -t * np.log(t), color=orange, label="classical, (B33c)")
@@ -1063,11 +1069,12 @@ plt.show()
 #
 # and the post warns that it is "not the same". Here is why. $\rho(E)$ *counts*; $p(x)$, a
 # probability density, *weighs*: its integral is 1. So (8.3) is an average,
-# $\ln \langle e^{-\beta E} \rangle_p$, and depends on the $p$ one has in mind. Take
-# $E = \frac12 x^2$, for which $\ln \int dx\, e^{-\beta E} = \frac12 \ln \frac{2 \pi}{\beta}$:
+# $\ln \langle e^{-\beta E} \rangle_p$, and it depends on which $p$ is meant. Take
+# $E = \frac12 x^2$. For this energy the sum over states is $\ln \int dx\, e^{-\beta E} = \frac12 \ln \frac{2 \pi}{\beta}$.
+# Here is what (8.3) gives for two choices of $p$:
 #
-# - $p$ uniform on $[-R, R]$: (8.3) is $\frac12 \ln \frac{2 \pi}{\beta} - \ln 2 R$ for large $R$. Right but
-#   for the logarithm of the volume, which grows without limit.
+# - $p$ uniform on $[-R, R]$: (8.3) is $\frac12 \ln \frac{2 \pi}{\beta} - \ln 2 R$ for large $R$. This is the right
+#   value minus the logarithm of the volume, and that logarithm grows without limit.
 # - $p$ the Boltzmann distribution itself: the weight $e^{-\beta E}$ is counted twice, and (8.3) is
 #   $\ln [Z(2 \beta) / Z(\beta)] = -\frac12 \ln 2$, whatever the temperature.
 # - $p = N(0, 1)$: (8.3) is $\ln \int dx\, (2 \pi)^{-1/2} e^{-(1 + \beta) x^2 / 2} =

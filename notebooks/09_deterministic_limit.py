@@ -517,7 +517,7 @@ def loss_and_moment(model):
 for T in (6.0, 1.0, 0.3):
     loss, moment = loss_and_moment(fit_linear(T))
     rate, distortion = linear_optimum(T)
-    assert loss >= distortion + T * rate - 1e-5  # (5.2) has its minimum at (5.3)
+    assert -1e-5 < loss - distortion - T * rate < 0.05  # a short training comes close to (5.3)
     print(f"T = {T}: trained {loss:.4f}, optimum {distortion + T * rate:.4f} nats;", end=" ")
     print(f"<|z|^2> / (J T) = {moment / (num_components * T):.3f}")
 
@@ -545,6 +545,8 @@ axes[0].legend()
 plt.show()
 
 # %% [markdown]
+# The library's models end less than 0.05 nats above the optimum after a short training (printed above the picture).
+#
 # The three variables are switched off one after another as the temperature rises; above the last
 # dotted line the model ignores its latent variables, and the rate is exactly 0. Nothing special
 # happens at $T = 1$ on these curves. What is special about $T = 1$ is that only there $e^{-F_T}$ is
@@ -682,6 +684,8 @@ assert np.all(np.diff(test_rates) > 0) and np.all(np.diff([b[0] for b in before.
 cold_distortions = [results[T][0] for T in (0.3, 0.03, 0.0)]
 assert np.ptp(cold_distortions) < 1 < test_distortions[0] - test_distortions[1]
 assert warm[np.argmax(-test_distortions - test_rates)] == 1.0
+saved = -np.diff(test_distortions) / np.diff(test_rates)  # nats of distortion for a nat of rate
+assert abs(saved[0] - 2) < 0.3 and abs(saved[1] - 0.5) < 0.1
 
 # %% name="digits-rate-distortion" alt="Digits. Left: as T falls from 3 to 0.03 the rate rises and the test distortion falls, then stays. Right: distortion against rate, with lines of slope minus T through the four points."
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6))
@@ -780,23 +784,32 @@ def evidence_on_grid(model, scale, every=1):
 spread = {T: np.sqrt(T) for T in warm}
 spread[0.0] = float(np.std(models[0.0].encode(x_train)[0]))  # no thermal length at T = 0
 log_p = {T: evidence_on_grid(model, spread[T]) for T, model in models.items()}
+aggregates, looseness = [], []
 for T, R, distortion in zip(warm, test_rates, test_distortions, strict=True):
     ratio, mismatch, hole = information_and_holes(models[T])
-    assert np.all(ratio <= np.log(len(x_train)) + 1e-6)  # (8.2)
-    assert log_p[T].mean() > -distortion - R - 0.1  # noise of the draws, grid
+    assert ratio.max() <= np.log(len(x_train)) + 1e-6  # (8.2), of each sample
+    aggregates.append([ratio.mean(), mismatch.mean(), hole])
+    looseness.append(log_p[T].mean() + distortion + R)  # how far -D - R is below ln p(x)
     assert (distortion + T * R > -log_p[T].mean() - 0.1) == (T >= 1)  # L_T is no bound below T = 1
     print(f"T = {T:4.2f}: I {ratio.mean():6.3f}, KL(q(z) || p(z)) {mismatch.mean():6.3f},", end=" ")
     print(f"holes {hole:6.1%}, ln p(x) {log_p[T].mean():8.3f} nats")
 unit = evidence_on_grid(models[0.0], 1.0).mean()
 print(f"T = 0.00: ln p(x) {log_p[0.0].mean():.3f} with a fitted prior, {unit:.3f} with N(0, I)")
 
+# %%
+assert looseness[0] > -0.1 and np.all(np.diff(looseness) > 0.5)  # -0.1: noise of the draws, grid
+assert np.all(np.diff(aggregates, axis=0) > 0)  # information, mismatch and holes grow
+assert aggregates[-1][0] > 6 and abs(aggregates[-1][2] - 0.25) < 0.1
+means = [log_p[T].mean() for T in temperatures[1:]]  # from T = 1 down
+assert max(means) == log_p[0.3].mean() and log_p[0.0].mean() - unit > 2 * np.ptp(means)
+
 # %% name="evidence-differences"
 for T in (0.3, 0.03, 0.0):
     difference = log_p[T] - log_p[1.0]  # image by image
     error = difference.std(ddof=1) / np.sqrt(len(difference))
     print(f"T = {T:4.2f}: ln p(x) {difference.mean():+.3f} +- {error:.3f} nats above T = 1")
-    assert abs(difference.mean()) < 0.7
-assert log_p[0.3].mean() > log_p[1.0].mean() and unit < log_p[0.0].mean() - 0.5
+    assert abs(difference.mean()) < 0.4
+    assert (difference.mean() > 4 * error) == (T == 0.3)  # the others are about as good as T = 1
 coldest = warm[-1]
 half = evidence_on_grid(models[coldest], spread[coldest], every=2)
 assert np.max(np.abs(half - log_p[coldest])) < 0.05  # half of the points will do
@@ -804,18 +817,19 @@ print(f"half of the grid's points change ln p(x) by {np.max(np.abs(half - log_p[
 
 # %% name="codes-and-draws" alt="Codes of the training images at T = 1, 0.03 and 0: each cloud covers most of its prior's circles, the colder ones reach further out. Below, digits decoded from draws of that prior, about equally readable."
 shown = (1.0, 0.03, 0.0)
-figure, axes = plt.subplots(2, 3, figsize=(10.5, 5.2), height_ratios=(2.2, 1))
+figure, axes = plt.subplots(2, 3, figsize=(11, 5.2), height_ratios=(2.2, 1))
 angle = np.linspace(0, 2 * np.pi, 100)
 draws = np.random.default_rng(seed).normal(size=(30, latent_dim)).astype("float32")
 for T, (top, bottom) in zip(shown, axes.T, strict=True):
     codes = np.asarray(models[T].encode(x_train)[0]) / spread[T]
-    top.scatter(*codes.T, s=4, c=y_train, cmap="tab10")
+    dots = top.scatter(*codes.T, s=4, c=y_train, cmap="tab10")
     for radius in (1, 2):
         top.plot(radius * np.cos(angle), radius * np.sin(angle), color="black", lw=0.8)
     top.set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
     label(top, f"Codes at T = {T}, prior's circles", "$z_1'$", "$z_2'$")
     plotting.image_grid(bottom, models[T].decode(spread[T] * draws), columns=10)
     bottom.set_title("Draws from that prior")
+axes[0, 2].legend(*dots.legend_elements(num=10), loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
 # %% name="reconstructions" alt="Twenty test digits, and their grey reconstructions at T = 1, 0.03 and 0: blurred at all three, a little sharper at the lower temperatures."
@@ -857,7 +871,7 @@ plt.show()
 # expectation; the highest is the best bound.
 
 # %% name="crowded"
-crowded = {T: train(T, many_latents) for T in (1.0, 0.03)}
+crowded, in_holes = {T: train(T, many_latents) for T in (1.0, 0.03)}, []
 x_few = x_test[:num_few]
 for T, model in crowded.items():
     moment = parts(model, x_train, num_draws=1)[1]
@@ -868,8 +882,7 @@ for T, model in crowded.items():
     R, difference = rates.mean(), ratio + mismatch - rates
     error = difference.std() / np.sqrt(len(x_train))
     assert abs(difference.mean()) < 5 * error  # (8.1)
-    assert np.all(ratio <= np.log(len(x_train)) + 1e-6)
-    assert mismatch.mean() >= R - np.log(len(x_train)) - 5 * error  # (8.2)
+    in_holes.append([R / np.log(len(x_train)), hole])
     print(f"T = {T:4.2f}: rate {R:6.3f}, I {ratio.mean():6.3f},", end=" ")
     print(f"KL(q(z) || p(z)) {mismatch.mean():6.3f} nats, holes {hole:6.1%}")
 
@@ -890,9 +903,12 @@ def importance_bound(model, factor, num_samples=100):
 
 
 # %% name="eight-latents" alt="Draws from the prior with eight latent variables: at T = 1 grey digits, most of them readable; at T = 0.03 bold and broken strokes."
-for T, model in crowded.items():
-    bounds = [importance_bound(model, factor) for factor in (1, 2, 4, 6)]
-    print(f"T = {T:4.2f}: lower bounds on ln p(x)", np.round(bounds, 3), "nats")
+bounds = {T: [importance_bound(m, factor) for factor in (1, 2, 4, 6)] for T, m in crowded.items()}
+for T, of_widths in bounds.items():
+    print(f"T = {T:4.2f}: lower bounds on ln p(x)", np.round(of_widths, 3), "nats")
+assert in_holes[1][0] > 3 and in_holes[1][1] > 0.999 and in_holes[0][1] < 0.1
+own, wider = bounds[1.0][0] - bounds[0.03][0], bounds[1.0][0] - bounds[0.03][-1]  # below T = 1
+assert own > 8 and wider < own / 3 and np.all(np.diff(bounds[0.03]) > 0.3)  # it was still rising
 figure, axes = plt.subplots(2, 1, figsize=(9, 2.8))
 draws = np.random.default_rng(seed).normal(size=(40, many_latents)).astype("float32")
 for (T, model), axis in zip(crowded.items(), axes, strict=True):

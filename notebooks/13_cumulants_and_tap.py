@@ -337,13 +337,13 @@ assert np.all(np.abs(powers - [4, 4, 5]) < 0.4)
 # \Gamma_1$) *and then* minimises over $m$ and $n$. The cumulant expansion stays at the minimum of
 # $\Gamma_1$. How far apart are the two results? Let $u$ stand for all the means, $u^*$ for the naive point, and $r = -\nabla (\Gamma - \Gamma_1)$ for the *reaction
 # field* of the Onsager terms, the field that comes back to a unit from its neighbours' response to
-# it. To leading order the minimum moves by $H^{-1} r$ and sinks by $\frac12 r^T H^{-1} r$, where
-# $H$ is the matrix of second derivatives of $\Gamma_1$,
+# it. To leading order the minimum moves by $(\Gamma_1'')^{-1} r$ and sinks by $\frac12 r^T (\Gamma_1'')^{-1} r$, where
+# $\Gamma_1''$ is the matrix of second derivatives of $\Gamma_1$,
 #
-# $$H = \begin{pmatrix} \mathrm{diag}(1/c) & -W \\ -W^T & \mathrm{diag}(1/d) \end{pmatrix} , \qquad
+# $$\Gamma_1'' = \begin{pmatrix} \mathrm{diag}(1/c) & -W \\ -W^T & \mathrm{diag}(1/d) \end{pmatrix} , \qquad
 #   r_i = \big( \tfrac12 - m_i \big) \sum_j W_{ij}^2 d_j + O(W^3) . \tag{4.1}$$
 #
-# With $H \approx \mathrm{diag}(1/c, 1/d)$ the lowering is $\frac12 \sum_i c_i r_i^2 + \dots$, and
+# With $\Gamma_1'' \approx \mathrm{diag}(1/c, 1/d)$ the lowering is $\frac12 \sum_i c_i r_i^2 + \dots$, and
 # that is
 #
 # $$F_2 - \Gamma_{\le 2}^{\min} = \tfrac18 \sum_i c_i (1 - 2 m_i)^2 \Big( \sum_j W_{ij}^2 d_j \Big)^2 + \dots = R_4 + O(W^5) : \tag{4.2}$$
@@ -379,14 +379,14 @@ assert abs(ratios[0] - 1) < 0.05 and abs(ratios[0] - 1) < abs(ratios[-1] - 1)
 # themselves. The cumulant free energy is *not* stationary at the naive point, and the point moves
 # with the parameters:
 #
-# $$-\frac{d F_k}{d a_i} = m_i + s_i , \qquad s = H^{-1} r , \tag{5.1}$$
+# $$-\frac{d F_k}{d a_i} = m_i + s_i , \qquad s = (\Gamma_1'')^{-1} r , \tag{5.1}$$
 #
 # where $r$ now contains all Onsager terms up to order $k \le 3$. To see it, write $F_k = \Gamma_1 + C$,
 # both at $u^*(a)$. The explicit derivative is $-u^*$. The implicit one is $\nabla C \cdot \partial
-# u^* / \partial a = -r^T H^{-1}$, because $\nabla \Gamma_1(u^*) = 0$, differentiated with respect
-# to $a$, says $H\, \partial u^* / \partial a = 1$. So $s$ is the *linear response* to the reaction
-# field, and $u^* + s$ is where one Newton step, with the curvature $H$ of $\Gamma_1$, leads from the
-# naive point towards TAP's. Solving $H s = r$ by iteration,
+# u^* / \partial a = -r^T (\Gamma_1'')^{-1}$, because $\nabla \Gamma_1(u^*) = 0$, differentiated with respect
+# to $a$, says $\Gamma_1''\, \partial u^* / \partial a = 1$. So $s$ is the *linear response* to the reaction
+# field, and $u^* + s$ is where one Newton step, with the curvature $\Gamma_1''$, leads from the
+# naive point towards TAP's. Solving $\Gamma_1'' s = r$ by iteration,
 #
 # $$s_m = c\, (r_m + W s_n) , \qquad s_n = d\, (r_n + W^T s_m) . \tag{5.2}$$
 #
@@ -397,11 +397,11 @@ assert abs(ratios[0] - 1) < 0.05 and abs(ratios[0] - 1) < abs(ratios[-1] - 1)
 #
 # The first three terms are the explicit derivative, the same as TAP's. The last two are the response:
 # differentiate $\nabla \Gamma_1(u^*) = 0$ with respect to $W_{ij}$, where $-n_j$ is the derivative of
-# its component $i$ and $-m_i$ that of its component $j$, and multiply by $r^T H^{-1} = s^T$. This
+# its component $i$ and $-m_i$ that of its component $j$, and multiply by $r^T (\Gamma_1'')^{-1} = s^T$. This
 # derivative takes a factor of $W$ away, so the correlations have an error of order $W^k$ only.
 #
 # The library has (5.2) as `response_step` and (5.1), (5.3) as `cumulant_moments`. We write $s =
-# H^{-1} r$ once by hand, and then measure powers, averaged over eight machines. (Their errors come with the
+# (\Gamma_1'')^{-1} r$ once by hand, and then measure powers, averaged over eight machines. (Their errors come with the
 # course; those of one machine are computed anew.)
 
 
@@ -426,7 +426,9 @@ visible, hidden, correlation = cumulant_means(rbm, 3)
 hessian = np.block([[np.diag(1 / c), -kernel], [-kernel.T, np.diag(1 / d)]])  # (4.1)
 reaction_m = mean_field.reaction_field(kernel, m[np.newaxis], n[np.newaxis], 3)
 reaction_n = mean_field.reaction_field(kernel.T, n[np.newaxis], m[np.newaxis], 3)
-response = np.linalg.solve(hessian, np.concatenate([reaction_m, reaction_n], 1)[0])  # H s = r
+response = np.linalg.solve(
+    hessian, np.concatenate([reaction_m, reaction_n], 1)[0]
+)  # Gamma_1'' s = r
 check(np.concatenate([visible - m, hidden - n]), response)
 
 # %%
@@ -488,6 +490,12 @@ for key, values in error.items():
 of_energy, of_means = (error["TAP", 3] / error["cumulants", 3])[0]
 print(f"order 3, errors of TAP over the cumulants': F {of_energy:.2f}, means {of_means:.2f}")
 
+# %%
+assert np.all(np.abs(error["TAP", 2][0] / error["cumulants", 2][0] - 1) < 0.1)  # prefactors agree
+assert 2 < of_energy < 4.5 and 3 < 1 / of_means < 5
+edge = {key: values[-1, 0] for key, values in error.items()}  # of F, strongest couplings
+assert edge["TAP", 3] > 1.5 * edge["TAP", 2] and edge["cumulants", 3] > edge["cumulants", 2] / 2
+
 # %% name="errors" alt="Errors over the scale of the couplings, both axes logarithmic: straight lines, steeper order by order. At order 3 cumulants are lower in free energy, TAP in the means."
 figure, axes = plt.subplots(1, 2, figsize=(10, 4))
 for column, title in ((0, "Free energy (nats)"), (1, "Visible means (norm)")):
@@ -499,7 +507,7 @@ for column, title in ((0, "Free energy (nats)"), (1, "Visible means (norm)")):
     label(axes[column], title, "scale of the couplings (nats)", "mean error")
     axes[column].set_xticks(scales, [f"{s:g}" for s in scales])
     axes[column].minorticks_off()
-axes[0].legend(fontsize=8)
+axes[0].legend(fontsize=10)
 plt.show()
 
 # %% [markdown]
@@ -508,8 +516,8 @@ plt.show()
 # agree, because both miss the same third-order term. At order 3 they differ: TAP misses $\Gamma_4$,
 # the cumulants $\Gamma_4 - R_4$. In these machines the cumulants' free energy is the better one, by a
 # factor of about three, and TAP's means are, by a factor of about four, as long as the couplings are weak. On
-# the right edge they are as large as the biases, order 3 gains little on order 2, and TAP 3 is *worse*
-# than TAP 2 in the free energy.
+# the right edge the couplings are as large as the biases. In the free energy, order 3 of the cumulants gains less
+# than a factor of two on order 2 there, and TAP 3 is *worse* than TAP 2.
 #
 # ## 6. Training with either
 #
@@ -621,7 +629,9 @@ for data in ("bars", "digits"):
     lead = last["TAP 3"] - max(last[name] for name in ("TAP 2", *explicit))
     assert last["exact"] > last["TAP 3"] and lead > (0 if data == "bars" else -0.3)
     assert all(best[name] > best[f"TAP {k}"] for k, name in enumerate(explicit, start=2))
-    assert last["naive"] < best["naive"] - 1
+    rises = {name: curves[f"{data}: {name}"][2] for name in last}  # after three epochs
+    assert max(rises, key=rises.get) == "naive" and last["naive"] < best["naive"] - 1
+assert max(np.nanmax(curves[f"bars: TAP {k}"]) for k in (2, 3)) < np.max(curves["bars: naive"])
 
 # %% name="learning-curves" alt="ln p(v) over epochs on bars and digits: the exact gradient rises; TAP and explicit terms follow and wander; naive mean field falls; the full gradient of F2 plunges."
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.2))
@@ -634,7 +644,7 @@ for axis, data, limits in ((axes[0], "bars", (-9, -2.5)), (axes[1], "digits", (-
     axis.set_ylim(limits)
     axis.xaxis.get_major_locator().set_params(integer=True)
     label(axis, data.capitalize(), "epoch", "exact mean $\\ln p(v)$ (nats)")
-axes[1].legend(fontsize=9, ncols=2, loc="lower right")
+axes[1].legend(fontsize=10, ncols=2, loc="lower right")
 plt.show()
 
 # %% [markdown]
@@ -651,7 +661,7 @@ plt.show()
 #   that of TAP 2 and even than that of TAP 3; it does not keep it.)
 #
 # **Why does it fail?** One suspects the place where the naive mean-field point is about to split in two, as a magnet
-# does at its critical temperature. There the smallest eigenvalue of $H$ goes to zero, and $s = H^{-1} r$
+# does at its critical temperature. There the smallest eigenvalue of $\Gamma_1''$ goes to zero, and $s = (\Gamma_1'')^{-1} r$
 # grows without bound, unless $r$ happens to vanish in that direction. For a single bond this can be
 # computed. For the training on the bars it can be measured, at the magnetisations that the phase uses.
 
@@ -662,7 +672,7 @@ for scale in np.linspace(0.2, 5, 25):
     machine.kernel.assign([[scale]])
     machine.visible_bias.assign([-scale / 2])
     machine.hidden_bias.assign([-scale / 2])
-    curvature = np.linalg.eigvalsh([[4.0, -scale], [-scale, 4.0]])[0]  # H at m = n = 1/2
+    curvature = np.linalg.eigvalsh([[4.0, -scale], [-scale, 4.0]])[0]  # Gamma_1'' at m = n = 1/2
     split.append((scale, curvature, mean_field.tap(machine, order=1).visible[0]))
 split = np.array(split)
 shift, below, above = np.abs(split[:, 2] - 0.5), split[:, 0] < 3.9, split[:, 0] > 4.05
@@ -671,7 +681,7 @@ assert np.all(split[below, 1] > 0) and np.all(shift[below] < 1e-6) and np.all(sh
 
 # %%
 def instability(rbm, data):
-    """ln p of the data, smallest eigenvalue of H (4.1), largest |s_i| of H s = r (5.1)."""
+    """ln p of the data, smallest eigenvalue of Gamma_1'' (4.1), largest |s_i| of s (5.1)."""
     kernel, result = rbm.kernel.numpy().astype(float), [log_likelihood(rbm, data)]
     m, n = (x.numpy()[:1].astype(float) for x in rbm.negative_phase.magnetisations)  # one of 100
     diagonal = 1 / np.concatenate([m * (1 - m), n * (1 - n)], 1)[0]
@@ -692,7 +702,7 @@ watched = train(
 check(watched[:5, 0], curves["bars: cumulants 2"][:5], tolerance=1e-3)  # the same training
 falls = 1 + np.flatnonzero(np.diff(watched[:, 0]) < -1)[0]  # where the likelihood begins to fall
 for epoch in (0, falls - 4, falls - 2, falls, falls + 2, falls + 4):
-    text = "epoch {:2d}: ln p(v) {:8.3f} nats, smallest eigenvalue of H {:.2f}, largest |s| {:.3f}"
+    text = "epoch {:2d}: ln p(v) {:8.3f} nats, smallest eigenvalue {:.2f}, largest |s| {:.3f}"
     print(text.format(epoch + 1, *watched[epoch]))
 until = watched[: falls + 5]
 lowest = until[:, 1].min()
@@ -701,12 +711,12 @@ assert abs(until[:, 1].argmin() - falls) <= 4
 assert until[-1, 1] > 1.3 * lowest and until[-1, 0] < until[falls, 0] - 5  # rises, and ln p falls
 assert 0.1 < until[:, 2].max() < 1  # large for means between 0 and 1, and finite
 
-# %% name="eigenvalue" alt="Left: for one bond the eigenvalue of H reaches 0 at W = 4, where the mean splits. Right: in training it falls from 3.5 to below 1 and rises again; the response grows to some tenths."
+# %% name="eigenvalue" alt="Left: for one bond the smallest eigenvalue reaches 0 at W = 4, where the mean splits. Right: in training it falls from 3.5 to below 1 and rises again; the response grows to some tenths."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
-axes[0].plot(split[:, 0], split[:, 1], color=blue, label="smallest eigenvalue of $H$ at $m = 1/2$")
+axes[0].plot(split[:, 0], split[:, 1], color=blue, label=r"smallest eigenvalue of $\Gamma_1''$")
 axes[0].plot(split[:, 0], shift, color=orange, label=r"$|m - 1/2|$, naive mean field")
 epochs = np.arange(1, len(watched) + 1)
-axes[1].plot(epochs, watched[:, 1], color=blue, label="smallest eigenvalue of $H$")
+axes[1].plot(epochs, watched[:, 1], color=blue, label=r"smallest eigenvalue of $\Gamma_1''$")
 axes[1].plot(epochs, watched[:, 2], color=purple, label="largest $|s_i|$")
 axes[1].axvline(falls + 1, color=grey, ls="--", lw=1, label=r"$\ln p(v)$ begins to fall")
 label(axes[0], "One bond: splits at $W = 4$", "coupling $W$ (nats)", "eigenvalue, shift of mean")
@@ -745,17 +755,18 @@ plt.show()
 #
 # What the post says of the two can now be made precise. *Neither is exact, neither convex*: (3.1)
 # without truncation is exact, and it is convex, being a maximum of functions linear in $m$ and $n$.
-# Its truncations are neither: already $H$, the curvature of $\Gamma_1$, has a negative eigenvalue
+# Its truncations are neither: already $\Gamma_1''$, the curvature of $\Gamma_1$, has a negative eigenvalue
 # beyond the split of section 6, and beyond order 1 they bound nothing. *Do they converge?* The
 # cumulant series does up to the nearest complex zero (chapters 1 and 11); Plefka's has a nearest
 # singularity of its own. *Cumulants are general, TAP is for spin glasses*: the cumulants need an
 # average over $q$, whatever $q$ is, and so they correct a VAE as well; TAP needs means that
-# characterise $q$, and many weak couplings. In a spin glass with $N$ units and couplings of order
-# $1/\sqrt{N}$ with random signs, $\sum_j W_{ij}^2 d_j$ is of order 1 at every unit. The chains of (2.4),
-# which sum to $-R_4$ up to single bonds in the free energy, are then of order $N$ (unless all means
-# are $\frac12$), and
-# so are longer ones in higher orders of the cumulants. Squares and powers of single bonds are not:
-# beyond $\Gamma_1$, only order 2 of $\Gamma$ grows like $N$.
+# characterise $q$, and many weak couplings.
+#
+# In a spin glass with $N$ units and couplings of order
+# $1/\sqrt{N}$ with random signs, $\sum_j W_{ij}^2 d_j$ is of order 1 at every unit. The chains of (2.4) sum to $-R_4$
+# in the free energy, up to single bonds. So they are of order $N$, unless all means are $\frac12$. The longer chains
+# in higher orders of the cumulants are of order $N$, too. Squares and powers of single bonds are not. Therefore
+# only order 2 of $\Gamma$ grows like $N$ beyond $\Gamma_1$.
 #
 # ## Exercises
 #

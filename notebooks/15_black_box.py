@@ -422,7 +422,7 @@ for name, colour in zip(widths, (grey, blue, green, orange), strict=True):
     axis.loglog(copies, widths[name], "o-", color=colour, label=name)
 axis.axhline(weak**4, color="black", lw=1, ls=":", label=r"$\rho^4$, the truncation of order 2")
 label(axis, f"One of 2N variances, from {draws:,} draws", "copies N", "root mean square error")
-axis.legend(fontsize=9)
+axis.legend(fontsize=10)
 plt.show()
 for name, values in widths.items():
     print(f"{name:18s} " + " ".join(f"{value:6.3f}" for value in values))
