@@ -962,7 +962,8 @@ assert np.sum(ends[1.0] > 0.25) >= 1 and ends[1.0].min() < 1e-3
 # reached. Other starts come within a thousandth of a nat. The gradient ascent above, from small weights, did better than all
 # eight runs of L-BFGS from small parameters. So the landscape has more than one end, and both the start and
 # the method decide which one is reached. For this machine we know the limit and can tell; in practice one
-# trains from several starts and keeps the best.
+# trains from several starts and keeps the best. Which of these ends are minima is the question of
+# [chapter 21](21_local_minima.ipynb).
 #
 # How do the images fare one by one? In the limit of a perfect model (4.3) holds with equality, every
 # pattern has $p(v) = 1/14$, and by (B5a) $F_c(v) = F_{\rm eq} + \ln 14$: all data on one level.

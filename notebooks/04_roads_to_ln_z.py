@@ -1055,7 +1055,8 @@ plt.show()
 # dynamics, normalising flows, and variational inference with the reparameterisation trick. All of
 # them need gradients with respect to the state, which binary units do not have; the chapters on
 # variational autoencoders take them up, where the same identities (3.1) and (4.3) hold with
-# integrals for sums.
+# integrals for sums; flows have [chapter 18](18_flows.ipynb). Windows with a bias of their own, as Torrie and Valleau
+# had them, are in [chapter 19, section 7](19_fluctuation_theorems.ipynb).
 #
 # ## 12. Summary
 #

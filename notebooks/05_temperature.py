@@ -1232,7 +1232,8 @@ plt.show()
 #   naive mean field without fields at $\frac14$. Training cools the machine below it, but it does
 #   more than that.
 # - Where data come from a known noise, inference has one right temperature, the noise's own. There the
-#   hidden truth is itself a thermal state, and the energy is known without a sum (B28).
+#   hidden truth is itself a thermal state, and the energy is known without a sum (B28). Where that
+#   line runs among the phases is shown in [chapter 22](22_phases.ipynb).
 #
 # ## Exercises
 #

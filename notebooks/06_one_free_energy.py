@@ -691,8 +691,9 @@ plt.show()
 #
 # The post adds a physical argument for (B16): a system pushed out of equilibrium relaxes back, and its
 # free energy falls as it does. Exercise 3 makes that a proof. (The conservation of phase-space volume,
-# which the post mentions next to it, is put to use in chapter 8, section 14; normalising flows, which
-# change volumes and keep account of it, are in chapter 10.)
+# which the post mentions next to it, is put to use in chapter 8, section 14, and flows, which change volumes
+# and keep account of it, in [chapter 18](18_flows.ipynb). The proof by a fluctuation theorem is in [chapter 19, section
+# 3](19_fluctuation_theorems.ipynb).)
 #
 # ## 6. One number
 #
@@ -938,7 +939,7 @@ plt.show()
 # $$-\beta F = \ln \sum_k e^{-\beta E_k} . \tag{B33a}$$
 #
 # **Density of states.** Many states have the same energy. Sort them, and let $\rho(E)\, dE$ be the
-# *number* of states between $E$ and $E + dE$:
+# *number* of states between $E$ and $E + dE$ ([chapter 20](20_density_of_states.ipynb) counts $2^{64}$ of them):
 #
 # $$-\beta F = \ln \int dE\, \rho(E)\, e^{-\beta E} . \tag{B33b}$$
 #

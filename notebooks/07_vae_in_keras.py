@@ -1042,7 +1042,7 @@ plt.show()
 #
 # For $c = 0$ this is mean field. For $c \ne 0$ it is a *structured* posterior in the simplest form:
 # first $z_1$ is drawn, and then $z_2$ with a mean that depends on $z_1$. A recurrent encoder does
-# the same with many variables, and chapter 10 uses a normalising flow. The change of variables from
+# the same with many variables, and chapters 10 and 18 use normalising flows. The change of variables from
 # $(z_1, z_2)$ to $(u, v - c\, u)$ has the determinant $1 / (\sigma_1 \sigma_2)$ for every $c$, so (10.1)
 # is normalised.
 

@@ -1009,6 +1009,7 @@ assert np.all(np.diff(losses) > 0)
 # - Cold models say more about their training images and know less about themselves: bounds loosen. With two
 #   latent variables that costs no likelihood. With eight, at $T = 0.03$, the prior is nothing but holes, and it does.
 # - At $T = 0$ the code penalty alone has no minimum.
+# - Where it leads to encode and decode again and again is in [chapter 23](23_fixed_points.ipynb).
 #
 # ## Exercises
 #

@@ -758,7 +758,7 @@ plt.show()
 # Its truncations are neither: already $\Gamma_1''$, the curvature of $\Gamma_1$, has a negative eigenvalue
 # beyond the split of section 6, and beyond order 1 they bound nothing. *Do they converge?* The
 # cumulant series does up to the nearest complex zero (chapters 1 and 11); Plefka's has a nearest
-# singularity of its own. *Cumulants are general, TAP is for spin glasses*: the cumulants need an
+# singularity of its own, which [chapter 24, section 6](24_not_extensive.ipynb) finds. *Cumulants are general, TAP is for spin glasses*: the cumulants need an
 # average over $q$, whatever $q$ is, and so they correct a VAE as well; TAP needs means that
 # characterise $q$, and many weak couplings.
 #

@@ -185,7 +185,8 @@ for order in (1, 2, 3, 4):
 # correlations are in general not extensive, perturbation theory is not a bound.
 #
 # **In quantum chemistry** the same fork has names. Truncated configuration interaction is variational,
-# and for two distant molecules it does not give twice the energy of one. Many-body perturbation theory
+# and for two distant molecules it does not give twice the energy of one ([chapter 24](24_not_extensive.ipynb) computes
+# it). Many-body perturbation theory
 # is extensive, and so is coupled-cluster theory, which writes the wave function as the exponential of a sum
 # of connected clusters; neither is a bound. Mean field (Hartree-Fock) is both.
 #
