@@ -62,13 +62,14 @@ def quiet_start() -> None:
 
 @contextlib.contextmanager
 def _collector_paused():
-    """In a block, no collection of garbage; what is there at its end is never looked at again."""
-    enabled = gc.isenabled()
+    """In a block, no collection of garbage; if it imports, what is there then is left alone."""
+    enabled, num_modules = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
+        if len(sys.modules) > num_modules:  # a second call leaves what users made since alone
+            gc.freeze()
         if enabled:
             gc.enable()
 

@@ -33,7 +33,7 @@ def wham(bins: ArrayLike, bias: ArrayLike) -> Profile:
     chains, so that the correlation of samples within a chain does no harm.
 
     Args:
-        bins: the bin of each sample, integers from 0 on, (num_windows, num_chains, num_guess): the
+        bins: the bin of each sample, integers from 0 on, (num_windows, num_chains, num_steps): the
             windows in order, with two chains or more.
         bias: the u_kn, (num_windows, num_bins), nats.
 
@@ -68,7 +68,7 @@ def _counted(bins, bias):
     bins = np.asarray(bins)
     if bins.ndim != 3 or bins.shape[1] < 2 or bias.ndim != 2 or len(bias) != len(bins):
         raise ValueError(
-            "wham needs bins of shape (num_windows, num_chains, num_guess), two chains or more, and"
+            "wham needs bins of shape (num_windows, num_chains, num_steps), two chains or more, and"
             f" a bias of shape (num_windows, num_bins); got {bins.shape} and {bias.shape}."
         )
     whole = np.issubdtype(bins.dtype, np.integer) and bins.size > 0

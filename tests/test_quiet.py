@@ -1,6 +1,10 @@
+import gc
 import logging
+import weakref
 
 import tensorflow as tf
+
+from rbm_tf.quiet import quiet_start
 
 
 def test_graphs_traced_often_are_not_reported_and_other_warnings_are(caplog):
@@ -9,3 +13,14 @@ def test_graphs_traced_often_are_not_reported_and_other_warnings_are(caplog):
     logging.getLogger("tensorflow").warning("something else")
     assert values == [0, 1, 4, 9, 16, 25, 36, 49]
     assert caplog.messages == ["something else"]
+
+
+def test_a_second_start_leaves_garbage_of_users_to_the_collector():
+    class Node:
+        def __init__(self):
+            self.self = self
+
+    seen = weakref.ref(Node())
+    quiet_start()
+    gc.collect()
+    assert seen() is None

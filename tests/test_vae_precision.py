@@ -80,7 +80,7 @@ def test_estimates_of_a_float64_model_are_those_of_its_float32_twin(policy, x):
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.name)
 def test_any_objective_trains_in_any_precision(policy, objective, x):
     vae = small_vae(objective)
-    vae.run_eagerly = (policy, objective) != ("float64", OBJECTIVES[0])  # which has its graph
+    vae.run_eagerly = policy != "float64"  # which has its graph
     vae.optimizer.learning_rate = 0.03
     losses = vae.fit(x, epochs=6, batch_size=40, verbose=0).history["loss"]
     assert np.all(np.isfinite(losses))

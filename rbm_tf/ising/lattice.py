@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rbm_tf.shared.power_series import log_series
 from rbm_tf.shared.types import ArrayLike
 
 _MAX_COLUMNS = 11  # a transfer matrix has 4 ** columns entries
@@ -173,7 +174,7 @@ def log_z_series(model: Ising, direction: Ising, max_order: int) -> np.ndarray:
         scale = series[0].max(axis=(-2, -1), keepdims=True)
         series = series / scale
         log_scale = log_scale + (top + np.log(scale))[..., 0, 0]
-    coefficients = _log_series(np.trace(series, axis1=-2, axis2=-1))
+    coefficients = log_series(np.trace(series, axis1=-2, axis2=-1))
     coefficients[0] += log_scale
     return coefficients
 
@@ -194,15 +195,6 @@ def _times_exp(series, value, slope):
         factors.append(factors[-1] * slope / n)
     orders = range(len(series))
     return np.stack([sum(factors[k] * series[n - k] for k in range(n + 1)) for n in orders])
-
-
-def _log_series(series):
-    """The logarithm of a power series, orders on axis 0."""
-    ratio = series / series[0]
-    log = [np.log(series[0])]
-    for n in range(1, len(series)):
-        log.append(ratio[n] - sum(k * log[k] * ratio[n - k] for k in range(1, n)) / n)
-    return np.stack(log)
 
 
 def magnetisation(model: Ising) -> np.ndarray:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.power_series import log_series
 from rbm_tf.shared.types import ArrayLike
+from rbm_tf.units import Binary
 
 _MAX_UNITS = 14
 
@@ -43,7 +45,7 @@ def plefka_series(kernel: ArrayLike, m: ArrayLike, n: ArrayLike, *, max_order: i
     """
     check_counts(max_order=max_order)
     kernel, means = _checked(kernel, m, n)
-    states = (np.arange(2 ** len(means))[:, np.newaxis] >> np.arange(len(means))) & 1
+    states = np.asarray(Binary(len(means)).layer_states(), float)
     q = np.prod(np.where(states == 1, means, 1 - means), axis=1)
     x = states - means  # (num_states, N + M)
     bonds = np.sum((x[:, : len(kernel)] @ kernel) * x[:, len(kernel) :], axis=1)  # Q
@@ -54,7 +56,7 @@ def plefka_series(kernel: ArrayLike, m: ArrayLike, n: ArrayLike, *, max_order: i
         counter = x @ (-(q * others) @ x / (means * (1 - means)))  # phi_k.(dv, dh)
         exponent.append(counter + known)
         weights.append(counter + others)
-    series = -_log_series(np.array([q @ w for w in weights]))
+    series = -log_series(np.array([q @ w for w in weights]))
     series[0] = np.sum(means * np.log(means) + (1 - means) * np.log1p(-means))
     series[1] -= means[: len(kernel)] @ kernel @ means[len(kernel) :]
     return series
@@ -117,12 +119,3 @@ def _checked(kernel, m, n):
             f"Means must lie inside (0, 1); got {means.min()} to {means.max()}. Clip them."
         )
     return kernel, means
-
-
-def _log_series(z):
-    """The power series of ln z, where z begins with 1: k l_k = k z_k - sum_j j l_j z_(k-j)."""
-    series = np.zeros_like(z)
-    for k in range(1, len(z)):
-        j = np.arange(1, k)
-        series[k] = z[k] - j @ (series[1:k] * z[k - 1 : 0 : -1]) / k
-    return series
