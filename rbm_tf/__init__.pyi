@@ -3,6 +3,7 @@ from . import conditional as conditional
 from . import cumulants as cumulants
 from . import datasets as datasets
 from . import diagnostics as diagnostics
+from . import diagrams as diagrams
 from . import enumeration as enumeration
 from . import estimates as estimates
 from . import estimator as estimator
