@@ -55,6 +55,7 @@ def with_rows(x):
     return {"x": np.asarray(x, "float32"), "index": np.arange(len(x))}
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("order", "base"), [("bottom_up", "posterior"), ("ladder", "posterior"), ("ladder", "prior")]
@@ -84,6 +85,7 @@ FAMILIES = {  # and the statistics of one with the mean and log_var of the encod
 }
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(  # the base of the prior knows of q no more than its width
     ("name", "base"), [*((name, "posterior") for name in FAMILIES), ("full", "prior")]

@@ -284,6 +284,7 @@ def arguments(line, package, folder):
             yield "" if word == "*" else word
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     ("package", "line", "words"), CASES, ids=[f"{p} {line[:60]}" for p, line, _ in CASES]
 )

@@ -62,6 +62,7 @@ def parts(z):
     return [z["m"], z["s"]] if isinstance(z, dict) else list(z)
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "build"), list(zip(MODELS, itertools.cycle(["factored", "affine"]), strict=False))

@@ -54,6 +54,7 @@ def made():
     return vae, layer.kernel
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("carrier", CARRIERS)
 def test_weights_and_regularisers_count_whatever_carries_the_data(carrier):
     vae, kernel = made()

@@ -248,6 +248,7 @@ def test_single_batches_pass_the_same_door(name):
         model.predict_on_batch(255 * X if y is None else (255 * X, y))
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", MODELS)
 def test_graphs_of_many_steps_count_weights_and_regularisers_too(name):
     model, kernel = made(name, L2)
@@ -386,6 +387,7 @@ def test_centred_gradient_is_the_same_under_mixed_float16():
     np.testing.assert_allclose(steps[0], steps[1], rtol=2e-2, atol=1e-4)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("options", [{}, {"steps_per_epoch": 2}], ids=["passes", "steps"])
 def test_training_in_two_parts_is_training_in_one_to_the_last_bit(name, options, tmp_path):

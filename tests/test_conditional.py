@@ -102,6 +102,7 @@ def test_nothing_observed_is_certain_and_nothing_missing_has_the_probability_of_
     np.testing.assert_allclose(of_estimate, log_p - 1, rtol=1e-12)
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("visible", "hidden"),
@@ -172,6 +173,7 @@ def test_ln_z_of_the_clamped_machine_is_that_of_the_sums():
         assert enumeration.log_z(machine) == pytest.approx(float(expected[row]), rel=1e-12)
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("visible", "hidden"), [("Gaussian", "Binary"), ("Binary", "ReLU"), ("Gaussian", "Gaussian")]

@@ -106,6 +106,7 @@ def rbm_parameters(rbm):
     return rbm.visible_bias, rbm.hidden_bias, rbm.kernel
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_moments_are_the_gradient_of_the_cumulant_free_energy(random_rbm, order):  # B26
     rbm = random_rbm(4, 3, scale=0.6)

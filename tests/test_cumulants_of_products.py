@@ -55,6 +55,7 @@ def moved_point(machine, seed=5):
     return point, fields
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("layers", FINITE, ids=str)
 def test_orders_are_the_enumerated_cumulants_around_any_product(layers):
     machine = random_machine(*layers, scale=0.8)

@@ -34,6 +34,7 @@ def test_log_z_of_several_runs_is_that_of_each():
     np.testing.assert_allclose(runs.log_z(0.2), levels.log_z(0.2) + np.array([0, 1]))
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [(4, 4), (10, 1), (3, 3), (2, 2)])
 def test_walks_learn_the_density_of_states(shape):  # B51

@@ -87,6 +87,7 @@ def test_transform_is_that_of_scikit_learn_at_the_same_parameters():
     np.testing.assert_allclose(ours.transform(x), peer.transform(x), rtol=1e-12)
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("hidden", ["binary", "spin", "potts:3", "relu", "truncated_exponential"])
 @without_graphs
@@ -179,6 +180,7 @@ def test_float32_stays_float32():
     assert model.score_samples(x).dtype == np.float64
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("through", ["pickle", "joblib", "deepcopy"])
 def test_a_copy_goes_on_with_the_same_numbers(through):

@@ -54,6 +54,7 @@ MOMENTS = {  # <v_1>, <h_1>, <v_1 h_1>
 }
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("kinds", MOMENTS, ids=str)
 def test_moments_are_exact(kinds):
     found = moments(pair(*kinds))
@@ -61,6 +62,7 @@ def test_moments_are_exact(kinds):
     np.testing.assert_allclose(first, MOMENTS[kinds], atol=1e-9)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(
     "kinds",
     [

@@ -110,6 +110,7 @@ def test_scale_of_hidden_units_is_no_information(name):
     np.testing.assert_allclose(moved, clamped_free_energy(machines[0], states), atol=1e-12)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("gradient", GRADIENTS)
 def test_training_keeps_the_gauge_whatever_the_step(gradient, optimizer):

@@ -36,6 +36,7 @@ def conditional_states(rbm, clamped):
     return States(states, np.exp(log_p))
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(("visible", "hidden", "clamped"), FINITE)
 def test_clamped_chains_leave_the_conditional_as_it_is(visible, hidden, clamped):
@@ -50,6 +51,7 @@ def test_clamped_chains_leave_the_conditional_as_it_is(visible, hidden, clamped)
     check_no_drift(move, conditional_states(rbm, clamped))
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(("visible", "hidden", "clamped"), FINITE)
 def test_clamped_chains_reach_the_conditional(visible, hidden, clamped):
@@ -126,6 +128,7 @@ def exact_mean(rbm, v):
     return tape.gradient(log_z, bias).numpy()
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("visible", "hidden"),

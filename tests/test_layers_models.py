@@ -65,6 +65,7 @@ class FlowAutoencoder(keras.Model):
 MODELS = [functional_gaussian, sequential_bernoulli, functional_categorical, FlowAutoencoder]
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("make", MODELS)
 def test_model_trains_compiled_and_comes_back_in_safe_mode(make, tmp_path):
@@ -80,6 +81,7 @@ def test_model_trains_compiled_and_comes_back_in_safe_mode(make, tmp_path):
     assert numpy(loaded.losses[0]) == pytest.approx(numpy(model.losses[0]), rel=1e-6)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("make", MODELS[:3])
 def test_loss_of_fit_is_reconstruction_plus_weighted_kl(make):
     model = make()

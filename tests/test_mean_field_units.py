@@ -271,6 +271,7 @@ def test_units_of_ones_own_need_no_more_than_their_states():
     assert np.log2(errors[0] / errors[1]) == pytest.approx(4, abs=0.3)
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("visible", "hidden", "order"),

@@ -25,6 +25,7 @@ def settled(machine, order, *, num_iterations=60, dtype="float64"):
     return phase, phase(inputs, machine=machine, training=True)
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("visible", "hidden", "order"),

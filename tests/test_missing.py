@@ -61,6 +61,7 @@ def gradient_of_log_p(rbm, rows):
     return [x.numpy() for x in tape.gradient(loss, parameters)]
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(("visible", "hidden", "rows"), MODELS)
 def test_the_gradient_of_training_is_that_of_the_observed_likelihood(visible, hidden, rows):  # B44

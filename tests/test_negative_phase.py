@@ -38,6 +38,7 @@ def test_the_graph_of_many_steps_is_no_larger_than_that_of_some(name):
     assert graph_size(PHASES[name](60)) == graph_size(PHASES[name](12))
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PHASES)
 def test_a_loop_in_the_graph_gives_the_bits_of_the_steps_one_by_one(name, monkeypatch):
@@ -75,6 +76,7 @@ def test_exact_phase_gives_minus_the_log_likelihood_and_its_gradient(random_rbm,
         np.testing.assert_allclose(gradient, value, atol=1e-12)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_mean_field_phase_gives_gamma_and_its_gradient(random_rbm, order):  # B26
     rbm = random_rbm(6, 4, scale=0.5)
@@ -93,6 +95,7 @@ def test_mean_field_phase_gives_gamma_and_its_gradient(random_rbm, order):  # B2
     np.testing.assert_allclose(phase.magnetisations[0].numpy()[3], solution.visible, atol=1e-6)
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "phase",

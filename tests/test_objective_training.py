@@ -41,6 +41,7 @@ class Model(keras.Model):
         return ops.mean(self.objective.call(draws))
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "posterior", "num_outputs"),

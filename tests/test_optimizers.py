@@ -61,6 +61,7 @@ def test_ten_steps_are_those_of_the_published_algorithm(dtype, tolerance):
     assert_close([ops.convert_to_numpy(weight)], [expected], tolerance)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", OPTIONS)
 def test_weights_and_state_are_those_of_keras_adam(name):
     fused_kernel = keras.backend.backend() == "tensorflow"

@@ -41,6 +41,7 @@ def test_weights_have_names_of_their_own():
         assert len(set(paths)) == len(paths), paths
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_part_passes_keras_own_layer_test(name, policy):

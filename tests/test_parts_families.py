@@ -50,6 +50,7 @@ def random(*shape):
     return tensor(RNG.normal(size=shape))
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", CASES)
 def test_methods_of_a_part_agree_with_each_other(name):
     check_part(*CASES[name])

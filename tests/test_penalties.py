@@ -134,6 +134,7 @@ def test_penalties_are_saved_with_the_model(tmp_path):
         SquaredL1(-1)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("gradient", GRADIENTS)
 def test_clipping_bounds_the_norm_of_the_step_and_keeps_its_direction(gradient):
     rng = np.random.default_rng(0)

@@ -34,6 +34,7 @@ LONG = {  # functions of an RBM that take their time, in parts
 }
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", LONG)
 def test_parts_give_the_same_numbers_as_the_whole_behind_a_bar(
     name, random_rbm, monkeypatch, capsys

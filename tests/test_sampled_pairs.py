@@ -77,6 +77,7 @@ def test_annealing_backwards_is_unbiased(kinds):
     assert abs(inverse.mean() - 1) < 5 * inverse.std() / np.sqrt(2000)
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("kinds", TEN[::3], ids=str)
 def test_tempering_with_bar_mbar_and_integration_agrees(kinds):
@@ -180,6 +181,7 @@ def test_sweeps_leave_the_model_where_it_is(kinds):
     assert np.all(np.abs(products.mean(0) - exact.correlation) < error)
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("kinds", [("Gaussian", "Gaussian"), ("Potts", "DReLU"), ("Spin", "ReLU")])
 def test_tempered_samples_have_the_moments_of_the_model(kinds):

@@ -36,6 +36,7 @@ CALLS = {
 }
 
 
+@pytest.mark.grid
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_integers_of_every_kind_are_seeds_and_nothing_else_is(call):

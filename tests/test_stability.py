@@ -67,6 +67,7 @@ def unstable(hidden="Gaussian", scale=1.0, **options):
     return rbm, (scale * x).astype("float32")
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("hidden", UNBOUNDED)
 def test_training_stays_below_the_limit_within_an_execution_too(hidden):
     rbm, x = unstable(hidden, max_coupling=0.9)

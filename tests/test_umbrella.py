@@ -330,6 +330,7 @@ def test_ladders_that_are_stuck_are_refused(random_rbm, shape, scale, seed, esti
         estimator(windows)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("scale", [0.1, 3.0, 30.0, 100.0])
 def test_ladders_that_move_are_not_taken_for_stuck(random_rbm, scale):
     rbm = random_rbm(6, 4, scale=scale)

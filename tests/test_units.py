@@ -225,6 +225,7 @@ def test_check_unit_finds_what_is_wrong(unit, message):
         check_unit(unit)
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("name", SEARCHED)
 def test_conjugate_is_the_legendre_transform(name):  # B37
     unit = SCALAR[name][0]

@@ -60,6 +60,7 @@ def assert_mean_is_one(relative, largest_error):
     assert error.max() < largest_error
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("base", ["prior", "posterior"])
 @pytest.mark.parametrize("num_betas", [2, 3, 20])

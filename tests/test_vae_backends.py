@@ -37,6 +37,7 @@ def assert_same(weights, others):
         np.testing.assert_array_equal(weight, other)
 
 
+@pytest.mark.grid
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_interrupted_training_with_any_objective_goes_on_from_a_file(tmp_path, name):

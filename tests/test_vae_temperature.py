@@ -47,6 +47,7 @@ def test_distortion_of_the_best_posterior_grows_linearly_with_temperature(temper
     assert abs(distortion.mean() - exact) < 5 * distortion.std() / np.sqrt(num) + 1e-5
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize("temperature", TEMPERATURES[1:])
 def test_exact_posterior_minimises_the_free_energy_at_every_temperature(temperature):
     vae = MODEL.vae(temperature=temperature, seed=1)
