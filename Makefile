@@ -6,7 +6,7 @@ BOOK := notebooks/book
 MATHJAX := $(BOOK)/_static/mathjax
 SLIDES := notebooks/slides
 ASSIGNMENTS := notebooks/assignments
-WITH_MODELS := $(wildcard $(addprefix notebooks/,$(addsuffix _*.py,03 05 07 09 10 12 13 17 18 20 21 22 23)))
+WITH_MODELS := $(shell grep -l RETRAIN notebooks/[0-9]*.py)
 EXTRAS := dev,notebooks
 WITH_BOOK := $(EXTRAS),book
 # Tests on all processors, four at most for the memory's sake, with one thread each.
@@ -68,7 +68,7 @@ models: .venv/.installed
 # what lies below its configuration, so it gets copies of the executed chapters, with their dates.
 book: .venv/.book $(MATHJAX)/LICENSE
 	@rm -rf $(BOOK)/chapters && mkdir $(BOOK)/chapters
-	@cp -p notebooks/*.ipynb notebooks/*.png notebooks/EQUATIONS.md notebooks/TEACHING.md $(BOOK)/chapters
+	@cp -p notebooks/*.ipynb notebooks/*.png $(addprefix notebooks/,EQUATIONS.md GLOSSARY.md SYMBOLS.md TEACHING.md) $(BOOK)/chapters
 	$(BIN)/sphinx-build -q -n -W --keep-going -d outputs/doctrees $(BOOK) outputs/book
 	@echo 'Open outputs/book/index.html'
 

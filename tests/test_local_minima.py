@@ -1,4 +1,4 @@
-"""The landscape of training: what chapter 21 says of it, against exact sums."""
+"""The landscape of training: what chapter 15 says of it, against exact sums."""
 
 import numpy as np
 import tensorflow as tf

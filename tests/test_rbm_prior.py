@@ -76,6 +76,24 @@ def test_log_weights_average_to_the_sum_over_all_bits():
     assert np.all(np.abs(w.mean(0) - 1) < 5 * w.std(0) / np.sqrt(5000))
 
 
+def test_bound_is_likelihood_and_entropy_less_both_free_energies_and_misses_the_divergence():
+    """B58: <ln p(x|z)>_q + S(q) - <F_c(z)>_q - ln Z, by sums over all bits."""
+    vae = model(RBMPrior.from_rbm(rbm()))
+    x = (RNG.random((3, 6)) < 0.5).astype("float32")
+    logits = vae.decoder(BITS).numpy().astype(float)[:, None]
+    log_p = np.sum(x * logits - np.logaddexp(0, logits), -1)  # (16, 3)
+    on = vae.encoder(x).numpy().astype(float)
+    log_q = -BITS @ np.logaddexp(0, -on.T) - (1 - BITS) @ np.logaddexp(0, on.T)
+    free_energy = clamped_free_energy(vae.prior.machine, BITS).numpy().astype(float)[:, None]
+    bound = np.sum(np.exp(log_q) * (log_p - log_q - free_energy), 0) - log_z(vae.prior)
+    exact = np.logaddexp.reduce(log_p - free_energy, 0) - log_z(vae.prior)
+    log_posterior = log_p - free_energy - log_z(vae.prior) - exact
+    gap = np.sum(np.exp(log_q) * (log_q - log_posterior), 0)
+    np.testing.assert_allclose(exact - bound, gap, rtol=1e-6)
+    log_w = vae.log_weights(x, 5000, seed=0).numpy().astype(float)
+    assert np.all(np.abs(log_w.mean(0) - bound) < 5 * log_w.std(0) / np.sqrt(5000))
+
+
 @pytest.mark.slow
 def test_both_halves_learn_together_and_come_back_from_a_file(tmp_path):
     pattern = (RNG.random((2, 6)) < 0.5).astype("float32")

@@ -5,12 +5,13 @@ import json
 import keras
 import numpy as np
 import pytest
-from keras import ops
+from keras import layers, ops
 from linear_gaussian import LinearGaussian
 
 from rbm_tf.datasets import load_digits
 from vae_keras import evidence
 from vae_keras.__main__ import main
+from vae_keras.parts import Chain, Gaussian, Own
 from vae_keras.structured import draw_vae, flow_prior_vae, ladder_vae, sequence_vae, vq_vae
 from vae_keras.vae import VAE
 
@@ -80,6 +81,60 @@ def test_a_ladder_whose_levels_are_alone_is_a_vae_of_one_level(digits):
         a, b = (numpy(m.log_weights(digits[:3], 20, seed=seed)) for m in (ladder, flat))
         np.testing.assert_allclose(a, b, rtol=1e-5)
     np.testing.assert_allclose(ladder.draws(digits[:3]).kl, flat.draws(digits[:3]).kl, rtol=1e-4)
+
+
+class TwoCauses:
+    """x = W (z1, z2) + noise whose posterior has the correlation -r."""
+
+    scale, loadings = 0.5, np.array([[1.0, 0.4], [0.0, 0.8], [0.3, 0.3]])
+
+    def __init__(self):
+        self.precision = np.eye(2) + self.loadings.T @ self.loadings / self.scale**2
+        self.r = self.precision[0, 1] / np.sqrt(np.prod(np.diag(self.precision)))
+        covariance = self.loadings @ self.loadings.T + self.scale**2 * np.eye(3)
+        self.x = np.random.default_rng(1).multivariate_normal(np.zeros(3), covariance, size=6)
+        squares = np.einsum("ni,ij,nj->n", self.x, np.linalg.inv(covariance), self.x)
+        self.log_p = -0.5 * (squares + np.linalg.slogdet(2 * np.pi * covariance)[1])
+
+    def vae(self, is_chain):
+        covariance = np.linalg.inv(self.precision)
+        first_variance = covariance[0, 0] if is_chain else 1 / self.precision[0, 0]
+        variances = first_variance, 1 / self.precision[1, 1]
+        slope = self.precision[0, 1] / self.precision[1, 1] if is_chain else 0.0
+
+        def first(given):
+            return given["mean"][:, :1], 0 * given["mean"][:, :1] + float(np.log(variances[0]))
+
+        def second(given):
+            mean = given["mean"][:, 1:] - float(slope) * (given["z1"] - given["mean"][:, :1])
+            return mean, 0 * mean + float(np.log(variances[1]))
+
+        to_mean = self.loadings @ covariance / self.scale**2
+        x, z = keras.Input((3,)), {name: keras.Input((1,), name=name) for name in ("z1", "z2")}
+        mean, back = layers.Dense(2, use_bias=False), layers.Dense(3, use_bias=False)
+        encoder = keras.Model(x, {"mean": mean(x)})
+        decoder = keras.Model(z, back(layers.Concatenate()([z["z1"], z["z2"]])))
+        mean.set_weights([to_mean])
+        back.set_weights([self.loadings.T])
+        standard = {name: Own(Gaussian(), (1,), trainable=False) for name in z}
+        q = Chain({name: Gaussian() for name in z}, {"z1": first, "z2": second})
+        likelihood = Gaussian(scale=self.scale)
+        return VAE(encoder, decoder, posterior=q, prior=Chain(standard), likelihood=likelihood)
+
+
+def test_a_chain_has_the_correlations_that_mean_field_lacks():
+    """B57: ln w of a chain is ln p(x) at every draw; mean field lacks -ln(1 - r^2) / 2."""
+    model = TwoCauses()
+    chain, mean_field = (
+        numpy(model.vae(is_chain).log_weights(model.x, 20_000, seed=0)).astype(float)
+        for is_chain in (True, False)
+    )
+    np.testing.assert_allclose(chain, np.tile(model.log_p, (20_000, 1)), atol=2e-4)
+    gap, second = model.log_p - mean_field.mean(0), mean_field.var(0) / 2
+    errors = mean_field.std(0) / np.sqrt(20_000)
+    assert np.all(np.abs(gap + 0.5 * np.log1p(-(model.r**2))) < 5 * errors)
+    spread = (mean_field - mean_field.mean(0)) ** 2
+    assert np.all(np.abs(second - model.r**2 / 2) < 5 * spread.std(0) / 2 / np.sqrt(20_000))
 
 
 def test_drawing_begins_at_the_first_step_and_the_decoder_draws_along():

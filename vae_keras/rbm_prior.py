@@ -44,7 +44,7 @@ class RBMPrior(Part):
     Raises:
         ValueError: if Keras does not run on TensorFlow, or a number is below 1.
 
-    Reference: Rolfe (2017), Discrete variational autoencoders; B5.
+    Reference: Rolfe (2017), Discrete variational autoencoders; B5 and, in the bound, B58.
 
     Example:
         >>> prior = RBMPrior(3, 2, seed=0)

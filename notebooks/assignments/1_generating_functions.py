@@ -22,11 +22,11 @@
 # %% [markdown]
 # # Assignment 1: An ion with three levels
 #
-# *After chapter 1. About 75 minutes, 10 points.*
+# *After chapters 1 and 2. About 75 minutes, 10 points.*
 #
 # An ion in a crystal has three energy levels: 0, 0.8 and 2.0 nats. One state has the lowest energy,
 # three states have the middle one and two the highest. That makes six states, and everything that
-# chapter 1 derives can be checked on them by hand. You will write $\ln Z$, differentiate it, put
+# chapters 1 and 2 derive can be checked on them by hand. You will write $\ln Z$, differentiate it, put
 # many ions together, push them with a field, expand about one temperature to reach another, and
 # estimate from a handful of samples.
 #
@@ -368,8 +368,8 @@ def test_mean_square_is_the_second_moment(mean_square):
 # ## Question 4: a source, at another temperature
 #
 # The states of the ion also have a magnetic moment $m$. A field $J$, a source in the sense of
-# chapter 1, section 6, changes the energies to $E - J m$. The function below is
-# $\ln Z(\beta, J)$. Chapter 1 takes $\beta = 1$ there; you should not.
+# chapter 2, section 1, changes the energies to $E - J m$. The function below is
+# $\ln Z(\beta, J)$. Chapter 2 takes $\beta = 1$ there; you should not.
 #
 # 1. Write `response(function, beta, field)`. It takes any function $\ln Z(\beta, J)$ and returns
 #    the mean moment $\langle m \rangle$ and the susceptibility

@@ -22,7 +22,7 @@
 # %% [markdown]
 # # Assignment 2: A Boltzmann machine of five units
 #
-# *After chapters 2 and 3. About 90 minutes, 10 points.*
+# *After chapters 3 to 6. About 90 minutes, 10 points.*
 #
 # Three visible and two hidden units have 32 states. On such a machine nothing has to be believed:
 # the clamped free energy, the likelihood, its gradient, and even the average of contrastive

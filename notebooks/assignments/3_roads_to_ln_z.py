@@ -22,7 +22,7 @@
 # %% [markdown]
 # # Assignment 3: Roads to ln Z of a ring
 #
-# *After chapter 4. About 90 minutes, 10 points.*
+# *After chapters 8 and 9. About 90 minutes, 10 points.*
 #
 # $N$ spins $s_i = \pm 1$ sit on a ring, with the energy
 #

@@ -22,7 +22,7 @@
 # %% [markdown]
 # # Assignment 4: Turning the temperature
 #
-# *After chapter 5. About 90 minutes, 10 points.*
+# *After chapters 12 to 14. About 90 minutes, 10 points.*
 #
 # The energy of a model defines a family of models, one for each inverse temperature $\beta$. You
 # will split the energy fluctuations of a small restricted Boltzmann machine into two parts, cool a
@@ -64,7 +64,7 @@ def sigmoid(x):
 # ## Question 1: two sources of fluctuations
 #
 # Given the hidden units of a restricted Boltzmann machine, its energy (B1) is a constant plus a sum
-# of independent terms, one for each visible unit (chapter 5, section 2). Write
+# of independent terms, one for each visible unit (chapter 12, section 3). Write
 # `energy_statistics(kernel, visible_bias, hidden_bias, beta)`. At the inverse temperature $\beta$ it
 # returns three numbers: the mean energy $U$; the variance *within*, which is the average over $h$ of
 # $\mathrm{Var}(E|h)$; and the variance *between*, which is the variance over $h$ of
@@ -418,7 +418,7 @@ def test_equal_norms_and_different_heat_capacities(capacity_diagonal, capacity_u
 # 1. Write `ladder_variance(energies, num_steps)`: the exact variance of $\ln w$ for a system with the
 #    given energies of all its states.
 # 2. Write `predicted_variance(energies, num_steps)`: the approximation
-#    $\frac1n [U(0) - U(1)]$ of chapter 5, (5.1).
+#    $\frac1n [U(0) - U(1)]$ of chapter 13, (2.1).
 
 # %% [raw]
 # # BEGIN SOLUTION

@@ -22,7 +22,7 @@
 # %% [markdown]
 # # Assignment 5: Counting photons
 #
-# *After chapters 6 to 10. About 90 minutes, 10 points.*
+# *After chapters 17 to 29. About 90 minutes, 10 points.*
 #
 # A detector counts $x$ photons. The rate of the light is $e^z$, and before the measurement $z$ is
 # normal with mean 0 and variance 1:
@@ -524,7 +524,7 @@ def test_which_are_bounds(lower_bounds):
 #    `vae_keras.NegativeLogLikelihood(vae_keras.parts.Bernoulli())` and `vae_keras.layers.GaussianKL()`.
 # 2. A program averages the first term over the pixels of 8 × 8 images instead of summing it, and
 #    sums the KL. Its optimum is that of a loss with the sum over pixels and with the KL times a
-#    factor. Set `kl_factor` to that factor. In chapter 9 the same number is a temperature.
+#    factor. Set `kl_factor` to that factor. In chapter 28 the same number is a temperature.
 
 # %% [raw]
 # # BEGIN SOLUTION

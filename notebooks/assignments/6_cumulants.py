@@ -22,7 +22,7 @@
 # %% [markdown]
 # # Assignment 6: Beyond the bound
 #
-# *After chapters 11 to 14. About 90 minutes, 10 points.*
+# *After chapters 32 to 39. About 90 minutes, 10 points.*
 #
 # The variational bound is the first term of a cumulant series. You will write the series for a
 # Boltzmann machine with 2 + 2 units, find its mean-field point and the Onsager term there, see

@@ -108,7 +108,7 @@ def student_edition(notebook):
 
 
 def main():
-    """Write the student edition of all chapters, with the table of equations."""
+    """Write the student edition of all chapters, with the tables that they name."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=pathlib.Path, help="where the copies go")
     folder = parser.parse_args().folder
@@ -117,7 +117,8 @@ def main():
         edition = student_edition(nbformat.read(path, as_version=4))
         fill_in(edition.cells, path.stem)
         nbformat.write(edition, folder / path.name)
-    for path in (NOTEBOOKS / "EQUATIONS.md", *NOTEBOOKS.glob("*.png")):
+    tables = [NOTEBOOKS / f"{name}.md" for name in ("EQUATIONS", "GLOSSARY", "SYMBOLS")]
+    for path in (*tables, NOTEBOOKS / "references.bib", *NOTEBOOKS.glob("*.png")):
         shutil.copy(path, folder)
     shutil.copytree(NOTEBOOKS / "models", folder / "models", dirs_exist_ok=True)
 

@@ -168,7 +168,7 @@ def main():
     base, num_faults = serve(folder), 0
     with chromium() as browser:
         checks = {name: faults_of_page(browser, base, name) for name in options.pages or names}
-        checks["search"] = faults_of_search(browser, base, "Onsager", "13_cumulants_and_tap")
+        checks["search"] = faults_of_search(browser, base, "Onsager", "36_cumulants_and_tap")
         checks["keyboard"] = faults_of_keyboard(
             browser, base, "chapters/01_generating_functions.html"
         )

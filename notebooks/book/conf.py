@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
+    "sphinxcontrib.bibtex",
 ]
 templates_path = ["_templates"]
 nitpick_ignore_regex = [
@@ -37,6 +38,10 @@ myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 3
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
+
+# Literature: BibTeX entries, each with an address of its own.
+bibtex_bibfiles = ["../references.bib"]
+bibtex_cite_id = "cite-{key}"
 
 # Reference.
 autodoc_inherit_docstrings = False  # Keras writes its own in Markdown

@@ -7,6 +7,7 @@ import pkgutil
 import re
 
 from address import fill_in
+from citations import citations, keys
 from docutils import nodes
 
 EQUATIONS = "chapters/EQUATIONS"
@@ -169,20 +170,31 @@ def is_inside(node, kinds):
 
 
 def linked_mentions(app, docname, equations, text):
-    """The pieces of a text: plain ones, and links to rows and to equations of the same page."""
-    last = 0
+    """The pieces of a text: plain ones, and links to rows, equations of the same page, literature."""
+    last, found = 0, [*equation_mentions(app, docname, equations, text)]
+    found += citation_mentions(app, docname, text)
+    for match, address in sorted(found, key=lambda pair: pair[0].start()):
+        yield nodes.Text(text[last : match.start()])
+        yield nodes.reference("", match[0], internal=True, refuri=address)
+        last = match.end()
+    yield nodes.Text(text[last:])
+
+
+def equation_mentions(app, docname, equations, text):
+    """The matches of rows and of equations of the same page, with their addresses."""
     for found in MENTION.finditer(text):
         row = found[0].rstrip("abcde")
         if row in rows_of(app):
-            address = address_of(app, docname, EQUATIONS, row)
+            yield found, address_of(app, docname, EQUATIONS, row)
         elif found[0] in equations:
-            address = f"#{anchor(found[0])}"
-        else:
-            continue
-        yield nodes.Text(text[last : found.start()])
-        yield nodes.reference("", found[0], internal=True, refuri=address)
-        last = found.end()
-    yield nodes.Text(text[last:])
+            yield found, f"#{anchor(found[0])}"
+
+
+def citation_mentions(app, docname, text):
+    """The matches of citations, with the addresses of their entries in the bibliography."""
+    for found, names in citations(text):
+        for key in [key for key in names if key in keys()][:1]:
+            yield found, address_of(app, docname, "bibliography", f"cite-{key}")
 
 
 def rows_of(app):

@@ -1,7 +1,7 @@
 """Open every deck of slides in Chromium, say what is wrong, and print it as a PDF: `check.py outputs/slides`.
 
 Checked: that each slide fits its page, that formulas are set and pictures described, that a deck has
-12 to 18 slides, and that no request leaves the folder. With `--screenshots FOLDER` one picture a slide.
+9 to 18 slides, and that no request leaves the folder. With `--screenshots FOLDER` one picture a slide.
 """
 
 import argparse
@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "book"))
 from browser import chromium, requests_elsewhere, serve
 
 SIZE = {"width": 1280, "height": 720}
-NUM_SLIDES = range(12, 19)
+NUM_SLIDES = range(9, 19)
 LOOK = r"""index => {
     Reveal.slide(index, 0, 99);  // with all its fragments
     const slide = Reveal.getCurrentSlide(), images = [...slide.querySelectorAll("img")];
@@ -77,7 +77,7 @@ def main():
     """Check the decks that the command line names, all without any; exit with 1 if one has faults."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=pathlib.Path, help="where the slides were built")
-    parser.add_argument("decks", nargs="*", help="such as 02_rbm_free_energies.html; default: all")
+    parser.add_argument("decks", nargs="*", help="such as 03_rbm_free_energies.html; default: all")
     parser.add_argument(
         "--screenshots", type=pathlib.Path, help="a folder for pictures of all slides"
     )

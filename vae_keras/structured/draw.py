@@ -189,7 +189,7 @@ def draw_vae(
         `VAE`, whose z are (batch, num_steps, latent_dim).
 
     Reference: Gregor, Danihelka, Graves, Rezende and Wierstra (2015), DRAW: A recurrent neural
-    network for image generation, section 2, without attention.
+    network for image generation, section 2, without attention; B57.
 
     Example:
         >>> vae = draw_vae((8, 8), 2, num_steps=3, hidden_units=16, seed=0)

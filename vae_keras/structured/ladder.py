@@ -38,7 +38,7 @@ def ladder_vae(
         `VAE`, whose z is a dict with the keys z1, z2, ..
 
     Reference: Sonderby, Raiko, Maaloe, Sonderby and Winther (2016), Ladder variational
-    autoencoders.
+    autoencoders; B57.
 
     Example:
         >>> vae = ladder_vae((8, 8), (4, 2), hidden_units=16, seed=0)
