@@ -125,8 +125,8 @@ def check(left, right, tolerance=1e-10):
 figure, axes = plt.subplots(1, 2, figsize=(11, 3.8), width_ratios=(1, 1.25))
 diagrams.autoencoder(axes[0])
 diagrams.recurrent_autoencoder(axes[1], num_steps=3)
-axes[0].set_title("mean field: one draw", y=1.06)
-axes[1].set_title("DRAW: each draw sees what is missing", y=1.06)
+axes[0].set_title("mean field: one draw", y=1.16)
+axes[1].set_title("DRAW: each draw sees what is missing", y=1.16)
 plt.show()
 
 # %% [markdown]
