@@ -81,15 +81,17 @@ def test_notebook_has_short_cells_checks_a_picture_and_solutions(source):
 
 
 @pytest.fixture
-def clean_process(tmp_path, monkeypatch):
-    """A folder with the models, and nothing of one chapter left for the next."""
+def names(tmp_path, monkeypatch):
+    """Where a chapter keeps its names, in a folder with the models; all gone before the next."""
     monkeypatch.setenv("TQDM_DISABLE", "1")  # bars depend on the machine
     monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").symlink_to(SOURCES[0].parent / "models")
     policy, floats = keras.config.dtype_policy(), keras.config.floatx()
+    chapter = {"__name__": "__main__"}
     with plt.rc_context():
-        yield
+        yield chapter
+    chapter.clear()  # what Keras has registered of it would keep all of it
     keras.config.set_dtype_policy(policy)
     keras.config.set_floatx(floats)
     keras.backend.clear_session()
@@ -99,10 +101,8 @@ def clean_process(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "source", sorted(SOURCES, key=duration, reverse=True), ids=lambda path: path.stem
 )
-@pytest.mark.usefixtures("clean_process")
-def test_notebook_runs_from_top_to_bottom_and_refuses_empty_answers(source):
+def test_notebook_runs_from_top_to_bottom_and_refuses_empty_answers(source, names):
     # In this process, which has TensorFlow already; that it runs by itself is what its twin shows.
-    names = {"__name__": "__main__"}
     code = [cell for cell in with_empty_answers(jupytext.read(source)).cells if is_code(cell)]
     for number, cell in enumerate(code, 1):
         name = f"{source.stem}, cell {number}"  # where TensorFlow and a traceback find its lines
