@@ -278,7 +278,7 @@ curves = {name: np.cumsum(np.array(rows)[:, order], axis=1) for name, rows in wa
 options = {"xlabel": "states, lowest first", "ylabel": "probability up to here", "name": "beta"}
 alt = "Cumulative probabilities: that of three steps lags behind the one in equilibrium."
 every_second = {name: curve[::2] for name, curve in curves.items()}
-Explorable(np.arange(64), every_second, values=shown[::2], alt=alt, index=15, **options)
+Explorable(np.arange(64), every_second, values=shown[::2], alt=alt, index=10, **options)
 
 
 # %%
