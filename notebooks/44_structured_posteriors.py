@@ -40,7 +40,7 @@
 # annealing of [chapter 35, sections 1 and 3](35_correcting_a_vae.ipynb); some Keras, with this project installed.
 #
 # **Time**: about 55 minutes, and 120 for the exercises. The code runs in half a minute, and takes about
-# fifteen more where it trains all its models anew.
+# twenty more where it trains all its models anew.
 #
 # Equation numbers such as (B57) are the row names used in the whole course and in `EQUATIONS.md`.
 # Numbers such as (1.1) are steps on the way. All energies are in nats.
@@ -83,7 +83,7 @@ noise_scale, overlap = 0.5, 0.5  # of the linear model
 num_latents, batch_size, rate = 24, 50, 3e-3
 num_test, num_weights, budget = 100, 2000, 100  # images; log-weights of each, and for corrections
 num_chains, num_simulated, betas = 4, 50, np.linspace(0, 1, 201)  # of the annealing
-retrain = bool(os.environ.get("RETRAIN"))  # True: train all models here, fifteen minutes
+retrain = bool(os.environ.get("RETRAIN"))  # True: train all models here, twenty minutes
 blue, orange, green, grey = "#0072B2", "#D55E00", "#009E73", "0.5"
 plt.style.use(["rbm_tf.course", {"figure.dpi": 125}])
 
