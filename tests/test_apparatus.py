@@ -1,12 +1,10 @@
 """Map, teaching notes, glossary and symbols agree with the chapters that they speak of."""
 
-import pathlib
 import re
 
 import pytest
-from test_sittings import SITTINGS, STEMS, TIME, references
+from test_sittings import NOTEBOOKS, STEMS, TIME, references, sitting_of
 
-NOTEBOOKS = pathlib.Path(__file__).parent.parent / "notebooks"
 FORMULA = re.compile(r"\$\$(.*?)\$\$|\$([^$]+)\$", re.DOTALL)
 
 
@@ -30,7 +28,7 @@ def test_every_chapter_has_a_deck_and_no_deck_is_left_over():
 
 @pytest.mark.parametrize("number", STEMS)
 def test_teaching_notes_have_title_and_minutes_of_the_chapter(number):
-    sitting, text = SITTINGS[number], (NOTEBOOKS / "TEACHING.md").read_text()
+    sitting, text = sitting_of(number), (NOTEBOOKS / "TEACHING.md").read_text()
     title = re.match(r"# (Chapter .*)", sitting.text)[1]
     section = text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     minutes = re.search(r"\*\*Minutes\.\*\* (\d+) to read and run; exercises (\d+)\b", section)
@@ -44,7 +42,7 @@ def test_references_of_a_page_lead_to_sections_that_exist(page):
     for chapters, sections, _ in references(text):
         assert set(chapters) <= set(STEMS)
         if chapters:
-            assert set(sections) <= set(SITTINGS[chapters[-1]].sections), (chapters, sections)
+            assert set(sections) <= set(sitting_of(chapters[-1]).sections), (chapters, sections)
     for number, stem in re.findall(r"\[chapter (\d+)[^\]]*\]\((\w+)\.ipynb\)", text):
         assert stem == STEMS[int(number)]
 
@@ -55,14 +53,14 @@ def test_words_of_the_glossary_are_in_their_chapters():
     assert len(words) == len(set(words)) > 50
     for word, _, where in rows("GLOSSARY.md")[1:]:
         number = int(re.search(r"chapter (\d+)", where)[1])
-        plain = " ".join(SITTINGS[number].text.replace("*", "").split())
+        plain = " ".join(sitting_of(number).text.replace("*", "").split())
         assert re.split(r", | \(", word)[0].lower() in plain.lower(), (word, where)
 
 
 def test_symbols_are_listed_once_and_first_used_where_the_table_says():
     formulas = {
-        number: " ".join(one or other for one, other in FORMULA.findall(sitting.text))
-        for number, sitting in SITTINGS.items()
+        number: " ".join(one or other for one, other in FORMULA.findall(sitting_of(number).text))
+        for number in STEMS
     }
     listed = [row[0] for row in rows("SYMBOLS.md")[1:]]
     assert len(listed) == len(set(listed)) > 30

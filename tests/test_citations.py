@@ -1,3 +1,4 @@
+import functools
 import pathlib
 
 import jupytext
@@ -13,6 +14,7 @@ def prose(path):
     return " ".join(" ".join(cell.source for cell in cells).replace("\n# ", " ").split())
 
 
+@functools.cache
 def cited(path):
     """The entries that a chapter cites, and the citations that have none."""
     found = {match[0]: set(names) & set(keys()) for match, names in citations(prose(path))}

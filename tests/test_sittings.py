@@ -1,20 +1,21 @@
 """A chapter is a sitting: its length, the minutes that it states, and where its references lead."""
 
+import functools
 import pathlib
 import re
 
 import jupytext
 import pytest
 
-SOURCES = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("[0-9]*.py"))
-STEMS = {int(path.stem[:2]): path.stem for path in SOURCES}
+NOTEBOOKS = pathlib.Path(__file__).parent.parent / "notebooks"
+STEMS = {int(path.stem[:2]): path.stem for path in sorted(NOTEBOOKS.glob("[0-9]*.py"))}
 EXERCISE_MINUTES = {"easy": 15, "medium": 25, "hard": 40, "to explore": 40, "project": 40}
 APART = {"setup", "solution"}  # cells that no minute is counted for
 EQUATION = re.compile(r"\$\$.*?\$\$", re.DOTALL)
 TIME = r"\*\*Time\*\*: about (\d+) minutes, and (\d+) for\s+the exercises"
 NUMBERS = r"\d+(?:(?:,| and| to| or)(?: and)? \d+)*"
 TAGS = r"\(\d+\.\d+[a-z]?\)(?:(?:,| and| to| or)(?: and)? \(\d+\.\d+[a-z]?\))*"
-each_chapter = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+each_chapter = pytest.mark.parametrize("number", STEMS, ids=STEMS.values())
 
 
 def _required(cells):
@@ -55,7 +56,10 @@ class Sitting:
         return self.num_words / 100 + 1.5 * self.num_equations + self.num_cells
 
 
-SITTINGS = {int(source.stem[:2]): Sitting(source) for source in SOURCES}
+@functools.cache
+def sitting_of(number):
+    """The chapter with a number, which is read when a test first asks for it."""
+    return Sitting(NOTEBOOKS / f"{STEMS[number]}.py")
 
 
 def references(text):
@@ -75,8 +79,8 @@ def references(text):
 
 
 @each_chapter
-def test_chapter_is_a_sitting(source):
-    sitting = SITTINGS[int(source.stem[:2])]
+def test_chapter_is_a_sitting(number):
+    sitting = sitting_of(number)
     assert sitting.num_words <= 2000
     assert sitting.num_equations <= 20
     assert sitting.num_cells <= 25
@@ -84,8 +88,8 @@ def test_chapter_is_a_sitting(source):
 
 
 @each_chapter
-def test_stated_minutes_are_those_of_the_rule(source):
-    sitting = SITTINGS[int(source.stem[:2])]
+def test_stated_minutes_are_those_of_the_rule(number):
+    sitting = sitting_of(number)
     stated = re.search(TIME, sitting.text)
     assert stated, "**Time**: about 55 minutes, and 95 for the exercises."
     assert abs(int(stated[1]) - sitting.minutes) <= 3, f"{sitting.minutes:.0f} minutes"
@@ -93,14 +97,14 @@ def test_stated_minutes_are_those_of_the_rule(source):
 
 
 @each_chapter
-def test_exercises_have_three_levels_or_more(source):
-    levels = SITTINGS[int(source.stem[:2])].levels
+def test_exercises_have_three_levels_or_more(number):
+    levels = sitting_of(number).levels
     assert {"easy", "medium", "hard"} <= set(levels) <= set(EXERCISE_MINUTES)
 
 
 @each_chapter
-def test_chapter_and_its_sections_are_numbered_in_order(source):
-    number, sitting = int(source.stem[:2]), SITTINGS[int(source.stem[:2])]
+def test_chapter_and_its_sections_are_numbered_in_order(number):
+    sitting = sitting_of(number)
     assert sitting.text.startswith(f"# Chapter {number}: ")
     assert sitting.sections == list(range(1, len(sitting.sections) + 1))
     assert [title for _, title in sitting.headings][-2:] == ["Summary", "Exercises"]
@@ -109,28 +113,26 @@ def test_chapter_and_its_sections_are_numbered_in_order(source):
 
 
 @each_chapter
-def test_references_lead_to_sections_and_equations_that_exist(source):
-    own = int(source.stem[:2])
-    assert "OLD" not in source.read_text()
-    for chapters, sections, tags in references(SITTINGS[own].text):
+def test_references_lead_to_sections_and_equations_that_exist(number):
+    assert "OLD" not in (NOTEBOOKS / f"{STEMS[number]}.py").read_text()
+    for chapters, sections, tags in references(sitting_of(number).text):
         assert set(chapters) <= set(STEMS), f"chapters {chapters}"
-        there = SITTINGS[chapters[-1] if chapters else own]
+        there = sitting_of(chapters[-1] if chapters else number)
         assert set(sections) <= set(there.sections), f"chapters {chapters}, sections {sections}"
         assert set(tags) <= set(there.tags), f"chapters {chapters}, equations {tags}"
 
 
 @each_chapter
-def test_links_have_the_numbers_of_their_chapters(source):
-    text = SITTINGS[int(source.stem[:2])].text
+def test_links_have_the_numbers_of_their_chapters(number):
+    text = sitting_of(number).text
     for label, stem in re.findall(r"\[([^\]\[]*)\]\((\d\d_\w+)\.ipynb\)", text):
         assert stem == STEMS.get(int(stem[:2])), f"no chapter {stem}"
-        for number in re.findall(r"[Cc]hapter\s+(\d+)", label):
-            assert int(number) == int(stem[:2]), f"[{label}]({stem}.ipynb)"
+        for named in re.findall(r"[Cc]hapter\s+(\d+)", label):
+            assert int(named) == int(stem[:2]), f"[{label}]({stem}.ipynb)"
 
 
 @each_chapter
-def test_what_a_chapter_needs_comes_before_it(source):
-    own = int(source.stem[:2])
-    needed = re.search(r"\*\*What you need\*\*:(.*?)\n\n", SITTINGS[own].text, re.DOTALL)
+def test_what_a_chapter_needs_comes_before_it(number):
+    needed = re.search(r"\*\*What you need\*\*:(.*?)\n\n", sitting_of(number).text, re.DOTALL)
     for chapters, _, _ in references(needed[1]):
-        assert max(chapters, default=0) < own, f"chapter {own} needs {chapters}"
+        assert max(chapters, default=0) < number, f"chapter {number} needs {chapters}"

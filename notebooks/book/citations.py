@@ -1,5 +1,6 @@
 """Citations in the text, such as Hinton (2002), and their keys in references.bib, such as hinton2002."""
 
+import functools
 import pathlib
 import re
 import unicodedata
@@ -11,9 +12,10 @@ CITATION = re.compile(
 )
 
 
+@functools.cache
 def keys():
-    """The keys of all entries of the bibliography."""
-    return re.findall(r"^@\w+\{(\w+),", BIBLIOGRAPHY.read_text(), re.MULTILINE)
+    """The keys of all entries of the bibliography, which is read once."""
+    return tuple(re.findall(r"^@\w+\{(\w+),", BIBLIOGRAPHY.read_text(), re.MULTILINE))
 
 
 def citations(text):
