@@ -69,7 +69,7 @@ models: .venv/.installed
 book: .venv/.book $(MATHJAX)/LICENSE
 	@rm -rf $(BOOK)/chapters && mkdir $(BOOK)/chapters
 	@cp -p notebooks/*.ipynb notebooks/*.png $(addprefix notebooks/,EQUATIONS.md GLOSSARY.md SYMBOLS.md TEACHING.md) $(BOOK)/chapters
-	$(BIN)/sphinx-build -q -n -W --keep-going -d outputs/doctrees $(BOOK) outputs/book
+	$(BIN)/sphinx-build -q -n -W -j auto --keep-going -d outputs/doctrees $(BOOK) outputs/book
 	@echo 'Open outputs/book/index.html'
 
 # Every page in Chromium, wide and narrow.

@@ -7,7 +7,11 @@ students get must hold no solution, no hidden test and no wrong answer. Names af
 assignments; any fault ends with code 1.
 """
 
+import concurrent.futures
 import copy
+import itertools
+import multiprocessing
+import os
 import re
 import sys
 import tempfile
@@ -58,7 +62,11 @@ def secrets(name):
 
 
 def faults_of(name, folder):
-    """Grade one assignment, print its row, and say what is wrong with it."""
+    """Grade one assignment, print its row, and say what is wrong with it, as a list."""
+    return list(_faults_of(name, folder))
+
+
+def _faults_of(name, folder):
     build(name, folder, run_tests=False)
     solved = nbformat.read(folder / name / "autograder" / f"{name}.ipynb", as_version=4)
     student = nbformat.read(folder / name / "student" / f"{name}.ipynb", as_version=4)
@@ -107,7 +115,10 @@ def main():
     print(
         f"{'assignment':26s} {'right':>6s} {'wrong':>6s} {'empty':>6s} {'seconds':>8s}", flush=True
     )
-    faults = [f"{name}: {fault}" for name in names for fault in faults_of(name, folder)]
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), context) as processes:
+        found = processes.map(faults_of, names, itertools.repeat(folder))
+        faults = [f"{name}: {fault}" for name in names for fault in next(found)]
     print("\n".join(faults) or "All assignments grade as they should.")
     return bool(faults)
 

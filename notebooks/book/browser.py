@@ -1,8 +1,12 @@
-"""A browser for the checks of what was built, and a server for it on this machine."""
+"""Browsers for the checks of what was built, and a server for it on this machine."""
 
+import atexit
+import concurrent.futures
 import contextlib
 import functools
 import http.server
+import multiprocessing
+import os
 import shutil
 import threading
 
@@ -32,6 +36,27 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+def in_browsers(check, base, names):
+    """What `check(browser, base, name)` finds, a list for each name, with a browser a processor."""
+    processes = concurrent.futures.ProcessPoolExecutor(
+        min(len(names), os.cpu_count()), multiprocessing.get_context("spawn"), _open_browser
+    )
+    with processes:
+        yield from processes.map(functools.partial(_found, check, base), names)
+
+
+def _open_browser():
+    """The one browser of this process, open until the process ends."""
+    global _browser
+    open_until_the_end = contextlib.ExitStack()
+    _browser = open_until_the_end.enter_context(chromium())
+    atexit.register(open_until_the_end.close)
+
+
+def _found(check, base, name):
+    return list(check(_browser, base, name))
 
 
 def requests_elsewhere(page, base):

@@ -7,13 +7,14 @@ reaches all that can be worked; then links within the book, and its search.
 """
 
 import argparse
+import itertools
 import json
 import pathlib
 import re
 import sys
 from urllib.parse import unquote, urldefrag, urljoin
 
-from browser import chromium, requests_elsewhere, serve
+from browser import in_browsers, requests_elsewhere, serve
 
 HERE = pathlib.Path(__file__).parent
 WIDTHS = {390: "dark", 1280: "light"}
@@ -66,6 +67,11 @@ def num_solutions(name):
     return sum("solution" in cell["metadata"].get("tags", []) for cell in cells)
 
 
+def faults(browser, base, name):
+    """What is wrong with one page, or with the search or the keys of the book, as lines."""
+    return SPECIAL.get(name, faults_of_page)(browser, base, name)
+
+
 def faults_of_page(browser, base, name):
     """What is wrong with one page, as lines."""
     page = browser.new_page(viewport={"width": 390, "height": 844})
@@ -114,10 +120,10 @@ def faults_of_explorable(explorable):
             yield f"{key} does not move the explorable {before[1]}"
 
 
-def faults_of_keyboard(browser, base, name):
+def faults_of_keyboard(browser, base, _):
     """What of a page that can be clicked on the key Tab does not reach."""
     page = browser.new_page(viewport={"width": 1280, "height": 844})
-    page.goto(base + name)
+    page.goto(f"{base}chapters/01_generating_functions.html")
     page.evaluate(SET)
     for _ in range(page.locator("a, button, input, summary").count() + 1):
         page.keyboard.press("Tab")
@@ -125,19 +131,22 @@ def faults_of_keyboard(browser, base, name):
             break
     missed = page.evaluate(MISSED)
     if missed:
-        yield f"Tab does not reach {len(missed)} of {name}: {missed[:5]}"
+        yield f"Tab does not reach {len(missed)}: {missed[:5]}"
     page.close()
 
 
-def faults_of_search(browser, base, word, expected):
+def faults_of_search(browser, base, _):
     """What is wrong if a search for a word does not lead to a page."""
-    page = browser.new_page()
+    page, word, expected = browser.new_page(), "Onsager", "36_cumulants_and_tap"
     page.goto(f"{base}search.html?q={word}")
     try:
         page.wait_for_selector(f'ul.search a[href*="{expected}"]', timeout=20_000)
     except Exception as error:
         yield f"a search for {word} does not find {expected}: {type(error).__name__}"
     page.close()
+
+
+SPECIAL = {"search": faults_of_search, "keyboard": faults_of_keyboard}
 
 
 def faults_of_links(folder, names):
@@ -165,19 +174,15 @@ def main():
     folder = options.folder.resolve()
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.html"))
     names = [name for name in names if not name.startswith("_static")]
-    base, num_faults = serve(folder), 0
-    with chromium() as browser:
-        checks = {name: faults_of_page(browser, base, name) for name in options.pages or names}
-        checks["search"] = faults_of_search(browser, base, "Onsager", "36_cumulants_and_tap")
-        checks["keyboard"] = faults_of_keyboard(
-            browser, base, "chapters/01_generating_functions.html"
-        )
-        checks["links"] = faults_of_links(folder, names)
-        for name, faults in checks.items():
-            for fault in faults:
-                num_faults += 1
-                print(f"{name}: {fault}", flush=True)
-    print(f"{len(checks) - 3} pages, {num_faults} faults")
+    pages = options.pages or names
+    checks = [*pages, *SPECIAL]
+    found = zip(checks, in_browsers(faults, serve(folder), checks), strict=True)
+    num_faults = 0
+    for name, lines in itertools.chain(found, [("links", faults_of_links(folder, names))]):
+        for line in lines:
+            num_faults += 1
+            print(f"{name}: {line}", flush=True)
+    print(f"{len(pages)} pages, {num_faults} faults")
     return int(num_faults > 0)
 
 

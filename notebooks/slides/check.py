@@ -5,12 +5,13 @@ Checked: that each slide fits its page, that formulas are set and pictures descr
 """
 
 import argparse
+import functools
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "book"))
 
-from browser import chromium, requests_elsewhere, serve
+from browser import in_browsers, requests_elsewhere, serve
 
 SIZE = {"width": 1280, "height": 720}
 NUM_SLIDES = range(9, 19)
@@ -32,6 +33,12 @@ LOOK = r"""index => {
         empty: images.filter(e => !e.naturalWidth).length,
     };
 }"""
+
+
+def faults(browser, base, name, folder, screenshots):
+    """What is wrong with one deck, as lines; then it is printed."""
+    yield from faults_of_deck(browser, base, name, screenshots)
+    print_deck(browser, base, name, folder / name.replace(".html", ".pdf"))
 
 
 def faults_of_deck(browser, base, name, screenshots):
@@ -86,13 +93,12 @@ def main():
     names = options.decks or sorted(path.name for path in folder.glob("[0-9]*.html"))
     if options.screenshots:
         options.screenshots.mkdir(parents=True, exist_ok=True)
-    base, num_faults = serve(folder), 0
-    with chromium() as browser:
-        for name in names:
-            for fault in faults_of_deck(browser, base, name, options.screenshots):
-                num_faults += 1
-                print(f"{name}: {fault}", flush=True)
-            print_deck(browser, base, name, folder / name.replace(".html", ".pdf"))
+    check = functools.partial(faults, folder=folder, screenshots=options.screenshots)
+    num_faults = 0
+    for name, lines in zip(names, in_browsers(check, serve(folder), names), strict=True):
+        for line in lines:
+            num_faults += 1
+            print(f"{name}: {line}", flush=True)
     print(f"{len(names)} decks, {num_faults} faults")
     return int(num_faults > 0)
 
