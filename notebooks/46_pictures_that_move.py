@@ -156,7 +156,7 @@ assert on_the_circle < worse < 1.25 * on_the_circle
 # the exact curve is smooth: the zero is at a complex $t$. Two finite orders change places somewhat later, here at 3.75. Lines
 # that leave the picture run along its edge.
 #
-# ## 2. One Gaussian for two wells
+# ## 2. One Gaussian for two hills
 #
 # $p$ has two hills of width 0.5 at $\pm d$. The Gaussian with the least $\mathrm{KL}(p \| q)$ has the mean and the variance of
 # $p$. The one with the least $\mathrm{KL}(q \| p)$, which is what a variational bound takes, is found by minimising over its mean
@@ -196,7 +196,7 @@ curves = {
     "least KL(q|p)": stats.norm.pdf(x, mean, np.exp(log_width)),
     "least KL(p|q)": stats.norm.pdf(x, 0, wide),
 }
-options = {"xlabel": "x", "ylabel": "density", "name": "distance d"}
+options = {"xlabel": "x", "ylabel": "density", "name": "distance d", "ylim": (0, 1.1)}
 alt = "Two hills part; one Gaussian stays on one of them, the other grows to cover both."
 shown = {name: np.array(curve)[::2, ::3] for name, curve in curves.items()}
 Explorable(x[::3], shown, values=distances[::2], alt=alt, index=7, **options)
@@ -388,7 +388,7 @@ assert abs(gaps[0][-1]) < second / 2 and np.exp(64 * kl) > 512
 
 # %% [markdown]
 # One copy is nearly exact with 512 samples. For 64 copies the same samples leave more than order 2, also when the noise of order
-# 2 is counted. To be exact it takes about $e^{0.12 N}$ samples ((4.4) of chapter 38, as $\mathrm{KL}(p \| q)$ of one copy is $\psi(a + 1)
+# 2 is counted. To close the whole gap it takes about $e^{0.12 N}$ samples ((4.4) of chapter 38, as $\mathrm{KL}(p \| q)$ of one copy is $\psi(a + 1)
 # - \ln a = 0.12$ nats).
 #
 # ## 6. A map that makes two hills
