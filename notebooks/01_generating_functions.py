@@ -417,7 +417,7 @@ print("cumulants of the die:", by_hand.round(6))
 #   \boxed{\; \frac{d^n \ln Z}{d\beta^n} = (-1)^n \langle\!\langle E^n \rangle\!\rangle_\beta \;}
 #   \tag{5.3}$$
 #
-# Orders 1 and 2 are (B6a) and (B6b). Order 3 is new: the variance of the energy changes with $\beta$
+# (the sum where it converges, chapter 2). Orders 1 and 2 are (B6a) and (B6b). Order 3 is new: the variance of the energy changes with $\beta$
 # at the rate $-\langle\!\langle E^3 \rangle\!\rangle$.
 #
 # Equation (5.1) also says how the *distribution* changes: $p_{\beta + t} \propto p_\beta\, e^{-t E}$.

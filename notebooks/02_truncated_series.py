@@ -28,7 +28,7 @@
 # - why biases and weights are *sources*, and covariances are responses;
 # - how far a cumulant series (B21) can be trusted, and why only its first order is a bound.
 #
-# **What you need**: of [chapter 1](01_generating_functions.ipynb), sections 1, 4 and 5; complex numbers in polar
+# **What you need**: of [chapter 1](01_generating_functions.ipynb), sections 1, 3, 4 and 5; complex numbers in polar
 # form; some Python, and this project installed.
 #
 # **Time**: about 60 minutes, and 80 for the exercises. The code runs in less than half a minute.
@@ -166,6 +166,8 @@ moments = enumeration.moments(rbm)
 check(mean, np.concatenate([moments.visible, moments.hidden]))  # (1.2)
 check(covariance, np.cov(states.T, aweights=probabilities(1.0), bias=True))
 check(by_kernel, moments.correlation)  # (1.4)
+off_diagonal = np.abs(covariance[~np.eye(10, dtype=bool)])
+assert np.isclose(off_diagonal.max(), covariance[5, 7]) and covariance[2, 5] < -0.01
 
 # %% name="sources" alt="Left: table of covariances of ten units, nearly all small; v6 with h2 the largest. Right: means of v6 and h2 rise, that of v3 falls as v6 is pushed; the dashed tangents at 0 touch the curves."
 units = [f"$v_{i}$" for i in range(1, 7)] + [f"$h_{j}$" for j in range(1, 5)]
@@ -416,8 +418,8 @@ plt.show()
 #
 # - The series is an expansion in the *spread* of $x$.
 # - Order 1 is special. By Jensen's inequality $\langle e^x \rangle \ge e^{\langle x \rangle}$, so
-#   $\ln \langle e^x \rangle \ge \kappa_1$ always. No other order is a bound: order 2 is below the exact value
-#   for $s = 3$ and above it for $s = 4$.
+#   $\ln \langle e^x \rangle \ge \kappa_1$ always. No other order is a bound, since from $\kappa_3$ on the first
+#   term that is left out can have either sign: order 2 is below the exact value for $s = 3$ and above it for $s = 4$.
 # - A higher order is not always a better one: that depends on where the zeros are.
 #
 # **Move it.** The slider changes the spread $s$. Before you move it: at which $s$ does the curve turn from

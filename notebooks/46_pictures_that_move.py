@@ -21,7 +21,7 @@
 # **What you will do**
 #
 # - cool a machine, and bring a zero of its partition function nearer;
-# - fit one Gaussian to two wells, by both divergences, and by a map;
+# - fit one Gaussian to two hills, by both divergences, and bend it by a map;
 # - walk from one system to another in haste and at leisure;
 # - enlarge groups of weights, and copies of a system.
 #
@@ -34,7 +34,7 @@
 # **What you need**: chapters 1 and 2 for section 1, chapter 17 for section 2, chapter 28 for section 3, chapter 20 for
 # section 4, chapters 34 and 38 for section 5, chapter 31 for section 6. Each section can be used without the others.
 #
-# **Time**: about 34 minutes, and 120 for the exercises. The code runs in some seconds.
+# **Time**: about 39 minutes, and 120 for the exercises. The code runs in some seconds.
 #
 # The sliders move in JupyterLab and in the book, where no Python runs; elsewhere a picture of one position is shown.
 # Numbers such as (B21) are rows of the table `EQUATIONS.md`; energies are in nats.
@@ -57,7 +57,7 @@ quiet_start()  # TensorFlow's start-up messages, off
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
-from scipy import optimize, special
+from scipy import optimize, special, stats
 
 from rbm_tf import BernoulliRBM, cumulants, enumeration
 from rbm_tf.explorable import Explorable
@@ -69,7 +69,7 @@ seed = 0
 betas = np.linspace(0, 2.5, 16)
 probability = 0.3  # of the upper one of two values
 spreads = np.linspace(0.5, 4.0, 15)  # the upper value; the lower one is 0
-distances = np.linspace(0, 2.5, 26)  # of either well from the middle
+distances = np.linspace(0, 2.5, 21)  # of either hill from the middle
 temperatures = np.geomspace(3.0, 0.03, 15)
 steps = 3, 30  # of a hasty and of a slow walk
 shapes = np.geomspace(0.3, 30, 31)  # of Gamma-distributed weights, whose variance is 1 / shape
@@ -99,7 +99,7 @@ machine = BernoulliRBM.from_parameters(
 bits = [(np.arange(2**num)[:, None] >> np.arange(num)) & 1 for num in (8, 4)]
 v, h = np.repeat(bits[0], 16, axis=0), np.tile(bits[1], (256, 1))
 energies = machine.energy(v.astype(float), h.astype(float)).numpy()
-p = special.softmax(-betas[:, np.newaxis] * energies, axis=1)  # (26, 4096)
+p = special.softmax(-betas[:, np.newaxis] * energies, axis=1)  # (16, 4096)
 exact = enumeration.thermodynamics(machine, betas)
 check(p @ energies, exact.energy)
 check(betas**2 * (p @ energies**2 - (p @ energies) ** 2), exact.heat_capacity, tolerance=1e-8)
@@ -117,8 +117,8 @@ assert np.sum(np.cumsum(lowest) < 0.5) < 10
 Explorable((edges[1:] + edges[:-1]) / 2, {"probability": bars}, values=betas, alt=alt, **options)
 
 # %% [markdown]
-# A few states have half of the probability. What a sample at low temperature does not see is the hill at $\beta = 0$, which is
-# the entropy.
+# A few states have half of the probability. What a sample at low temperature does not see is the hill at $\beta = 0$: there all
+# 4,096 states count alike, and the logarithm of their number is the entropy.
 #
 # Now a variable with two values: 0, and $s$ with the probability $0.3$. Its cumulant generating function
 # $\ln (0.7 + 0.3\, e^{s t})$ has its nearest singularity where the bracket vanishes, at the distance
@@ -138,23 +138,25 @@ for order in (2, 4, 12):
     terms = kappa[:order, :, np.newaxis] * t ** powers[:order, np.newaxis, np.newaxis]
     factorials = special.factorial(powers[:order])[:, np.newaxis, np.newaxis]
     series[f"order {order}"] = np.sum(terms / factorials, axis=0)
-radius = np.hypot(np.log(7 / 3), np.pi) / spreads
-options = {"xlabel": "t", "ylabel": "ln of the mean of exp(t x)", "name": "s", "ylim": (-2, 5)}
+options = {"xlabel": "t", "ylabel": "ln of the mean of exp(t x)", "name": "s", "ylim": (-2, 8)}
 alt = "Series of orders 2, 4 and 12 leave the exact curve at a point that moves inwards as s grows."
-Explorable(t, series, values=spreads, alt=alt, **options)
+Explorable(t, series, values=spreads, alt=alt, index=13, **options)
 
 # %%
 at_one = np.argmin(np.abs(t - 1))
 errors = {name: np.abs(curve - exact_cgf)[:, at_one] for name, curve in series.items()}
 worse = spreads[errors["order 12"] > errors["order 4"]].min()
-print(f"order 12 is worse than order 4 at t = 1 from s = {worse:.2f} on;", end=" ")
-print(f"R = 1 at s = {np.hypot(np.log(7 / 3), np.pi):.2f}")
-check(np.hypot(np.log(7 / 3), np.pi) / worse, 1, tolerance=0.1)
+on_the_circle = np.hypot(np.log(1 / probability - 1), np.pi)  # the s of R = 1 (1.1)
+print(f"R = 1 at s = {on_the_circle:.2f};", end=" ")
+print(f"at t = 1 order 12 is worse than order 4 from s = {worse:.2f} on")
+assert on_the_circle < worse < 1.25 * on_the_circle
 
 # %% [markdown]
-# The order of the two turns round close to the $s$ where the singularity passes $t = 1$.
+# From $s = 3.25$ on the point $t = 1$ lies outside of the circle with the radius $R$, and there the series diverges, although
+# the exact curve is smooth: the zero is at a complex $t$. Two finite orders change places somewhat later, here at 3.75. Lines
+# that leave the picture run along its edge.
 #
-# ## 2. One Gaussian for two wells
+# ## 2. One Gaussian for two hills
 #
 # $p$ has two hills of width 0.5 at $\pm d$. The Gaussian with the least $\mathrm{KL}(p \| q)$ has the mean and the variance of
 # $p$. The one with the least $\mathrm{KL}(q \| p)$, which is what a variational bound takes, is found by minimising over its mean
@@ -162,8 +164,8 @@ check(np.hypot(np.log(7 / 3), np.pi) / worse, 1, tolerance=0.1)
 
 # %%
 x = np.linspace(-4.5, 4.5, 181)
-nodes, node_weights = np.polynomial.hermite_e.hermegauss(40)
-node_weights = node_weights / node_weights.sum()
+nodes = np.linspace(-8, 8, 801)  # of a standard normal variable
+node_weights = special.softmax(-(nodes**2) / 2)
 
 
 def log_hills(y, d):
@@ -174,7 +176,7 @@ def log_hills(y, d):
 
 # %%
 def reverse_kl(parameters, d):
-    """KL(q || p) of a Gaussian, by quadrature."""
+    """KL(q || p) of a Gaussian, whose parameters are its mean and ln of its width, as a sum."""
     y = parameters[0] + np.exp(parameters[1]) * nodes
     return -parameters[1] - 0.5 * np.log(2 * np.pi * np.e) - node_weights @ log_hills(y, d)
 
@@ -186,56 +188,59 @@ def best_fit(d):
     return min(tries, key=lambda found: found.fun).x
 
 
-# %% name="slide-kl" alt="Two hills and two Gaussians. Apart, one Gaussian is broad and covers both hills with its maximum between them; the other sits on one hill."
+# %% name="slide-kl" alt="Two hills and two Gaussians. When the hills are apart, one Gaussian is broad and covers both with its maximum between them; the other sits on one hill."
 mean, log_width = np.transpose([best_fit(d) for d in distances])[..., np.newaxis]
 wide = np.sqrt(0.25 + distances**2)[:, np.newaxis]
 curves = {
     "p": np.exp([log_hills(x, d) for d in distances]),
-    "least KL(q|p)": special.softmax(-0.5 * ((x - mean) / np.exp(log_width)) ** 2, axis=1),
-    "least KL(p|q)": special.softmax(-0.5 * (x / wide) ** 2, axis=1),
+    "least KL(q|p)": stats.norm.pdf(x, mean, np.exp(log_width)),
+    "least KL(p|q)": stats.norm.pdf(x, 0, wide),
 }
-for name in ("least KL(q|p)", "least KL(p|q)"):
-    curves[name] = curves[name] / (x[1] - x[0])
-options = {"xlabel": "x", "ylabel": "density", "name": "distance d"}
+options = {"xlabel": "x", "ylabel": "density", "name": "distance d", "ylim": (0, 1.1)}
 alt = "Two hills part; one Gaussian stays on one of them, the other grows to cover both."
 shown = {name: np.array(curve)[::2, ::3] for name, curve in curves.items()}
-Explorable(x[::3], shown, values=distances[::2], alt=alt, **options)
+Explorable(x[::3], shown, values=distances[::2], alt=alt, index=7, **options)
 
 # %%
 variances = np.trapezoid(curves["p"] * x**2, x, axis=1)
 check(variances[:, np.newaxis], wide**2, tolerance=1e-3)
-jump = distances[np.argmax(np.abs(mean) > 0.5)]
-print(
-    f"the least KL(q|p) moves to one hill at d = {jump:.1f}; there |mean| = {np.abs(mean).max():.2f} in the end"
-)
-assert np.abs(mean[4]) < 0.01 and abs(np.abs(mean[-1]) - distances[-1]) < 0.01
-check(reverse_kl((mean[-1], log_width[-1]), distances[-1]), np.log(2), tolerance=1e-2)
+size, jump = np.abs(mean[:, 0]), np.argmax(np.abs(mean[:, 0]) > 0.5)
+print(f"least KL(q|p): mean 0 up to d = {distances[jump - 1]:.3f},", end=" ")
+print(f"{size[jump]:.2f} at d = {distances[jump]:.3f}, {size[-1]:.2f} at d = {distances[-1]:.3f}")
+assert np.all(size[:jump] < 0.01) and np.all(np.abs(size - distances)[jump:] < 0.02)
+check(reverse_kl((mean[-1], log_width[-1]), distances[-1]), np.log(2), tolerance=1e-4)
+near = stats.norm.cdf(distances[-1] + np.array([-1, 1]), scale=wide[-1])  # to one hill
+print(f"least KL(p|q): {1 - 2 * np.diff(near)[0]:.0%} is further than two widths from both hills")
+assert 0.55 < 1 - 2 * np.diff(near)[0] < 0.65
 
 # %% [markdown]
-# It jumps: from some distance on it sits on one hill, and pays $\ln 2$ for the other one. The broad Gaussian puts most of its
-# probability where $p$ has none.
+# It jumps: from some distance on it sits on one hill, and pays $\ln 2$ for the other one. The broad Gaussian stays in the
+# middle. When the hills are furthest apart, three fifths of its probability lie where $p$ has less than a twentieth.
 #
 # ## 3. Energy, entropy and the way to a point
 #
-# An energy with a narrow deep well and a wide shallow one. At the temperature $T$ the density $e^{-E/T} / Z$ is the one with the least
-# $\langle E \rangle - T S$ (chapter 28, section 1). *Which well does it prefer when it is hot, and which when it is cold?*
+# The energy (2.1) of chapter 28 has a narrow deep well and one that is five times as wide, but shallower by $\ln \frac53$
+# nats. At the temperature $T$ the density $e^{-E/T} / Z$ is the one with the least $\langle E \rangle - T S$ (section 1 there).
+# *Which well does it prefer when it is hot, and which when it is cold?* The height between the two steps is the
+# probability of the deep one.
 
-# %% name="slide-temperature" alt="A density over z with two wells. Hot, the wide well on the right has most of it; cold, it contracts to the bottom of the narrow deep one on the left."
-z = np.linspace(-3, 3, 241)
-energy = -2.0 * np.exp(-0.5 * ((z + 1.2) / 0.15) ** 2) - 1.4 * np.exp(-0.5 * ((z - 1) / 0.6) ** 2)
-density = np.exp(-(energy - energy.min()) / temperatures[:, np.newaxis])
-density /= np.trapezoid(density, z, axis=1)[:, np.newaxis]
-right = np.trapezoid(density * (z > -0.5), z, axis=1)
-print(f"probability of the wide well: {right[0]:.2f} at T = 3, {right[-1]:.2g} at T = 0.03")
-free = -temperatures * special.logsumexp(-energy / temperatures[:, np.newaxis], axis=1)
-assert right[0] > 0.6 and right[-1] < 1e-3 and 0.3 < right[np.argmax(right < 0.5)] < 0.5
-options = {"xlabel": "z", "ylabel": "density", "name": "T"}
-alt = "Hot: most of the density is in the wide well. Cold: a spike at the bottom of the narrow one."
-Explorable(z[::2], {"density at T": density[:, ::2]}, values=temperatures, alt=alt, **options)
+# %% name="slide-temperature" alt="The probability up to z, with a step at each of two wells. Hot, most of it comes from the wide well on the right; cold, it is a single step at the bottom of the narrow deep one on the left."
+z = np.linspace(-8, 8, 6401)
+deep = -((z + 1.5) ** 2) / (2 * 0.1**2)
+energy = -np.logaddexp(deep, np.log(0.6) - (z - 1.5) ** 2 / (2 * 0.5**2))
+density = special.softmax(-energy / temperatures[:, np.newaxis], axis=1)  # times the spacing
+right, equal = density[:, z > 0].sum(axis=1), np.log(5 / 3) / np.log(5)  # T_* of chapter 28
+print(f"probability of the wide well: {right[0]:.2f} at T = 3, {right[-1]:.0e} at T = 0.03", end="")
+print(f", one half at T = {equal:.3f}")
+assert right[0] > 0.7 and right[-1] < 1e-6 and np.all((right > 0.5) == (temperatures > equal))
+below, show = np.cumsum(density, axis=1), (np.abs(z) < 3.5) & (np.arange(6401) % 40 == 0)
+options = {"xlabel": "z", "ylabel": "probability up to z", "name": "T", "index": 5}
+alt = "Hot: a high step at the wide well. Cold: a single step at the bottom of the narrow one."
+Explorable(z[show], {"up to z": below[:, show]}, values=temperatures, alt=alt, **options)
 
 # %% [markdown]
 # Hot: the wide well, for its entropy. Cold: the deep one, and in the end a single point, which is what a deterministic autoencoder
-# keeps.
+# keeps. They are level at $T = \ln \frac53 / \ln 5 = 0.32$, where the free energies of the wells are equal.
 #
 # ## 4. In haste and at leisure
 #
@@ -264,7 +269,7 @@ def equilibrium(beta):
     return special.softmax(-free)
 
 
-# %% name="slide-haste" alt="Three distributions over the energy at beta = 1. As beta grows the one in equilibrium moves to low energies; that of thirty steps follows closely; that of three steps stays behind."
+# %% name="slide-haste" alt="Three cumulative probabilities of 64 states, those of the lowest free energy first. As beta grows the one in equilibrium rises more steeply; that of thirty steps follows closely; that of three steps stays below."
 shown = np.linspace(0, 1, 31)
 walks = {"equilibrium": [equilibrium(beta) for beta in shown]}
 for num in steps:
@@ -273,8 +278,8 @@ for num in steps:
         now = now @ sweep(beta) if k and k % (30 // num) == 0 else now
         walked.append(now)
     walks[f"{num} steps"] = walked
-order = np.argsort(clamped_free_energy(tiny, tf.constant(states)).numpy())
-curves = {name: np.cumsum(np.array(rows)[:, order], axis=1) for name, rows in walks.items()}
+by_height = np.argsort(clamped_free_energy(tiny, tf.constant(states)).numpy())
+curves = {name: np.cumsum(np.array(rows)[:, by_height], axis=1) for name, rows in walks.items()}
 options = {"xlabel": "states, lowest first", "ylabel": "probability up to here", "name": "beta"}
 alt = "Cumulative probabilities: that of three steps lags behind the one in equilibrium."
 every_second = {name: curve[::2] for name, curve in curves.items()}
@@ -292,21 +297,25 @@ for num, value in zip(steps, lag, strict=True):
     print(f"{num:2d} steps: KL to the machine at the end {value:.4f} nats")
 check(equilibrium(1.0), special.softmax(-tiny.free_energy(states).numpy()))
 check(equilibrium(0.6) @ sweep(0.6), equilibrium(0.6))  # a sweep leaves equilibrium alone
-assert lag[1] < lag[0] / 5
+assert lag[1] < lag[0] / 100 and lag[0] > 0.05
 
 # %% [markdown]
+# The hasty walk ends 0.09 nats away from the machine, the one with ten times as many steps more than a hundred times nearer. In
+# annealing the weights have to make up for this lag ([chapter 20, section 6](20_fluctuation_theorems.ipynb)).
+#
 # ## 5. Groups, and copies
 #
 # Weights $w$ with a Gamma distribution of mean 1 have known cumulants: those of $\ln w$ are polygamma functions of the shape $a$. The
-# mean of $G$ such weights has a Gamma distribution again, of shape $a G$ (chapter 34, sections 4 and 5). So the error of order $n$
-# for groups of $G$ is exact,
+# mean of $G$ such weights has a Gamma distribution again, of shape $a G$ (chapter 34, sections 4 and 5). Since $\ln \langle w \rangle
+# = 0$, the error of order $n$ from groups of $G$ is
 #
 # $$\epsilon_n = \psi(a G) - \ln (a G) + \sum_{k=2}^{n} \frac{\psi^{(k-1)}(a G)}{k!} . \tag{5.1}$$
 #
-# The slider enlarges the groups. *For which variance $1/a$ does order 3 do harm?*
+# $\psi$ is the digamma function. The slider enlarges the groups. *From which variance $1/a$ on is order 3 worse than order
+# 2, and from which on worse than the bound, which is order 1?*
 
 
-# %% name="slide-groups" alt="Errors of orders 1 to 3 against the variance of the weights. For single weights all leave zero early, order 3 upwards; with larger groups the flat part at zero reaches to larger variances."
+# %% name="slide-groups" alt="Errors of orders 1 to 3 against the variance of the weights. Order 1 leaves zero first, downwards; then order 2 goes up and order 3 down. With larger groups all three do so at larger variances."
 def error_of_order(order, shape):
     """(5.1)"""
     higher = [special.polygamma(k - 1, shape) / special.factorial(k) for k in range(2, order + 1)]
@@ -320,25 +329,34 @@ alt = "Errors of orders 1 to 3 against the spread of weights; larger groups push
 Explorable(np.log(variance), curves, values=sizes, name="group size", alt=alt, **options)
 
 # %%
-draws = np.random.default_rng(seed).gamma(2.0, size=(100_000, 8)) / 2.0
-logs = np.log(draws.mean(1))
-k = cumulants.sample_cumulants(tf.constant(logs), max_order=3).numpy()
-expected = [float(error_of_order(n, np.array([16.0]))[0]) for n in (1, 2, 3)]
-check(np.cumsum(k / [1, 2, 6]), expected, tolerance=2e-3)
-harm = variance[np.abs(curves["order 3"][0]) > np.abs(curves["order 1"][0])].min()
-print(f"single weights: order 3 is worse than the bound from variance {harm:.2f} on")
-assert 0.5 < harm < 2.5
+draws = np.random.default_rng(seed).gamma(2.0, size=(20, 10_000, 2)) / 2.0  # 20 blocks of pairs
+k = [cumulants.sample_cumulants(block, max_order=3) for block in np.log(draws.mean(axis=2))]
+sums = np.cumsum(np.array(k) / [1, 2, 6], axis=1)
+expected = [error_of_order(n, 4.0) for n in (1, 2, 3)]
+assert np.all(np.abs(sums.mean(axis=0) - expected) < 5 * stats.sem(sums))
+
+
+# %%
+def border(higher, lower):
+    """The variance of single weights from which on the higher order is the worse one."""
+    by_how_much = [lambda v, n=n: abs(error_of_order(n, 1 / v)) for n in (higher, lower)]
+    return optimize.brentq(lambda v: by_how_much[0](v) - by_how_much[1](v), 0.3, 4.0)
+
+
+print(f"single weights: order 3 is worse than order 2 from variance {border(3, 2):.2f}", end=" ")
+print(f"on, worse than the bound from {border(3, 1):.2f} on; order 2 from {border(2, 1):.2f} on")
+assert border(3, 2) < border(3, 1) < border(2, 1)
 
 # %% [markdown]
-# Single weights leave the flat part where their variance is about 1. Groups of $G$ push the end outwards by the factor $G$, because
-# the variance of their mean is $G$ times smaller; a group costs $G$ draws.
+# With single weights order 3 is worse than order 2 from the variance 1.5 on, and worse than the bound from 1.8 on. Since (5.1)
+# depends on $a G$ alone, groups of $G$ push these borders outwards by the factor $G$; a group costs $G$ draws.
 #
 # **Copies.** Now let $N$ independent copies of one such system be a single large one. Its log-weight is the sum of $N$ log-weights.
 # Every cumulant grows like $N$, so the error of order 2 *per copy* is a number. The bound with the mean of $K$ weights
-# falls back to the single one ([chapter 38, section 4](38_size_extensivity.ipynb)). *How many samples does it need for 64 copies, to be as
-# good as for one?*
+# falls back to the ELBO ([chapter 38, section 4](38_size_extensivity.ipynb)). *With 512 samples one copy is nearly exact. What do
+# they leave for 64 copies?*
 
-# %% name="slide-copies" alt="Error per copy against the number of samples K. For one copy the bound with K samples approaches zero; as copies are added its curve rises and flattens towards the error of the ELBO; the line of order 2 stays where it is."
+# %% name="slide-copies" alt="Error per copy against the number of samples K. For one copy the bound with K samples approaches zero; as copies are added its curve sinks and flattens towards the error of the ELBO; the line of order 2 stays where it is."
 samples, shape, rng = 2 ** np.arange(10), 4.0, np.random.default_rng(seed)
 copies = np.log(rng.gamma(shape, size=(400, samples[-1], 64)) / shape).cumsum(axis=2)
 gaps = []
@@ -349,10 +367,9 @@ for num in (1, 2, 4, 8, 16, 32, 64):
 second = float(error_of_order(2, np.array([shape]))[0])
 curves = {"mean of K weights": gaps, "order 2": np.full((7, 10), second)}
 options = {"xlabel": "log2 of the number of samples K", "ylabel": "error per copy (nats)"}
-alt = "The error per copy of a mean of K weights rises as copies are added; order 2 stays."
-Explorable(
-    np.log2(samples), curves, values=(1, 2, 4, 8, 16, 32, 64), name="copies", alt=alt, **options
-)
+options = options | {"name": "copies", "ylim": (-0.15, 0.05), "index": 5}
+alt = "The error per copy of a mean of K weights grows as copies are added; order 2 stays."
+Explorable(np.log2(samples), curves, values=(1, 2, 4, 8, 16, 32, 64), alt=alt, **options)
 
 # %%
 elbo = float(error_of_order(1, np.array([shape]))[0])
@@ -360,10 +377,19 @@ spread = np.std(copies[..., 63][:, 0]) / np.sqrt(400) / 64
 print(f"per copy: ELBO {elbo:.4f}, order 2 {second:.4f}", end=", ")
 print(f"512 samples {gaps[0][-1]:.4f} for one copy and {gaps[-1][-1]:.4f} for 64 nats")
 assert abs(gaps[-1][0] - elbo) < 5 * spread
-assert abs(gaps[0][-1]) < abs(second) < abs(gaps[-1][-1])
+every_bound = special.logsumexp(log_w, axis=1) - np.log(samples[-1])  # of 64 copies
+both = np.array([every_bound, log_w.mean(axis=1) + log_w.var(axis=1, ddof=1) / 2]) / 64
+rms = np.sqrt(np.mean(both**2, axis=1))  # a mean of weights, order 2
+print("64 copies, root mean square: {:.4f} and, by order 2, {:.4f} nats per copy".format(*rms))
+assert np.mean(both[0] ** 2 - both[1] ** 2) > 5 * stats.sem(both[0] ** 2 - both[1] ** 2)
+kl = special.digamma(shape + 1) - np.log(shape)  # KL(p|q) of one copy
+print(f"exp(64 KL(p|q)) = {np.exp(64 * kl):.0f} samples")
+assert abs(gaps[0][-1]) < second / 2 and np.exp(64 * kl) > 512
 
 # %% [markdown]
-# With 512 samples one copy is nearly exact. With 64 copies the same samples leave more than order 2 does.
+# One copy is nearly exact with 512 samples. For 64 copies the same samples leave more than order 2, also when the noise of order
+# 2 is counted. To close the whole gap it takes about $e^{0.12 N}$ samples ((4.4) of chapter 38, as $\mathrm{KL}(p \| q)$ of one copy is $\psi(a + 1)
+# - \ln a = 0.12$ nats).
 #
 # ## 6. A map that makes two hills
 #
@@ -393,9 +419,13 @@ best = int(np.argmin(divergences))
 print(
     f"KL(q|p): {divergences[0]:.2f} nats without bend, {divergences[best]:.3f} at c = {bends[best]:.1f}"
 )
-assert 0 <= divergences[best] < 0.2 and divergences[0] > 1 and divergences[-1] > 1
+assert 0 <= divergences[best] < 0.1 and divergences[0] > 1 and divergences[-1] > 10
+assert np.all(np.diff(divergences[: best + 1]) < 0) and np.all(np.diff(divergences[best:]) > 0)
 
 # %% [markdown]
+# The best bend of the slider is 0.8. Beyond it the hills pass those of the target, and $\mathrm{KL}(q \| p)$ grows faster than it
+# fell.
+#
 # ## 7. Summary
 #
 # - Cold samples see few states; what they miss is entropy.
@@ -403,6 +433,8 @@ assert 0 <= divergences[best] < 0.2 and divergences[0] > 1 and divergences[-1] >
 # - The divergence of a bound chooses one hill; a map can have both.
 # - Slow walks stay near equilibrium, and hasty ones lag.
 # - Groups push the end of a series outwards. Copies leave orders alone, and ruin a mean of weights.
+# - So to the guess: the Gaussian of section 2 jumps, and a series has a sharp end, the sharper the higher its order. The other
+#   methods fade.
 #
 # %% [markdown]
 # ## Exercises
@@ -411,9 +443,9 @@ assert 0 <= divergences[best] < 0.2 and divergences[0] > 1 and divergences[-1] >
 #    several times, and let the slider of section 1 show the ion with the energies 0, 0.8 and 2 and the degeneracies 1, 3, 2.
 # 2. *(medium)* **How large a group?** For which group size is the error of order 2 below 0.01 nats at the variance 4 of a
 #    single weight? Write `smallest_group(variance, tolerance)`.
-# 3. *(hard)* **Two minima.** In section 2 a Gaussian in the middle is stationary for every $d$. Show for all distances of the slider
-#    that it is a minimum of $\mathrm{KL}(q \| p)$, at its best width. Find the distance `critical` from which on the Gaussian on
-#    one hill is the better minimum.
+# 3. *(hard)* **Two minima.** In section 2 a Gaussian in the middle is stationary in its mean for every $d$. Show that at its best
+#    width $s$ the curvature of $\mathrm{KL}(q \| p)$ in the mean is $1/s^2$, so that it is a minimum. Find the distance `critical`
+#    from which on the Gaussian on one hill is the better one.
 # 4. *(to explore)* **A picture of yours.** Make an `Explorable` of at least ten positions from a chapter of your choice, with
 #    the answer to a question that it lets one see; call it `picture`.
 #
@@ -430,7 +462,7 @@ def level_probabilities(energies, degeneracies, beta):
 check(level_probabilities([0, 0.8, 2.0], [1, 3, 2], 0.0), [1 / 6, 1 / 2, 1 / 3])
 check(level_probabilities([0, 1.0], [1, 1], 1.0)[1], special.expit(-1.0))
 ion = [level_probabilities([0, 0.8, 2.0], [1, 3, 2], beta) for beta in betas]
-options = {"xlabel": "energy (nats)", "ylabel": "probability", "name": "beta"}
+options = {"xlabel": "energy (nats)", "ylabel": "probability", "name": "beta", "bars": True}
 three_levels = Explorable([0, 0.8, 2.0], {"ion": ion}, values=betas, alt="Levels", **options)
 
 
@@ -444,16 +476,22 @@ def smallest_group(variance, tolerance):
 
 
 print(f"2. groups of {smallest_group(4.0, 0.01)} for the variance 4")
-check(smallest_group(1.0, 0.01), int(np.ceil(smallest_group(4.0, 0.01) / 4)), tolerance=0.2)
-check(smallest_group(0.01, 0.01), 1)
+assert smallest_group(4.0, 0.01) == 18 and smallest_group(1.0, 0.01) == 5
+assert smallest_group(0.01, 0.01) == 1
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# 3. The curvature in the mean is positive throughout, so there are two minima, and the lower one changes.
+# 3. With f = -ln p the slope in s is -1/s + <u f'(s u)> = -1/s + s <f''> for a standard normal u, by parts. At the
+# best s it is 0, and the curvature in the mean is <f''> = 1/s^2. There was no need to know p.
 def middle(d):
-    """The least KL(q || p) with mean 0, and its curvature in the mean."""
+    """The least KL(q || p) with mean 0, the width s, and the curvature in the mean."""
     found = optimize.minimize_scalar(lambda s: reverse_kl((0.0, s), d), bounds=(-2, 1.5))
-    return found.fun, reverse_kl((1e-3, found.x), d) - found.fun
+    curvature = 2 * (reverse_kl((1e-3, found.x), d) - found.fun) / 1e-6
+    return found.fun, np.exp(found.x), curvature
+
+
+for d in distances:
+    check(middle(d)[2] * middle(d)[1] ** 2, 1, tolerance=1e-4)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
@@ -462,11 +500,11 @@ def aside(d):
     return optimize.minimize(reverse_kl, (d, np.log(0.5)), (d,), method="Nelder-Mead").fun
 
 
-assert all(middle(d)[1] > 0 for d in distances)
-critical = optimize.brentq(lambda d: middle(d)[0] - aside(d), 1.2, 1.8)
+critical = optimize.brentq(lambda d: middle(d)[0] - aside(d), 1.3, 1.6)
 print(f"3. the Gaussian on one hill is better from d = {critical:.3f} on")
 check(middle(critical)[0], aside(critical), tolerance=1e-6)
 assert middle(critical - 0.1)[0] < aside(critical - 0.1)
+assert distances[jump - 1] < critical < distances[jump]
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 4. One of many: tanh of a field, which becomes a step as the machine cools.
