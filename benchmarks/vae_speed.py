@@ -166,13 +166,14 @@ def training_products(network, batch):
     return lambda: run().numpy()
 
 
-def decoder_products(rows, repeats):
+def decoder_products(rows, repeats, dtype="float32"):
     sizes = layer_sizes(BURDA)[-3:]
-    operands = [(tf.random.normal((rows, a)), tf.random.normal((a, b))) for a, b in sizes]
+    normal = [(tf.random.normal((rows, a)), tf.random.normal((a, b))) for a, b in sizes]
+    operands = [[tf.cast(x, dtype) for x in pair] for pair in normal]
 
     @tf.function
     def run():
-        total = 0.0
+        total = tf.constant(0.0, dtype)
         for _ in tf.range(repeats):
             for x, kernel in operands:
                 total = tf.matmul(x + total * 1e-30, kernel)[0, 0]

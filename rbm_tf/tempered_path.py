@@ -55,9 +55,9 @@ class TemperedPath(NamedTuple):
         self, v: tf.Tensor, hidden_input: tf.Tensor, old: tf.Tensor, new: tf.Tensor
     ) -> tf.Tensor:
         """F_old(v) - F_new(v) between two inverse temperatures, float64, (num_chains,)."""
-        by_unit = self.machine.hidden.cgf_difference(new * hidden_input, old * hidden_input)
+        gain = self.machine.hidden.cgf_gain(new * hidden_input, old * hidden_input)
         slope = linear_term(v, self.machine.visible_bias - self.base_bias)
-        return tf.cast((new - old) * slope + tf.reduce_sum(by_unit, -1), tf.float64)
+        return tf.cast((new - old) * slope + gain, tf.float64)
 
     def derivative(self, v: tf.Tensor, hidden_input: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
         """dF_beta/dbeta, whose average at beta is -d ln Z/dbeta; float64, (num_chains,)."""
@@ -102,12 +102,13 @@ class PairPath(NamedTuple):
         hidden, visible = self.first.hidden, self.first.visible
         if hidden.parameters:
             by_unit = self._hidden(new).cgf(after) - self._hidden(old).cgf(before)
+            gain = tf.reduce_sum(by_unit, -1)
         else:
-            by_unit = hidden.cgf_difference(after, before)
+            gain = hidden.cgf_gain(after, before)
         slope = linear_term(v, self.second.visible_bias - self.first.visible_bias)
         if visible.parameters:
             slope += unit_energy(visible, v) - unit_energy(self.second.visible, v)
-        return tf.cast((new - old) * slope + tf.reduce_sum(by_unit, -1), tf.float64)
+        return tf.cast((new - old) * slope + gain, tf.float64)
 
     def sweep(
         self, hidden_input: tuple[tf.Tensor, ...], beta: tf.Tensor, seed: tf.Tensor

@@ -133,6 +133,24 @@ def test_the_parts_of_a_unit_agree(unit):
     check_unit(unit)
 
 
+@pytest.mark.parametrize("unit", [*ALL, *(kind(n) for kind in (Binary, Spin) for n in (499, 500))])
+def test_gain_is_the_difference_of_two_sums_of_cgfs(unit):
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(0, scale, (2, 3, unit.size)) for scale in (1, 20))
+    exact = tf.reduce_sum(unit.cgf(x) - unit.cgf(y), -1)
+    np.testing.assert_allclose(unit.cgf_gain(*map(tf.constant, (x, y))), exact, rtol=1e-12)
+    single = unit.cgf_gain(*(tf.constant(a, tf.float32) for a in (x, y)))
+    np.testing.assert_allclose(single, exact, rtol=3e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_gain_of_many_saturated_units_does_not_overflow(dtype):
+    ends = [tf.fill((1, 500), tf.constant(x, dtype)) for x in (0.0, 60.0)]
+    for x, y in (ends, ends[::-1]):
+        each = float(Binary(500).cgf(x)[0, 0] - Binary(500).cgf(y)[0, 0])
+        assert float(Binary(500).cgf_gain(x, y)[0]) == pytest.approx(500 * each, rel=0.01)
+
+
 def test_own_unit_needs_its_cgf_and_its_sampler():
     class Poisson(Unit):
         bounds = (0.0, np.inf)

@@ -46,8 +46,9 @@ class Gaussian(Unit):
         log_g = self.parameter("log_precision", x)
         return x * x * tf.exp(-log_g) / 2 + (math.log(2 * math.pi) - log_g) / 2
 
-    def cgf_difference(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        return (x - y) * (x + y) * tf.exp(-self.parameter("log_precision", x)) / 2
+    def cgf_gain(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        by_unit = (x - y) * (x + y) * tf.exp(-self.parameter("log_precision", x)) / 2
+        return tf.reduce_sum(by_unit, -1)
 
     def each_cumulant(self, x: tf.Tensor) -> Iterator[tf.Tensor]:
         inverse = tf.exp(-self.parameter("log_precision", x))

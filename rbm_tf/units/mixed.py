@@ -156,8 +156,11 @@ class Mixed(Unit):
         parts = zip(self.units, np.split(np.asarray(mean, float), ends), strict=True)
         return np.concatenate([unit.inside(part) for unit, part in parts])
 
-    def cgf_difference(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        return self._side_by_side(lambda unit, x, y: unit.cgf_difference(x, y), x, y)
+    def cgf_gain(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        def gain(unit, x, y):
+            return unit.cgf_gain(x, y)[..., None]
+
+        return tf.reduce_sum(self._side_by_side(gain, x, y), -1)
 
     def between(self, other: Unit, beta: float | tf.Tensor) -> Self:
         if not isinstance(other, Mixed):

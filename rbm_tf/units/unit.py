@@ -109,17 +109,17 @@ class Unit(Structure, Support):
         """
         return tf.reduce_logsumexp(self._state_logits(self.fields(x)), -1)
 
-    def cgf_difference(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        """Gamma(x) - Gamma(y), which kinds may have cheaper, or without cancellation.
+    def cgf_gain(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """sum_i Gamma_i(x) - Gamma_i(y), which kinds may have cheaper, or without cancellation.
 
         Args:
             x: total fields, a float tensor (.., size).
             y: total fields, of the same shape.
 
         Returns:
-            (.., num), nats.
+            (..), nats.
         """
-        return self.cgf(x) - self.cgf(y)
+        return tf.reduce_sum(self.cgf(x) - self.cgf(y), -1)
 
     def each_cumulant(self, x: tf.Tensor) -> Iterator[tf.Tensor]:
         """Yield kappa_1(x), kappa_2(x), .., each (.., size): derivatives of Gamma by its own field.
