@@ -188,7 +188,7 @@ def rbm(rows, size):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=8, help="in all; a side gets a third")
-    parser.add_argument("--rows", type=int, default=60_000, help="of the training data, and a chain for every 60")
+    parser.add_argument("--rows", type=int, default=60_000, help="of data, a chain for every 60")
     parser.add_argument("--size", type=int, default=8192, help="of the product that gives the peak")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
