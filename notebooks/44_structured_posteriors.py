@@ -286,9 +286,9 @@ for r in (0.3, 0.7, 0.95):
 #
 # Two lessons. The tail index of the weights is $r$ itself, since $P(|\epsilon_1 \epsilon_2| > y)$ falls as $e^{-y}$,
 # and k-hat finds it to a tenth. And at $r = 0.7$ order 2 is trusted although a quarter of the gap is missing: the next
-# term, $\kappa_3 / 6$, is 0 *by symmetry*, so that it warns of nothing. The one after it does: $\kappa_4 / 24$ is
-# $r^2 / 2$ times the second term, a quarter of it. (The excess kurtosis is 6 for every $r$.)
-# **Order 2 is for what is left when $q$ has the strong correlations, not for these.**
+# term, $\kappa_3 / 6$, is 0 *by symmetry*, so that it warns of nothing. The one after it does: $\kappa_4 / 24$ is $r^2
+# / 2$ times the second term, a quarter of it. (The excess kurtosis is 6 for every $r$.) **Order 2 is for what is left
+# when $q$ has the strong correlations, not for these.**
 #
 # ## 4. Four models at an equal budget
 #
@@ -465,16 +465,18 @@ assert np.all(gains > 2.5 * errors) and abs(np.mean(gap[:, 3] - gap[:, 2]) - 0.1
 # passes the ladders, and stays 0.65 nats below the mean field of its seed (one training, which ranks nothing).
 #
 # **Within a model** the gap is below one nat. In every seed it orders the four models as $\ln p(x)$ does: *the smaller
-# the gap, the lower $\ln p(x)$*. The structured posteriors have the smaller gaps, as the reader said, and the worse models. With five times its budget DRAW is a better model, and its gap has grown from 0.54 to 0.75 nats. A
-# small gap is not a good model.
+# the gap, the lower $\ln p(x)$*. The structured posteriors have the smaller gaps, as the reader said, and the worse
+# models. With five times its budget DRAW is a better model, and its gap has grown from 0.54 to 0.75 nats. A small gap
+# is not a good model.
 #
-# **Corrections** cost no training. From 100 log-weights order 2 is off by a tenth of a nat at most, averaged over seeds:
-# too high where the gap is largest. The groups are off by 0.06 at most in any seed. They work for ladder and DRAW, too, as (B57) promised.
+# **Corrections** cost no training. From 100 log-weights order 2 is off by a tenth of a nat at most, averaged over
+# seeds: too high where the gap is largest. The groups are off by 0.06 at most in any seed. They work for ladder and
+# DRAW, too, as (B57) promised.
 #
-# **Skips and cumulants do different work.** A skip connection changes $p$. On all 1,000 test images, by IWAE, $\ln p(x)$ rises by 0.16, 0.43 and 0.25 nats, $\pm 0.06$ each (a hundred
-# images cannot tell). A
-# cumulant tells what $\ln p(x)$ is. In this comparison one needs the other: the skips widen the gap, too, by 0.17 nats,
-# and the ELBO gains so much less.
+# **Skips and cumulants do different work.** A skip connection changes $p$. On all 1,000 test images, by IWAE, $\ln
+# p(x)$ rises by 0.16, 0.43 and 0.25 nats, $\pm 0.06$ each (a hundred images cannot tell). A cumulant tells what $\ln
+# p(x)$ is. In this comparison one needs the other: the skips widen the gap, too, by 0.17 nats, and the ELBO gains so
+# much less.
 #
 # ## 6. One decoder, several posteriors
 #
@@ -581,12 +583,12 @@ plt.show()
 # %% [markdown]
 # The chain is better than the control in all three seeds, by 0.08 nats on average, and so no better than the decoder's
 # own encoder. The full Gaussian is *worse* than the control, by a sixth of a nat, although it contains mean field: its
-# encoder does not find what its table finds. (Whether steps or images are too few was not measured.) Of the gap of 0.8 nats, about half belongs to the encoder; a quarter to the missing correlations; a fifth remains, which the full
-# Gaussian leaves. (Cremer, Li and Duvenaud (2018) split gaps so.) So the simple $q$ is to blame, but not first. But this
-# decoder was trained with a simple $q$, by a bound that is the lower, the less the posterior is like one.
+# encoder does not find what its table finds. (Whether steps or images are too few was not measured.) Of the gap of 0.8
+# nats, about half belongs to the encoder; a quarter to the missing correlations; a fifth remains, which the full
+# Gaussian leaves. (Cremer, Li and Duvenaud (2018) split gaps so.) So the simple $q$ is to blame, but not first. But
+# this decoder was trained with a simple $q$, by a bound that is the lower, the less the posterior is like one.
 #
-# The groups close each of these gaps to 0.06 nats in every seed, and for the tables order 2 does so
-# to 0.01.
+# The groups close each of these gaps to 0.06 nats in every seed, and for the tables order 2 does so to 0.01.
 #
 # ## 7. Summary
 #

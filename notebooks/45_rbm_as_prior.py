@@ -652,13 +652,12 @@ plt.show()
 
 # %% [markdown]
 # Left: between two renewals the claimed ELBO rises, to more than 20 nats above the $\ln p(x)$ that the model began with. Each
-# renewal takes it back, and more. From the second step on the exact ELBO falls at every step, by more than 100 nats in all. To renew $\ln Z$ more often
-# would not help: what is missing is its slope. `RBMPrior.log_z` has both, the value and the averages of (2.2), and for large
-# priors `FollowRBM` renews them from chains that go on.
+# renewal takes it back, and more. From the second step on the exact ELBO falls at every step, by more than 100 nats in all. To
+# renew $\ln Z$ more often would not help: what is missing is its slope. `RBMPrior.log_z` has both, the value and the averages of
+# (2.2), and for large priors `FollowRBM` renews them from chains that go on.
 #
-# Right: CD-1 learns, but it leaves at least 1.1 times the mismatch of the exact sums, for
-# each seed. The short chain is not to blame: exact draws leave as much, to a tenth. It is their noise that costs. And this
-# mismatch is in the ELBO, nat by nat.
+# Right: CD-1 learns, but it leaves at least 1.1 times the mismatch of the exact sums, for each seed. The short chain is not to
+# blame: exact draws leave as much, to a tenth. It is their noise that costs. And this mismatch is in the ELBO, nat by nat.
 #
 # %% [markdown]
 # ## 8. Summary
