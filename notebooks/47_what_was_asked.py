@@ -404,7 +404,7 @@ assert 0.4 < np.abs(zeros).min() < 0.44
 # 4](11_conditional.ipynb)), without new training.
 #
 # **7. Is a skip connection better than a cumulant?** A skip connection changes the model and so $\ln p(x)$; a cumulant tells
-# $\ln p(x)$ of the model that is there. On small digits and at an equal budget skips raised $\ln p(x)$ by a fifth of a nat, and cumulants told it
+# $\ln p(x)$ of the model that is there. On small digits and at an equal budget skips raised $\ln p(x)$ by 0.3 nats, and cumulants told it
 # to a tenth ([chapter 44, section 5](44_structured_posteriors.ipynb)).
 #
 # **8. Are structured VAEs as good as PixelCNN?** In [chapter 44, sections 5 and 6](44_structured_posteriors.ipynb), at a small equal budget, a ladder and

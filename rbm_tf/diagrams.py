@@ -140,7 +140,7 @@ def recurrent_autoencoder(ax: Axes, num_steps: int = 4) -> Axes:
                 _arrow(ax, (2 * step, height - 0.7), (2 * step, height - 0.3))
         if step:
             for height in (1, 3, 4):  # what a step passes on to the next one
-                _arrow(ax, (2 * step - 1.25, height), (2 * step - 0.75, height))
+                _arrow(ax, (2 * step - 1.55, height), (2 * step - 0.45, height))
             _arrow(ax, (2 * step - 1.6, 3.7), (2 * step - 0.4, 1.35))  # what is still to be drawn
     ax.set(xlim=(-1.2, 2 * num_steps - 0.8), ylim=(-0.5, 4.5))
     ax.set_axis_off()
