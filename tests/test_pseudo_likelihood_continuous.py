@@ -110,6 +110,14 @@ def test_gaussian_units_over_finite_ones_are_a_mixture_of_gaussians(hidden, scal
     np.testing.assert_allclose(found, exact, rtol=1e-12, atol=1e-9)
 
 
+@pytest.mark.parametrize("distance", [100.0, 1000.0])
+def test_a_peak_far_from_v_counts_as_much_as_the_one_where_v_is(distance):
+    parameters = [[distance]], [0.0], [-(distance**2) / 2]  # peaks alike at 0 and at the distance
+    machine = Machine(*map(tf.constant, map(np.array, parameters)), Gaussian(1), Binary(1))
+    found = pseudo_log_likelihood(machine, [[0.5], [distance - 1]]).numpy()
+    np.testing.assert_allclose(found[:, 0], norm.logpdf([0.5, 1]) - math.log(2), rtol=0, atol=1e-9)
+
+
 @pytest.mark.grid
 @pytest.mark.parametrize("hidden", KINDS)
 @pytest.mark.parametrize("visible", CONTINUOUS)
