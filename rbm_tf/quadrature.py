@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf.machine import Machine, clamped_free_energy
+from rbm_tf.shared.types import ArrayLike
 
 MAX_UNITS = 3
 _DEPTH = 60.0  # nats below its maximum where the integrand is cut off
@@ -63,7 +64,7 @@ def visible_rule(machine: Machine) -> Rule:
 
 
 def log_integrals(
-    log_density: Callable[[np.ndarray, np.ndarray], tf.Tensor],
+    log_density: Callable[[np.ndarray, np.ndarray], ArrayLike],
     low: np.ndarray,
     high: np.ndarray,
     *,
@@ -122,7 +123,7 @@ def _two_rules(log_density, rows, low, high, num_panels):
     rules = [np.polynomial.legendre.leggauss(n) for n in (_CHECKING_NODES, _NODES)]
     points = [middle[..., np.newaxis] + half[..., np.newaxis] * x for x, _ in rules]
     flat = np.concatenate(points, -1).reshape(len(rows), -1)
-    values = log_density(rows, flat).numpy()
+    values = np.asarray(log_density(rows, flat))
     top = values.max(-1)
     density = np.exp(values - top[:, np.newaxis]).reshape(*half.shape, -1)
     parts = np.split(density, [_CHECKING_NODES], -1)
