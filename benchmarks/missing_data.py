@@ -101,8 +101,8 @@ def row(name, found, mask, x_test, mean, train_observed, seconds=None):
 
 def by_rbm(name, x_train, seen_train, x_test, mask, seed):
     rbm, seconds = train(x_train, seed)
-    found = log_conditional(rbm, x_test, mask).numpy()
-    mean = inpaint(rbm, x_test, mask, num_steps=300, progress=False, seed=seed).mean.numpy()
+    found = log_conditional(rbm, x_test, mask=mask).numpy()
+    mean = inpaint(rbm, x_test, mask=mask, num_steps=300, progress=False, seed=seed).mean.numpy()
     observed = log_marginal(rbm, seen_train)
     return row(name, found, mask, x_test, mean, observed, seconds), mean
 

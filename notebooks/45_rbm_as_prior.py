@@ -161,6 +161,12 @@ plt.show()
 # In a program this is one line: `RBMPrior.log_prob` returns
 # `-clamped_free_energy(machine, z) - log_z`. Our $q(z|x) = \prod_j s_j^{z_j} (1 - s_j)^{1 - z_j}$ is a product of
 # Bernoulli variables. In the discrete VAE of Rolfe (2017) both layers of the RBM are codes, and the bits are smoothed.
+#
+# **Two RBMs, one on the other** (Hinton, Osindero and Teh 2006; `rbm_tf.stack`), are such a model, with $q = p_1(z|x)$. The energy of the
+# first drops out, and its free energies $F_1$ and $G_1$ are left, with $x$ clamped and with $z$:
+#
+# $$\ln w = \ln \frac{p_1(x|z)\, p(z)}{p_1(z|x)} = -F_1(x) + G_1(z) - F_c(z) - \ln Z , \qquad
+#   \big\langle \ln w \big\rangle_q \le \ln p(x) . \tag{B59}$$
 
 
 # %%

@@ -8,8 +8,8 @@ log-weights are
 
 where F_1(v) is the first machine's free energy with h summed out, and G_1(h) the one with v
 summed out: p_1(v | h) = exp(G_1 - E_1) and p_1(h | v) = exp(F_1 - E_1), so that E_1 cancels, and
-Z_1 is not needed. <w> = p(v), and <ln w> is a bound on ln p(v). Where the second machine is the
-first one turned around, F_2 = G_1 and Z_2 = Z_1: every weight is p_1(v).
+Z_1 is not needed. <w> = p(v), and <ln w> is a bound on ln p(v) (B59). Where the second machine is
+the first one turned around, F_2 = G_1 and Z_2 = Z_1: every weight is p_1(v).
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Stack:
             ValueError: if v are no states of the visible units, num_samples is below 1, or ln Z of
                 the second machine is not known.
 
-        Reference: B25, with an RBM as the prior of h.
+        Reference: B59; as an ELBO with an RBM as prior, B58.
 
         Example:
             >>> first = BernoulliRBM(6, 4, seed=0)

@@ -67,7 +67,7 @@ def test_ln_z_with_units_clamped_is_the_sum_over_all_others(visible, hidden):  #
     rbm = rbm_of(visible, hidden)
     v, masks = some_states(rbm, 5), masks_of(rbm)
     expected = [by_hand(rbm, *pair) for pair in zip(v, masks, strict=True)]
-    np.testing.assert_allclose(clamped_log_z(rbm, v, masks), expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(clamped_log_z(rbm, v, mask=masks), expected, rtol=0, atol=1e-9)
 
 
 ORACLES = [
@@ -91,14 +91,16 @@ def test_nothing_observed_is_certain_and_nothing_missing_has_the_probability_of_
     v = some_states(rbm, 4)
     log_p = -clamped_free_energy(rbm, tf.constant(v)) - enumeration.log_z(rbm)
     none, every = np.zeros(rbm.num_visible), np.ones(rbm.num_visible)
-    np.testing.assert_array_equal(log_marginal(rbm, v, none), np.zeros(4))
-    np.testing.assert_allclose(clamped_log_z(rbm, v, none), [enumeration.log_z(rbm)] * 4)
-    np.testing.assert_allclose(log_marginal(rbm, v, every), log_p, rtol=1e-12)
-    np.testing.assert_allclose(log_conditional(rbm, v, none), log_p, rtol=1e-12)
-    np.testing.assert_allclose(log_conditional(rbm, v, every), np.zeros(4), atol=1e-13)
-    both = log_conditional(rbm, v, masks_of(rbm)[:4]) + log_marginal(rbm, v, masks_of(rbm)[:4])
+    np.testing.assert_array_equal(log_marginal(rbm, v, mask=none), np.zeros(4))
+    np.testing.assert_allclose(clamped_log_z(rbm, v, mask=none), [enumeration.log_z(rbm)] * 4)
+    np.testing.assert_allclose(log_marginal(rbm, v, mask=every), log_p, rtol=1e-12)
+    np.testing.assert_allclose(log_conditional(rbm, v, mask=none), log_p, rtol=1e-12)
+    np.testing.assert_allclose(log_conditional(rbm, v, mask=every), np.zeros(4), atol=1e-13)
+    both = log_conditional(rbm, v, mask=masks_of(rbm)[:4]) + log_marginal(
+        rbm, v, mask=masks_of(rbm)[:4]
+    )
     np.testing.assert_allclose(both, log_p, rtol=1e-12)
-    of_estimate = log_marginal(rbm, v, every, log_z=enumeration.log_z(rbm) + 1)
+    of_estimate = log_marginal(rbm, v, mask=every, log_z=enumeration.log_z(rbm) + 1)
     np.testing.assert_allclose(of_estimate, log_p - 1, rtol=1e-12)
 
 
@@ -122,38 +124,40 @@ def test_conditional_probabilities_are_those_of_all_states_together(visible, hid
         mask = ~np.isin(visible.unit_of_column, units)
         same = np.all((states == states[7])[:, mask], -1)
         expected = log_weight[same] - logsumexp(log_weight[same])
-        found = log_conditional(rbm, states[same], mask)
+        found = log_conditional(rbm, states[same], mask=mask)
         np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
         marginal = logsumexp(log_weight[same]) - logsumexp(log_weight)
-        assert float(log_marginal(rbm, states[7:8], mask)[0]) == pytest.approx(marginal, abs=1e-12)
+        assert float(log_marginal(rbm, states[7:8], mask=mask)[0]) == pytest.approx(
+            marginal, abs=1e-12
+        )
 
 
 def test_what_is_missing_is_nan_or_where_the_mask_is_0():
     rbm = rbm_of("Potts", "ReLU")
     v, masks = some_states(rbm, 5), masks_of(rbm)
-    expected = clamped_log_z(rbm, v, masks)
+    expected = clamped_log_z(rbm, v, mask=masks)
     np.testing.assert_array_equal(clamped_log_z(rbm, np.where(masks, v, np.nan)), expected)
     anything = np.where(masks, v, 7.0)
-    np.testing.assert_array_equal(clamped_log_z(rbm, anything, masks.astype(bool)), expected)
-    for_all = clamped_log_z(rbm, v, masks[0])
-    np.testing.assert_array_equal(for_all, clamped_log_z(rbm, v, np.tile(masks[0], (5, 1))))
+    np.testing.assert_array_equal(clamped_log_z(rbm, anything, mask=masks.astype(bool)), expected)
+    for_all = clamped_log_z(rbm, v, mask=masks[0])
+    np.testing.assert_array_equal(for_all, clamped_log_z(rbm, v, mask=np.tile(masks[0], (5, 1))))
 
 
 @pytest.mark.parametrize("hidden", ["Binary", "ReLU"])
 def test_blocks_add_up(hidden, monkeypatch):
     rbm = rbm_of("Potts", hidden)
     v, masks = some_states(rbm, 15), np.tile(masks_of(rbm), (3, 1))
-    expected = clamped_log_z(rbm, v, masks)
+    expected = clamped_log_z(rbm, v, mask=masks)
     for traced in (exact._sum_visible, exact._sum_hidden):
         monkeypatch.setattr(exact, traced.__name__, traced.python_function)
     monkeypatch.setattr(exact, "_NUMBERS", 16)  # 2 rows and 2 states, or 1, at a time
-    np.testing.assert_allclose(clamped_log_z(rbm, v, masks), expected, rtol=1e-14)
+    np.testing.assert_allclose(clamped_log_z(rbm, v, mask=masks), expected, rtol=1e-14)
 
 
 def test_the_conditional_machine_is_over_the_missing_units():
     rbm = rbm_of("Potts", "ReLU")
     v, mask = some_states(rbm, 4), masks_of(rbm)[1]  # unit 1 is missing
-    part = conditional_machine(rbm, v, mask)
+    part = conditional_machine(rbm, v, mask=mask)
     assert repr(part.visible) == "Potts(1, 3)"
     log_p = tf.nn.log_softmax(
         [-clamped_free_energy(part, tf.tile(state[None], (4, 1))) for state in np.eye(3)], axis=0
@@ -161,15 +165,15 @@ def test_the_conditional_machine_is_over_the_missing_units():
     for index, state in enumerate(np.eye(3)):
         whole = v.copy()
         whole[:, 3:6] = state
-        np.testing.assert_allclose(log_p[index], log_conditional(rbm, whole, mask), rtol=1e-11)
+        np.testing.assert_allclose(log_p[index], log_conditional(rbm, whole, mask=mask), rtol=1e-11)
 
 
 def test_ln_z_of_the_clamped_machine_is_that_of_the_sums():
     rbm = rbm_of("DReLU", "Potts")
     v, masks = some_states(rbm, 5), masks_of(rbm)
-    expected = clamped_log_z(rbm, v, masks)
+    expected = clamped_log_z(rbm, v, mask=masks)
     for row in range(5):
-        machine = clamped_machine(rbm, v[row : row + 1], masks[row])
+        machine = clamped_machine(rbm, v[row : row + 1], mask=masks[row])
         assert enumeration.log_z(machine) == pytest.approx(float(expected[row]), rel=1e-12)
 
 
@@ -188,7 +192,7 @@ def test_gradients_of_the_marginal_are_its_slopes(visible, hidden):
         left = dict(zip(names[0], tensors[3:], strict=False))
         right = dict(zip(names[1], tensors[3 + len(left) :], strict=True))
         units = rbm.visible.with_parameters(**left), rbm.hidden.with_parameters(**right)
-        return tf.reduce_mean(log_marginal(Machine(*tensors[:3], *units), v, masks))
+        return tf.reduce_mean(log_marginal(Machine(*tensors[:3], *units), v, mask=masks))
 
     with tf.GradientTape() as tape:
         tape.watch(start)
@@ -230,15 +234,15 @@ NAN = float("nan")
 def test_wrong_masks_and_states_are_refused(v, mask, message):
     rbm = Machine(tf.zeros((6, 2)), tf.zeros(6), tf.zeros(2), Potts(2, 3))
     with pytest.raises(ValueError, match=message):
-        clamped_log_z(rbm, v, mask)
+        clamped_log_z(rbm, v, mask=mask)
 
 
 def test_what_cannot_be_summed_over_is_refused_with_the_remedy():
     kernel, a, b = (tf.zeros(shape) for shape in ((40, 30), 40, 30))
     big = Machine(kernel, a, b)
     with pytest.raises(ValueError, match=r"have more\. Estimate ln Z\(o\).*clamped_ais"):
-        clamped_log_z(big, np.zeros((1, 40)), np.arange(40) < 10)
-    few = clamped_log_z(big, np.zeros((1, 40)), np.arange(40) < 35)  # 2^5 states
+        clamped_log_z(big, np.zeros((1, 40)), mask=np.arange(40) < 10)
+    few = clamped_log_z(big, np.zeros((1, 40)), mask=np.arange(40) < 35)  # 2^5 states
     np.testing.assert_allclose(few, [35 * np.log(2)])
     infinite = Machine(tf.zeros((3, 2)), tf.zeros(3), tf.zeros(2), Gaussian(3), ReLU(2))
     with pytest.raises(ValueError, match="infinitely many"):

@@ -38,7 +38,7 @@ def test_annealing_finds_ln_z_of_every_example_whatever_it_misses(visible, hidde
     rbm = rbm_of(visible, hidden)
     v, masks = some_states(rbm, 5), masks_of(rbm)
     exact = [by_hand(rbm, *pair) for pair in zip(v, masks, strict=True)]
-    estimate = clamped_ais(rbm, v, masks, num_chains=2000, betas=BETAS, seed=1)
+    estimate = clamped_ais(rbm, v, mask=masks, num_chains=2000, betas=BETAS, seed=1)
     assert estimate.log_weights.shape == (2000, 5)
     check(estimate, exact)
     assert np.all(estimate.standard_error[:4] > 0)
@@ -55,7 +55,7 @@ def test_annealing_of_a_mixed_layer_in_blocks_of_examples(monkeypatch):
     v, units = some_states(rbm, 7), np.eye(5)[:4] + np.eye(5)[1:]
     masks = 1 - np.concatenate([units, units[:3]])[:, visible.unit_of_column]
     options = {"num_chains": 1000, "betas": BETAS, "seed": 3}
-    check(clamped_ais(rbm, v, masks, **options), clamped_log_z(rbm, v, masks))
+    check(clamped_ais(rbm, v, mask=masks, **options), clamped_log_z(rbm, v, mask=masks))
     monkeypatch.setattr(module, "_NUMBERS", 2 * 1000 * (visible.size + hidden.size))
     sizes, anneal = [], annealing.anneal
     monkeypatch.setattr(
@@ -63,7 +63,7 @@ def test_annealing_of_a_mixed_layer_in_blocks_of_examples(monkeypatch):
         "anneal",
         lambda path, b, v, *rest: sizes.append(len(v)) or anneal(path, b, v, *rest),
     )
-    check(clamped_ais(rbm, v, masks, **options), clamped_log_z(rbm, v, masks))
+    check(clamped_ais(rbm, v, mask=masks, **options), clamped_log_z(rbm, v, mask=masks))
     assert sizes == [2000, 2000, 2000, 1000]
 
 
@@ -71,11 +71,11 @@ def test_a_model_anneals_from_the_means_of_its_data(random_rbm):
     rbm = random_rbm(6, 3, scale=1.5, dtype="float32")
     rbm.visible_offset.assign(np.linspace(0.1, 0.9, 6))
     v, mask = np.eye(6), [1, 1, 0, 0, 0, 1]
-    estimate = clamped_ais(rbm, v, mask, num_chains=500, betas=BETAS, seed=0)
-    check(estimate, clamped_log_z(rbm, v, mask))
-    again = clamped_ais(rbm, v, mask, num_chains=500, betas=BETAS, seed=0)
+    estimate = clamped_ais(rbm, v, mask=mask, num_chains=500, betas=BETAS, seed=0)
+    check(estimate, clamped_log_z(rbm, v, mask=mask))
+    again = clamped_ais(rbm, v, mask=mask, num_chains=500, betas=BETAS, seed=0)
     np.testing.assert_array_equal(again.log_weights, estimate.log_weights)
-    other = clamped_ais(rbm.machine, v, mask, num_chains=500, betas=BETAS, seed=0)
+    other = clamped_ais(rbm.machine, v, mask=mask, num_chains=500, betas=BETAS, seed=0)
     assert np.any(other.log_weights != estimate.log_weights)
     with pytest.raises(ValueError, match="num_chains"):
-        clamped_ais(rbm, v, mask, num_chains=0)
+        clamped_ais(rbm, v, mask=mask, num_chains=0)

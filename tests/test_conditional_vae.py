@@ -65,7 +65,7 @@ def test_encode_decode_and_reconstruct_use_the_condition(vae):
     np.testing.assert_allclose(mean, expected, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(np.exp(-log_var), np.tile(MODEL.precision, (30, 1)), rtol=1e-4)
     x = vae.reconstruct(DATA)
-    np.testing.assert_allclose(x, vae.decode(mean, {"y": MODEL.y}), rtol=1e-5)
+    np.testing.assert_allclose(x, vae.decode(mean, conditions={"y": MODEL.y}), rtol=1e-5)
     np.testing.assert_allclose(
         x, expected @ MODEL.loadings.T + MODEL.mean(MODEL.y), rtol=1e-3, atol=1e-4
     )

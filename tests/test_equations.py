@@ -32,7 +32,7 @@ SECTIONS = {path.stem: numbered_sections(path.stem) for path in NOTEBOOKS.glob("
 
 
 def test_rows_are_numbered_in_order():
-    assert list(ROWS) == [f"B{number}" for number in range(1, 59)]
+    assert list(ROWS) == [f"B{number}" for number in range(1, 60)]
     assert all(len(cells) == 4 and cells[0] for cells in ROWS.values())
 
 

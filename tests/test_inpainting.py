@@ -32,7 +32,7 @@ def conditional_states(rbm, clamped):
     clamped = np.asarray(clamped, float)
     states = rbm.visible.layer_states().numpy()
     states = states[np.all((states == clamped) | np.isnan(clamped), 1)]
-    log_p = log_conditional(rbm, states, ~np.isnan(clamped))
+    log_p = log_conditional(rbm, states, mask=~np.isnan(clamped))
     return States(states, np.exp(log_p))
 
 
@@ -155,11 +155,11 @@ def test_inpainted_means_are_the_exact_ones(visible, hidden):
 def test_inpainting_takes_a_model_a_mask_and_no_burn_in():
     rbm = BernoulliRBM(3, 2, seed=0)
     v, mask = np.ones((2, 3)), np.array([[1, 0, 1], [0, 0, 0]])
-    one = inpaint(rbm, v, mask, num_steps=3, num_burn_in=0, seed=1)
+    one = inpaint(rbm, v, mask=mask, num_steps=3, num_burn_in=0, seed=1)
     other = inpaint(rbm, np.where(mask, v, NAN), num_steps=3, num_burn_in=0, seed=1)
     for a, b in zip(one, other, strict=True):
         assert a.dtype == "float32"
         np.testing.assert_array_equal(a, b)
     assert np.all(np.abs(one.mean.numpy()[mask == 0] - 0.5) < 0.02)  # a weak kernel
     with pytest.raises(ValueError, match="num_steps"):
-        inpaint(rbm, v, mask, num_steps=0)
+        inpaint(rbm, v, mask=mask, num_steps=0)

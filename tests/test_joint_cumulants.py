@@ -187,13 +187,13 @@ def test_what_does_not_fit_is_refused(samples):
         with pytest.raises(ValueError, match="f must have the shape of x"):
             joint_cumulants(wrong, x, 2)
         with pytest.raises(ValueError, match="f must have the shape of x"):
-            StreamingJointCumulants.empty(2, (3, 2)).update(wrong, x)
+            StreamingJointCumulants.empty(2, shape=(3, 2)).update(wrong, x)
     with pytest.raises(ValueError, match="from 1 to 6"):
         joint_cumulants(f, x, 7)
     with pytest.raises(ValueError, match="Draw more samples"):
         joint_cumulants(f[:2], x[:2], 3)
     with pytest.raises(ValueError, match="Add more samples"):
-        StreamingJointCumulants.empty(3, (3, 2)).update(f[:2], x[:2]).cumulants()
+        StreamingJointCumulants.empty(3, shape=(3, 2)).update(f[:2], x[:2]).cumulants()
     with pytest.raises(ValueError, match="same max_order and shape"):
         StreamingJointCumulants.empty(3).merge(StreamingJointCumulants.empty(2))
     with pytest.raises(ValueError, match="make it of TensorFlow alone"):

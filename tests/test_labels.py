@@ -58,7 +58,7 @@ def test_labels_given_v_are_the_conditional_of_the_label_unit(visible, hidden): 
     log_p = log_p_label(rbm, v)
     for y in range(q):
         whole = with_labels(v, np.full(4, y), q)
-        exact = log_conditional(rbm, whole, [1, 1, 1, 0, 0, 0])
+        exact = log_conditional(rbm, whole, mask=[1, 1, 1, 0, 0, 0])
         np.testing.assert_allclose(log_p[:, y], exact, rtol=1e-11)
 
 

@@ -257,7 +257,7 @@ def test_pseudo_likelihood_is_the_conditional_of_each_unit(kinds):
     assert abs(drawn.mean() - pseudo_log_likelihood(base, all_v[:1]).numpy().sum()) < 5 * error
 
 
-def test_pseudo_likelihood_of_mixed_layers_is_side_by_side_and_of_real_units_refused():
+def test_pseudo_likelihood_of_mixed_layers_is_side_by_side():
     rng = np.random.default_rng(0)
     visible = Mixed([Binary(2), Potts(1, 3), Spin(1)])
     base = Machine(rng.normal(size=(6, 2)), rng.normal(size=6), np.zeros(2), visible, Binary(2))
@@ -267,5 +267,3 @@ def test_pseudo_likelihood_of_mixed_layers_is_side_by_side_and_of_real_units_ref
     assert found.shape == (24, 4)
     same = np.all(v[:, :5] == v[3, :5], axis=1)  # all but the spin
     assert found[3, 3] == pytest.approx(log_p[3] - logsumexp(log_p[same]), abs=1e-12)
-    with pytest.raises(ValueError, match="no end of them"):
-        pseudo_log_likelihood(Machine(np.ones((2, 2)), *np.zeros((2, 2)), Gaussian(2)), v[:, :2])

@@ -66,6 +66,7 @@ def test_log_likelihood_is_the_sum_over_all_states(kind):
 
 @pytest.mark.parametrize("kind", MIDDLES)
 def test_bound_falls_short_by_the_divergence_from_the_posterior(kind):
+    """B59: <ln w> over q = p_1(h|v) is ln p(v) less KL(q || p(h|v))."""
     stack = random_stack(kind)
     v, log_joint, log_q = enumerated(stack)
     log_p = np.logaddexp.reduce(log_joint, 1)
@@ -103,6 +104,7 @@ def drawn(machine, num):
 def test_every_weight_is_the_likelihood_where_the_second_is_the_first_turned_around(
     visible, hidden, ln_z
 ):
+    """B59: F_2 = G_1 and Z_2 = Z_1 there."""
     first = pair(visible, hidden)
     v = drawn(first, 5)
     exact = -clamped_free_energy(first, v).numpy() - ln_z

@@ -53,7 +53,7 @@ class LatentModel(NamedInputs):
         """
         return self.latents.encoded(self._checked(x))
 
-    def decode(self, z: Any, conditions: Mapping[str, Any] | None = None) -> Tensor:
+    def decode(self, z: Any, *, conditions: Mapping[str, Any] | None = None) -> Tensor:
         """The mean of p(x|z).
 
         Args:

@@ -31,8 +31,8 @@ _COUNT = 98  # of data with the means of the base, beside one at each end: it dr
 def clamped_ais(
     rbm: RBMLike,
     v: ArrayLike,
-    mask: ArrayLike | None = None,
     *,
+    mask: ArrayLike | None = None,
     num_chains: int = 100,
     betas: ArrayLike | None = None,
     progress: bool = True,
@@ -70,7 +70,7 @@ def clamped_ais(
     check_counts(num_chains=num_chains)
     machine = machine_of(rbm)
     betas = checked_betas(betas, machine.dtype)
-    values = observed_states(machine.visible, v, mask)
+    values = observed_states(machine.visible, v, mask=mask)
     at_a_time = max(1, _NUMBERS // (num_chains * (machine.num_visible + machine.num_hidden)))
     log_weights = []
     for first in range(0, len(values), at_a_time):

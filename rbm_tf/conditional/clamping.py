@@ -21,8 +21,8 @@ from rbm_tf.units import Clamped, Unit
 def observed_states(
     visible: Unit,
     v: ArrayLike,
-    mask: ArrayLike | None = None,
     *,
+    mask: ArrayLike | None = None,
     name: str = "v",
     means: bool = False,
 ) -> np.ndarray:
@@ -89,7 +89,7 @@ def _checked_mask(mask, v):
     return mask
 
 
-def clamped_machine(rbm: RBMLike, v: ArrayLike, mask: ArrayLike | None = None) -> Machine:
+def clamped_machine(rbm: RBMLike, v: ArrayLike, *, mask: ArrayLike | None = None) -> Machine:
     """The RBM whose visible units keep what is observed, each row of chains that of one example.
 
     Its columns are those of the RBM, and each example may miss other units. Chains of it that start
@@ -112,11 +112,11 @@ def clamped_machine(rbm: RBMLike, v: ArrayLike, mask: ArrayLike | None = None) -
         array([[1. , 0.5, 0. ]], dtype=float32)
     """
     machine = machine_of(rbm)
-    values = tf.constant(observed_states(machine.visible, v, mask), machine.dtype)
+    values = tf.constant(observed_states(machine.visible, v, mask=mask), machine.dtype)
     return Machine(*machine.parameters, Clamped(machine.visible, values), machine.hidden)
 
 
-def conditional_machine(rbm: RBMLike, v: ArrayLike, mask: ArrayLike | None = None) -> Machine:
+def conditional_machine(rbm: RBMLike, v: ArrayLike, *, mask: ArrayLike | None = None) -> Machine:
     """The RBM (W_m, a_m, b + v_o W_o) over the missing units alone, b' being one row an example.
 
     Args:
@@ -138,7 +138,7 @@ def conditional_machine(rbm: RBMLike, v: ArrayLike, mask: ArrayLike | None = Non
         (Binary(1), TensorShape([2, 2]))
     """
     machine = machine_of(rbm)
-    values = observed_states(machine.visible, v, mask)
+    values = observed_states(machine.visible, v, mask=mask)
     missing = np.isnan(values)
     if not missing[0].any() or np.any(missing != missing[0]):
         raise ValueError(

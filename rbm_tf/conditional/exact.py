@@ -25,7 +25,7 @@ from rbm_tf.units import Gaussian, state_numbers
 _NUMBERS = 2**22  # that a block of the sums holds at a time
 
 
-def clamped_log_z(rbm: RBMLike, v: ArrayLike, mask: ArrayLike | None = None) -> tf.Tensor:
+def clamped_log_z(rbm: RBMLike, v: ArrayLike, *, mask: ArrayLike | None = None) -> tf.Tensor:
     """ln Z(o) = ln sum_{m,h} exp(-E(o, m, h)) for each example, with its observed units o clamped.
 
     The sum runs over the states of the hidden units, which all examples share, or of the missing
@@ -51,7 +51,7 @@ def clamped_log_z(rbm: RBMLike, v: ArrayLike, mask: ArrayLike | None = None) -> 
         array([2.8])
     """
     machine = machine_of(rbm, dtype=tf.float64)
-    values = observed_states(machine.visible, v, mask)
+    values = observed_states(machine.visible, v, mask=mask)
     states = tf.constant(np.nan_to_num(values))
     first_column = np.unique(machine.visible.unit_of_column, return_index=True)[1]
     missing = np.isnan(values)[:, first_column]  # (num, num_units)
@@ -64,7 +64,7 @@ def clamped_log_z(rbm: RBMLike, v: ArrayLike, mask: ArrayLike | None = None) -> 
 
 
 def log_marginal(
-    rbm: RBMLike, v: ArrayLike, mask: ArrayLike | None = None, *, log_z: float | None = None
+    rbm: RBMLike, v: ArrayLike, *, mask: ArrayLike | None = None, log_z: float | None = None
 ) -> tf.Tensor:
     """ln p(v_observed) = ln Z(o) - ln Z for each example.
 
@@ -87,14 +87,14 @@ def log_marginal(
         >>> log_marginal(rbm, [[np.nan, np.nan, np.nan], [1, np.nan, np.nan]]).numpy().round(1)
         array([ 0. , -0.7])
     """
-    of_observed = clamped_log_z(rbm, v, mask)
+    of_observed = clamped_log_z(rbm, v, mask=mask)
     if log_z is not None:
         return of_observed - log_z
     nothing = np.full((1, machine_of(rbm).num_visible), np.nan)
     return of_observed - clamped_log_z(rbm, nothing)
 
 
-def log_conditional(rbm: RBMLike, v: ArrayLike, mask: ArrayLike) -> tf.Tensor:
+def log_conditional(rbm: RBMLike, v: ArrayLike, *, mask: ArrayLike) -> tf.Tensor:
     """ln p(v_missing | v_observed) = -F_c(v) - ln Z(o) for each example; ln Z drops out.
 
     Args:
@@ -115,7 +115,7 @@ def log_conditional(rbm: RBMLike, v: ArrayLike, mask: ArrayLike) -> tf.Tensor:
     """
     machine = machine_of(rbm, dtype=tf.float64)
     states = tf.constant(machine.visible.check(v, name="v"), tf.float64)
-    return -clamped_free_energy(machine, states) - clamped_log_z(machine, states, mask)
+    return -clamped_free_energy(machine, states) - clamped_log_z(machine, states, mask=mask)
 
 
 def _by_road(machine, missing):

@@ -25,8 +25,8 @@ class Inpainting(NamedTuple):
 def inpaint(
     rbm: RBMLike,
     v: ArrayLike,
-    mask: ArrayLike | None = None,
     *,
+    mask: ArrayLike | None = None,
     num_steps: int = 1000,
     num_burn_in: int = 100,
     progress: bool = True,
@@ -63,7 +63,7 @@ def inpaint(
     """
     check_counts(num_steps=num_steps)
     check_counts(0, num_burn_in=num_burn_in)
-    machine = clamped_machine(rbm, v, mask)
+    machine = clamped_machine(rbm, v, mask=mask)
     values = machine.visible.parameters["values"]
     start = with_means(rbm, values)
     start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))

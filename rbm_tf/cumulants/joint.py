@@ -110,7 +110,7 @@ class StreamingJointCumulants(NamedTuple):
     dual: StreamingCumulants  # of x + i _TINY f, complex
 
     @classmethod
-    def empty(cls, max_order: int = 3, shape: tuple[int, ...] = ()) -> StreamingJointCumulants:
+    def empty(cls, max_order: int = 3, *, shape: tuple[int, ...] = ()) -> StreamingJointCumulants:
         """No samples yet.
 
         Args:
@@ -120,7 +120,7 @@ class StreamingJointCumulants(NamedTuple):
         Raises:
             ValueError: if max_order is not 1 to 6.
         """
-        return cls(StreamingCumulants.empty(max_order, shape))
+        return cls(StreamingCumulants.empty(max_order, shape=shape))
 
     def update(self, f: ArrayLike, x: ArrayLike) -> StreamingJointCumulants:
         """A new `StreamingJointCumulants` of these samples too.

@@ -35,7 +35,7 @@ class StreamingCumulants(NamedTuple):
     sums: np.ndarray  # M_2 .. M_max_order, (max_order - 1, *shape of one sample)
 
     @classmethod
-    def empty(cls, max_order: int = 4, shape: tuple[int, ...] = ()) -> StreamingCumulants:
+    def empty(cls, max_order: int = 4, *, shape: tuple[int, ...] = ()) -> StreamingCumulants:
         """No samples yet.
 
         Args:

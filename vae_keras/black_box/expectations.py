@@ -223,7 +223,8 @@ class _Sums:
             self.structure = values
             self.centres = [part.mean(0) for part in flat]  # f^2 of a large f would lose digits
             empty = [
-                StreamingJointCumulants.empty(self.max_order, (*part.shape[1:], 2)) for part in flat
+                StreamingJointCumulants.empty(self.max_order, shape=(*part.shape[1:], 2))
+                for part in flat
             ]
             self.states = [list(empty) for _ in range(NUM_BLOCKS)]
         flat = [part - centre for part, centre in zip(flat, self.centres, strict=True)]
