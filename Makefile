@@ -103,7 +103,7 @@ clean:
 	rm -rf .venv .venv-* outputs $(BOOK)/api/generated $(BOOK)/chapters $(MATHJAX) $(SLIDES)/reveal
 
 .venv/.package: setup.cfg
-	@echo 'The packages of the demo go into .venv: about NNN MB, once.'
+	@echo 'First the packages go into .venv, once: about 0.7 GB to fetch, 2.7 GB on the disk.'
 	$(call install,14,--editable .)
 
 .venv/.installed: setup.cfg
