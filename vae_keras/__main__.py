@@ -113,8 +113,8 @@ def _check_memory(options, shape, num_rows):
 
 def _demo_options(parser):
     parser.set_defaults(
-        opening="A VAE on the same digits, and every estimate of its ln p(x): about a minute. First "
-        "TensorFlow starts."
+        opening="A VAE on the same digits, and every estimate of its ln p(x): about a minute. "
+        "First TensorFlow starts."
     )
 
 
