@@ -1,5 +1,6 @@
 # Every target makes its environment by itself, with uv where the machine has it and venv + pip
-# elsewhere. A second call installs nothing: .installed in it is newer than setup.cfg.
+# elsewhere. A second call installs nothing: .package, for the demo, or .installed, with what tests and
+# notebooks need besides, is newer than setup.cfg.
 
 BIN := .venv/bin
 BOOK := notebooks/book
@@ -17,9 +18,11 @@ PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest $(EACH_PROCESSOR)
 .PHONY: demo test check grids lowest backend lab lint notebooks models book book-check student slides slides-check \
     assignments assignments-check clean
 
-demo: .venv/.installed
+demo: .venv/.package
 	$(BIN)/python -m rbm_tf demo
 	$(BIN)/python -m vae_keras demo
+	@echo
+	@echo 'Next: README.md, and make lab, which opens the course in JupyterLab.'
 
 test: .venv/.installed
 	$(PYTEST)
@@ -99,8 +102,13 @@ assignments-check: .venv-grading/.installed
 clean:
 	rm -rf .venv .venv-* outputs $(BOOK)/api/generated $(BOOK)/chapters $(MATHJAX) $(SLIDES)/reveal
 
+.venv/.package: setup.cfg
+	@echo 'First the packages go into .venv, once: about 0.7 GB to fetch, 2.7 GB on the disk.'
+	$(call install,14,--editable .)
+
 .venv/.installed: setup.cfg
 	$(call install,14,--editable '.[$(EXTRAS)]')
+	@touch .venv/.package
 
 .venv/.book: .venv/.installed
 	$(call install,14,--editable '.[$(WITH_BOOK)]')

@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no quiet_start: it computes, then no forks
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # nothing computes before it forks
 
 import keras
 import numpy as np

@@ -156,6 +156,13 @@ def _check_memory(num_hidden, num_rows, num_visible, numbers):
     check_memory(4 * count, what, f"choose a smaller {numbers}")
 
 
+def _demo_options(parser):
+    parser.set_defaults(
+        opening="An RBM on 8 x 8 digits, and every road to its ln Z: about a minute. "
+        "First TensorFlow starts."
+    )
+
+
 def _train_options(parser):
     parser.add_argument(
         "--visible",
@@ -208,7 +215,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         program,
         "Restricted Boltzmann machines.",
         ACTIONS,
-        {"train": _train_options, "evaluate": _data_defaults},
+        {"demo": _demo_options, "train": _train_options, "evaluate": _data_defaults},
         kinds.ALL_DATASETS,
     )
     command_line.run(parser, argv)

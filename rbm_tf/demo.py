@@ -18,6 +18,8 @@ from rbm_tf.roads import compare
 
 EPOCHS = 300
 BATCH_SIZE = 50
+NUM_HIDDEN = 16
+BETAS = np.linspace(0.05, 2.0, 40)  # 1.0 is among them
 
 
 def run_demo(options: argparse.Namespace) -> None:
@@ -25,9 +27,8 @@ def run_demo(options: argparse.Namespace) -> None:
     (x_train, _), (x_test, _) = load_digits("bernoulli", seed=options.seed)
     x_train, x_test = (x.reshape(len(x), -1) for x in (x_train, x_test))
     rbm = _trained(x_train, options)
-    beta = np.linspace(0.05, 2.0, 79)  # 1.0 is among them
-    exact = thermodynamics(rbm, beta)
     rows = compare(rbm, seed=options.seed)
+    exact = thermodynamics(rbm, BETAS)
     facts = _facts(rbm, x_train, x_test, exact)
     _draw(options.output, rbm, x_train, rows, exact, options.seed)
     formats = {
@@ -40,18 +41,19 @@ def run_demo(options: argparse.Namespace) -> None:
         "seconds": ".2f",
     }
     tables = [
-        "ln Z of an RBM with 64 visible and 16 hidden units, in nats\n"
+        f"ln Z of an RBM with 64 visible and {NUM_HIDDEN} hidden units, in nats\n"
         + command_line.table(rows, formats)
         + "\ns.e.: standard error, not to be trusted where the effective sample size ESS is small",
         "The trained model at beta = 1, exact\n"
         + command_line.table(facts, {"quantity": "", "nats": ".3f"}),
-        f"Figures, numbers and the model are in {options.output}/",
+        f"In {options.output}/: rbm_log_z.png, these estimates; rbm_thermodynamics.png, U, S, C at "
+        "other\nbeta; rbm_filters.png; rbm_samples.png; rbm_demo.json, the numbers; rbm.keras",
     ]
     command_line.show(options, {"log_z": rows, "facts": facts}, tables, "rbm_demo")
 
 
 def _trained(x, options):
-    rbm = BernoulliRBM(x.shape[1], 16, seed=options.seed)
+    rbm = BernoulliRBM(x.shape[1], NUM_HIDDEN, seed=options.seed)
     num_batches = -(-len(x) // BATCH_SIZE)
     rate = keras.optimizers.schedules.PolynomialDecay(0.1, EPOCHS * num_batches, 0.0)
     rbm.compile(keras.optimizers.SGD(rate), steps_per_execution=num_batches)

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from rbm_tf.gaussian_pair import gaussian_log_z, is_gaussian_pair
 from rbm_tf.machine import clamped_free_energy, hidden_input, machine_of
+from rbm_tf.shared.progress import Progress
 from rbm_tf.shared.types import ArrayLike, RBMLike
 from rbm_tf.state_sums import mean_of, merged, oriented, sum_over_blocks
 
@@ -94,9 +95,12 @@ def thermodynamics(rbm: RBMLike, betas: ArrayLike) -> Thermodynamics:
         >>> exact.entropy.shape
         (2,)
     """
-    beta = np.atleast_1d(np.asarray(betas, float))
-    rows = np.array([_log_z_and_energy(rbm, value) for value in beta])
-    ln_z, energy, variance = rows.T
+    beta, rows = np.atleast_1d(np.asarray(betas, float)), []
+    with Progress(len(beta), "temperatures", "temperature") as bar:
+        for value in beta:
+            rows.append(_log_z_and_energy(rbm, value))
+            bar.update(1)
+    ln_z, energy, variance = np.array(rows).T
     return Thermodynamics(beta, ln_z, energy, ln_z + beta * energy, beta**2 * variance)
 
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow_probability as tfp
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from rbm_tf.shared.log_weights import as_log_weights
+from rbm_tf.shared.log_weights import as_log_weights, log_mean_exp
 from rbm_tf.shared.types import ArrayLike, Values
 
 
@@ -59,9 +58,10 @@ def estimate_log_z(log_weights: ArrayLike, *, reverse: bool = False) -> LogZEsti
         >>> estimate_log_z(np.log([1.0, 3.0])).log_z  # ln 2
         0.6931471805599453
     """
-    log_weights = as_log_weights(log_weights, dtype=np.float64).numpy()
     sign = -1.0 if reverse else 1.0
-    log_mean = tfp.math.reduce_logmeanexp(sign * log_weights, 0).numpy()
+    log_weights = as_log_weights(log_weights, dtype=np.float64)
+    log_mean = log_mean_exp(sign * log_weights).numpy()
+    log_weights = log_weights.numpy()
     with np.errstate(invalid="ignore", divide="ignore"):
         relative = np.exp(sign * log_weights - log_mean)  # w / <w>
         variance = np.sum((relative - 1) ** 2, 0) / np.float64(len(relative) - 1)

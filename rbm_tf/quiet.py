@@ -31,11 +31,12 @@ def muted_stderr() -> Iterator[None]:
 
 
 def quiet_start() -> None:
-    """Import TensorFlow, Keras and TensorFlow Probability without their start-up messages.
+    """Import TensorFlow and Keras without their start-up messages.
 
     Call it before the first `import keras`; later imports find the modules loaded. Warnings of
-    TensorFlow's own Python code about the libraries it uses are hidden, and those that a graph was
-    traced often, as it is when one program makes several models; all others stay.
+    TensorFlow's own Python code about the libraries it uses are hidden, also when TensorFlow
+    Probability is imported later, and those that a graph was traced often, as it is when one
+    program makes several models; all others stay.
 
     It also lets TensorFlow keep freed memory for the next step. By default it returns every large
     tensor to the system and asks for it again, which cost a third of the time of training. And it
@@ -53,11 +54,9 @@ def quiet_start() -> None:
     with muted_stderr(), _collector_paused():
         import keras  # noqa: F401
         import tensorflow as tf
-        import tensorflow_probability as tfp
 
         tf.config.list_physical_devices()
-        tfp.distributions.Normal(0.0, 1.0).sample()
-    logging.getLogger("tensorflow").addFilter(_is_not_about_tracing)
+    logging.getLogger("tensorflow").addFilter(_is_for_users)
 
 
 @contextlib.contextmanager
@@ -74,5 +73,7 @@ def _collector_paused():
             gc.enable()
 
 
-def _is_not_about_tracing(record):
-    return "triggered tf.function retracing" not in record.getMessage()
+def _is_for_users(record):
+    """Not about graphs that are traced often, nor about what tf_keras still uses."""
+    message = record.getMessage()
+    return not any(words in message for words in ("triggered tf.function retracing", "tf_keras"))

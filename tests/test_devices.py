@@ -1,13 +1,16 @@
+import argparse
 import importlib.util
 import json
 import os
 import pathlib
+import runpy
 import socket
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 ROOT = pathlib.Path(__file__).parent.parent
 TENSORFLOW = """
@@ -137,26 +140,30 @@ def free_ports(num):
     return ports
 
 
+def losses_in(output):
+    return [float(line.split()[3]) for line in output.splitlines() if line.startswith("epoch")]
+
+
 @pytest.mark.slow
-def test_two_machines_have_the_losses_of_one(tmp_path):
-    losses = []
-    for num in (1, 2):
-        workers = ",".join(f"localhost:{port}" for port in free_ports(num))
-        path = tmp_path / "vae.keras"
-        script = [sys.executable, "benchmarks/vae_multi_worker.py", "--workers", workers]
-        script += ["--epochs", "2", "--temperature", "0", "--output", str(path)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
-        processes = [
-            subprocess.Popen([*script, "--index", str(index)], **pipes) for index in range(num)
-        ]
+def test_two_machines_have_the_losses_of_one(tmp_path, monkeypatch, capsys):
+    workers = ",".join(f"localhost:{port}" for port in free_ports(2))
+    script = [sys.executable, "benchmarks/vae_multi_worker.py", "--workers", workers]
+    script += ["--epochs", "2", "--temperature", "0", "--output", str(tmp_path / "two.keras")]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    processes = [subprocess.Popen([*script, "--index", str(index)], **pipes) for index in (0, 1)]
+    # meanwhile the same training here, on one machine
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", tf.distribute.get_strategy)
+    options = {"index": 0, "epochs": 2, "batch_size": 64, "temperature": 0.0}
+    train = runpy.run_path(ROOT / "benchmarks" / "vae_multi_worker.py")["train"]
+    try:
+        train(argparse.Namespace(**options, output=tmp_path / "one.keras"))
+        outputs = [process.communicate(timeout=240) for process in processes]
+    finally:
         for process in processes:
-            try:
-                output, errors = process.communicate(timeout=240)
-            finally:
-                process.kill()
-            assert process.returncode == 0, errors
-            epochs = [line for line in output.splitlines() if line.startswith("epoch")]
-            losses.append([float(line.split()[3]) for line in epochs])
-        assert path.exists()
-        path.unlink()
-    np.testing.assert_allclose(losses[1:], losses[:1] * 2, rtol=1e-6)
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    losses = losses_in(capsys.readouterr().out)
+    assert len(losses) == 2 and (tmp_path / "two.keras").exists()
+    np.testing.assert_allclose(
+        [losses_in(output) for output, _ in outputs], [losses] * 2, rtol=1e-6
+    )

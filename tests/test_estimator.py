@@ -26,11 +26,12 @@ from rbm_tf.estimator import RBMTransformer
 from rbm_tf.evaluation import JudgedLogZ
 from rbm_tf.rbm import RBM
 from rbm_tf.training.negative_phase import ContrastiveDivergence
-from rbm_tf.units import Binary, Gaussian, Mixed, ReLU, Spin
+from rbm_tf.units import Binary, Gaussian, Mixed, Spin
 
+SHORT = {"n_iter": 1, "batch_size": 20}  # still two batches or more of most data of the checks
 CHECKED = [
-    RBMTransformer(3, n_iter=2),
-    make_pipeline(Binarizer(), RBMTransformer(3, visible="binary", n_iter=2, random_state=0)),
+    RBMTransformer(3, **SHORT),
+    make_pipeline(Binarizer(), RBMTransformer(3, visible="binary", random_state=0, **SHORT)),
 ]
 
 
@@ -208,9 +209,9 @@ def test_every_pickle_of_two_kinds_of_units_loads():
 @without_graphs
 def test_clone_has_the_parameters_and_is_not_fitted():
     phase = ContrastiveDivergence(2)
-    model = fitted(normals(), 3, hidden=ReLU(3), negative_phase=phase, visible=Gaussian(3))
+    model = fitted(normals(), 3, hidden=Spin(3), negative_phase=phase, visible=Gaussian(3))
     other = clone(model)
-    assert repr(other.hidden) == "ReLU(3)" and other.negative_phase.num_steps == 2
+    assert repr(other.hidden) == "Spin(3)" and other.negative_phase.num_steps == 2
     assert not hasattr(other, "rbm_") and not phase.built
     again = other.fit(normals()).transform(normals())
     np.testing.assert_array_equal(again, model.transform(normals()))
@@ -229,6 +230,7 @@ def test_a_layer_as_the_negative_phase_is_copied_and_seeded():
 
 
 @pytest.mark.slow
+@without_graphs
 def test_mixed_columns_and_potts_features_have_their_columns():
     x = np.concatenate([bits(), 2 * bits(width=3) - 1], 1)
     model = fitted(x, 2, visible=Mixed([Binary(6), Spin(3)]), hidden="potts:3")
@@ -240,6 +242,7 @@ def test_mixed_columns_and_potts_features_have_their_columns():
 
 
 @pytest.mark.slow
+@without_graphs
 def test_tables_and_sparse_matrices_are_the_array_that_they_hold():
     pandas = pytest.importorskip("pandas")
     x = bits()
@@ -256,17 +259,18 @@ def test_tables_and_sparse_matrices_are_the_array_that_they_hold():
 
 
 @pytest.mark.slow
+@without_graphs
 def test_grid_search_compares_the_likelihoods_of_held_out_data():
     x = bits(120)
     search = GridSearchCV(
-        RBMTransformer(visible="binary", n_iter=10, random_state=0),
+        RBMTransformer(visible="binary", n_iter=3, random_state=0),
         {"n_components": [1, 6], "hidden": ["binary", "spin"]},
         cv=2,
     ).fit(x)
     best = search.best_params_
     by_hand = []
     for train, test in ((x[60:], x[:60]), (x[:60], x[60:])):
-        by_hand.append(fitted(train, visible="binary", **{**best, "n_iter": 10}).score(test))
+        by_hand.append(fitted(train, visible="binary", **best).score(test))
     assert search.best_score_ == pytest.approx(np.mean(by_hand), abs=1e-9)
     assert search.best_score_ == max(search.cv_results_["mean_test_score"])
     assert search.score(x) == search.best_estimator_.score(x)

@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -93,6 +94,37 @@ def test_every_requirement_has_a_lowest_version_that_make_lowest_installs():
         line.split("[")[0].split()[0] for line in requirements if "python_version" not in line
     ]
     assert [line.split("==")[0] for line in lowest] == bounded
+
+
+INSTALLER = """#!/bin/sh
+echo "$*" >> installed.txt
+mkdir -p .venv/bin
+for name in python ruff mypy; do printf '#!/bin/sh\\n' > .venv/bin/$name; done
+chmod +x .venv/bin/*
+"""
+
+
+def test_the_demo_installs_the_package_alone_and_nothing_is_installed_twice(tmp_path):
+    for name in ("Makefile", "setup.cfg"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "uv").write_text(INSTALLER)
+    (tmp_path / "uv").chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "MAKEFLAGS": ""}
+
+    def installed_by(target):
+        (tmp_path / "installed.txt").write_text("")
+        run = {"cwd": tmp_path, "env": environment, "check": True, "capture_output": True}
+        subprocess.run(["make", target], **run)
+        lines = (tmp_path / "installed.txt").read_text().splitlines()
+        return [line.split(" --editable ")[1] for line in lines if "--editable" in line]
+
+    assert installed_by("demo") == ["."]
+    assert installed_by("demo") == []
+    assert installed_by("lint") == [".[dev,notebooks]"]
+    assert installed_by("test") == installed_by("demo") == []
+    shutil.rmtree(tmp_path / ".venv")
+    assert installed_by("test") == [".[dev,notebooks]"]
+    assert installed_by("demo") == installed_by("lint") == []
 
 
 def test_the_workflow_runs_the_one_command_on_every_python_of_the_metadata():

@@ -111,6 +111,13 @@ def _check_memory(options, shape, num_rows):
     check_memory(32 * num_weights + 16 * num_rows * num_units, what, remedy)
 
 
+def _demo_options(parser):
+    parser.set_defaults(
+        opening="A VAE on the same digits, and every estimate of its ln p(x): about a minute. "
+        "First TensorFlow starts."
+    )
+
+
 def _train_options(parser):
     at_least = arguments.at_least
     parser.add_argument("--network", choices=("dense", "conv"), default="dense")
@@ -140,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         arguments.typed("vae_keras"),
         "Variational autoencoders.",
         ACTIONS,
-        {"train": _train_options, "evaluate": _evaluate_options},
+        {"demo": _demo_options, "train": _train_options, "evaluate": _evaluate_options},
     )
     command_line.run(parser, argv, BACKENDS)
 

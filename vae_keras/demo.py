@@ -47,8 +47,10 @@ def run_demo(options: argparse.Namespace) -> None:
     tables = [
         title + command_line.table(rows, mean_columns(rows)),
         f"Bias: against the reference, with its standard error over images. RMSE: per image.\n"
-        f"The reference: {verdict.message}\n"
-        f"Figures, numbers and the model are in {options.output}/",
+        f"The reference: {verdict.message}",
+        f"In {options.output}/: vae_latent.png, where the digits are; vae_manifold.png, what is "
+        "decoded\nthere; vae_reconstructions.png; vae_log_weights.png, whose cumulants these are; "
+        "vae_demo.json,\nthe numbers; vae.keras",
     ]
     command_line.show(options, rows, tables, "vae_demo")
 

@@ -12,6 +12,7 @@ import math
 import os
 import pathlib
 import re
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,6 +43,7 @@ def run(
 
     What users cause ends in one line and exit code 2. Ctrl-C ends in one line and 130, SIGTERM in
     143; for a caller that gives the arguments, a notebook for instance, signals stay what they are.
+    A command's `opening`, if it has one, goes to stderr before Keras starts, which takes seconds.
 
     Args:
         parser: what `arguments.build_parser` returned.
@@ -55,6 +57,8 @@ def run(
                 options = parser.parse_args(arguments)
             make_folder(options.output)
             check_places(options.output)
+            if hasattr(options, "opening"):
+                print(options.opening, file=sys.stderr, flush=True)
             _start_keras(backends)
             _act(options)
         except (ValueError, OSError) as error:

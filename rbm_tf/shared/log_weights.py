@@ -69,6 +69,24 @@ def as_log_weights(
     return tf.where(log_weights == np.inf, tf.constant(np.nan, log_weights.dtype), log_weights)
 
 
+def log_mean_exp(log_weights: tf.Tensor, *, axis: int = 0) -> tf.Tensor:
+    """ln <w>, the logarithm of the mean of weights along an axis.
+
+    Args:
+        log_weights: ln w, a float tensor of any shape, nats.
+        axis: the axis of the samples.
+
+    Returns:
+        Tensor without this axis, nats; -inf where all weights are zero.
+
+    Example:
+        >>> log_mean_exp(tf.math.log([1.0, 3.0])).numpy()  # ln 2
+        np.float32(0.6931472)
+    """
+    num = tf.cast(tf.shape(log_weights)[axis], log_weights.dtype)
+    return tf.reduce_logsumexp(log_weights, axis) - tf.math.log(num)
+
+
 def log_power(log_weights: tf.Tensor, exponent: float | tf.Tensor) -> tf.Tensor:
     """ln w^exponent = exponent ln w, with 0^0 = 1.
 

@@ -32,11 +32,10 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from rbm_tf.cumulants import log_expectation, sample_cumulants
 from rbm_tf.shared.betas import increasing
-from rbm_tf.shared.log_weights import as_log_weights, log_power
+from rbm_tf.shared.log_weights import as_log_weights, log_mean_exp, log_power
 from rbm_tf.shared.types import ArrayLike
 
 
@@ -77,7 +76,7 @@ def iwae(log_weights: ArrayLike) -> tf.Tensor:
         >>> iwae(tf.math.log([[1.0], [3.0]])).numpy()  # ln 2
         array([0.6931472], dtype=float32)
     """
-    return tfp.math.reduce_logmeanexp(as_log_weights(log_weights), 0)
+    return log_mean_exp(as_log_weights(log_weights))
 
 
 def jackknife(log_weights: ArrayLike, *, order: int = 1) -> tf.Tensor:
@@ -217,7 +216,7 @@ def log_means_of_groups(log_weights: ArrayLike, group_size: int) -> tf.Tensor:
     """
     log_weights = as_log_weights(log_weights)
     shape = num_groups(log_weights.shape[0], group_size), group_size, *log_weights.shape[1:]
-    return tfp.math.reduce_logmeanexp(tf.reshape(log_weights, shape), 1)
+    return log_mean_exp(tf.reshape(log_weights, shape), axis=1)
 
 
 def num_groups(num_samples: int, group_size: int) -> int:

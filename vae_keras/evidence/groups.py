@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from rbm_tf.cumulants import sample_cumulants
 from rbm_tf.cumulants.errors import jackknife_error, leave_one_out_cumulants
 from rbm_tf.shared.counts import check_counts
-from rbm_tf.shared.log_weights import as_log_weights, float_tensor
+from rbm_tf.shared.log_weights import as_log_weights, float_tensor, log_mean_exp
 from rbm_tf.shared.types import ArrayLike
 from vae_keras.evidence.estimators import log_means_of_groups, num_groups
 
@@ -84,7 +83,7 @@ def _orders(num_samples, num_regroupings, seed):
 def _mean_over_groupings(log_weights, orders, group_size, max_order=3):
     groups = tf.gather(log_weights, orders)  # (num_samples, num_regroupings, batch)
     shape = tf.concat([[-1, group_size], tf.shape(groups)[1:]], 0)
-    log_means = tfp.math.reduce_logmeanexp(tf.reshape(groups, shape), 1)
+    log_means = log_mean_exp(tf.reshape(groups, shape), axis=1)
     return tf.reduce_mean(sample_cumulants(log_means, max_order), 1)
 
 

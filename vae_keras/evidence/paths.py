@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 from keras import tree
 
 from rbm_tf.cumulants import weighted_cumulants
-from rbm_tf.shared.log_weights import float_tensor
+from rbm_tf.shared.log_weights import float_tensor, log_mean_exp
 from rbm_tf.shared.progress import in_parts
 from vae_keras.parts import Latents, latents_of
 from vae_keras.shared.repeated import repeated
@@ -283,12 +282,14 @@ def _moves(path, schedule, walk, first, last, seed):
 
 def _averages(log_weight, log_ratio):
     """The logarithm of the mean weight, and the weighted mean and variance of a log-ratio."""
-    log_mean = tfp.math.reduce_logmeanexp(log_weight, 0)
+    log_mean = log_mean_exp(log_weight)
     return tf.concat([[log_mean], weighted_cumulants(log_ratio, log_weight, 2)], 0)
 
 
 def _move(path, beta, z, size, seed):
     """Return z after one transition, ln f_beta before and after it, and the acceptance rate."""
+    import tensorflow_probability as tfp  # not at once: it takes seconds
+
     seeds = tf.unstack(tf.random.split(seed))
     jitter = tf.random.stateless_uniform((), seeds[0], 0.7, 1.3)  # lest an orbit closes
     kernel = tfp.mcmc.HamiltonianMonteCarlo(
