@@ -154,16 +154,16 @@ plt.show()
 # $$\boxed{\; \ln p(x) \;\ge\; \mathrm{ELBO} = \big\langle \ln p(x|z) \big\rangle_q + S(q)
 #   - \big\langle F_c(z) \big\rangle_q - \ln Z \;} \tag{B58}$$
 #
-# Indeed $\langle \ln p(x|z) \rangle_q + S(q) + \langle \ln p(z) \rangle_q$ is the ELBO, and $\ln p(z) = -F_c(z) - \ln Z$.
-# The gap is $\mathrm{KL}(q(z|x) \,\|\, p(z|x))$, as always. The hidden units cost nothing: by (2.6) of chapter 3,
-# $F_c(z) = \langle E(z, h) \rangle - S$ with the *exact* $p(h|z)$, a bound without a gap inside the bound.
+# $\langle \ln p(x|z) \rangle_q + S(q) + \langle \ln p(z) \rangle_q$ is the ELBO, and $\ln p(z) = -F_c(z) - \ln Z$.
+# The gap is $\mathrm{KL}(q(z|x) \,\|\, p(z|x))$. The hidden units cost nothing: by (2.6) of chapter 3,
+# $F_c(z) = \langle E(z, h) \rangle - S$ with the *exact* $p(h|z)$.
 #
 # In a program this is one line: `RBMPrior.log_prob` returns
 # `-clamped_free_energy(machine, z) - log_z`. Our $q(z|x) = \prod_j s_j^{z_j} (1 - s_j)^{1 - z_j}$ is a product of
 # Bernoulli variables. In the discrete VAE of Rolfe (2017) both layers of the RBM are codes, and the bits are smoothed.
 #
-# **Two RBMs, one on the other** (Hinton, Osindero and Teh 2006; `rbm_tf.stack`), are such a model, with $q = p_1(z|x)$. The energy of the
-# first drops out, and its free energies $F_1$ and $G_1$ are left, with $x$ clamped and with $z$:
+# **Two RBMs, one on the other** (Hinton, Osindero and Teh 2006; `rbm_tf.stack`), are such a model, with $q = p_1(z|x)$. Of the
+# first only free energies are left, $F_1$ with $x$ clamped and $G_1$ with $z$:
 #
 # $$\ln w = \ln \frac{p_1(x|z)\, p(z)}{p_1(z|x)} = -F_1(x) + G_1(z) - F_c(z) - \ln Z , \qquad
 #   \big\langle \ln w \big\rangle_q \le \ln p(x) . \tag{B59}$$
@@ -414,8 +414,8 @@ def train_all(seed):
 # - **fitted**: 60 epochs with the factorial prior. Then an RBM is fitted to $q(z)$ by (2.2) and takes its place,
 #   for 60 epochs more;
 # - **longer**: the factorial prior for 244 epochs. With twelve hidden units an epoch takes about twice the processor time
-#   (0.34 s, not 0.16 s). So this is the opponent at equal time: about that of the plain RBM, a little more than that
-#   of the fitted one.
+#   (0.34 s, not 0.16 s). So it takes the time of the plain RBM, a little more than the
+#   fitted one.
 #
 # They come with the course: the weights of the last two for three seeds, and the scores of the others.
 
@@ -465,8 +465,8 @@ assert information < scores["factorial", 0][2] - 0.5
 # Every ELBO is below its $\ln p(x)$. The two lines at the end are (B58), term by term. What the table says:
 #
 # - At equal epochs the fitted RBM beats the factorial prior in $\ln p(x)$, for each seed by more than five standard errors.
-# - At equal processor time *the factorial prior wins*, for each seed by more than 2.5 standard errors. There the time is
-#   better spent on the networks than on the prior. In the ELBO neither leads for all seeds: the fitted RBM has the smaller gap.
+# - At equal processor time *the factorial prior wins*, for each seed by more than 2.5 standard errors. In the ELBO neither
+#   leads for all seeds: the fitted RBM has the smaller gap.
 # - The plain RBM has little more than half of the mismatch of the factorial prior, and yet its $\ln p(x)$ is more than half a nat
 #   lower. Its codes carry less *information*, the other part of (B13c). A small mismatch is not yet a good
 #   model. (One seed is no ranking.)

@@ -198,22 +198,22 @@ class _Density(NamedTuple):
     kernel: tf.Tensor  # W_i, (num_rows, 1, num_hidden)
     inputs: tf.Tensor  # b + v W, (num_rows, 1, num_hidden)
 
-    def rows(self, chosen):
+    def rows(self, chosen: tf.Tensor) -> _Density:
         own = self.unit, self.own, self.bias, self.kernel, self.inputs
         unit, *tensors = tf.nest.map_structure(lambda x: tf.gather(x, chosen), own)
         return _Density(unit, self.hidden, *tensors)
 
-    def log_density(self, t):
+    def log_density(self, t: tf.Tensor) -> tf.Tensor:
         """ln p(t) without its constant, for points t (num_rows, num_points)."""
         linear = self.bias * t - self.unit.energy(t[..., tf.newaxis])[..., 0]
         return linear + tf.reduce_sum(self.hidden.cgf(self._hidden_input(t)), -1)
 
-    def field(self, t):
+    def field(self, t: tf.Tensor) -> tf.Tensor:
         """a_i + sum_j W_ij <h_j> at v_i = t, which grows with t whatever the units."""
         mean = self.hidden.mean(self._hidden_input(t))
         return self.bias + tf.reduce_sum(self.kernel * mean, -1)
 
-    def farthest_fields(self):
+    def farthest_fields(self) -> list[tf.Tensor]:
         """What `field` can be: where hidden units have no bound, with their mean as it is."""
         mean = self.hidden.mean(self.inputs)
         bounds = [tf.where(np.isfinite(end), end + 0 * mean, mean) for end in self.hidden.bounds]
