@@ -9,12 +9,11 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse
-import tensorflow as tf
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import BernoulliRBM as SklearnRBM
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Binarizer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -29,38 +28,28 @@ from rbm_tf.training.negative_phase import ContrastiveDivergence
 from rbm_tf.units import Binary, Gaussian, Mixed, Spin
 
 SHORT = {"n_iter": 1, "batch_size": 20}  # still two batches or more of most data of the checks
-CHECKED = [
-    RBMTransformer(3, **SHORT),
-    make_pipeline(Binarizer(), RBMTransformer(3, visible="binary", random_state=0, **SHORT)),
-]
-
-
 FAIL = "a Pipeline fits the steps that it was given, and changes them"
-
-
-def expected_failures(estimator):
-    """Of RBMTransformer none."""
-    checks = "check_estimators_overwrite_params", "check_dont_overwrite_parameters"
-    return dict.fromkeys(checks, FAIL) if isinstance(estimator, Pipeline) else {}
-
-
-@pytest.fixture
-def eager_functions():
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
-def without_graphs(test):
-    """For tests of many small fits, where a graph would cost more than it saves."""
-    warning = "ignore:Even though the `tf.config.experimental_run_functions_eagerly`"
-    return pytest.mark.usefixtures("eager_functions")(pytest.mark.filterwarnings(warning)(test))
+FAIL_IN_A_PIPELINE = dict.fromkeys(
+    ("check_estimators_overwrite_params", "check_dont_overwrite_parameters"), FAIL
+)
+without_graphs = pytest.mark.usefixtures("eagerly")
 
 
 @pytest.mark.slow
-@parametrize_with_checks(CHECKED, expected_failed_checks=expected_failures)
+@parametrize_with_checks([RBMTransformer(3, **SHORT)])
 @without_graphs
 def test_scikit_learn_checks_pass(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.grid
+@pytest.mark.slow
+@parametrize_with_checks(
+    [make_pipeline(Binarizer(), RBMTransformer(3, visible="binary", random_state=0, **SHORT))],
+    expected_failed_checks=lambda _: FAIL_IN_A_PIPELINE,
+)
+@without_graphs
+def test_scikit_learn_checks_pass_in_a_pipeline(estimator, check):
     check(estimator)
 
 
