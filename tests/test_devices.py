@@ -6,8 +6,11 @@ import socket
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
+
+from rbm_tf.enumeration import log_z
 
 ROOT = pathlib.Path(__file__).parent.parent
 TENSORFLOW = """
@@ -138,13 +141,15 @@ def free_ports(num):
 
 
 @pytest.mark.slow
-def test_two_machines_have_the_losses_of_one(tmp_path):
-    losses = []
+@pytest.mark.parametrize("model", ["vae", "rbm"])
+def test_two_machines_have_the_losses_of_one(tmp_path, model):
+    losses, estimates = [], []
     for num in (1, 2):
         workers = ",".join(f"localhost:{port}" for port in free_ports(num))
-        path = tmp_path / "vae.keras"
-        script = [sys.executable, "benchmarks/vae_multi_worker.py", "--workers", workers]
-        script += ["--epochs", "2", "--temperature", "0", "--output", str(path)]
+        path = tmp_path / f"{num}.keras"
+        script = [sys.executable, "benchmarks/multi_worker.py", "--workers", workers]
+        script += ["--model", model, "--epochs", "2", "--output", str(path)]
+        script += {"vae": ["--temperature", "0"], "rbm": ["--exact", "--hidden", "8"]}[model]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
         processes = [
             subprocess.Popen([*script, "--index", str(index)], **pipes) for index in range(num)
@@ -157,6 +162,13 @@ def test_two_machines_have_the_losses_of_one(tmp_path):
             assert process.returncode == 0, errors
             epochs = [line for line in output.splitlines() if line.startswith("epoch")]
             losses.append([float(line.split()[3]) for line in epochs])
-        assert path.exists()
-        path.unlink()
+            estimates += [line.split()[2::2] for line in output.splitlines() if "ln Z" in line]
     np.testing.assert_allclose(losses[1:], losses[:1] * 2, rtol=1e-6)
+    one, two = (keras.models.load_model(tmp_path / f"{num}.keras") for num in (1, 2))
+    for weight, other in zip(one.trainable_weights, two.trainable_weights, strict=True):
+        np.testing.assert_allclose(weight, other, rtol=1e-4, atol=1e-6)
+    if model == "rbm":
+        estimates = np.array(estimates, float)  # of 100 chains, and of 200 by either machine
+        assert np.all(np.abs(estimates[:, 0] - log_z(two)) < 5 * estimates[:, 1])
+        np.testing.assert_array_equal(estimates[1], estimates[2])
+        assert np.all(estimates[0] != estimates[1])
