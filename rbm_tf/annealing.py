@@ -2,11 +2,13 @@
 
 A log-weight adds up F_{beta_{k-1}}(v_{k-1}) - F_{beta_k}(v_{k-1}) along the path of
 `rbm_tf.tempered_path`, each term at the state that was drawn at the previous temperature. Memory
-does not depend on the number of temperatures.
+does not depend on the number of temperatures. In the scope of a `tf.distribute` strategy each
+replica walks its share of the chains, with draws of its own.
 """
 
 from __future__ import annotations
 
+import functools
 import warnings
 
 import numpy as np
@@ -17,6 +19,7 @@ from rbm_tf.machine import machine_of
 from rbm_tf.shared.betas import checked_betas
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.progress import in_parts
+from rbm_tf.shared.replicas import of_all_shares, own_seed, own_share, shared_out
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike, RBMLike
 from rbm_tf.stability import largest_coupling
@@ -67,7 +70,7 @@ def ais(
     path = tempered_path(rbm, base=base)
     start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
     v = path.sample_base(num_chains, start_seed)
-    return estimate_log_z(path.base_log_z + anneal(path, betas, v, chain_seed, progress))
+    return estimate_log_z(path.base_log_z + _walk(path, betas, v, chain_seed, progress))
 
 
 def reverse_ais(
@@ -111,7 +114,7 @@ def reverse_ais(
     betas = checked_betas(betas, machine_of(rbm).dtype)
     path = tempered_path(rbm, base=base)
     v = _checked_samples(rbm, samples)
-    log_weights = path.base_log_z - anneal(path, betas[::-1], v, as_seed(seed), progress)
+    log_weights = path.base_log_z - _walk(path, betas[::-1], v, as_seed(seed), progress)
     return estimate_log_z(log_weights, reverse=True)
 
 
@@ -155,7 +158,7 @@ def log_z_ratio(
     betas = checked_betas(betas, machine_of(rbm).dtype)
     v = _checked_samples(rbm, samples)
     path = pair_path(rbm, other)
-    return estimate_log_z(path.constant + anneal(path, betas, v, as_seed(seed), progress))
+    return estimate_log_z(path.constant + _walk(path, betas, v, as_seed(seed), progress))
 
 
 def variance_verdict(rbm: RBMLike, betas: ArrayLike) -> Verdict:
@@ -261,7 +264,13 @@ def _checked_samples(rbm, samples):
 
 
 def anneal(
-    path: TemperedPath | PairPath, betas: tf.Tensor, v: tf.Tensor, seed: tf.Tensor, progress: bool
+    path: TemperedPath | PairPath,
+    betas: tf.Tensor,
+    v: tf.Tensor,
+    seed: tf.Tensor,
+    progress: bool,
+    *,
+    shared: bool = False,
 ) -> tf.Tensor:
     """Walk chains along a path, and add up what their log-weights gain.
 
@@ -271,19 +280,39 @@ def anneal(
         v: visible states at the first of them, (num_chains, num_visible).
         seed: (2,) int32 tensor that fixes the draws.
         progress: whether to show a progress bar, which appears after two seconds.
+        shared: whether the replicas of a strategy share out the chains, in whose scope this is
+            called; the path must be one for all chains.
 
     Returns:
         The sum of ln f_{beta_k} - ln f_{beta_{k-1}}, float64 (num_chains,).
+
+    Raises:
+        ValueError: if the replicas cannot share out the chains evenly.
 
     Example:
         >>> path, betas = tempered_path(BernoulliRBM(6, 4)), tf.constant([0.0, 0.5, 1.0])
         >>> anneal(path, betas, path.sample_base(3, seed=0), [1, 2], progress=False).shape
         TensorShape([3])
     """
-    log_weight = tf.zeros(v.shape[0], tf.float64)
+    each, same_on_all = shared_out(v.shape[0] if shared else None)
+    v, log_weight, seed = each(_own_start)(v, seed)
+    moves = each(_moves)
     for part in in_parts(betas.shape[0] - 2, "annealing", progress):
-        v, log_weight = _moves(path, betas, v, log_weight, *map(tf.constant, part), seed)
-    return log_weight + path.log_ratio(v, path.hidden_input(v), betas[-2], betas[-1])
+        v, log_weight = moves(path, betas, v, log_weight, *map(tf.constant, part), seed)
+    return same_on_all(each(_end_of_all)(path, betas, v, log_weight))
+
+
+_walk = functools.partial(anneal, shared=True)
+
+
+def _own_start(v, seed):
+    v = own_share(v)
+    return v, tf.zeros(tf.shape(v)[0], tf.float64), own_seed(seed)
+
+
+def _end_of_all(path, betas, v, log_weight):
+    log_weight += path.log_ratio(v, path.hidden_input(v), betas[-2], betas[-1])
+    return of_all_shares(log_weight)
 
 
 @tf.function(reduce_retracing=True)

@@ -59,7 +59,7 @@ def gaussian_log_z(machine: Machine) -> tf.Tensor:
     squares = tf.linalg.triangular_solve(root, flat) ** 2  # (N + M, num_rows)
     quadratic = tf.reshape(tf.reduce_sum(squares, 0), rows)
     log_det = 2 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(root)))
-    log_z = (len(diagonal) * math.log(2 * math.pi) - log_det + quadratic) / 2
+    log_z = (diagonal.shape[0] * math.log(2 * math.pi) - log_det + quadratic) / 2
     return tf.where(positive, log_z, tf.constant(math.nan, log_z.dtype))
 
 

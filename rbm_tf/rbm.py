@@ -43,7 +43,8 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
     The loss is the free-energy gap F_c(data) - F_c(samples of the model), whose gradient is that of
     -ln p(v) (B8, B9); its value is not a likelihood. Data are states of the visible units,
     (num, visible.size), or means of them, such as grey levels for `Binary`. The first `fit` calls
-    `adapt`.
+    `adapt`. Made in the scope of a `tf.distribute` strategy, it trains on all replicas, which share
+    out batch and chains.
 
     Args:
         visible: the visible units, such as `units.Gaussian(784)`.

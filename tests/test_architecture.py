@@ -47,7 +47,12 @@ EVERY_BACKEND = (  # Keras alone when they are imported: no TensorFlow
     "vae_keras",
 )
 COMMANDS = ("__main__", "demo")  # which run on TensorFlow
-TENSORFLOW_ONLY = ("rbm_tf.shared.batches", "rbm_tf.shared.betas", "rbm_tf.shared.log_weights")
+TENSORFLOW_ONLY = (
+    "rbm_tf.shared.batches",
+    "rbm_tf.shared.betas",
+    "rbm_tf.shared.log_weights",
+    "rbm_tf.shared.replicas",
+)
 
 
 def imports(path, at_once=False):

@@ -1,4 +1,3 @@
-import argparse
 import importlib.util
 import json
 import os
@@ -8,9 +7,12 @@ import socket
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from rbm_tf.enumeration import log_z
 
 ROOT = pathlib.Path(__file__).parent.parent
 TENSORFLOW = """
@@ -145,25 +147,37 @@ def losses_in(output):
 
 
 @pytest.mark.slow
-def test_two_machines_have_the_losses_of_one(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("model", ["vae", "rbm"])
+def test_two_machines_have_the_losses_of_one(tmp_path, monkeypatch, capsys, model):
+    options = ["--model", model, "--epochs", "2"]
+    options += {"vae": ["--temperature", "0"], "rbm": ["--exact", "--hidden", "8"]}[model]
     workers = ",".join(f"localhost:{port}" for port in free_ports(2))
-    script = [sys.executable, "benchmarks/vae_multi_worker.py", "--workers", workers]
-    script += ["--epochs", "2", "--temperature", "0", "--output", str(tmp_path / "two.keras")]
+    script, paths = "benchmarks/multi_worker.py", [str(tmp_path / f"{n}.keras") for n in (1, 2)]
+    run = [sys.executable, script, "--workers", workers, *options, "--output", paths[1]]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
-    processes = [subprocess.Popen([*script, "--index", str(index)], **pipes) for index in (0, 1)]
-    # meanwhile the same training here, on one machine
+    processes = [subprocess.Popen([*run, "--index", str(index)], **pipes) for index in (0, 1)]
+    # meanwhile the same here, on one machine
     monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", tf.distribute.get_strategy)
-    options = {"index": 0, "epochs": 2, "batch_size": 64, "temperature": 0.0}
-    train = runpy.run_path(ROOT / "benchmarks" / "vae_multi_worker.py")["train"]
+    monkeypatch.setenv("TF_CONFIG", "{}")  # which the script sets, until the test ends
+    here = [script, "--workers", "localhost:1", "--index", "0", *options, "--output", paths[0]]
+    monkeypatch.setattr(sys, "argv", here)
     try:
-        train(argparse.Namespace(**options, output=tmp_path / "one.keras"))
-        outputs = [process.communicate(timeout=240) for process in processes]
+        runpy.run_path(ROOT / script)["main"]()
+        printed = [process.communicate(timeout=240) for process in processes]
     finally:
         for process in processes:
             process.kill()
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    losses = losses_in(capsys.readouterr().out)
-    assert len(losses) == 2 and (tmp_path / "two.keras").exists()
-    np.testing.assert_allclose(
-        [losses_in(output) for output, _ in outputs], [losses] * 2, rtol=1e-6
-    )
+    assert [process.returncode for process in processes] == [0, 0], printed
+    outputs = [capsys.readouterr().out, *(output for output, _ in printed)]
+    losses = [losses_in(output) for output in outputs]
+    assert len(losses[0]) == 2
+    np.testing.assert_allclose(losses[1:], losses[:1] * 2, rtol=1e-6)
+    one, two = map(keras.models.load_model, paths)
+    for weight, other in zip(one.trainable_weights, two.trainable_weights, strict=True):
+        np.testing.assert_allclose(weight, other, rtol=1e-4, atol=1e-6)
+    if model == "rbm":
+        lines = [line.split()[2::2] for o in outputs for line in o.splitlines() if "ln Z" in line]
+        estimates = np.array(lines, float)  # of 100 chains, and of 200 by either machine
+        assert np.all(np.abs(estimates[:, 0] - log_z(two)) < 5 * estimates[:, 1])
+        np.testing.assert_array_equal(estimates[1], estimates[2])
+        assert np.all(estimates[0] != estimates[1])

@@ -14,7 +14,7 @@ def test_python_examples_run_one_after_another(capsys):
     names = {}
     for block in blocks:
         exec(block, names)
-    assert len(blocks) == 11
+    assert len(blocks) == 13
     images = (names["np"].random.default_rng(0).random((32, 784)) < 0.2).astype("float32")
     for model, callback in (("vae", None), ("bottleneck", "warm_up"), ("discrete", "cooling")):
         callbacks = [names[callback]] if callback else []

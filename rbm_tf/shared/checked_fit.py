@@ -77,6 +77,7 @@ class CheckedFit(_Model):
             ValueError: if data, weights or options are not what the model takes.
         """
         _refuse(class_weight)
+        self._check_replicas()
         door, size = self._door(), checked_batch_size(batch_size)
         val_size = validation_batch_size or size
         if validation_data is not None:
@@ -165,6 +166,19 @@ class CheckedFit(_Model):
     def predict_on_batch(self, x: Any) -> Any:
         """What the model returns for arrays, as `keras.Model.predict_on_batch`."""
         return super().predict_on_batch(self._batch(x)[0])
+
+    def _check_replicas(self):
+        strategy = getattr(self, "distribute_strategy", None)  # of TensorFlow's models
+        if strategy and strategy.num_replicas_in_sync > 1 and self.steps_per_execution > 1:
+            raise ValueError(
+                f"steps_per_execution={self.steps_per_execution} needs one device: replicas run "
+                "one step at a time in Keras. Leave it away in compile."
+            )
+
+    def _maybe_symbolic_build(self, *args, **kwargs):
+        """Under a strategy Keras takes a batch here, of shares that must be equal, to build by."""
+        if not self.built:
+            super()._maybe_symbolic_build(*args, **kwargs)
 
     def _build_optimizer(self):
         """Make its variables now: a first step that made them would be traced a second time."""
@@ -261,7 +275,8 @@ def _batches(batch_size, inputs, weight, rows=None):
         return ArrayBatches(inputs, weight, batch_size, lambda: rows)
     from rbm_tf.shared.batches import gathered_batches  # the data stay in the graph, without Python
 
-    return gathered_batches(element(inputs, weight), batch_size, rows)
+    # A strategy cannot share out None, which would stand for y beside weights.
+    return gathered_batches(element(inputs, weight, unused=weight), batch_size, rows)
 
 
 def _through(door, carrier, y, sample_weight):

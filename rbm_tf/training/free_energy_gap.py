@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from rbm_tf.machine import Machine, clamped_free_energy
+from rbm_tf.shared.replicas import average_of_all, mean_over_all, sum_over_all
 from rbm_tf.shared.types import DType
 from rbm_tf.training.coordinates import Coordinates, Gradients
 from rbm_tf.training.negative_phase import ModelMoments, ModelStates
@@ -48,7 +49,7 @@ def free_energy_gap(
     held = tf.nest.map_structure(tf.stop_gradient, machine)
     offsets = coordinates.offsets_of(held)
     if isinstance(model, ModelStates):
-        free_energy = tf.reduce_mean(
+        free_energy = mean_over_all(
             clamped_free_energy(held, model.visible, inputs=model.hidden_input)
         )
         descent = _against_states
@@ -82,13 +83,11 @@ def _of_units(upstream, held, data, model):
             f_c = clamped_free_energy(held, states.visible, inputs=states.hidden_input)
         return tape.gradient(f_c, parameters, weights, unconnected_gradients="zero")
 
-    total = tf.reduce_sum(upstream)
     if isinstance(model, ModelStates):
-        num_chains = tf.shape(model.visible)[:1]
-        share = tf.fill(num_chains, -total / tf.cast(num_chains[0], total.dtype))
-        of_model = slopes(model, share)
+        of_model = slopes(model, _weights_of_states(upstream, model))
     else:
         of_log_z = model.visible_slopes, model.hidden_slopes
+        total = average_of_all(tf.reduce_sum(upstream))
         of_model = tf.nest.map_structure(lambda slope: total * slope, of_log_z)
     return tf.nest.map_structure(tf.add, slopes(data, upstream), of_model)
 
@@ -96,13 +95,11 @@ def _of_units(upstream, held, data, model):
 def _against_states(upstream, data, model, offsets, product_dtype):
     """The centred gradient from one product of all data and model states.
 
-    The weights w of the rows add up to zero, so that sum w (v - mu)(h - lambda)^T is
-    sum w v (h - lambda)^T - mu (sum w h)^T: mu makes one more row.
+    The weights w of the rows add up to zero, over all replicas if there are several, so that
+    sum w (v - mu)(h - lambda)^T is sum w v (h - lambda)^T - mu (sum w h)^T: mu makes one more row.
     """
     mu, lam = offsets
-    num_chains = tf.shape(model.visible)[:1]
-    share = -tf.reduce_sum(upstream) / tf.cast(num_chains[0], upstream.dtype)
-    weights = -tf.concat([upstream, tf.fill(num_chains, share)], 0)
+    weights = -tf.concat([upstream, _weights_of_states(upstream, model)], 0)
     hidden = (tf.concat([data.hidden, model.hidden], 0) - lam) * weights[:, tf.newaxis]
     by_hidden = tf.reduce_sum(hidden, 0)
     left = tf.concat([data.visible, model.visible, mu[tf.newaxis]], 0)
@@ -117,7 +114,7 @@ def _against_states(upstream, data, model, offsets, product_dtype):
 
 def _against_moments(upstream, data, model, offsets, product_dtype):
     """The same with averages <v>, <h>, <v h^T> in place of the model states."""
-    (mu, lam), total = offsets, tf.reduce_sum(upstream)
+    (mu, lam), total = offsets, average_of_all(tf.reduce_sum(upstream))
     visible, hidden = data.visible - mu, data.hidden - lam
     m, n = model.visible - mu, model.hidden - lam
     covariance = model.correlation - tf.tensordot(model.visible, model.hidden, 0)
@@ -130,6 +127,13 @@ def _against_moments(upstream, data, model, offsets, product_dtype):
         by_visible - tf.linalg.matvec(by_kernel, lam),
         by_hidden - tf.linalg.matvec(by_kernel, mu, transpose_a=True),
     )
+
+
+def _weights_of_states(upstream, model):
+    """Minus the sum of what the examples get, in equal parts for the states of all replicas."""
+    num_chains = tf.shape(model.visible)[:1]
+    total, num = sum_over_all((tf.reduce_sum(upstream), tf.cast(num_chains[0], upstream.dtype)))
+    return tf.fill(num_chains, -total / num)
 
 
 def _product(left, right, dtype):

@@ -4,6 +4,9 @@ A negative phase is a Keras layer, called with the hidden inputs of the data bat
 It returns `ModelStates`, equally weighted samples of p(v), or `ModelMoments`, averages over p(v, h)
 that were computed. What it remembers from one update to the next, chains, magnetisations and the
 random state, are non-trainable weights, so that a checkpoint holds it.
+
+Under a strategy of `tf.distribute` each replica moves its share of the chains, with draws of its
+own, and all remember all chains, so that a checkpoint is that of one device.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from rbm_tf.mean_field import (
     theory_of,
 )
 from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.replicas import average_of_all, check_shares, of_all_shares, own_seed, own_share
 from rbm_tf.shared.seeds import LIMIT, integer_seed
 from rbm_tf.tempered_path import TemperedPath
 from rbm_tf.tempering import advance
@@ -108,6 +112,7 @@ class _NegativePhase(keras.layers.Layer):
 
     def add_chains(self, name: str, units: Unit, *windows: int) -> keras.Variable:
         """A weight (*windows, num_chains, size) of units without fields: fair coins, if binary."""
+        check_shares(self.num_chains)
         return self.add_weight(
             name=name,
             shape=(*windows, self.num_chains, units.size),
@@ -159,7 +164,8 @@ class ContrastiveDivergence(_NegativePhase):
     """
 
     def call(self, data_hidden_input: tf.Tensor, machine: Machine, training: bool) -> ModelStates:
-        chain_seed, start_seed = tf.unstack(tf.random.split(self.next_seed(training)))
+        seed = own_seed(self.next_seed(training))
+        chain_seed, start_seed = tf.unstack(tf.random.split(seed))
         hidden = machine.hidden.sample(data_hidden_input, seed=start_seed)
         return self.walk(machine, hidden, chain_seed)[0]
 
@@ -195,11 +201,11 @@ class PersistentContrastiveDivergence(_PersistentPhase):
         self.chains = self.add_chains("chains", units[1])
 
     def call(self, data_hidden_input: tf.Tensor, machine: Machine, training: bool) -> ModelStates:
-        hidden = tf.cast(tf.convert_to_tensor(self.chains), data_hidden_input.dtype)
-        seed = self.next_seed(training)
+        hidden = own_share(tf.cast(tf.convert_to_tensor(self.chains), data_hidden_input.dtype))
+        seed = own_seed(self.next_seed(training))
         states, hidden = self.walk(machine, hidden, seed)
         if training:
-            self.chains.assign(tf.cast(hidden, self.chains.dtype))
+            self.chains.assign(of_all_shares(tf.cast(hidden, self.chains.dtype)))
         return states
 
 
@@ -258,18 +264,17 @@ class ParallelTempering(_PersistentPhase):
         path = TemperedPath(machine, fair_coins, tf.constant(0.0, tf.float64))
         betas = tf.linspace(tf.constant(0.0, dtype), 1.0, self.num_betas)
         seed = self.next_seed(training)
-        v = tf.cast(
-            tf.convert_to_tensor(self.chains), dtype
-        )  # (num_betas, num_chains, num_visible)
+        v = tf.cast(tf.convert_to_tensor(self.chains), dtype)
+        v = own_share(v, axis=1)  # (num_betas, num_chains, num_visible)
         state = v, path.hidden_input(v)
-        start = seed[1] * self.num_steps
+        start, own = seed[1] * self.num_steps, own_seed(seed)
         state = repeated(
-            lambda index, *state: advance(path, betas, state, start + index, seed, True),
+            lambda index, *state: advance(path, betas, state, start + index, own, True),
             state,
             self.num_steps,
         )
         if training:
-            self.chains.assign(tf.cast(state[0], self.chains.dtype))
+            self.chains.assign(of_all_shares(tf.cast(state[0], self.chains.dtype), axis=1))
         return ModelStates.of(machine, state[0][-1], state[1][-1])
 
     def get_config(self) -> dict[str, Any]:
@@ -346,12 +351,13 @@ class MeanFieldPhase(_PersistentPhase):
         dtype = data_hidden_input.dtype
         theory = theory_of(machine_of(machine, dtype=dtype), self.order, moments=self.moments)
         weights = self.magnetisations if isinstance(theory, BinaryTheory) else self.fields
-        state = tuple(tf.cast(tf.convert_to_tensor(x), dtype) for x in weights)
+        state = tuple(own_share(tf.cast(tf.convert_to_tensor(x), dtype)) for x in weights)
         state = repeated(lambda index, *state: theory.step(state), state, self.num_steps)
         if training:
             for weight, value in zip(weights, state, strict=True):
-                weight.assign(tf.cast(value, weight.dtype))
-        return ModelMoments(tf.reduce_mean(theory.gamma(state)), *theory.averages(state))
+                weight.assign(of_all_shares(tf.cast(value, weight.dtype)))
+        moments = tf.reduce_mean(theory.gamma(state)), *theory.averages(state)
+        return ModelMoments(*average_of_all(moments))
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

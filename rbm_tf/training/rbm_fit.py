@@ -15,6 +15,7 @@ from rbm_tf.machine import hidden_input
 from rbm_tf.shared.carriers import is_carrier
 from rbm_tf.shared.checked_fit import CheckedFit
 from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.replicas import mean_over_all, own_seed
 from rbm_tf.shared.types import Data
 from rbm_tf.stability import check_coupling, kept_stable
 from rbm_tf.training.coordinates import Coordinates
@@ -169,12 +170,14 @@ class RBMFit(CheckedFit):
             v = tf.where(observed, v, self.visible_offset)
         if self.resample:
             seed = tf.random.fold_in(self.negative_phase.random_state.value, _RESAMPLING)
-            v = self.visible.sample_of_mean(v, seed=seed)
+            v = self.visible.sample_of_mean(v, seed=own_seed(seed))
         # Nothing here is recorded for a gradient: the gap brings its own.
         machine = tf.nest.map_structure(tf.stop_gradient, self.machine)
         if self.missing_steps:
             seed = tf.random.fold_in(self.negative_phase.random_state.value, _MISSING)
-            v = draw_missing(machine, v, observed, num_steps=self.missing_steps, seed=seed)
+            v = draw_missing(
+                machine, v, observed, num_steps=self.missing_steps, seed=own_seed(seed)
+            )
         data = ModelStates.of(machine, v, hidden_input(machine, v))
         model = self.negative_phase(data.hidden_input, machine=machine, training=training)
         gap, free_energy = self._free_energy_gap(data, model)
@@ -202,11 +205,11 @@ class RBMFit(CheckedFit):
     def _follow(self, data, model):
         """Move the running means of the hidden units on."""
         hidden = (data.hidden, model.hidden)
-        mean = sum(tf.reduce_mean(tf.reshape(h, (-1, self.num_hidden)), 0) for h in hidden) / 2
+        mean = sum(mean_over_all(tf.reshape(h, (-1, self.num_hidden))) for h in hidden) / 2
         if self.gradient == "standardized":
             squares = (data.hidden - self.hidden_offset) ** 2
             squares += self.hidden.variance(data.hidden_input)
-            step = _HIDDEN_RATE * (tf.reduce_mean(squares, 0) - self.hidden_variance)
+            step = _HIDDEN_RATE * (mean_over_all(squares) - self.hidden_variance)
             self.hidden_variance.assign_add(step)
         self.hidden_offset.assign_add(_HIDDEN_RATE * (mean - self.hidden_offset))
 

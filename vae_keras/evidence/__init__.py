@@ -7,7 +7,7 @@ from vae_keras.evidence.annealing import (
     bracket_verdict,
     reverse_ais,
 )
-from vae_keras.evidence.blocks import estimate_in_blocks, streamed_iwae
+from vae_keras.evidence.blocks import estimate_in_blocks, streamed_cumulants, streamed_iwae
 from vae_keras.evidence.estimators import (
     cumulant,
     elbo,
@@ -52,6 +52,7 @@ __all__ = [
     "regrouped_cumulants",
     "reverse_ais",
     "shrunken_cumulants",
+    "streamed_cumulants",
     "streamed_iwae",
     "sumo",
     "sumo_lengths",
