@@ -1,0 +1,250 @@
+"""Counts with too many zeros: which family wins on held-out data, and what it takes zeros for.
+
+    .venv/bin/python benchmarks/counts.py [--epochs 60] [--seed 0]
+
+Simulated counts of 20 genes follow one latent variable z ~ N(0, 1): ln mean = a + b z, Poisson or
+negative binomial ones, with or without a share of zeros for each gene that come from dropout. VAEs
+with each of four likelihoods learn from them. As z has one dimension, ln p(x) of every model, and
+of the truth, is a quadrature: the gap to the truth is exact, and so are the errors of importance
+weights and cumulants. The digits of scikit-learn are counts too, of the black pixels in blocks of
+4 x 4: there 10 latent variables, and ln p(x) by IWAE. A mixture of logistics over their 17 levels,
+which knows of the largest count, competes. Everything is in nats a count. Results go to
+benchmarks/results/counts.json and counts.png.
+"""
+
+import argparse
+import functools
+import os
+import sys
+import time
+
+os.environ.update({f"TF_NUM_{kind}OP_THREADS": "1" for kind in ("INTRA", "INTER")})
+
+from rbm_tf.command_line.program import table
+from rbm_tf.quiet import quiet_start
+
+quiet_start()
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+from keras import ops
+from rounds import RESULTS, write
+from scipy.special import expit, logsumexp
+
+from rbm_tf.datasets import load_digits
+from rbm_tf.shared.files import written_whole
+from vae_keras import evidence
+from vae_keras.networks import dense_encoder
+from vae_keras.optimizers import FusedAdam
+from vae_keras.parts import LogisticMixture, NegativeBinomial, Poisson, ZeroInflated
+from vae_keras.shared.repeated import repeated
+from vae_keras.vae import VAE
+
+GENES, TRAIN, TEST = 20, 3000, 1000
+BATCH, RATE, SAMPLES = 100, 5e-3, 2000
+FAMILIES = {
+    "Poisson": Poisson,
+    "ZIP": lambda: ZeroInflated(Poisson()),
+    "NB": NegativeBinomial,
+    "ZINB": lambda: ZeroInflated(NegativeBinomial()),
+}
+GRID = np.linspace(-7, 7, 561)  # of z
+LOG_PRIOR = -0.5 * GRID**2 - logsumexp(-0.5 * GRID**2)  # with the weights of the rule
+
+
+class Truth:
+    """The process that makes the counts: z ~ N(0, 1), and a family of each gene's own numbers."""
+
+    def __init__(self, family, seed):
+        rng, self.family, self.part = np.random.default_rng(seed), family, FAMILIES[family]()
+        self.slope, self.log_mean = rng.normal(0, 0.5, GENES), np.log(rng.uniform(3, 20, GENES))
+        self.log_r, self.dropout = np.log(rng.uniform(1, 4, GENES)), rng.uniform(0.05, 0.5, GENES)
+        self.gate = np.log(self.dropout) - np.log1p(-self.dropout)
+
+    def statistics(self, z):
+        """Of each z, (num, 1), as the part takes them."""
+        log_mean = (self.log_mean + self.slope * z).astype("float32")
+        gate, log_r = (
+            np.broadcast_to(a, log_mean.shape).astype("float32") for a in (self.gate, self.log_r)
+        )
+        inner = log_mean if self.family in ("Poisson", "ZIP") else (log_mean, log_r)
+        given = (gate, inner) if self.family.startswith("Z") else inner
+        return keras.tree.map_structure(ops.convert_to_tensor, given)
+
+    def sample(self, num, seed):
+        z = np.random.default_rng(seed).normal(size=(num, 1))
+        statistics = self.statistics(z)
+        return np.asarray(self.part.draw(statistics, self.part.noise(statistics, num, seed))[0])
+
+
+def log_p_by_quadrature(part, statistics, x, block=100):
+    """ln p(x) of one latent variable: ln sum_i p(z_i) p(x|z_i) over the grid, (num,), nats.
+
+    statistics: of the likelihood at the points of the grid, nested (points, ..).
+    """
+    found = []
+    for start in range(0, len(x), block):
+        rows = ops.convert_to_tensor(x[start : start + block])
+        num = len(rows)
+        every = keras.tree.map_structure(lambda s, num=num: ops.repeat(s, num, axis=0), statistics)
+        log_p = part.log_prob(every, repeated(rows, len(GRID)))  # point after point
+        joint = np.asarray(log_p, float).reshape(len(GRID), num) + LOG_PRIOR[:, None]
+        found.append(logsumexp(joint, axis=0))
+    return np.concatenate(found)
+
+
+def build(likelihood, num_counts, num_latents, hidden_units, seed):
+    """Dense networks; the encoder sees ln(1 + count)."""
+    keras.utils.set_random_seed(seed)
+    x = keras.Input((num_counts,))
+    inner = dense_encoder((num_counts,), num_latents, hidden_units=(hidden_units,))
+    encoder = keras.Model(x, inner(ops.log1p(x)))
+    z = keras.Input((num_latents,))
+    hidden = keras.layers.Dense(hidden_units, "tanh")(z)
+
+    def head(shape):
+        return keras.layers.Reshape(shape)(keras.layers.Dense(int(np.prod(shape)))(hidden))
+
+    heads = keras.tree.map_shape_structure(head, likelihood.shapes((num_counts,)))
+    return VAE(encoder, keras.Model(z, heads), likelihood=likelihood, seed=seed)
+
+
+def train(likelihood, x, num_latents, hidden_units, epochs, seed):
+    vae = build(likelihood, x.shape[1], num_latents, hidden_units, seed)
+    steps = len(x) // BATCH
+    rate = keras.optimizers.schedules.CosineDecay(RATE, epochs * steps)
+    vae.compile(FusedAdam(rate), steps_per_execution=steps)
+    start = time.process_time()
+    vae.fit(x, batch_size=BATCH, epochs=epochs, verbose=0)
+    return vae, time.process_time() - start
+
+
+def mean_and_error(each):
+    each = np.asarray(each, float)
+    return float(each.mean()), float(each.std(ddof=1) / np.sqrt(len(each)))
+
+
+def recovered(statistics):
+    """The share of zeros of each gene that a model takes for dropout, mean over p(z)."""
+    return np.exp(LOG_PRIOR) @ expit(np.asarray(statistics[0], float))
+
+
+def simulated(truth, name, x, x_test, exact, options):
+    """One family on one truth: gap to the truth, and the estimators' errors, per count."""
+    vae, seconds = train(FAMILIES[name](), x, 1, 32, options.epochs, options.seed)
+    statistics = vae.latents.decoded(ops.convert_to_tensor(GRID[:, None].astype("float32")), None)
+    log_p = log_p_by_quadrature(vae.likelihood, statistics, x_test)
+    row = {"truth": truth.family, "model": name, "seconds": seconds}
+    row["ln p a count"], row["s.e."] = mean_and_error(log_p / GENES)
+    row["gap to the truth"], row["s.e. of the gap"] = mean_and_error((exact - log_p) / GENES)
+    if name.startswith("Z"):
+        row["dropout of each gene"] = recovered(statistics).tolist()
+        row["zeros taken for dropout"] = float(np.mean(row["dropout of each gene"]))
+    log_weights = vae.log_weights(x_test, SAMPLES, seed=options.seed)
+    estimates = {
+        "ELBO": evidence.elbo(log_weights),
+        "order 2": evidence.cumulant(log_weights, order=2),
+        "order 3": evidence.cumulant(log_weights, order=3),
+        f"IWAE-{SAMPLES}": evidence.iwae(log_weights),
+    }
+    for estimate, each in estimates.items():
+        row[f"{estimate}, bias"], row[f"{estimate}, s.e."] = mean_and_error(
+            (np.asarray(each, float) - log_p) / GENES
+        )
+    return row
+
+
+def digits(options):
+    """Held-out ln p a count of the digits by IWAE, for counts and for 17 levels."""
+    (x, _), (x_test, _) = load_digits()
+    x, x_test = (np.round(16 * a.reshape(len(a), -1)) for a in (x, x_test))
+    found, rows = {}, []
+    parts = {**FAMILIES, "17 levels": lambda: LogisticMixture(5, num_levels=17)}
+    for name, make in parts.items():
+        scale = 16 if name == "17 levels" else 1
+        vae, seconds = train(make(), x / scale, 10, 100, 2 * options.epochs, options.seed)
+        log_weights = vae.log_weights(x_test / scale, SAMPLES, seed=options.seed)
+        found[name] = np.asarray(evidence.iwae(log_weights), float) / x.shape[1]
+        rows.append({"truth": "digits", "model": name, "seconds": seconds})
+        rows[-1]["ln p a count"], rows[-1]["s.e."] = mean_and_error(found[name])
+        print(rows[-1], flush=True)
+    best = max(FAMILIES, key=lambda name: found[name].mean())
+    for row in rows:
+        gap = mean_and_error(found[best] - found[row["model"]])
+        row["behind the best family"], row["s.e. of that"] = gap
+    return rows
+
+
+def draw(rows):
+    """Gaps of each family on each truth, and recovered against true dropout."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8))
+    place = np.arange(len(FAMILIES))
+    for k, name in enumerate(FAMILIES):
+        mine = [row for row in rows if row["model"] == name and "gap to the truth" in row]
+        gaps, errors = ([r[key] for r in mine] for key in ("gap to the truth", "s.e. of the gap"))
+        options = {"yerr": errors, "label": name, "color": f"C{k}"}
+        left.bar(place[: len(mine)] + 0.2 * k - 0.3, gaps, 0.2, **options)
+    left.set_xticks(place, [f"{name} data" for name in FAMILIES])
+    left.set_ylabel("behind the truth (nats a count)")
+    left.set_yscale("symlog", linthresh=0.01)
+    left.set_title("Likelihood", loc="left")
+    left.legend()
+    for row in rows:
+        if row["truth"] == "ZINB" and "dropout of each gene" in row:
+            right.plot(row["true dropout"], row["dropout of each gene"], "o", label=row["model"])
+    right.plot([0, 0.6], [0, 0.6], "k-", lw=1)
+    right.set(xlabel="true dropout of a gene", ylabel="recovered")
+    right.set_title("Data with dropout and overdispersion", loc="left")
+    right.legend()
+    figure.tight_layout()
+    with written_whole(RESULTS / "counts.png") as partial:
+        figure.savefig(partial, dpi=100)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=60, help="twice as many for the digits")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    start, rows = time.process_time(), []
+    for family in FAMILIES:
+        truth = Truth(family, options.seed)
+        x, x_test = (truth.sample(num, options.seed + i) for i, num in ((1, TRAIN), (2, TEST)))
+        at_grid = functools.partial(truth.statistics, GRID[:, None])
+        exact = log_p_by_quadrature(truth.part, at_grid(), x_test)
+        value, error = mean_and_error(exact / GENES)
+        rows.append({"truth": family, "model": "the truth", "ln p a count": value, "s.e.": error})
+        rows[-1]["zeros"] = float(np.mean(x == 0))
+        for name in FAMILIES:
+            row = simulated(truth, name, x, x_test, exact, options)
+            if "dropout of each gene" in row:
+                true = truth.dropout if family.startswith("Z") else np.zeros(GENES)
+                row["true dropout"] = true.tolist()
+                row["RMSE of dropout"] = float(
+                    np.sqrt(np.mean((true - row["dropout of each gene"]) ** 2))
+                )
+            rows.append(row)
+            print({k: v for k, v in row.items() if "gene" not in k}, flush=True)
+    rows += digits(options)
+    write(
+        "counts",
+        what="nats a count of held-out data; simulated: exact by quadrature; digits: by IWAE",
+        command=f"benchmarks/counts.py {' '.join(sys.argv[1:])}".strip(),
+        seed=options.seed,
+        epochs=options.epochs,
+        genes=GENES,
+        examples=f"{TRAIN} to train, {TEST} held out",
+        samples=SAMPLES,
+        processor_seconds=time.process_time() - start,
+        rows=rows,
+    )
+    draw(rows)
+    formats = {"truth": "", "model": "", "ln p a count": ".4f", "s.e.": ".4f"}
+    formats |= {"gap to the truth": ".4f", "s.e. of the gap": ".4f"}
+    formats |= {"zeros taken for dropout": ".3f", "RMSE of dropout": ".3f", "seconds": ".1f"}
+    print(table(rows, formats))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
