@@ -12,6 +12,9 @@ probability by 1 / 256 (8 bits) only where it hardly changes within an interval,
 bound. Four pixels of five are exactly black, where it may grow without making anything more
 probable. The column "density + 8" says what one would have read off.
 
+The logit of a continuous Bernoulli is per unit of grey, 256 times that of one level: one model has
+its network's output multiplied by 256.
+
 Networks, batches and optimizer are those of vae_mnist.py, without its start at the means; each
 model trains for the same minutes of the processor on one thread, as in structured.py. Then the
 first test images get ln p(x) by annealing from q(z|x), by IWAE, and by cumulants of the same
@@ -50,26 +53,30 @@ from vae_keras.parts import ContinuousBernoulli, Gaussian, Latents, Levels, Logi
 from vae_keras.vae import VAE
 
 PIXELS, LATENTS, CURVE_IMAGES, DRAWN = 784, 50, 200, 14
-TEMPERATURES, SAMPLES = 301, 2000
+TEMPERATURES, SAMPLES = 51, 1000
 MODELS = {
-    "mixture of 5 logistics": lambda: LogisticMixture(5),
+    "mixture of 3 logistics": lambda: LogisticMixture(3),
     "continuous Bernoulli": lambda: Levels(ContinuousBernoulli()),
+    "continuous Bernoulli, logits times 256": lambda: Levels(ContinuousBernoulli()),
     "Gaussian, a scale for each pixel": lambda: Levels(Gaussian()),
     "Gaussian, one learned scale": lambda: Levels(Gaussian(scale=0.3, shared=True)),
-    "continuous Bernoulli, trained as a density": ContinuousBernoulli,
     "Gaussian, one learned scale, as a density": lambda: Gaussian(scale=0.3, shared=True),
+    "continuous Bernoulli, as a density": ContinuousBernoulli,
     "Gaussian, scale 1, as a density": lambda: Gaussian(scale=1.0),
 }
+FACTORS = {"continuous Bernoulli, logits times 256": 256}
 
 
-def build(likelihood, seed):
+def build(name, seed):
     """The networks of vae_mnist.py, with as many outputs as the likelihood takes."""
     keras.utils.set_random_seed(seed)
+    likelihood, factor = MODELS[name](), FACTORS.get(name, 1)
     z = keras.Input((LATENTS,))
     hidden = keras.layers.Dense(200, "tanh")(keras.layers.Dense(200, "tanh")(z))
 
     def head(shape):
-        return keras.layers.Reshape(shape)(keras.layers.Dense(math.prod(shape))(hidden))
+        output = keras.layers.Rescaling(factor)(keras.layers.Dense(math.prod(shape))(hidden))
+        return keras.layers.Reshape(shape)(output)
 
     heads = keras.tree.map_shape_structure(head, likelihood.shapes((PIXELS,)))
     encoder, decoder = dense_encoder((PIXELS,), LATENTS, **WIDE), keras.Model(z, heads)
@@ -114,7 +121,7 @@ def judged(vae, x, seed):
 
 
 def run(name, grey, x_test, options):
-    vae = build(MODELS[name](), options.seed)
+    vae = build(name, options.seed)
     vae.compile(FusedAdam(RATE), steps_per_execution=len(grey) // BATCH)
     clock, start = ProcessorClock(options.minutes, x_test[:CURVE_IMAGES]), time.process_time()
     vae.fit(batches(grey, options.seed), epochs=100_000, verbose=0, callbacks=[clock])

@@ -42,7 +42,7 @@ def test_log_p_of_counts_is_the_quadrature_of_scipys_probabilities(benchmark, fa
     counts = benchmark("counts")
     truth = counts.Truth(family, 0)
     x = truth.sample(4, 1)
-    found = counts.log_p_by_quadrature(truth.part, truth.statistics(counts.GRID[:, None]), x, 3)
+    found, _ = counts.quadrature(truth.part, truth.statistics(counts.GRID[:, None]), x, block=3)
     z = np.linspace(-9, 9, 4001)
     mean, r = np.exp(truth.log_mean + truth.slope * z[:, None]), np.exp(truth.log_r)
     if family == "Poisson":
