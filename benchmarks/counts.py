@@ -100,8 +100,9 @@ def quadrature(part, statistics, x, block=100):
 def build(likelihood, x, num_latents, hidden_units, seed):
     """Dense networks; a decoder of one latent is linear. Its means begin at those of the data."""
     keras.utils.set_random_seed(seed)
-    inputs, normalized = keras.Input(x.shape[1:]), keras.layers.Normalization()
-    normalized.adapt(np.log1p(x))
+    inputs, seen = keras.Input(x.shape[1:]), np.log1p(x)
+    variance = np.maximum(seen.var(0), 0.1)  # a pixel that is 0 in training may not be in the test
+    normalized = keras.layers.Normalization(mean=seen.mean(0), variance=variance)
     inner = dense_encoder(x.shape[1:], num_latents, hidden_units=(hidden_units,))
     encoder = keras.Model(inputs, inner(normalized(ops.log1p(inputs))))
     z = keras.Input((num_latents,))
@@ -191,7 +192,8 @@ def draw(rows):
     left.set_ylabel("behind the truth (nats a count)")
     left.set_yscale("symlog", linthresh=0.01)
     left.set_title("Likelihood", loc="left")
-    left.legend()
+    left.set_ylim(top=20)
+    left.legend(loc="upper right", ncols=2)
     for row in rows:
         if row["truth"] == "ZINB" and "dropout of each gene" in row:
             pair = row["true dropout of each gene"], row["dropout of each gene"]

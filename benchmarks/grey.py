@@ -53,7 +53,7 @@ from vae_keras.parts import ContinuousBernoulli, Gaussian, Latents, Levels, Logi
 from vae_keras.vae import VAE
 
 PIXELS, LATENTS, CURVE_IMAGES, DRAWN = 784, 50, 200, 14
-TEMPERATURES, SAMPLES = 51, 1000
+SAMPLES = 1000
 MODELS = {
     "mixture of 3 logistics": lambda: LogisticMixture(3),
     "continuous Bernoulli": lambda: Levels(ContinuousBernoulli()),
@@ -103,11 +103,11 @@ def of_levels(likelihood):
     return likelihood if likelihood.space == "discrete" else Levels(likelihood)
 
 
-def judged(vae, x, seed):
+def judged(vae, x, temperatures, seed):
     """Every estimate of ln P(levels), in nats, and the best two in bits beside the density's."""
     networks = vae.encoder, vae.decoder
     model = Latents(*networks, likelihood=of_levels(vae.likelihood))
-    options = {"temperatures": TEMPERATURES, "samples": SAMPLES, "base": "posterior"}
+    options = {"temperatures": temperatures, "samples": SAMPLES, "base": "posterior"}
     estimates, seconds = evaluate(model, x, seed, **options)
     found = {row["estimate"]: row["ln p(x)"] for row in estimates}
     row = {"annealing": -found["annealing"] / (PIXELS * math.log(2))}
@@ -164,6 +164,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=4, help="of the processor, for training")
     parser.add_argument("--images", type=int, default=100, help="test images to evaluate")
+    parser.add_argument("--temperatures", type=int, default=201, help="of the annealing")
     parser.add_argument("--models", type=int, nargs="+", default=range(len(MODELS)))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -181,7 +182,7 @@ def main():
             images=f"the first {options.images} test images",
             black=f"{np.mean(grey_test == 0):.3f} of the test pixels",
             independent_pixels=independent(grey, x_test[: options.images]),
-            annealing=f"from q(z|x), {CHAINS} chains, {TEMPERATURES} temperatures",
+            annealing=f"from q(z|x), {CHAINS} chains, {options.temperatures} temperatures",
             samples=SAMPLES,
             optimizer=f"Adam, {RATE} falling linearly to 1 % of it, batch {BATCH}",
             processor_seconds=time.process_time() - begin,
