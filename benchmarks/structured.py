@@ -127,14 +127,15 @@ ESTIMATORS = {
 }
 
 
-def evaluate(vae, x, seed):
+def evaluate(vae, x, seed, *, temperatures=TEMPERATURES, samples=SAMPLES, base="prior"):
     """Mean of each estimate, its bias and root mean square error against annealing."""
-    start, betas = time.perf_counter(), np.linspace(0, 1, TEMPERATURES)
-    annealed = np.asarray(ais(vae, x, num_chains=CHAINS, betas=betas, seed=seed).log_z)
+    start, betas = time.perf_counter(), np.linspace(0, 1, temperatures)
+    walks = ais(vae, x, num_chains=CHAINS, betas=betas, base=base, seed=seed)
+    annealed = np.asarray(walks.log_z)
     seconds = time.perf_counter() - start
     print(f"annealing, {seconds:.0f} s: {annealed.mean():.2f}", flush=True)
     rows = [{"estimate": "annealing", "ln p(x)": float(annealed.mean())}]
-    estimates = estimate_in_blocks(vae, x, ESTIMATORS, SAMPLES, seed=seed)
+    estimates = estimate_in_blocks(vae, x, ESTIMATORS, samples, seed=seed)
     for name, each in estimates.items():
         errors = np.asarray(each, float) - annealed
         row = {"estimate": name, "ln p(x)": float(np.mean(each)), "bias": float(errors.mean())}

@@ -25,6 +25,7 @@ CASES = {  # the part, the shapes of its statistics, of its draws, weights (trai
         *((4, 2, 3), (4, 2, 3), (0, 1), 1),
     ),
     "levels": (parts.LogisticMixture, {"num_components": 2}, [(4, 3, 2)] * 3, (4, 3), (0, 0), 1),
+    "bins": (parts.Levels, {"part": Gaussian()}, PAIR, (4, 3), (0, 0), 2),
     "poisson": (parts.Poisson, {}, (4, 3), (4, 3), (0, 0), 1),
     "negative binomial": (parts.NegativeBinomial, {}, PAIR, (4, 3), (0, 0), 1),
     "inflated": (parts.ZeroInflated, {"part": Poisson()}, PAIR, (4, 3), (0, 0), 2),

@@ -11,8 +11,10 @@ from keras import ops
 
 from vae_keras import log_weights
 from vae_keras.parts import (
+    ContinuousBernoulli,
     FullGaussian,
     Gaussian,
+    Levels,
     LogisticMixture,
     LowRankGaussian,
     NegativeBinomial,
@@ -34,6 +36,8 @@ CASES = {
     "low rank": (LowRankGaussian(2), (2,)),
     "student": (StudentT(5.0), (1,)),
     "levels": (LogisticMixture(3, num_levels=8), (1,)),
+    "grey levels": (Levels(ContinuousBernoulli(), num_levels=8), (1,)),
+    "levels of a Gaussian": (Levels(Gaussian(scale=0.3, shared=True), num_levels=8), (1,)),
     "poisson": (Poisson(), (2,)),
     "negative binomial": (NegativeBinomial(), (1,)),
     "inflated": (ZeroInflated(Poisson()), (2,)),

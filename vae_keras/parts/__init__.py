@@ -17,7 +17,9 @@ from vae_keras.parts.flow import Flow, FlowStep
 from vae_keras.parts.full_gaussian import Correlated, FullGaussian, LowRankGaussian
 from vae_keras.parts.gaussian import Gaussian
 from vae_keras.parts.latents import Latents, latents_of
+from vae_keras.parts.levels import Levels
 from vae_keras.parts.log_gamma import log_gamma, log_gamma_ratio, log_poisson
+from vae_keras.parts.log_normal import log_ndtr, log_normal_mass
 from vae_keras.parts.logistic_mixture import LogisticMixture
 from vae_keras.parts.masked import Masked
 from vae_keras.parts.mixture import Mixture, Vamp
@@ -50,6 +52,7 @@ __all__ = [
     "Gaussian",
     "HalfStep",
     "Latents",
+    "Levels",
     "LogisticMixture",
     "LowRankGaussian",
     "Masked",
@@ -79,6 +82,8 @@ __all__ = [
     "latents_of",
     "log_gamma",
     "log_gamma_ratio",
+    "log_ndtr",
+    "log_normal_mass",
     "log_poisson",
     "log_weights",
 ]

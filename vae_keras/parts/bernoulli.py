@@ -122,6 +122,14 @@ class ContinuousBernoulli(Part):
         check_event(self, value, statistics.shape[1:])
         return ops.cast(value, statistics.dtype) * statistics - _log_normalizer(statistics)
 
+    def log_mass(self, statistics: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        check_event(self, low, statistics.shape[1:])
+        low, high = ops.clip(low, 0.0, 1.0), ops.clip(high, 0.0, 1.0)
+        rises, width = statistics > 0, high - low
+        fall = ops.where(rises, -statistics, statistics)  # mirrored, so that no digits cancel
+        change = _log_normalizer(fall * width) - _log_normalizer(fall)
+        return fall * ops.where(rises, 1 - high, low) + ops.log(width) + change
+
     def check_value(self, value: ArrayLike) -> None:
         """Refuse values outside [0, 1], and NaN."""
         check_range(self, value, 0, 1, remedy=_REMEDY)

@@ -11,6 +11,7 @@ from keras import ops
 from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.parts.closed_forms import gaussian_kl_terms
 from vae_keras.parts.inputs import change_of, check_event, float_dtype, total
+from vae_keras.parts.log_normal import log_normal_mass
 from vae_keras.parts.part import Part
 from vae_keras.parts.rules import kl_rule
 
@@ -115,16 +116,30 @@ class Gaussian(Part):
         return value, total(-0.5 * (ops.square(noise) + self._at_temperature(log_var) + _LOG_2_PI))
 
     def terms(self, statistics: Any, value: Tensor) -> Tensor:
-        if not self.has_density:
-            raise ValueError(
-                "A Gaussian of temperature 0 has no density: train it with a rule of the KL, and "
-                "evaluate it at a temperature above 0."
-            )
+        self._check_density()
         mean, log_var = self.moments(statistics)
         check_event(self, value, mean.shape[1:])
         log_var = self._at_temperature(log_var)
         noise = (value - mean) * ops.exp(ops.minimum(-0.5 * log_var, _STEEPEST))
         return -0.5 * (ops.square(noise) + log_var + _LOG_2_PI)
+
+    def log_mass(self, statistics: Any, low: Tensor, high: Tensor) -> Tensor:
+        self._check_density()
+        mean, log_var = self.moments(statistics)
+        check_event(self, low, mean.shape[1:])
+        steepness = ops.exp(ops.minimum(-0.5 * self._at_temperature(log_var), _STEEPEST))
+        is_above = low + high > 2 * mean  # mirrored, lest Phi be 1 at both ends
+        near = ops.where(is_above, mean - low, high - mean) * steepness
+        is_open = ops.isinf(high - low)
+        width = ops.where(is_open, 1.0, high - low) * steepness
+        return log_normal_mass(near, ops.where(is_open, math.inf, width))
+
+    def _check_density(self):
+        if not self.has_density:
+            raise ValueError(
+                "A Gaussian of temperature 0 has no density: train it with a rule of the KL, and "
+                "evaluate it at a temperature above 0."
+            )
 
     def log_prob_of_draw(self, statistics: Any, value: Tensor, noise: Tensor) -> Tensor:
         """ln p, with the noise itself in place of (value - mean) / scale and its gradients."""

@@ -137,6 +137,16 @@ class Part(RandomLayer):
             raise self._lacks("terms or log_prob")
         return self.log_prob(statistics, value)[:, None]
 
+    def log_mass(self, statistics: Any, low: Tensor, high: Tensor) -> Tensor:
+        """ln P(low < value < high) of each entry, (rows, ..), nats, for `Levels`.
+
+        Args:
+            statistics: nested tensors, each (rows, ..).
+            low: the lower ends of intervals, (rows, ..), -inf for none.
+            high: the upper ends, the same shape, inf for none.
+        """
+        raise self._lacks("log_mass")
+
     def check_value(self, value: Any) -> None:
         """Refuse data that the density does not know; here those that are not finite.
 
