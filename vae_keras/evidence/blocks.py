@@ -194,7 +194,7 @@ def streamed_cumulants(
 
 def _cumulants(max_order, model, block, num_samples, seed):
     log_weights = np.asarray(model.log_weights(block, num_samples, seed=seed), float)
-    return StreamingCumulants.empty(max_order, log_weights.shape[1:]).update(log_weights)
+    return StreamingCumulants.empty(max_order, shape=log_weights.shape[1:]).update(log_weights)
 
 
 def _streamed(of_draws, merge, model, x, num_samples, client, progress, seed):
