@@ -107,11 +107,13 @@ def judged(vae, x, temperatures, seed):
     """Every estimate of ln P(levels), in nats, and the best two in bits beside the density's."""
     networks = vae.encoder, vae.decoder
     model = Latents(*networks, likelihood=of_levels(vae.likelihood))
-    options = {"temperatures": temperatures, "samples": SAMPLES, "base": "posterior"}
+    options = {"temperatures": temperatures, "samples": SAMPLES, "bases": ("posterior",)}
     estimates, seconds = evaluate(model, x, seed, **options)
     found = {row["estimate"]: row["ln p(x)"] for row in estimates}
-    row = {"annealing": -found["annealing"] / (PIXELS * math.log(2))}
-    row["IWAE"] = -found["IWAE"] / (PIXELS * math.log(2))
+    row = {
+        name: -found[estimate] / (PIXELS * math.log(2))
+        for name, estimate in {"annealing": "annealing from the posterior", "IWAE": "IWAE"}.items()
+    }
     part = getattr(model.likelihood, "part", None)
     if part is not None:
         density = Latents(*networks, likelihood=part)

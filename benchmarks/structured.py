@@ -128,15 +128,17 @@ ESTIMATORS = {
 }
 
 
-def evaluate(vae, x, seed):
-    """Mean of each estimate, its bias and root mean square error against annealing from q."""
-    start, betas, annealed = time.perf_counter(), np.linspace(0, 1, TEMPERATURES), {}
-    for base in ("posterior", "prior"):
-        run = ais(vae, x, num_chains=CHAINS, betas=betas, base=base, seed=seed)
-        annealed[f"annealing from the {base}"] = np.asarray(run.log_z)
+def evaluate(
+    vae, x, seed, *, temperatures=TEMPERATURES, samples=SAMPLES, bases=("posterior", "prior")
+):
+    """Mean of each estimate, its bias and root mean square error against the first annealing."""
+    start, betas, annealed = time.perf_counter(), np.linspace(0, 1, temperatures), {}
+    for base in bases:
+        walks = ais(vae, x, num_chains=CHAINS, betas=betas, base=base, seed=seed)
+        annealed[f"annealing from the {base}"] = np.asarray(walks.log_z)
     seconds = time.perf_counter() - start
-    estimates = annealed | estimate_in_blocks(vae, x, ESTIMATORS, SAMPLES, seed=seed)
-    reference, rows = annealed["annealing from the posterior"], []
+    estimates = annealed | estimate_in_blocks(vae, x, ESTIMATORS, samples, seed=seed)
+    reference, rows = annealed[f"annealing from the {bases[0]}"], []
     for name, each in estimates.items():
         errors = np.asarray(each, float) - reference
         row = {"estimate": name, "ln p(x)": float(np.mean(each)), "bias": float(errors.mean())}
