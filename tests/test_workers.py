@@ -23,7 +23,7 @@ BAR = {"unit": "piece", "description": "pieces"}
 def client():
     """Two worker processes."""
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         yield client
 
@@ -70,7 +70,8 @@ def test_blocks_of_draws_merge_to_those_of_one_process(vae, x, small_blocks, cli
     for function in (streamed_iwae, streamed_cumulants):
         here = function(vae, x[:7], 50, seed=1)  # three blocks of images, each of draws in three
         there = function(vae, x[:7], 50, seed=1, client=client)
-        for one, other in zip(np.atleast_1d(here), np.atleast_1d(there), strict=True):
+        pairs = [(here, there)] if function is streamed_iwae else zip(here, there, strict=True)
+        for one, other in pairs:
             np.testing.assert_array_equal(one, other)
 
 
