@@ -124,8 +124,8 @@ def test_on_one_device_nothing_of_it_is_in_a_graph():
         replicas.own_seed,
         replicas.own_share,
         replicas.of_all_shares,
-        replicas.sum_over_all,
-        replicas.average_of_all,
+        functools.partial(replicas.over_all, "SUM"),
+        functools.partial(replicas.over_all, "MEAN"),
         lambda x: replicas.in_proportion(x, x),
     )
     assert all(function(x) is x for function in functions)

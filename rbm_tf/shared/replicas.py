@@ -73,10 +73,10 @@ def own_share(x: tf.Tensor, axis: int = 0) -> tf.Tensor:
     if context is None:
         return x
     num = context.num_replicas_in_sync
-    own = [None if n is None else n // num if i == axis else n for i, n in enumerate(x.shape)]
     along = _along(axis, x)
     size = tf.shape(x) // (1 + along * (num - 1))
-    return tf.ensure_shape(tf.slice(x, along * _number(context) * size, size), own)
+    part = tf.slice(x, along * _number(context) * size, size)
+    return tf.ensure_shape(part, _shape_with(x, axis, lambda n: n // num))
 
 
 def of_all_shares(x: tf.Tensor, axis: int = 0) -> tf.Tensor:
@@ -96,10 +96,10 @@ def of_all_shares(x: tf.Tensor, axis: int = 0) -> tf.Tensor:
     if context is None:
         return x
     num = context.num_replicas_in_sync
-    whole = [None if n is None else n * num if i == axis else n for i, n in enumerate(x.shape)]
     size = _along(axis, x) * tf.shape(x)
     around = tf.stack([_number(context) * size, (num - 1 - _number(context)) * size], 1)
-    return context.all_reduce("SUM", tf.ensure_shape(tf.pad(x, around), whole))
+    whole = tf.ensure_shape(tf.pad(x, around), _shape_with(x, axis, lambda n: n * num))
+    return context.all_reduce("SUM", whole)
 
 
 def mean_over_all(x: tf.Tensor) -> tf.Tensor:
@@ -115,37 +115,25 @@ def mean_over_all(x: tf.Tensor) -> tf.Tensor:
     context = _context()
     if context is None:
         return tf.reduce_mean(x, 0)
-    parts = tf.reduce_sum(_wide(x), 0), _num_rows(x, x.dtype)  # of one type: they go together
+    dtype = _wide(x.dtype)  # of both, so that they go together
+    parts = tf.reduce_sum(tf.cast(x, dtype), 0), _num_rows(x, dtype)
     total, num = context.all_reduce("SUM", parts)
     return tf.cast(total / num, x.dtype)
 
 
-def sum_over_all(x: Any) -> Any:
-    """The sum over replicas of one tensor, or of each in a structure.
+def over_all(operation: str, x: Any) -> Any:
+    """The sum or the average over replicas of one tensor, or of each in a structure.
 
     Args:
+        operation: "SUM" or "MEAN".
         x: tensor or nested tensors, of the same shape on all replicas.
 
     Example:
-        >>> float(sum_over_all(tf.constant(2.0)))
+        >>> float(over_all("SUM", tf.constant(2.0)))
         2.0
     """
     context = _context()
-    return x if context is None else context.all_reduce("SUM", x)
-
-
-def average_of_all(x: Any) -> Any:
-    """The average over replicas of one tensor, or of each in a structure.
-
-    Args:
-        x: tensor or nested tensors, of the same shape on all replicas.
-
-    Example:
-        >>> float(average_of_all(tf.constant(2.0)))
-        2.0
-    """
-    context = _context()
-    return x if context is None else context.all_reduce("MEAN", x)
+    return x if context is None else context.all_reduce(operation, x)
 
 
 def in_proportion(mean: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
@@ -166,18 +154,19 @@ def in_proportion(mean: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     context = _context()
     if context is None:
         return mean
-    own = _num_rows(rows, mean.dtype)
+    own = _num_rows(rows, _wide(mean.dtype))
     factor = tf.cast(own / context.all_reduce("MEAN", own), mean.dtype)
     held = tf.stop_gradient(mean)
     return held + factor * (mean - held)
 
 
-def _wide(x):
-    return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
+def _wide(dtype):
+    """A type that sums over replicas and numbers of rows fit into."""
+    return tf.float64 if dtype == tf.float64 else tf.float32
 
 
 def _num_rows(x, dtype):
-    return tf.cast(tf.shape(x)[0], tf.float64 if dtype == tf.float64 else tf.float32)
+    return tf.cast(tf.shape(x)[0], dtype)
 
 
 def shared_out(num_chains: int | None) -> tuple[Callable[..., Any], Callable[[Any], tf.Tensor]]:
@@ -211,6 +200,13 @@ def shared_out(num_chains: int | None) -> tuple[Callable[..., Any], Callable[[An
 @functools.lru_cache(maxsize=16)
 def _on_each(strategy, function):
     return tf.function(lambda *args: strategy.run(function, args), reduce_retracing=True)
+
+
+def _shape_with(x, axis, change):
+    """The static shape of x with another number along an axis, if it is known."""
+    shape = x.shape.as_list()
+    shape[axis] = None if shape[axis] is None else change(shape[axis])
+    return shape
 
 
 def _along(axis, x):

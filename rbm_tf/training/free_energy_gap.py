@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from rbm_tf.machine import Machine, clamped_free_energy
-from rbm_tf.shared.replicas import average_of_all, mean_over_all, sum_over_all
+from rbm_tf.shared.replicas import mean_over_all, over_all
 from rbm_tf.shared.types import DType
 from rbm_tf.training.coordinates import Coordinates, Gradients
 from rbm_tf.training.negative_phase import ModelMoments, ModelStates
@@ -87,7 +87,7 @@ def _of_units(upstream, held, data, model):
         of_model = slopes(model, _weights_of_states(upstream, model))
     else:
         of_log_z = model.visible_slopes, model.hidden_slopes
-        total = average_of_all(tf.reduce_sum(upstream))
+        total = over_all("MEAN", tf.reduce_sum(upstream))
         of_model = tf.nest.map_structure(lambda slope: total * slope, of_log_z)
     return tf.nest.map_structure(tf.add, slopes(data, upstream), of_model)
 
@@ -114,7 +114,7 @@ def _against_states(upstream, data, model, offsets, product_dtype):
 
 def _against_moments(upstream, data, model, offsets, product_dtype):
     """The same with averages <v>, <h>, <v h^T> in place of the model states."""
-    (mu, lam), total = offsets, average_of_all(tf.reduce_sum(upstream))
+    (mu, lam), total = offsets, over_all("MEAN", tf.reduce_sum(upstream))
     visible, hidden = data.visible - mu, data.hidden - lam
     m, n = model.visible - mu, model.hidden - lam
     covariance = model.correlation - tf.tensordot(model.visible, model.hidden, 0)
@@ -132,7 +132,7 @@ def _against_moments(upstream, data, model, offsets, product_dtype):
 def _weights_of_states(upstream, model):
     """Minus the sum of what the examples get, in equal parts for the states of all replicas."""
     num_chains = tf.shape(model.visible)[:1]
-    total, num = sum_over_all((tf.reduce_sum(upstream), tf.cast(num_chains[0], upstream.dtype)))
+    total, num = over_all("SUM", (tf.reduce_sum(upstream), tf.cast(num_chains[0], upstream.dtype)))
     return tf.fill(num_chains, -total / num)
 
 

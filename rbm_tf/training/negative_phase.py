@@ -28,7 +28,7 @@ from rbm_tf.mean_field import (
     theory_of,
 )
 from rbm_tf.shared.counts import check_counts
-from rbm_tf.shared.replicas import average_of_all, check_shares, of_all_shares, own_seed, own_share
+from rbm_tf.shared.replicas import check_shares, of_all_shares, over_all, own_seed, own_share
 from rbm_tf.shared.seeds import LIMIT, integer_seed
 from rbm_tf.tempered_path import TemperedPath
 from rbm_tf.tempering import advance
@@ -357,7 +357,7 @@ class MeanFieldPhase(_PersistentPhase):
             for weight, value in zip(weights, state, strict=True):
                 weight.assign(of_all_shares(tf.cast(value, weight.dtype)))
         moments = tf.reduce_mean(theory.gamma(state)), *theory.averages(state)
-        return ModelMoments(*average_of_all(moments))
+        return ModelMoments(*over_all("MEAN", moments))
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from rbm_tf.shared.arrays import visible_states
 from rbm_tf.shared.counts import check_counts
+from rbm_tf.shared.divisors import largest_divisor
 from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
@@ -369,6 +370,6 @@ def _products_of_groups(ratio):
     No group is so large that its product could leave the range of the numbers.
     """
     num, largest = ratio.shape[-1], int(np.log2(float(ratio.dtype.max))) // 2
-    size = max(size for size in range(1, largest + 1) if num % size == 0)
+    size = largest_divisor(num, at_most=largest)
     shape = tf.concat([tf.shape(ratio)[:-1], [size, num // size]], 0)
     return tf.reduce_prod(tf.reshape(ratio, shape), -2)

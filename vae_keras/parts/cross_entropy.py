@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from rbm_tf.shared.divisors import largest_divisor
 from rbm_tf.shared.types import Tensor
 from vae_keras.shared.compiled import fused
 
@@ -37,7 +38,7 @@ def bernoulli_cross_entropy(x: Tensor, logits: Tensor) -> Tensor:
 @ops.custom_gradient
 def _cross_entropy(x, logits):
     num = logits.shape[-1]
-    together = max(size for size in range(1, _FACTORS + 1) if num % size == 0)
+    together = largest_divisor(num, at_most=_FACTORS)
 
     def gradient(*args, upstream=None):
         upstream = (args[0] if upstream is None else upstream)[:, None]  # PyTorch names it
