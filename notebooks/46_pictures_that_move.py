@@ -388,8 +388,8 @@ assert abs(gaps[0][-1]) < second / 2 and np.exp(64 * kl) > 512
 
 # %% [markdown]
 # One copy is nearly exact with 512 samples. For 64 copies the same samples leave more than order 2, also when the noise of order
-# 2 is counted. To close the whole gap it takes about $e^{0.12 N}$ samples ((4.4) of chapter 38, as $\mathrm{KL}(p \| q)$ of one copy is $\psi(a + 1)
-# - \ln a = 0.12$ nats).
+# 2 is counted. To close the whole gap it takes about $e^{0.12 N}$ samples ((4.4) of chapter 38: $\mathrm{KL}(p \| q)$ of one copy
+# is $\psi(a + 1) - \ln a = 0.12$ nats).
 #
 # ## 6. A map that makes two hills
 #

@@ -7,6 +7,7 @@ import keras
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
+from markdown_it import MarkdownIt
 from student import is_solution, stub_and_checks, whole_solutions
 
 SOURCES = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("[0-9]*.py"))
@@ -78,6 +79,17 @@ def test_notebook_has_short_cells_checks_a_picture_and_solutions(source):
     assert any("solution" in cell.metadata.get("tags", []) for cell in code)
     for heading in ("What you will do", "Summary", "Exercises"):
         assert heading.lower() in text.lower(), heading
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_no_formula_is_cut_by_a_list_or_a_heading(source):
+    # A line that begins with - or + within a formula is an item of a list for Markdown.
+    prose = [cell.source for cell in jupytext.read(source).cells if not is_code(cell)]
+    blocks = [block for text in prose for block in MarkdownIt().parse(text) if block.children]
+    assert blocks
+    for block in blocks:
+        text = "".join(part.content for part in block.children if part.type != "code_inline")
+        assert text.count("$") % 2 == 0, block.content
 
 
 @pytest.fixture
