@@ -15,7 +15,7 @@ ONE_THREAD := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=
 EACH_PROCESSOR := --numprocesses logical --maxprocesses 4 --dist worksteal
 PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest $(EACH_PROCESSOR)
 
-.PHONY: demo test check grids lowest backend lab lint notebooks models book book-check student slides slides-check \
+.PHONY: demo test long check grids lowest backend lab lint notebooks models book book-check student slides slides-check \
     assignments assignments-check clean
 
 demo: .venv/.package
@@ -24,11 +24,15 @@ demo: .venv/.package
 	@echo
 	@echo 'Next: README.md, and make lab, which opens the course in JupyterLab.'
 
+# All chapters, and the tests that take less than three seconds each; then those that take longer.
 test: .venv/.installed
-	$(PYTEST)
+	$(PYTEST) -m 'not long'
+
+long: .venv/.installed
+	$(PYTEST) -m long
 
 check: lint
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow and not long'
 
 # All cases of the tests that walk all pairs of units, carriers or objectives, of which test runs a third.
 grids: .venv/.installed

@@ -26,7 +26,7 @@ def test_chapters_have_no_address_and_can_be_given_one(path):
     assert [cell.source for cell in notebook.cells] == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_first_cell_installs_the_course_where_it_is_missing(tmp_path):
     pytest.importorskip("ensurepip")  # by which venv gets its pip
     source = tmp_path / "source"  # building leaves a folder behind

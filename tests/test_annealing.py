@@ -49,7 +49,7 @@ def test_forward_is_below_and_reverse_above_exact_on_average(random_rbm, all_sta
     assert reverse.mean() - 5 * reverse.std() / np.sqrt(num) > exact
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_95_percent_interval_covers_the_exact_value():
     rng, covered = np.random.default_rng(0), 0
     for seed in range(200):
@@ -133,7 +133,7 @@ def test_verdict_trusts_agreement_of_several_starts_and_names_what_is_wrong(rand
             verdict(*walks, without_error)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_second_base_exposes_two_walks_that_miss_the_same_mode():
     # ln Z is 80 at v = 1 .. 1 and 2 at v = 0 .. 0, where the chains and the base are
     parameters = np.ones((20, 40)), np.full(20, -30.0), np.full(40, -3.0)

@@ -56,7 +56,7 @@ def with_rows(x):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("order", "base"), [("bottom_up", "posterior"), ("ladder", "posterior"), ("ladder", "prior")]
 )
@@ -86,7 +86,7 @@ FAMILIES = {  # and the statistics of one with the mean and log_var of the encod
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(  # the base of the prior knows of q no more than its width
     ("name", "base"), [*((name, "posterior") for name in FAMILIES), ("full", "prior")]
 )
@@ -133,7 +133,7 @@ CURVED = {
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "base"),
     [
@@ -159,7 +159,7 @@ def test_any_posterior_and_prior_have_the_evidence_of_quadrature(name, base):
     assert_mean_is_one(np.exp(run.log_weights - exact), 0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_relaxed_bit_is_annealed_as_the_real_number_it_is():
     part, noise = RelaxedBernoulli(0.5), np.linspace(-25, 25, 50_001)
     kernel, logits = 3 * RNG.normal(size=(1, 3)), tensor(RNG.normal(size=(3, 1)))
@@ -172,7 +172,7 @@ def test_one_relaxed_bit_is_annealed_as_the_real_number_it_is():
         assert_mean_is_one(np.exp(run.log_weights - exact), 0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_given_conditions_the_evidence_is_that_of_x_also_in_blocks(monkeypatch):
     encoder, decoder = conditional_networks()
     bias = encoder.layers[-2].bias if hasattr(encoder.layers[-2], "bias") else None
@@ -185,7 +185,7 @@ def test_given_conditions_the_evidence_is_that_of_x_also_in_blocks(monkeypatch):
         assert_mean_is_one(np.exp(run.log_weights - CONDITIONAL.log_p()[:3]), 0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_prior_network_is_the_base_of_each_condition():
     """p(z|y) = N(y, 1) with p(x|z) = N(z, 1): p(x|y) = N(y, 2); q is too wide, and beside."""
     x, y = RNG.normal(size=(2, 6, 1)).astype("float32")
@@ -202,6 +202,7 @@ def test_a_prior_network_is_the_base_of_each_condition():
         check_both_ways(model, {"x": x, "y": y}, z, log_p, base)
 
 
+@pytest.mark.long
 def test_the_lambda_path_of_a_mixture_ends_at_its_elbo_and_evidence():
     model, options = CURVED["mixture"](), {"num_chains": 1000, "seed": 3}
     path = ais_path(model, with_rows(X), lambdas=BETAS, **options)
@@ -212,6 +213,7 @@ def test_the_lambda_path_of_a_mixture_ends_at_its_elbo_and_evidence():
     assert np.all(np.abs(-path.mean[0] - log_w.mean(0)) < 5 * error)
 
 
+@pytest.mark.long
 def test_a_model_is_annealed_by_its_latents():
     latents = Latents(*linear(), likelihood=LIKELIHOOD)
     options = {"num_chains": 5, "betas": [0, 0.5, 1], "seed": 0}
@@ -246,6 +248,7 @@ def test_what_cannot_be_annealed_is_refused(model, x, message):
         ais(model, x, num_chains=2, betas=[0, 0.5, 1], base="posterior")
 
 
+@pytest.mark.long
 def test_exact_draws_of_another_shape_or_name_are_refused():
     encoded, q = TwoLayers.ladder()
     whole = TwoLayers.latents(encoded, q)

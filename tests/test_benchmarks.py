@@ -7,7 +7,7 @@ import sys
 import pytest
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_script_for_accelerators_measures_the_processor_where_there_is_none():
     run = [sys.executable, "benchmarks/gpu.py", "--side", "rbm", "--rows", "1000", "--size", "64"]
     done = subprocess.run(run, capture_output=True, text=True, check=True, timeout=300)

@@ -101,7 +101,7 @@ def test_the_terms_of_all_data_are_those_of_quadrature_and_sum_to_the_kl():
     assert np.all(error < 0.02 * exact)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_gradient_is_that_of_quadrature():
     objective = BetaTC(NUM, beta=4.0, num_samples=100)
     x, parts = tensor(X), 60

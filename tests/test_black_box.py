@@ -63,7 +63,7 @@ def parts(z):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "build"), list(zip(MODELS, itertools.cycle(["factored", "affine"]), strict=False))
 )  # in turns: each of both with plain and with batched joint distributions
@@ -104,6 +104,7 @@ def tilted():
     return lambda z: q.log_prob(z) + 0.5 * z, q
 
 
+@pytest.mark.long
 def test_integers_of_any_kind_and_tensors_are_seeds_and_none_is_another_each_time(tilted):
     seeds = (
         5,
@@ -206,7 +207,7 @@ def test_shifts_of_f_move_means_alone_and_cost_no_digits(tilted):
     assert constant.value == pytest.approx(0.1, abs=1e-15) and constant.verdict.trusted
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_of_many_draws_only_the_log_weights_are_kept():
     import tracemalloc
 

@@ -148,6 +148,7 @@ def test_evidence_of_a_regression_has_its_closed_form_at_every_order(regression,
     assert found.verdict.signs["pareto_k"] < 0.7
 
 
+@pytest.mark.long
 def test_mean_and_variances_of_a_regression_come_near_the_closed_form(regression):
     for order in (0, 1, 2, 4):
         found = corrected_variance(
@@ -344,7 +345,7 @@ def test_two_standard_errors_of_the_evidence_hold_the_exact_value_as_often_as_th
         assert hold(estimate.log_z, exact, estimate.standard_error), name
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_standard_errors_of_a_grouped_estimate_of_one_data_point_hold_it():
     rng, inside = np.random.default_rng(14), []
     for _ in range(100):

@@ -111,7 +111,7 @@ def train(target, q, order, num_steps=150, **kwargs):
     ).numpy()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_order_two_runs_away_where_order_three_stays():
     # posterior N(3, 1/2), q from N(0, 1): the wider q, the larger the variance of ln w
     keras.utils.set_random_seed(0)

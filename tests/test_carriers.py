@@ -97,7 +97,7 @@ def test_predictions_are_those_of_the_arrays(carrier):
     np.testing.assert_allclose(predicted, ops.convert_to_numpy(vae(X)), rtol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_validation_leaves_training_as_it_is_and_repeats_its_noise():
     weights, losses = [], []
     initial = [ops.convert_to_numpy(w) for w in made()[0].get_weights()]

@@ -149,7 +149,7 @@ def run(model, name, carrier, path, weight, x=X):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @IN_TURNS
 def test_zero_weights_leave_the_regulariser_alone_on_every_path(name, carrier):
     model, kernel = made(name, L2)
@@ -387,6 +387,7 @@ def test_centred_gradient_is_the_same_under_mixed_float16():
     np.testing.assert_allclose(steps[0], steps[1], rtol=2e-2, atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.grid
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("options", [{}, {"steps_per_epoch": 2}], ids=["passes", "steps"])

@@ -203,6 +203,7 @@ def kept_in(folder):
         return {name: backup[name] for name in backup.files}
 
 
+@pytest.mark.long
 def test_a_blow_up_leaves_the_last_good_backup(rbm, tmp_path):
     backup = BackupAndRestore(tmp_path, delete_checkpoint=False)
     rbm.fit(np.eye(6), epochs=2, verbose=0, callbacks=[backup])

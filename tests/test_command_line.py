@@ -38,7 +38,7 @@ def models(tmp_path_factory):
     return paths
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("package", COMMANDS)
 def test_train_evaluate_and_sample_work_together(package, tmp_path, capsys):
     main, model = COMMANDS[package], tmp_path / f"{package[:3]}.keras"
@@ -69,6 +69,7 @@ def test_same_seed_gives_the_same_model(tmp_path):
     np.testing.assert_array_equal(*kernels)
 
 
+@pytest.mark.long
 def test_evaluate_of_a_large_rbm_anneals_both_ways(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(rbm_command, "_long_path", lambda: np.linspace(0, 1, 50))
     BernoulliRBM(64, 30, seed=0).save(tmp_path / "large.keras")
@@ -236,7 +237,7 @@ def test_a_backend_that_does_not_exist_is_one_line(models, tmp_path):
     assert "set the environment variable KERAS_BACKEND to tensorflow" in result.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("streams", "code"),
     [(">&- 2>&- <&-", 0), (">/dev/full 2>/dev/full", 2)],
@@ -283,7 +284,7 @@ def end_of(arguments, signum, until):
     return process.returncode, errors
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("package", "signum"), [("rbm_tf", signal.SIGINT), ("vae_keras", signal.SIGTERM)]
 )
@@ -325,7 +326,7 @@ def test_caller_in_python_keeps_its_own_signals(models, tmp_path, monkeypatch):
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_interrupted_evaluation_goes_on_from_what_it_kept(models, tmp_path):
     kept, samples = tmp_path / "vae_evaluate.npz", "5000"
     evaluate = ["evaluate", models["vae_keras"], "--num-samples", samples, "--output", tmp_path]
@@ -360,7 +361,7 @@ def test_results_are_printed_even_if_their_file_cannot_be_written(
     assert "rbm_evaluate.json" in captured.err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nothing_but_results_reaches_the_screen(models, tmp_path):
     run = [sys.executable, "-m", "rbm_tf", "evaluate", models["rbm_tf"], "--output", tmp_path]
     result = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, check=True)
@@ -368,7 +369,7 @@ def test_nothing_but_results_reaches_the_screen(models, tmp_path):
     assert result.stdout.startswith("Mean log-likelihood")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("package", COMMANDS)
 def test_demo_prints_every_estimate_and_writes_its_files(package, tmp_path, capsys, monkeypatch):
     if package == "rbm_tf":

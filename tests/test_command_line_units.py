@@ -62,7 +62,7 @@ CASES = [  # what train is told, the layers that come of it, and the data in the
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("told", "visible", "hidden", "data"), CASES, ids=[c[0] for c in CASES])
 def test_train_evaluate_and_sample_take_all_kinds(
     told, visible, hidden, data, tmp_path, capsys, monkeypatch

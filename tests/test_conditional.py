@@ -105,7 +105,7 @@ def test_nothing_observed_is_certain_and_nothing_missing_has_the_probability_of_
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("visible", "hidden"),
     [
@@ -178,7 +178,7 @@ def test_ln_z_of_the_clamped_machine_is_that_of_the_sums():
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("visible", "hidden"), [("Gaussian", "Binary"), ("Binary", "ReLU"), ("Gaussian", "Gaussian")]
 )

@@ -42,7 +42,7 @@ def test_squared_error_is_on_average_not_below_the_variance_of_one_sample_less(o
     assert mean_square <= variance * (1 + 1e-9 if order == 1 else 3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("draw", ["normal", "exponential"])
 def test_intervals_of_two_standard_errors_hold_the_cumulant_as_often_as_they_should(draw):
     num_repeats, num_samples = 2000, 1000

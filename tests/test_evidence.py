@@ -128,7 +128,7 @@ def test_thermodynamic_sums_equal_weighted_averages_of_two_values():
         assert value == pytest.approx(np.dot(shares, averages), abs=1e-12)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_left_sum_is_below_and_right_above_iwae_and_both_close_in_on_it(log_weights):
     exact, gaps = iwae(log_weights).numpy(), []
     for num_betas in (2, 11, 1001):

@@ -298,6 +298,7 @@ def test_a_kernel_that_stays_moves_no_bias():
     assert "kernel" not in found
 
 
+@pytest.mark.long
 def test_fit_learns_the_precision_of_data():
     x = np.random.default_rng(0).normal(1.0, [0.5, 2.0], (2000, 2))
     x = (x - x.mean(0)) / x.std(0) * [0.5, 2.0] + 1.0

@@ -78,7 +78,7 @@ def model(mean, log_var, **parts):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_gradient_is_that_of_the_closed_form():
     """All examples have one posterior, so that q(z) is that Gaussian."""
     mean, log_var = np.array([0.8, -0.3]), np.array([-0.4, 0.3])
@@ -104,7 +104,7 @@ def test_the_gradient_is_that_of_the_closed_form():
     assert np.all(error < 0.25 * np.abs(expected).max())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_learned_prior_follows_the_aggregate_posterior():
     prior, batch, num = Own(Gaussian(), (2,)), 100, 80
     mean = np.array([0.8, -0.3])

@@ -129,7 +129,7 @@ def exact_mean(rbm, v):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("visible", "hidden"),
     [("Binary", "DReLU"), ("Potts", "Gaussian"), ("Gaussian", "Spin"), ("ReLU", "Binary")],

@@ -98,7 +98,7 @@ def test_ignored_signal_stays_ignored_and_handlers_come_back():
     assert process.returncode == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_that_is_killed_between_file_operations_resumes_to_the_last_bit():
     # Of the second backup: before it is written, before it is moved to its place, and after that.
     numbers = [("BernoulliRBM", 2, [10, 13, 14]), ("VAE", 2, [14])]

@@ -160,7 +160,7 @@ def test_the_hybrid_loss_mixes_both_and_leaves_a_missing_label_out():
     np.testing.assert_allclose(by_some * 5 / 3, hybrid_gradient(1.0, data[:3])[1], rtol=1e-10)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_to_tell_digits_apart_tells_them_apart():
     (x, y), (x_test, y_test) = load_digits(binarization="threshold")
     x, x_test = (images.reshape(len(images), -1) for images in (x, x_test))
@@ -225,6 +225,7 @@ def test_a_layer_without_a_label_is_refused():
         BernoulliRBM(3, 2, discriminative=1.5)
 
 
+@pytest.mark.long
 def test_a_model_that_tells_labels_saves_and_loads(tmp_path):
     rbm = RBM(Mixed([Binary(2), Potts(1, 3)]), Binary(2), discriminative=0.5, missing_steps=3)
     rbm.save(tmp_path / "rbm.keras")

@@ -125,7 +125,7 @@ class MeanLoss(keras.losses.Loss):
         return y_pred
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_flow_passes_the_best_mean_field_elbo_and_stays_below_the_evidence():  # B14, B29
     likelihood = LinearGaussian()
     mean, log_var, mean_field_elbo = likelihood.best_mean_field()

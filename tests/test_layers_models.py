@@ -66,7 +66,7 @@ MODELS = [functional_gaussian, sequential_bernoulli, functional_categorical, Flo
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("make", MODELS)
 def test_model_trains_compiled_and_comes_back_in_safe_mode(make, tmp_path):
     keras.utils.set_random_seed(0)
@@ -138,6 +138,7 @@ def warmed(schedule_options, epochs, initial_epoch=0, **compile_options):
     return np.array(seen), history
 
 
+@pytest.mark.long
 def test_schedule_moves_the_weight_linearly_batch_by_batch():
     seen, history = warmed({"start": 1.0, "end": 0.0, "num_epochs": 2}, epochs=3)
     np.testing.assert_allclose(seen, [*(1 - np.arange(8) / 8), 0, 0, 0, 0], atol=1e-7)

@@ -79,7 +79,7 @@ def test_binary_units_between_gaussian_ones_have_the_mean_field_of_their_own():
         assert point.free_energy > -enumeration.log_z(machine)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_means_alone_are_wrong_by_an_amount_that_grows_with_size_and_variances_cure_it():
     errors, cured = [], []
     for num in (50, 100, 200):
@@ -119,7 +119,7 @@ def test_two_moments_of_units_with_two_states_are_tap(layers):
         np.testing.assert_allclose(getattr(two, name), getattr(one, name), atol=1e-10)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("visible", "hidden", "power"), [("Gaussian", "Spin", 4), ("ReLU", "Binary", 3)]
 )

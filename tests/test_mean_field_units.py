@@ -50,7 +50,7 @@ def random_machine(visible, hidden, scale=1.0, seed=0):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("visible", "hidden", "exact"), ORACLES)
 def test_free_energies_at_the_fixed_points(visible, hidden, exact):  # B41
     machine = machine_with(visible, hidden)
@@ -78,7 +78,7 @@ PAIRS = [  # with a Gaussian layer every second order is missing
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("visible", "hidden", "powers"), PAIRS)
 def test_errors_fall_as_powers_of_the_coupling(visible, hidden, powers):  # B41
     machines = [machine_with(visible, hidden, scale) for scale in SCALES]
@@ -236,7 +236,7 @@ def test_a_mixed_layer_of_one_kind_is_that_kind(order):
     np.testing.assert_allclose(one.correlation, other.correlation, atol=1e-11)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_mixed_layer_has_the_powers_of_the_expansion():
     visible, hidden = (
         Mixed([Gaussian(1, 2.0), Potts(1, 3), Binary(1)]),
@@ -260,7 +260,7 @@ class Count(Unit):
         return np.arange(4.0)[:, np.newaxis]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_units_of_ones_own_need_no_more_than_their_states():
     errors = []
     for scale in SCALES:

@@ -26,7 +26,7 @@ def settled(machine, order, *, num_iterations=60, dtype="float64"):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("visible", "hidden", "order"),
     [("Gaussian", "ReLU", 2), ("Potts", "Spin", 3), ("TruncatedExponential", "Binary", 3)],
@@ -81,7 +81,7 @@ def test_phase_of_two_moments_gives_the_averages_of_its_fixed_point():
         MeanFieldPhase(3, moments=2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_phase_in_single_precision_is_close_to_double():
     machine = random_machine(Mixed([Gaussian(2), Potts(1, 3)]), ReLU(3), scale=0.2)
     single, double = (settled(machine, 3, dtype=dtype)[1] for dtype in ("float32", "float64"))
@@ -105,7 +105,7 @@ def trained(phase, v):
     return rbm, -np.mean(rbm.free_energy(v)) - enumeration.log_z(rbm)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_by_order_two_follows_the_exact_one_and_naive_mean_field_does_not(clusters):
     teacher, exact = trained(ExactPhase(seed=0), clusters)
     rbm, log_likelihood = trained(MeanFieldPhase(2, seed=0), clusters)
@@ -117,7 +117,7 @@ def test_training_by_order_two_follows_the_exact_one_and_naive_mean_field_does_n
     assert np.abs(wanted).max() > 0.3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fields_of_a_phase_are_saved_and_loaded(clusters, tmp_path):
     rbm = RBM(Gaussian(4), Potts(2, 3), negative_phase=MeanFieldPhase(2, seed=0), seed=0)
     rbm.fit(clusters, epochs=1, batch_size=50, verbose=0)

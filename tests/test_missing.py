@@ -62,7 +62,7 @@ def gradient_of_log_p(rbm, rows):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("visible", "hidden", "rows"), MODELS)
 def test_the_gradient_of_training_is_that_of_the_observed_likelihood(visible, hidden, rows):  # B44
     rng, rows, num = np.random.default_rng(0), np.array(rows), 6_000
@@ -102,7 +102,7 @@ def test_complete_data_train_as_ever():
     np.testing.assert_array_equal(*kernels)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_on_what_is_observed_nearly_reaches_the_truth_and_filling_in_means_does_not():
     images = bars_and_stripes(3)[0].reshape(-1, 9)
     x = np.tile(images, (50, 1)).astype("float32")
@@ -151,6 +151,7 @@ def test_grey_levels_are_drawn_anew_and_what_is_missing_with_them():
     assert abs(drawn.mean() - p) < 5 * np.sqrt(p * (1 - p) / 4000)
 
 
+@pytest.mark.long
 def test_every_carrier_brings_missing_data():
     x = np.random.default_rng(0).integers(2, size=(60, 6)).astype("float32")
     x[::3, 2], x[::4, 4:] = NAN, NAN

@@ -39,7 +39,7 @@ def test_the_graph_of_many_steps_is_no_larger_than_that_of_some(name):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", PHASES)
 def test_a_loop_in_the_graph_gives_the_bits_of_the_steps_one_by_one(name, monkeypatch):
     x = (np.random.default_rng(0).random((20, 6)) < 0.3).astype("float32")
@@ -96,7 +96,7 @@ def test_mean_field_phase_gives_gamma_and_its_gradient(random_rbm, order):  # B2
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "phase",
     [

@@ -179,7 +179,7 @@ def test_gibbs_and_both_divergences_of_all_units(names):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("names", UNIT_PAIRS, ids="-".join)
 def test_sample_reaches_the_model_of_all_units(names):
     rbm = rbm_of(*names)
@@ -207,6 +207,7 @@ def test_gibbs_step_of_gaussian_layers_keeps_the_joint_normal():
     check_no_drift(move, Gaussian(np.zeros(3), np.ones(3)))
 
 
+@pytest.mark.long
 def test_hamiltonian_moves_of_the_annealed_evidence():
     # ln q - ln p(x, z) is linear in z where q has the posterior's width: it shows one coordinate.
     model, shift, num_images = LinearGaussian(), 0.5, 3

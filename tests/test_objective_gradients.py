@@ -59,7 +59,7 @@ def sigmas(found, expected):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_gradients_of_the_encoder_are_those_of_the_exact_expectation_or_refused(name, case):

@@ -42,7 +42,7 @@ class Model(keras.Model):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("objective", "posterior", "num_outputs"),
     [

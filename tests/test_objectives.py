@@ -95,6 +95,7 @@ def test_beta_that_is_assigned_takes_effect_in_a_compiled_step():
     assert second["loss"] == pytest.approx(second["reconstruction"], rel=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.grid
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: o.name)
 def test_decoder_gradient_at_the_exact_posterior_is_that_of_the_evidence(objective):

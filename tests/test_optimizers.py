@@ -76,6 +76,7 @@ def test_default_betas_in_float32_differ_from_keras_by_their_rounding_only():
     assert_close(fused, plain, 1e-4)  # 1 - beta_2 rounds to 1.00001e-3
 
 
+@pytest.mark.long
 def test_sparse_gradients_are_taken():
     values = []
     for make in CLASSES:
@@ -87,6 +88,7 @@ def test_sparse_gradients_are_taken():
     assert_close(*values, 1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("compiled", [{"run_eagerly": True}, {"jit_compile": True}])
 def test_steps_without_a_graph_and_by_xla_are_the_same(compiled):
     if keras.backend.backend() == "torch" and "jit_compile" in compiled:

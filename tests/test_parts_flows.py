@@ -108,6 +108,7 @@ class Leapfrog(FlowStep):
         return self.moved(z, -0.5)
 
 
+@pytest.mark.long
 def test_a_leapfrog_step_conserves_volume_and_with_it_entropy():
     """B47: the determinant of its Jacobian is 1 far from small steps, and a flow of it says so."""
     z = tensor(RNG.normal(size=(20, 2)))
@@ -198,7 +199,7 @@ def test_flows_as_posterior_and_as_prior_have_the_evidence_of_quadrature(case):
     assert np.all(np.abs(estimate - exact) < 5 * error) and np.all(error < 0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_doubly_reparameterised_gradients_of_a_flow_have_the_mean_of_the_bound_s():
     """Also those of the flow's own weights; a scope that left them out would miss the mean."""
     kernel, x = RNG.normal(size=(2, 5)), RNG.integers(0, 2, size=(1, 5)).astype("float32")

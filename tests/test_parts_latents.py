@@ -231,6 +231,7 @@ def test_score_function_gradients_of_bits_are_enumerated_ones_and_paths_are_refu
         latents(logits).draws(x, 1, seed=0).along_path(ops.ones((1, rows)))
 
 
+@pytest.mark.long
 def test_thermodynamic_objective_trains_exact_bits_to_a_higher_elbo():
     logits = keras.Variable(np.zeros((3, 4)), dtype="float32")
     latents = Latents(*Bits.networks(logits), posterior=Bernoulli(), prior=Bits.prior(Bernoulli()))

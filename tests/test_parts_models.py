@@ -189,7 +189,7 @@ def data(name):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_trains_and_is_the_same_after_saving_in_safe_mode(name, tmp_path):
     keras.utils.set_random_seed(1)

@@ -91,7 +91,7 @@ def test_training_stays_where_the_slope_of_likelihood_and_penalty_vanishes(gradi
     assert np.abs(best[0]).max() > 0.1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_arrives_where_the_slope_of_likelihood_and_penalty_vanishes():
     x = np.random.default_rng(0).normal([2.0, -1.0, 0.0], 1.0, (40, 3))
     x[:, 2] += x[:, 0] - 2.0
@@ -107,6 +107,7 @@ def test_training_arrives_where_the_slope_of_likelihood_and_penalty_vanishes():
         np.testing.assert_allclose(slope, np.zeros_like(slope), atol=1e-7)
 
 
+@pytest.mark.long
 def test_squared_l1_leaves_each_hidden_unit_few_weights():
     x = bars_and_stripes(3)[0].reshape(-1, 9).astype("float32")
     shares = []

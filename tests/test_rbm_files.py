@@ -57,7 +57,7 @@ rbm.save_weights(sys.argv[1] + "/last.weights.h5")
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_that_was_killed_resumes_to_the_last_bit(tmp_path, monkeypatch):
     for folder in ("broken", "whole"):
         (tmp_path / folder).mkdir()

@@ -11,7 +11,7 @@ from rbm_tf.training.negative_phase import (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_exact_gradient_reaches_the_entropy_of_bars_and_stripes():
     x = bars_and_stripes(3)[0].reshape(-1, 9)
     rbm = BernoulliRBM(9, 10, negative_phase=ExactPhase(), seed=0)

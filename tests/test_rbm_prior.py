@@ -94,7 +94,7 @@ def test_bound_is_likelihood_and_entropy_less_both_free_energies_and_misses_the_
     assert np.all(np.abs(log_w.mean(0) - bound) < 5 * log_w.std(0) / np.sqrt(5000))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_both_halves_learn_together_and_come_back_from_a_file(tmp_path):
     pattern = (RNG.random((2, 6)) < 0.5).astype("float32")
     x = np.abs(pattern[RNG.integers(2, size=200)] - (RNG.random((200, 6)) < 0.05))
@@ -116,7 +116,7 @@ def test_both_halves_learn_together_and_come_back_from_a_file(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_large_priors_follow_their_chains_and_anneal_ln_z():
     machine = rbm(13, 13, scale=0.3)
     prior = RBMPrior.from_rbm(machine, num_chains=2000, num_sweeps=50, seed=0)

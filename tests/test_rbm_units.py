@@ -47,7 +47,7 @@ def model_and_data(visible, hidden, phase, **options):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(len(PAIRS)))
 def test_all_units_train_under_all_phases(number):
     for index, phase in enumerate(phases_of(*PAIRS[number])):
@@ -101,7 +101,7 @@ def test_layers_of_a_saved_model_are_not_taken_for_one_another(tmp_path):
         assert repr((loaded.visible, loaded.hidden)) == repr((rbm.visible, rbm.hidden))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_mixed_layers_train_and_go_on_to_the_last_bit_after_loading(tmp_path):
     v = Mixed([Gaussian(2, 1.5), Potts(2, 3), ReLU(1), Binary(2)])
     h = Mixed([DReLU(2), Spin(2)])
@@ -211,7 +211,7 @@ def test_precisions_that_are_not_positive_are_refused(make):
         RBM(make(3, -1.0), Binary(2))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_standardised_images_train_with_the_default_settings():
     rng = np.random.default_rng(0)
     spectrum = 1 / (np.add.outer(np.fft.fftfreq(28) ** 2, np.fft.rfftfreq(28) ** 2) + 1e-3)

@@ -8,7 +8,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_python_examples_run_one_after_another(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names = {}

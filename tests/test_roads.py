@@ -8,7 +8,7 @@ from rbm_tf.mean_field import tap
 from rbm_tf.roads import ROADS, compare
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_road_returns_the_same_record(random_rbm):
     rbm = random_rbm(6, 4)
     for road in ROADS.values():
@@ -61,6 +61,7 @@ def test_a_road_that_ends_in_an_error_says_so_and_loses_no_other(random_rbm):
     assert other["method"] == "TAP" and exact["error"] == 0
 
 
+@pytest.mark.long
 def test_a_value_of_any_units_is_walked_from_a_base_without_fields():
     value = pair("Gaussian", "ReLU")
     names = "plain Monte Carlo", "AIS forward", "tempering, MBAR"

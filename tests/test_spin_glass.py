@@ -44,6 +44,7 @@ def test_sampled_glasses_have_the_energy_of_the_nishimori_line():  # B28
     assert abs(energies.mean() + np.tanh(1.0)) < 5 * standard_error
 
 
+@pytest.mark.long
 def test_gaussian_couplings_on_their_line_have_energy_minus_the_mean():  # B28
     mean, deviation = 0.6, 0.9
     beta = mean / deviation**2

@@ -67,6 +67,7 @@ def unstable(hidden="Gaussian", scale=1.0, **options):
     return rbm, (scale * x).astype("float32")
 
 
+@pytest.mark.long
 @pytest.mark.grid
 @pytest.mark.parametrize("hidden", UNBOUNDED)
 def test_training_stays_below_the_limit_within_an_execution_too(hidden):
@@ -122,6 +123,7 @@ def test_rectified_layers_may_be_stable_above_1():
     assert largest_coupling(rbm) > 20
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hidden", ["ReLU", "DReLU"])
 def test_chains_that_diverge_are_told_from_learning_rates(hidden):
     phase = PersistentContrastiveDivergence(10, num_steps=200, seed=0)
@@ -140,7 +142,7 @@ def test_limits_that_do_not_fit_are_refused():
         RBM(Gaussian(3), Gaussian(2), max_coupling=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_correlated_columns_diverge_without_the_limit_and_train_with_it():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 1)) * np.ones(20) + 0.3 * rng.normal(size=(200, 20))
@@ -165,6 +167,7 @@ def test_correlated_columns_diverge_without_the_limit_and_train_with_it():
     assert log_likelihood > independent + 3
 
 
+@pytest.mark.long
 def test_training_under_a_limit_resumes_to_the_last_bit(tmp_path):
     rbm, x = unstable(max_coupling=0.9)
     rbm.fit(x, batch_size=10, epochs=3, verbose=0)

@@ -260,7 +260,7 @@ def test_gradients_pass_through_the_weights():
     assert difference == pytest.approx(np.sum(found * direction), abs=1e-7)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("means", [False, True])
 def test_training_the_second_machine_raises_the_bound_from_the_likelihood_of_the_first(means):
     first = random_machine(Binary(4), Binary(3), 3.0, seed=1)

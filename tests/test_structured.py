@@ -35,7 +35,7 @@ def digits():
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", SMALL)
 def test_structured_models_learn_and_come_back_from_files(name, digits, tmp_path):
     keras.utils.set_random_seed(0)
@@ -149,6 +149,7 @@ def test_drawing_begins_at_the_first_step_and_the_decoder_draws_along():
     np.testing.assert_allclose(numpy(canvas), numpy(vae.decoder(z)).reshape(4, 64), rtol=1e-5)
 
 
+@pytest.mark.long
 def test_padding_changes_no_log_weight_of_a_sequence():
     vae, longer = (sequence_vae(5, n, 2, hidden_units=8, seed=0) for n in (7, 9))
     longer.set_weights(vae.get_weights())
@@ -184,7 +185,7 @@ def test_evidence_of_codes_is_the_sum_over_all_of_them(digits):
     assert np.all(numpy(evidence.elbo(log_w)) < exact)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["ladder", "vq"])
 def test_the_command_line_evaluates_a_model_of_parts(name, tmp_path, capsys):
     SMALL[name]().save(tmp_path / "vae.keras")

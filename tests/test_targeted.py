@@ -95,6 +95,7 @@ def both(log_weights, reverse_log_weights):
     return bennett(estimate_log_z(log_weights), estimate_log_z(reverse_log_weights, reverse=True))
 
 
+@pytest.mark.long
 def test_bennett_has_the_error_that_it_says_and_a_smaller_one_than_either_side():
     each = [gaussian_weights(300, 300, 2.0, seed) for seed in range(200)]
     bars = [both(*weights) for weights in each]

@@ -14,7 +14,7 @@ from rbm_tf.rbm import BernoulliRBM
 COMMANDS = {"rbm_tf": rbm_command.main, "vae_keras": vae_command.main}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("package", COMMANDS)
 def test_blow_up_keeps_the_model_that_was_there(package, tmp_path, capsys):
     path = tmp_path / f"{package[:3]}.keras"

@@ -32,6 +32,7 @@ def test_the_callback_keeps_machines_at_growing_distances():
         Trajectory(spacing=-1)
 
 
+@pytest.mark.long
 @pytest.mark.grid
 @pytest.mark.parametrize(
     "kinds", [("Binary", "Binary"), ("Gaussian", "Spin"), ("Potts", "ReLU"), ("DReLU", "Binary")]

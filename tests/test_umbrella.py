@@ -48,7 +48,7 @@ def test_estimates_agree_with_the_exact_value(random_rbm, seed, swap):
         assert estimate.standard_error < 0.1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_standard_error_is_the_spread_over_seeds_although_sweeps_are_correlated(random_rbm):
     rbm, betas = random_rbm(8, 5, scale=4), np.linspace(0, 1, 5)
     runs = [

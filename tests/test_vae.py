@@ -82,6 +82,7 @@ def test_lambda_vae_and_vae_have_the_same_loss_and_gradients(x):
         np.testing.assert_allclose(gradient, other, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 def test_lambda_vae_and_vae_train_alike(x):
     weights = []
     for kind in ("lambda", "class"):
@@ -95,7 +96,7 @@ def test_lambda_vae_and_vae_train_alike(x):
         np.testing.assert_allclose(weight, other, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_lambda_vae_trains_and_loads_in_safe_mode(tmp_path, x):
     model = build_lambda_vae((8, 8), intermediate_dim=16, seed=0)
     history = model.fit(x, x, epochs=15, batch_size=10, verbose=0).history["loss"]
@@ -154,6 +155,7 @@ def test_networks_train_in_a_vae(encoder, decoder, x):
     )
 
 
+@pytest.mark.long
 def test_fit_takes_what_keras_users_give_it(vae, x):
     stop = keras.callbacks.EarlyStopping(monitor="val_loss", patience=5)
     history = vae.fit(
@@ -181,6 +183,7 @@ def test_encode_decode_reconstruct_and_generate_fit_together(vae, x):
     np.testing.assert_array_equal(images, vae.generate(3, seed=1))
 
 
+@pytest.mark.long
 def test_saved_vae_goes_on_exactly_where_it_stopped(tmp_path, vae, x):
     vae.fit(x, epochs=2, verbose=0, shuffle=False)
     vae.save(tmp_path / "vae.keras")

@@ -197,7 +197,7 @@ def test_verdict_names_what_is_wrong():
         assert words in judged.message
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_pilot_steers_the_acceptance_whatever_the_scale_of_the_posterior():
     for scale in (0.02, 5.0):
         model = LinearModel(5, 2, scale=scale)
@@ -205,7 +205,7 @@ def test_pilot_steers_the_acceptance_whatever_the_scale_of_the_posterior():
         assert np.all((run.acceptance[50:].mean(0) > 0.5) & (run.acceptance[50:].mean(0) < 0.8))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_any_decoder_and_likelihood_agree_with_many_importance_samples():
     keras.utils.set_random_seed(0)
     vae = VAE(conv_encoder((8, 8), 2, filters=(4,)), conv_decoder((8, 8), 2, filters=(4,)))
@@ -220,6 +220,7 @@ def test_any_decoder_and_likelihood_agree_with_many_importance_samples():
     assert error.max() < 0.1
 
 
+@pytest.mark.long
 def test_same_seed_gives_the_same_weights_in_blocks_too(pca, monkeypatch):
     x, betas = pca.data(4), np.linspace(0, 1, 5)
     first, again, other = (

@@ -38,7 +38,7 @@ def assert_same(weights, others):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_interrupted_training_with_any_objective_goes_on_from_a_file(tmp_path, name):
     options = {"batch_size": 8, "epochs": 1, "verbose": 0, "validation_split": 0.2}
@@ -53,7 +53,7 @@ def test_interrupted_training_with_any_objective_goes_on_from_a_file(tmp_path, n
     assert np.all(np.isfinite(loaded.evaluate(MODEL.x, verbose=0)))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_backup_resumes_interrupted_training_to_the_last_bit(tmp_path):
     class Interrupt(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -102,6 +102,7 @@ def test_conditional_vae_trains_and_predicts():
     np.testing.assert_allclose(vae.predict(pair, verbose=0), reconstruction, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.long
 def test_autoencoder_of_grey_levels_trains_without_noise():
     x = np.random.default_rng(0).random((40, 6)).astype("float32")
     keras.utils.set_random_seed(0)
@@ -160,7 +161,7 @@ def test_many_images_are_evaluated_in_blocks():
     np.testing.assert_allclose(values, exact[:200], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_annealing_works_on_tensorflow_and_says_so_elsewhere():
     vae, betas = MODEL.vae(), [0, 0.5, 1]
     x, z = vae.sample(3, seed=0)

@@ -67,7 +67,7 @@ def test_wrong_data_are_refused_wherever_they_come_in(x, method):
         getattr(gaussian, method)(x * np.nan, **samples)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_data_of_any_type_are_taken(x):
     losses = [
         small_vae(seed=0).fit(data, verbose=0).history["loss"]
@@ -132,7 +132,7 @@ def test_model_stopped_by_ctrl_c_goes_on_and_saves(tmp_path, x):
     assert_same_weights(vae, loaded)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_same_seed_shuffles_alike_and_every_epoch_anew(x):
     seen = []
 
@@ -180,7 +180,7 @@ vae.save_weights(sys.argv[1] + "/last.weights.h5")
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_that_was_killed_resumes_to_the_last_bit(tmp_path, monkeypatch):
     for folder in ("broken", "whole"):
         (tmp_path / folder).mkdir()

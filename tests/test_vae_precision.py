@@ -54,7 +54,7 @@ def test_log_weights_of_a_float64_model_are_the_evidence_in_float64(policy):
     assert model.vae(0.1).elbo(model.x).dtype == tf.float64
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("policy", ["float64", "floatx"], indirect=True)
 def test_estimates_of_a_float64_model_are_those_of_its_float32_twin(policy, x):
     wide = small_vae()
@@ -75,7 +75,7 @@ def test_estimates_of_a_float64_model_are_those_of_its_float32_twin(policy, x):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("policy", ["float64", "floatx", "mixed_float16"], indirect=True)
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.name)
 def test_any_objective_trains_in_any_precision(policy, objective, x):
@@ -89,7 +89,7 @@ def test_any_objective_trains_in_any_precision(policy, objective, x):
     assert set(np.unique(vae.sample(50, seed=0)[0])) <= {0.0, 1.0}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_networks_of_two_precisions_work_together(x):
     encoder, decoder = (
         dense_encoder((8,), 2, hidden_units=(4,)),

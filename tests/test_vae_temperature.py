@@ -61,7 +61,7 @@ def test_exact_posterior_minimises_the_free_energy_at_every_temperature(temperat
     assert np.all(np.abs(np.mean(values, 0)) < 5 * error + 1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_trained_rate_falls_and_distortion_grows_with_temperature(x):
     rates, distortions = [], []
     for temperature in (0.0, 0.2, 1.0):
@@ -84,7 +84,7 @@ def test_trained_rate_falls_and_distortion_grows_with_temperature(x):
     assert rates == sorted(rates, reverse=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_convolutional_autoencoder_trains_and_loads_deterministic(tmp_path, x):
     vae = VAE(
         conv_encoder((8, 8), 4, filters=(4, 8)),

@@ -63,7 +63,7 @@ def test_windows_are_those_of_mbar():  # a bias that depends on the bin alone
     assert found[0] - found == pytest.approx(bar_along(windows).log_z, abs=0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_standard_error_is_the_spread_over_seeds():
     model, bias = chain(8, 0.8), parabolas(8, 4, 0.5)
     runs = [

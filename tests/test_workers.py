@@ -46,7 +46,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(evaluation, "_IMAGES", 3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_give_the_numbers_of_one_process(vae, x, small_blocks, client, tmp_path):
     path = tmp_path / "vae.keras"
     vae.save(path)
@@ -65,7 +65,7 @@ def test_workers_give_the_numbers_of_one_process(vae, x, small_blocks, client, t
     assert not kept.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_blocks_of_draws_merge_to_those_of_one_process(vae, x, small_blocks, client):
     for function in (streamed_iwae, streamed_cumulants):
         here = function(vae, x[:7], 50, seed=1)  # three blocks of images, each of draws in three
