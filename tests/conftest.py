@@ -49,6 +49,14 @@ def _two_thirds_of_each_grid(items):
         yield from random.Random(name).sample(cases, 2 * len(cases) // 3)
 
 
+@pytest.fixture(autouse=True)
+def _same_weights_in_any_order():
+    """Initial weights without a seed of their own do not depend on the tests before."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture
 def eagerly():
     """Nothing is traced: for claims about many small models, which would make a graph each."""

@@ -15,6 +15,7 @@ import tensorflow as tf
 from rbm_tf.enumeration import log_z
 
 ROOT = pathlib.Path(__file__).parent.parent
+pytestmark = pytest.mark.long  # processes of their own
 TENSORFLOW = """
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -99,7 +100,6 @@ def curves():
     return run("-c", TENSORFLOW)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("model", ["layers", "autoencoder", "fused_adam"])
 def test_two_replicas_have_the_loss_curve_and_the_weights_of_one_device(curves, model):
     (loss, weights), (other_loss, other_weights) = (
@@ -110,7 +110,6 @@ def test_two_replicas_have_the_loss_curve_and_the_weights_of_one_device(curves, 
     assert loss[-1] < loss[0]
 
 
-@pytest.mark.slow
 def test_noise_in_the_layer_leaves_the_size_of_the_loss_alone(curves):
     # replicas repeat the draws of the first half of the batch, so that the curves differ a little
     losses = [curves[f"with_noise {name}"][0] for name in ("one", "two")]
@@ -146,7 +145,6 @@ def losses_in(output):
     return [float(line.split()[3]) for line in output.splitlines() if line.startswith("epoch")]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("model", ["vae", "rbm"])
 def test_two_machines_have_the_losses_of_one(tmp_path, monkeypatch, capsys, model):
     options = ["--model", model, "--epochs", "2"]

@@ -140,6 +140,6 @@ def test_the_workflow_runs_the_one_command_on_every_python_of_the_metadata():
 def test_what_ci_runs_are_targets_of_the_makefile():
     calls = re.findall(r"^ *make (.+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
     targets = " ".join(calls).split()
-    assert {"lint", "test", "lowest", "book-check", "slides-check"} == set(targets)
+    assert {"lint", "test", "long", "lowest", "book-check", "slides-check"} == set(targets)
     makefile = (ROOT / "Makefile").read_text()
     assert all(f"\n{target}: " in makefile for target in targets)

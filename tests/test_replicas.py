@@ -17,6 +17,7 @@ from rbm_tf.machine import Machine, hidden_input
 from rbm_tf.shared import replicas
 
 HERE = pathlib.Path(__file__).parent
+pytestmark = pytest.mark.long  # processes of their own
 
 
 @functools.cache
@@ -28,7 +29,6 @@ def found(*arguments):
     return json.loads(result.stdout.splitlines()[-1])
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("run", ["exact", "gauge", "precisions", "tap"])
 def test_without_draws_two_replicas_are_one_device_step_by_step(run):
     (loss, steps, value), (loss_of_two, steps_of_two, value_of_two) = (
@@ -40,7 +40,6 @@ def test_without_draws_two_replicas_are_one_device_step_by_step(run):
     np.testing.assert_allclose(value_of_two, value, rtol=1e-6)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("phase", ["cd", "pcd", "tempering"])
 def test_gradient_and_offsets_are_those_of_the_states_of_both_replicas(phase):
     step, expected = found("sampled")[phase]
@@ -49,7 +48,6 @@ def test_gradient_and_offsets_are_those_of_the_states_of_both_replicas(phase):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-14)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("devices", ["one", "two"])
 def test_persistent_chains_reach_the_fixed_point_of_the_exact_gradient(devices):
     for phase in ("ExactPhase", "PersistentContrastiveDivergence"):
@@ -59,7 +57,6 @@ def test_persistent_chains_reach_the_fixed_point_of_the_exact_gradient(devices):
         )  # from about one nat; the noise of 1,000 chains leaves 0.0005
 
 
-@pytest.mark.slow
 def test_where_the_exact_gradient_is_zero_that_of_the_chains_of_both_replicas_is_noise():
     results = found("fixed_point")
     machine = Machine(*(tf.constant(value, tf.float64) for value in results["goal"]))
@@ -75,7 +72,6 @@ def test_where_the_exact_gradient_is_zero_that_of_the_chains_of_both_replicas_is
         check_samples(share, model_states(machine.transposed))
 
 
-@pytest.mark.long
 def test_no_draw_is_that_of_both_replicas():
     chains, weights = (np.array(found("draws")[name]) for name in ("chains", "weights"))
     for first, second in np.split(chains, 2, 1), np.split(weights, 2):
@@ -83,7 +79,6 @@ def test_no_draw_is_that_of_both_replicas():
     assert chains.shape == (2, 40, 6) and len(set(map(tuple, chains[-1]))) > 10
 
 
-@pytest.mark.long
 def test_annealing_on_two_replicas_has_the_exact_ln_z_of_its_parts():
     results = found("annealing")
     log_z, log_z_of_other = results["log_z"]
@@ -105,7 +100,6 @@ def test_chains_that_cannot_be_shared_out_are_refused():
     assert "num_chains=101 evenly: take 100 or 102" in results["error_of_phase"]
 
 
-@pytest.mark.long
 def test_what_two_replicas_saved_loads_on_one_device_and_goes_on_on_two(tmp_path):
     results = found("checkpoint", str(tmp_path / "rbm.keras"))
     for name in ("loaded", "saved"):
