@@ -516,8 +516,6 @@ print("loss of three epochs:", np.round(first, 3), f"and of the last: {history[-
 vae = VAE(model.get_layer("encoder"), model.get_layer("decoder"), seed=seed)
 minus_elbo = -np.mean(vae.elbo(x_test, num_samples=100, seed=seed))
 test_mean, test_log_var = (np.asarray(output, float) for output in vae.encode(x_test))
-nearest = np.argsort(np.linalg.norm(test_mean[:, np.newaxis] - test_mean, axis=2), axis=1)
-own = np.mean(y_test[nearest[:, 1:11]] == y_test[:, np.newaxis], axis=1)  # of the ten nearest
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), width_ratios=[1, 1.2])
 axes[0].plot(np.arange(1, num_epochs + 1), history, color=blue)
 axes[0].axhline(num_pixels * np.log(2), color=grey, ls="--", label=r"all pixels $\frac{1}{2}$")
@@ -539,6 +537,8 @@ plt.show()
 quantile = stats.norm.ppf(np.linspace(0.03, 0.97, 14))  # equal steps of the prior's probability
 corners = np.stack(np.meshgrid(quantile, quantile[::-1]), axis=-1).reshape(-1, 2)
 manifold = vae.decode(corners.astype("float32"))
+nearest = np.argsort(np.linalg.norm(test_mean[:, np.newaxis] - test_mean, axis=2), axis=1)
+own = np.mean(y_test[nearest[:, 1:11]] == y_test[:, np.newaxis], axis=1)  # of the ten nearest
 by_digit = np.array([own[y_test == digit].mean() for digit in range(10)])
 print(f"ten nearest codes: {own.mean():.0%} of the same digit; from 0 to 9 {by_digit.round(2)}")
 assert dataset != "digits" or (
