@@ -530,7 +530,7 @@ plt.show()
 
 # %% [markdown]
 # The labels were never shown to the model. Yet of the ten codes nearest to that of an image nearly half are of its own
-# digit (printed below), where chance has a tenth: 0, 2, 4 and 6 have regions, others mix. The circles are the
+# digit (printed below), where chance has a tenth: 0, 2, 4 and 6 keep to regions of their own, others mix. The circles are the
 # prior's 1 and 2 standard deviations: by and large the codes fill it, as the KL asks of them.
 
 # %% name="manifold" alt="A grid of 14 by 14 images decoded from the latent plane; digits change smoothly into others."
