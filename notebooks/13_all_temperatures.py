@@ -221,7 +221,7 @@ for num_chains, row in zip(runs, error_bars, strict=True):
 #   $n / n_{\rm eff} \approx \langle w^2 \rangle / \langle w \rangle^2 = 1 + r$, hence
 #   $\delta \ln Z \approx \sqrt{1/n_{\rm eff} - 1/n}$. It vanishes for a fine ladder, where all weights
 #   are equal.
-# - $U$ is an average over states of an energy with the variance $C / \beta^2$,
+# - $U$ is an average over states of an energy with nearly the variance $C / \beta^2$,
 #   however fine the ladder is: $\delta U \approx \sqrt{C / n_{\rm eff}} / \beta$.
 # - $C$ needs the *variance* of the same thing, a second cumulant. For $n_{\rm eff}$ nearly Gaussian energies,
 #   $\delta C \approx C \sqrt{2 / n_{\rm eff}}$: the

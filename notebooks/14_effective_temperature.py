@@ -61,7 +61,7 @@ import math
 
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from rbm_tf import Machine, enumeration, ising, mean_field
 from rbm_tf.course import shipped
@@ -178,7 +178,7 @@ print(f"trained model: largest singular value {norm:.3f} nats, T_eff = {1 / norm
 # $\|K\|_2 < 1$. Since $c, d \le \frac14$, $\|K\|_2 \le \frac14 \|W\|_2$. If $T_{\rm eff} > \frac14$,
 # then $\Gamma$ curves upwards *everywhere*, and there is one solution only, whatever the
 # biases. If $T_{\rm eff} < \frac14$, there may be more. But fields push units away from $\frac12$. This makes
-# $\|K\|_2$ smaller, so that a second solution may appear at a lower temperature only.
+# $\|K\|_2$ smaller, and such a solution stays a minimum in colder machines.
 #
 # **Check**: three kernels without fields, 8 × 8, with the same spectral norm: all weights equal, one
 # single bond, and random. Solve for $m$ just above and just below the threshold. Then we turn the temperature of
@@ -211,17 +211,30 @@ for beta in tap_betas:
 stability = np.array(stability)
 
 # %%
+m, n, followed = np.full(64, 0.5), np.full(16, 0.5), []
+for beta in tap_betas:  # the solution of the hot machine, from each beta to the next
+    for _ in range(2000):
+        m = expit(beta * (visible_bias + kernel @ n))
+        n = expit(beta * (hidden_bias + m @ kernel))
+    c, d = m * (1 - m), n * (1 - n)
+    followed.append(np.linalg.norm(np.sqrt(c)[:, np.newaxis] * beta * kernel * np.sqrt(d), 2))
+followed = np.array(followed)
+
+# %%
 top = np.argmax(stability)
 moved = np.abs(np.diff(solutions, axis=0)).max(axis=1)  # the unit that moves most, in each step
 assert np.all(moved[falls > 2.5] > 0.5) and np.median(moved) < 0.1
 jump = np.flatnonzero(moved > 0.5)[0]  # between this temperature and the next
 assert 0.9 < stability[top] < 1 and stability[jump + 1 :].max() < stability[top] - 0.05
 assert abs(4 / norm - 0.47) < 0.02 and 0.6 < tap_betas[top] < tap_betas[jump + 1]
+check(followed[: jump + 1], stability[: jump + 1], tolerance=1e-3)  # one solution until then
+assert followed.max() < 1 and followed[jump + 1] > stability[jump + 1] + 0.05
 print("a mean jumps by more than 1/2 on the way to beta =", tap_betas[1:][moved > 0.5].round(2))
 print(f"without fields the trained kernel would order at beta = {4 / norm:.3f}")
 print(f"with them ||K|| comes closest to 1 at beta = {tap_betas[top]:.2f}: {stability[top]:.3f}")
+print(f"||K|| of the hot machine's solution, followed to beta = 1.8: {followed.max():.3f} at most")
 
-# %% name="orders" alt="Left: mean-field order of three kernels is 0 above T = 1/4 and grows below. Right: the norm of K of the trained model rises with beta to 0.95 and falls, below 1."
+# %% name="orders" alt="Left: mean-field order of three kernels is 0 above T = 1/4 and grows below. Right: the norm of K of the trained model rises with beta to 0.95 and falls; the hot solution, followed, stays below 1 as well."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
 temperatures = np.linspace(0.1, 0.4, 31) + 0.002
 for (name, W), colour in zip(directions.items(), (blue, orange, green), strict=True):
@@ -230,6 +243,7 @@ for (name, W), colour in zip(directions.items(), (blue, orange, green), strict=T
 axes[0].axvline(0.25, color=grey, lw=1, ls="--")
 label(axes[0], "Without fields", r"$T_{\rm eff}$ (1/nats)", r"$\|m - \frac{1}{2}\|$, mean field")
 axes[1].plot(tap_betas, stability, "o-", ms=3, color=blue, label=r"$\|K\|_2$, trained model")
+axes[1].plot(tap_betas, followed, ":", color=orange, label="its hot solution, followed")
 axes[1].plot(tap_betas, tap_betas * norm / 4, color=grey, label=r"$\beta \|W\|_2 / 4$")
 axes[1].axhline(1, color="black", lw=1, ls="--")
 label(axes[1], "With its fields", r"inverse temperature $\beta$", "spectral norm")
@@ -242,11 +256,11 @@ plt.show()
 # magnetisations stay at $\frac12$. In particular a *single bond between two units* does not order.
 #
 # Right (dashed: the limit of stability): the trained kernel is past the zero-field threshold already
-# at $\beta = 0.47$, but its fields protect the disordered solution. It comes close to instability near
-# $\beta = 0.65$. Before it gets there, a more ordered solution becomes the
-# lower one and takes over: a mean jumps, as printed, and $\|K\|_2$ falls. *This* is the
-# first sharp peak in the heat capacity of section 3 of chapter 13. At the temperature of training
-# naive mean field is well inside its ordered phase.
+# at $\beta = 0.47$, but its fields protect the disordered solution. Followed to the cold (dotted), it comes
+# close to instability and stays a minimum. But beyond $\beta = 0.75$ a more ordered solution is the
+# lower one: a mean jumps, as printed, and $\|K\|_2$ falls. *This* is the
+# first sharp peak in the heat capacity of section 3 of chapter 13: two minima cross. At the temperature of
+# training naive mean field is well inside its ordered phase.
 
 # %% [markdown]
 # ## 3. Training cools the machine
@@ -516,12 +530,12 @@ assert abs(T_best - temperatures[np.argmax(heat_curves["one bond"])]) < 0.004
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# 2. The peak goes to 1/4: for N to infinity mean field is exact, and C / 2N jumps from 0 to 3/2. Finite N overshoots.
+# 2. The peak goes to 1/4, where mean field, exact for N to infinity, lets C / 2N jump from 0 to 3/2. It gets higher than
+# that: there x = (2N)^(1/4) times the mean spin has p ~ exp(-a x^2/2 - x^4/12), and C / 2N = Var(x^2)/4 is up to 1.66.
 def equal_weights(number, temperature):
     x, ways = np.arange(number + 1), [math.log(math.comb(number, k)) for k in range(number + 1)]
     energy = -np.outer(x - number / 2, x - number / 2) / number
-    log_p = np.add.outer(ways, ways) - energy / temperature
-    p = np.exp(log_p - log_p.max()) / np.sum(np.exp(log_p - log_p.max()))
+    p = softmax(np.add.outer(ways, ways) - energy / temperature)
     return (np.sum(p * energy**2) - np.sum(p * energy) ** 2) / temperature**2
 
 

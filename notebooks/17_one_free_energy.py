@@ -321,6 +321,7 @@ plt.show()
 z = np.linspace(-8, 8, 4001)
 step = z[1] - z[0]
 log_p = np.logaddexp(np.log(0.4) + log_normal(z, -2, 0.3), np.log(0.6) + log_normal(z, 2, 0.6))
+thin = log_p < np.log(0.02)  # between the modes and outside
 
 
 def kl_q_p(theta):  # theta = (mean, ln variance)
@@ -346,6 +347,8 @@ for name, theta in fits.items():
     print(f" {kl_q_p(theta):10.3f} {kl_p_q(theta):10.3f}")
 for theta, mode in zip(seeking, (0.4, 0.6), strict=True):  # the share of the mode in p
     assert abs(kl_q_p(theta) + np.log(mode)) < 0.01 and kl_p_q(theta) > 5 * kl_p_q(moments)
+wide = log_normal(z, moments[0], np.exp(moments[1]))  # ln of the covering q
+check(step * np.sum(np.exp([wide[thin], log_p[thin]]), axis=1), [0.25, 0.02], tolerance=0.005)
 
 # %%
 correlated = np.array([[1.0, 0.9], [0.9, 1.0]])  # Sigma
@@ -384,8 +387,8 @@ plt.show()
 # %% [markdown]
 # Left: minimising $\mathrm{KL}(q \,\|\, p)$ picks one mode and fits it well. The price is about $-\ln$ of the
 # share that the mode has in $p$: $-\ln 0.4 = 0.92$ and $-\ln 0.6 = 0.51$. Minimising
-# $\mathrm{KL}(p \,\|\, q)$ covers both and puts much of its mass where $p$ has hardly any. Right: one standard
-# deviation of $p$ and of the two best products.
+# $\mathrm{KL}(p \,\|\, q)$ covers both, with a quarter of its mass where $p$ is below 0.02 and has itself a
+# fiftieth. Right: one standard deviation of $p$ and of the two best products.
 #
 # **When it fails.** Two failures of $\mathrm{KL}(q \,\|\, p)$ are in this picture. It has *local minima*: the start on the
 # left ends in the worse of the two modes, and nothing in $q$ tells. And a product is *too sure of

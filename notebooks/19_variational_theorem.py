@@ -413,7 +413,7 @@ plt.show()
 # - $p$ the Boltzmann distribution itself: the weight $e^{-\beta E}$ is counted twice, and (2.3) is
 #   $\ln [Z(2 \beta) / Z(\beta)] = -\frac12 \ln 2$, whatever the temperature.
 # - $p = N(0, 1)$: (2.3) is $\ln \int dx\, (2 \pi)^{-1/2} e^{-(1 + \beta) x^2 / 2} =
-#   -\frac12 \ln (1 + \beta)$. That is the free energy of *another* oscillator, with the energy
+#   -\frac12 \ln (1 + \beta)$. That is the $-\beta F$ of *another* oscillator, with the energy
 #   $E - \frac1\beta \ln p$.
 #
 # The third case is Bayes: $p(x_{\rm data}) = \int dz\, p(z)\, p(x_{\rm data} | z)$ has the form (2.3),

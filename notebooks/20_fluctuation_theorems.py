@@ -186,8 +186,8 @@ print(
 # $$-\ln Z_1 \;\le\; -\ln Z_0 + \langle F_1 - F_0 \rangle_0 , \qquad \text{gap} = \mathrm{KL}(p_0 \,\|\, p_1) . \tag{3.1}$$
 #
 # That is the bound of Gibbs, Bogoliubov and Feynman (B16), and with $q(z|x)$ as trial system the ELBO. *A
-# variational free energy is the mean work of turning the trial system into the real one in no time.* This is the
-# proof that the post mentions.
+# variational free energy, less that of the trial system, is the mean work of turning the trial into the real system
+# in no time.* This is the proof that the post mentions.
 #
 # **Exceptions are needed.** If every walk had $W > \Delta F$, then (B49a) could not hold: that answers the
 # guess. How many exceptions may there be? Sum $P_F = P_R\, e^{W - \Delta F}$ over all walks that fall short by
@@ -432,8 +432,8 @@ assert rmse[100][0] < equal_cost / 3
 # Now a question of another kind: not the free energy of a whole system, but of each value $n$ of an *order
 # parameter*, $-\ln p_n$. Take a magnet, the periodic Ising lattice of $4 \times 4$ spins with the coupling
 # 1 nat, and let $n$ be the number of spins up. The 65,536 states can be listed, so that $p_n$ is known.
-# Between all down and all up lies a barrier of 16 nats. Even independent draws would meet $n = 7$, the rarest
-# value, once in 13 million times.
+# Between all down and all up lies a barrier of 16 nats. Even independent draws would meet $n = 7$ once in
+# 13 million times; no value but its mirror image, 9, is as rare.
 #
 # Torrie and Valleau (1977) cover the range with *windows*. Window $k$ adds to the energy a bias $u_k(n)$,
 # such as $\frac12 (n - c_k)^2$, which holds the magnet near $c_k$. Its distribution is
@@ -451,9 +451,9 @@ assert rmse[100][0] < equal_cost / 3
 #
 # $$\boxed{\; p_n = \frac{\sum_k C_{kn}}{\sum_k N_k\, e^{f_k - u_k(n)}} \;} \tag{B50}$$
 #
-# which is solved together with (7.1): the *weighted histogram analysis* (WHAM, Ferrenberg and Swendsen 1989). In
-# $p_n \propto 1 / \sum_k N_k\, p_k(n) / p_n$ one recognises MBAR of chapter 9, whose $\alpha$ is one over the
-# sum of all windows. WHAM is MBAR for windows that differ by a bias on $n$ alone.
+# which is solved together with (7.1): the *weighted histogram analysis* (WHAM, Ferrenberg and Swendsen 1989). A
+# sample at $n$ counts $1 / \sum_k N_k\, p_k(n) / p_n$. There one recognises MBAR of chapter 9, whose $\alpha$ is one
+# over the sum of all windows. WHAM is MBAR for windows that differ by a bias on $n$ alone.
 #
 # **Check against the exact result**: nine windows, and the same number of sweeps without bias. *How far will the
 # latter get?*
@@ -502,7 +502,7 @@ print(f"{len(lowest)} states of least energy at n = 8, {sum(striped)} of them st
 assert len(lowest) == sum(striped) == 8
 
 # %% [markdown]
-# Without bias all 180 chains stay on one side. They take $p_0$ for 1, where it is $\frac12$. The windows find
+# Without bias all 180 chains stay on the side where they start. They take $p_0$ for 1, where it is $\frac12$. The windows find
 # the whole profile to within a tenth of a nat, even the dip in the middle, where the lowest states are stripes.
 # The outer windows do not sit at their centres, and need not: what counts is that neighbours overlap.
 #

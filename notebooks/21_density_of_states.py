@@ -28,7 +28,7 @@
 #
 # **What you will learn**
 #
-# - that entropy is the logarithm of a count, and temperature its slope;
+# - that entropy is the logarithm of a count, and the inverse temperature its slope;
 # - that a flat histogram over energies is the perfect umbrella of chapter 20;
 # - that there are two limits called $N \to \infty$, and that each may fail to exist or depend on what is done first.
 #
@@ -127,7 +127,7 @@ print(*np.exp(large.log_count[:4]).round().astype(int), "states")
 # $$\max_E \big[ S(E) - \beta E \big] \;\le\; \ln Z \;\le\; \max_E \big[ S(E) - \beta E \big] + \ln n_E . \tag{2.1}$$
 #
 # $\ln n_E$ is 4 nats for 64 spins, and grows like $\ln N$, while $\ln Z$ grows like $N$. *Per spin the largest
-# term is all there is.* It sits where $dS/dE = \beta$. So every energy has a temperature, the slope of its
+# term is all there is.* It sits where $dS/dE = \beta$. So every energy has an inverse temperature, the slope of its
 # entropy, without any heat bath.
 
 # %% name="entropy" alt="Left: the entropy of 64 spins against the energy is an arch from ln 2 at -128 to 42 nats at 0 and back; straight lines of slope 0.2, 0.44 and 0.8 touch it. Right: the distribution of the energy at these three temperatures; the one at 0.44 is far the broadest."
@@ -250,7 +250,7 @@ assert slow[2] > 2 and abs(slow[2] / slow[1] - 1) < 0.01 and fast[2] < fast[0] /
 
 # %% [markdown]
 # From 500 sweeps on the error does not move: $\ln f$ is below $10^{-7}$, and by (3.2) nothing is corrected any
-# more. With $1 / t$ it falls on.
+# more. With $1 / t$ it goes on falling.
 #
 # %% [markdown]
 # ## 5. Too large to count
@@ -418,7 +418,7 @@ assert 0.45 < growth[-1] < 0.55 and np.all(np.diff(at_half) < -0.6) and magnetis
 # ## 7. Summary
 #
 # - $g(E)$ is the coefficient list of a polynomial, and gives $\ln Z$, $U$ and $C$ at all temperatures.
-# - $\ln Z$ is its largest term, energy minus entropy, up to $\ln n_E$.
+# - $\ln Z$ is the largest $S(E) - \beta E$, entropy minus $\beta$ times energy, up to $\ln n_E$.
 # - A walk that weighs by $1 / \hat g$ and corrects $\hat g$ where it is learns $g$ (B51), if its corrections
 #   fall like $1 / t$ and not faster.
 # - Infinitely many levels may have no partition function at all.
