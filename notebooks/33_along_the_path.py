@@ -198,7 +198,7 @@ plt.show()
 # order 3 undershoots on both sides. A $q$ that is
 # too wide is the dangerous side for the series. (In the right panel the floor near $10^{-16}$ is rounding.)
 # Training with $\mathrm{KL}(q \| p)$ is said to prefer a narrow $q$, that is, $s^2 > 1$. But with several latent
-# variables the best $q$ is too narrow in some directions and too wide in others.
+# variables the best product $q$ is, as we see now, too narrow in some directions and too wide in others.
 #
 # **Correlations, which mean field lacks.** In several dimensions let the posterior have the
 # precision matrix $P$ with ones on its diagonal, and $q = N(0, I)$, the best product distribution
