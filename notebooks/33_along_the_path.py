@@ -355,7 +355,7 @@ assert abs(np.log2(corrected_errors[-2] / corrected_errors[-1]) - 4) < 0.5
 # **By Gibbs sampling.** A machine with 40 visible and 16 hidden units has $2^{56}$ states. Each
 # $\lambda$ is an RBM (2.1) of chapter 32; chains start as exact draws of $q$ and are carried from one $\lambda$
 # to the next. Beside it, the other use of (3.1) of chapter 32: weights $w^\lambda$ on samples of $q$ alone,
-# *self-normalised* (divided by their sum), which is all one has for a VAE. Their effective sample size (chapter 8,
+# *self-normalised* (divided by their sum), which the log-weights of a VAE give for nothing. Their effective sample size (chapter 8,
 # section 3) falls as $\lambda$ grows.
 
 # %%

@@ -188,7 +188,7 @@ assert abs(by_hand.mean()) < 5 * error
 #   Beyond $k = 0.7$ no practical number of samples finds the weights that matter.
 #
 # So there are two ways to fail. A *diverging series* has a cure (sections 4 and 5); a *heavy right
-# tail* has none but a better $q$: the samples do not contain the answer.
+# tail* has none with these samples: they do not contain the answer. It takes a better $q$, or annealing (chapter 8).
 
 # %% name="gallery-numbers"
 rng, series, samples, tails = np.random.default_rng(seed), {}, {}, {}

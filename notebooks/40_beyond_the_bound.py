@@ -310,8 +310,8 @@ print("J = 0.7: F_1, F_2, F_3 minus F, whole lattice:", two_phases.round(4), "ln
 # Size-extensivity guarantees that the error per copy does not grow. It does not guarantee that the error
 # is small. Take $N$ independent copies of one latent variable with the posterior $N(0, s^2)$ and $q = N(0, 1)$, as in
 # section 1 of chapter 38, where $s^2 = 1.8$. The cumulants of one $\ln w$ are known, (1.4) of chapter 38, and with
-# $a = 1 - 1/s^2$ the $n$-th term of the series is $\frac12 a^n / n$ from the second on. These terms converge for
-# $|a| < 1$ only. Now let the posterior be much *narrower* than $q$: $s^2 = 0.4$, $a = -1.5$. Every order is perfectly
+# $a = 1 - 1/s^2$ the $n$-th term of the series is $\frac12 a^n / n$ from the second on. Their sum converges
+# for $-1 \le a < 1$ only. Now let the posterior be much *narrower* than $q$: $s^2 = 0.4$, $a = -1.5$. Every order is perfectly
 # extensive.
 
 # %%

@@ -481,7 +481,8 @@ for square in (0.25, 0.75, 1.5, 3.0):
 #
 # With $\ln w = -\beta (H - H_q)$ and $\ln p(x) = -\beta F$ the same sums give an equilibrium free energy from draws
 # of a trial system, $F = F_q + \langle V \rangle_q - \frac \beta 2 \langle\!\langle V^2 \rangle\!\rangle_q + \dots$ (B23). An
-# oscillator with a weak quartic term, against its integral:
+# oscillator with a weak quartic term, against its integral (the series converges for no strength, and begins well:
+# [chapter 33, exercise 4](33_along_the_path.ipynb)):
 
 # %% name="oscillator"
 strength = 0.02

@@ -111,7 +111,7 @@ def label(axis, title, xlabel, ylabel):
 #   B\, \nabla \nabla G = B^{1/2} \big( B^{1/2}\, \nabla \nabla G\, B^{1/2} \big) B^{-1/2} . \tag{1.1}$$
 #
 # The bracket is symmetric, so **all eigenvalues are real**. A complex one at a single fixed point excludes every
-# such $G$. With $B$ a constant times $I$ even $\partial r$ itself must be symmetric, everywhere, and on a space
+# such $G$. With $B$ a constant times $I$ even $\partial r$ must be symmetric, everywhere, and on a space
 # without holes this suffices.
 #
 # **SegNet** (Badrinarayanan, Kendall and Cipolla 2017) has an encoder of convolutions and 2 × 2 max-pooling, and a
@@ -451,7 +451,7 @@ for name, temperature in temperatures.items():
     models[name] = encoder, decoder
 
 # %% [markdown]
-# The starts are one test digit of each class, the same with a hole of 8 × 8 pixels set to 0 in the middle, and ten
+# The starts are one test digit of each class, the same with a hole of 8 × 8 zeros in the middle, and ten
 # images of noise. An orbit is followed in the space of codes, $z \mapsto e(d(z))$. For the Jacobians all 49 unit
 # vectors of the code go through the decoder at once, forwards, and through the encoder, backwards.
 
