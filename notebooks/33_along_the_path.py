@@ -198,7 +198,7 @@ plt.show()
 # order 3 undershoots on both sides. A $q$ that is
 # too wide is the dangerous side for the series. (In the right panel the floor near $10^{-16}$ is rounding.)
 # Training with $\mathrm{KL}(q \| p)$ is said to prefer a narrow $q$, that is, $s^2 > 1$. But with several latent
-# variables the best $q$ is too narrow in some directions and too wide in others.
+# variables the best product $q$ is, as we see now, too narrow in some directions and too wide in others.
 #
 # **Correlations, which mean field lacks.** In several dimensions let the posterior have the
 # precision matrix $P$ with ones on its diagonal, and $q = N(0, I)$, the best product distribution
@@ -355,7 +355,7 @@ assert abs(np.log2(corrected_errors[-2] / corrected_errors[-1]) - 4) < 0.5
 # **By Gibbs sampling.** A machine with 40 visible and 16 hidden units has $2^{56}$ states. Each
 # $\lambda$ is an RBM (2.1) of chapter 32; chains start as exact draws of $q$ and are carried from one $\lambda$
 # to the next. Beside it, the other use of (3.1) of chapter 32: weights $w^\lambda$ on samples of $q$ alone,
-# *self-normalised* (divided by their sum), which is all one has for a VAE. Their effective sample size (chapter 8,
+# *self-normalised* (divided by their sum), which the log-weights of a VAE give for nothing. Their effective sample size (chapter 8,
 # section 3) falls as $\lambda$ grows.
 
 # %%

@@ -184,11 +184,11 @@ assert abs(by_hand.mean()) < 5 * error
 # - $s^2 < 1$, $q$ too broad: $a < 0$, a left tail. The orders alternate; for $s^2 < \frac12$ they
 #   diverge, although $\ln w$ is bounded from above and nothing is wrong with the weights.
 # - $s^2 > 1$, $q$ too narrow: $0 < a < 1$, a right tail. The orders rise to the limit. But the
-#   weights have a power-law tail: $P(w > t) \approx t^{-1/a}$, a Pareto tail of shape $k = a$.
+#   weights have a power-law tail: $P(w > t) \sim t^{-1/a}$ but for a logarithm, a Pareto tail of shape $k = a$.
 #   Beyond $k = 0.7$ no practical number of samples finds the weights that matter.
 #
 # So there are two ways to fail. A *diverging series* has a cure (sections 4 and 5); a *heavy right
-# tail* has none but a better $q$: the samples do not contain the answer.
+# tail* has none with these samples: they do not contain the answer. It takes a better $q$, or annealing (chapter 8).
 
 # %% name="gallery-numbers"
 rng, series, samples, tails = np.random.default_rng(seed), {}, {}, {}

@@ -466,7 +466,7 @@ plt.show()
 # | order 4 | squares, single bonds, chains | squares, single bonds |
 # | chains | term by term | re-summed by moving the means |
 # | means | need the response $s$ | explicit |
-# | applies to | any $q$ one can sample | means of spins, small couplings |
+# | applies to | any $q$ one can sample | means of units, small couplings |
 # | errors | $W^{k+1}$ | $W^{k+1}$ |
 #
 # By the post, both are neither exact nor convex. (3.1) is both, as a maximum of functions linear in $m$ and $n$; its

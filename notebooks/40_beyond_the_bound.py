@@ -35,7 +35,7 @@
 #
 # - that a trial of blocks is a bound, has correlations, and is extensive;
 # - that orders 2 and 3 help where the trial has the right picture, and are no bounds (B24);
-# - what no order finds: the other phase, at a price of $\ln 2$.
+# - what the first orders do not find: the other phase, at a price of $\ln 2$.
 #
 # **What you need**: chapter 18, section 2; chapter 32, sections 4 and 5; chapter 38, sections 1 and 2. It
 # helps to know the chain of chapter 19, section 1.
@@ -300,7 +300,9 @@ print("J = 0.7: F_1, F_2, F_3 minus F, whole lattice:", two_phases.round(4), "ln
 # correlations in one direction and fare better. (The dip of their error at $J \approx 0.26$ is where it changes sign,
 # not a better approximation.) Far on the right, order has set in for good and all curves end on the horizontal line
 # $\ln 2 / N$: the lattice has *two* ordered states, the trial knows one, and its free energy is too high by $\ln 2$ in all.
-# No order of the expansion finds the other. Here extensivity is a comfort: $\ln 2$ does not grow with $N$.
+# None of these orders finds the other: by (B27) an order that cannot go round the lattice is $N$ times a constant, and
+# $\ln 2$ is not. (On a finite lattice far higher orders may.) Here extensivity is a comfort: $\ln 2$ does not grow
+# with $N$.
 #
 # %% [markdown]
 # ## 3. When it fails: extensive and wrong
@@ -308,8 +310,8 @@ print("J = 0.7: F_1, F_2, F_3 minus F, whole lattice:", two_phases.round(4), "ln
 # Size-extensivity guarantees that the error per copy does not grow. It does not guarantee that the error
 # is small. Take $N$ independent copies of one latent variable with the posterior $N(0, s^2)$ and $q = N(0, 1)$, as in
 # section 1 of chapter 38, where $s^2 = 1.8$. The cumulants of one $\ln w$ are known, (1.4) of chapter 38, and with
-# $a = 1 - 1/s^2$ the $n$-th term of the series is $\frac12 a^n / n$ from the second on. These terms converge for
-# $|a| < 1$ only. Now let the posterior be much *narrower* than $q$: $s^2 = 0.4$, $a = -1.5$. Every order is perfectly
+# $a = 1 - 1/s^2$ the $n$-th term of the series is $\frac12 a^n / n$ from the second on. Their sum converges
+# for $-1 \le a < 1$ only. Now let the posterior be much *narrower* than $q$: $s^2 = 0.4$, $a = -1.5$. Every order is perfectly
 # extensive.
 
 # %%
@@ -370,7 +372,7 @@ assert 0 < order_errors(1.8)[7] < 1e-4
 # - Only $F_1$ is a bound (B24): on the ring order 2 is too low at small $J$.
 # - Orders 2 and 3 remove most of the error where the trial has the right picture. They stop helping where the trial orders
 #   by itself, whether the system does so (the lattice) or not (the ring). Better trials put that off.
-# - The lost phase costs $\ln 2$ in all, at every order and for every size.
+# - The lost phase costs $\ln 2$ in all, whatever the size of the lattice, and the first orders do not find it.
 # - Extensive is not accurate: with a posterior of less than half the variance of $q$ the series diverges, for one copy as
 #   for many.
 #

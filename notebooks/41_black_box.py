@@ -121,7 +121,8 @@ def label(axis, title, xlabel, ylabel):
 # $$\langle f \rangle_p \approx \sum_i c_i f_i , \qquad c_i = \frac{\partial \hat F}{\partial \ln w_i} . \tag{1.4}$$
 #
 # The mean of all $\ln w_i$, the ELBO, has $c_i = 1/n$. The logarithm of the mean weight has
-# $c_i = w_i / \sum_j w_j$: these are the normalised importance weights. The truncated series lies between.
+# $c_i = w_i / \sum_j w_j$: these are the normalised importance weights. Those of
+# the truncated series are polynomials in $\ln w_i$.
 #
 # **Check against the exact result**: (1.4) for these estimates, and (B34) against the derivative of the
 # truncated series with respect to $t$.
@@ -387,7 +388,7 @@ assert shift["q itself"] < 0.01 and shift["series, order 2"] > 0.05
 # The series turns the widths in the right direction and pushes the first mean away from a value that was
 # right: order 2 is the first that sees the skewness of $\ln w$, and it overshoots. Groups of ten (chapter 34, section 5)
 # start the series nearer to the answer, and importance weights are a little better still: in two
-# dimensions 20,000 draws cover the posterior. That is not always so.
+# dimensions 20,000 draws cover most of the posterior. That is not always so.
 #
 # %% [markdown]
 # ## 5. Dimension decides
@@ -471,14 +472,17 @@ for square in (0.25, 0.75, 1.5, 3.0):
     assert abs(order_1.value - partial_sums[1]) < 5 * order_1.standard_error
 
 # %% [markdown]
-# Mean field by the ELBO is too narrow as a rule (chapter 23, section 1): the side where the series is at home.
+# Mean field by the ELBO is too narrow for each variable by itself, as a rule (chapter 23, section 1). But where the
+# variables are correlated it is too wide along some axes. For a Gaussian of two variables it is never so wide that
+# the series diverges, for three it may be ([chapter 33, exercise 3](33_along_the_path.ipynb)).
 #
 # %% [markdown]
 # ## 7. In the physicist's words
 #
 # With $\ln w = -\beta (H - H_q)$ and $\ln p(x) = -\beta F$ the same sums give an equilibrium free energy from draws
 # of a trial system, $F = F_q + \langle V \rangle_q - \frac \beta 2 \langle\!\langle V^2 \rangle\!\rangle_q + \dots$ (B23). An
-# oscillator with a weak quartic term, against its integral:
+# oscillator with a weak quartic term, against its integral (the series converges for no strength, and begins well:
+# [chapter 33, exercise 4](33_along_the_path.ipynb)):
 
 # %% name="oscillator"
 strength = 0.02

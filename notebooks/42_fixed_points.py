@@ -111,7 +111,7 @@ def label(axis, title, xlabel, ylabel):
 #   B\, \nabla \nabla G = B^{1/2} \big( B^{1/2}\, \nabla \nabla G\, B^{1/2} \big) B^{-1/2} . \tag{1.1}$$
 #
 # The bracket is symmetric, so **all eigenvalues are real**. A complex one at a single fixed point excludes every
-# such $G$. With $B$ proportional to $I$ even $\partial r$ itself must be symmetric, everywhere, and on a space
+# such $G$. With $B$ a constant times $I$ even $\partial r$ must be symmetric, everywhere, and on a space
 # without holes this suffices.
 #
 # **SegNet** (Badrinarayanan, Kendall and Cipolla 2017) has an encoder of convolutions and 2 × 2 max-pooling, and a
@@ -188,8 +188,8 @@ for (name, noise, decay), factors in exact.items():
 #
 # (The last form: $p(x|y) \propto p(x)\, e^{-|y - x|^2 / 2 \sigma^2}$ is an exponential family in $y / \sigma^2$, so the
 # derivative of its mean is a covariance.) Here the step *is* a gradient, with $G = -\ln p_\sigma$ and $B = \sigma^2 I$. The
-# eigenvalues are not negative. They are below 1 at maxima of $p_\sigma$ and above 1 somewhere at saddles and minima, so
-# the attractors are the modes of the blurred density.
+# eigenvalues are not negative. They are below 1 at maxima of $p_\sigma$ and above 1 in some direction at saddles and
+# minima, so the attractors are the modes of the blurred density.
 #
 # **Two Gaussians** of variance $\tau^2$ at $\pm \mu$, with equal odds. With $v = \tau^2 + \sigma^2$, given the component the
 # mean is $(\tau^2 y \pm \sigma^2 \mu) / v$, and the components have weights proportional to $e^{\pm \mu \cdot y / v}$:
@@ -451,7 +451,7 @@ for name, temperature in temperatures.items():
     models[name] = encoder, decoder
 
 # %% [markdown]
-# The starts are one test digit of each class, the same with a hole of 8 × 8 black pixels in the middle, and ten
+# The starts are one test digit of each class, the same with a hole of 8 × 8 zeros in the middle, and ten
 # images of noise. An orbit is followed in the space of codes, $z \mapsto e(d(z))$. For the Jacobians all 49 unit
 # vectors of the code go through the decoder at once, forwards, and through the encoder, backwards.
 
@@ -578,7 +578,7 @@ for name, (_, decoder) in models.items():
 #   ones (1.1).
 # - Linear autoencoders have a plane of fixed points at $T = 0$, and the mean alone with noise, decay or temperature (2.2).
 # - The best denoiser of two Gaussians is the mean-field equation of a magnet (3.2).
-# - Mean field of an RBM is a decode-encode map with a free energy, $F_c - S$ (B54).
+# - Mean field of an RBM is an encode-decode map with a free energy, $F_c - S$ (B54).
 # - A convolutional autoencoder that reconstructs well need not keep what it reconstructs, and its iteration has in
 #   general no energy.
 #

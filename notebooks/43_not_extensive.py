@@ -257,7 +257,7 @@ check(davidson[-1] / E_1[-1], 1.5, tolerance=0.02)
 # It is not: the share still falls. The factor tends to $\frac32$, because half of the weight is left on $|0\rangle$.
 #
 # Extensive does not mean convergent. The square root of (1.1) has
-# branch points at $g = \pm i \Delta / 2$: for every $N$ the series converges for $|g| < \Delta / 2$ only.
+# branch points at $g = \pm i \Delta / 2$: for every $N$ the radius of the series is $\Delta / 2$.
 #
 # %% [markdown]
 # ## 4. The same for a variational q (optional)
