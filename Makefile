@@ -24,7 +24,7 @@ demo: .venv/.package
 	@echo
 	@echo 'Next: README.md, and make lab, which opens the course in JupyterLab.'
 
-# All chapters, and the tests that take less than three seconds each; then those that take longer.
+# All chapters, and the tests that take less than two seconds each; then those that take longer.
 test: .venv/.installed
 	$(PYTEST) -m 'not long'
 

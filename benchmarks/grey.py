@@ -137,9 +137,8 @@ def run(name, grey, x_test, options):
     statistics = drawn.decoded(z, None)
     noise = drawn.likelihood.noise(statistics, DRAWN, options.seed)
     images = np.asarray(drawn.likelihood.draw(statistics, noise)[0])
-    return row | judged(vae, x_test[: options.images], options.seed) | {
-        "curve": clock.curve
-    }, images
+    row |= judged(vae, x_test[: options.images], options.temperatures, options.seed)
+    return row | {"curve": clock.curve}, images
 
 
 def independent(grey, x_test):

@@ -9,7 +9,8 @@ that of the smallest size. Results go to benchmarks/results/scaling.json, with a
 """
 
 import argparse
-import resource
+import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -39,11 +40,8 @@ from vae_keras.vae import VAE
 
 UNITS = (100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 CHAINS = (10, 30, 100, 300, 1000, 3000, 10_000)
-STEPS, BETAS, HIDDEN = (
-    20,
-    11,
-    100,
-)  # of training and annealing; hidden units where visible ones grow
+STEPS, BETAS = 20, 11  # of training and annealing
+HIDDEN = 100  # where visible units grow
 
 
 class Sweep(NamedTuple):
@@ -138,9 +136,9 @@ def seconds_of(sweep, rounds):
 
 
 def peak_of(name, size):
-    """The peak of memory of a process that does this once, bytes."""
+    """The peak of memory of a process that does this once, bytes (on Linux)."""
     command = [sys.executable, __file__, "--peak", name, str(size)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return 1024 * int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def draw(rows):
@@ -165,7 +163,7 @@ def main():
     if options.peak:
         name, size = options.peak
         PEAKS[name][0](int(size))
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+        print(re.search(r"VmHWM:\s*(\d+)", pathlib.Path("/proc/self/status").read_text())[1])
         return
     start, rows, memory = time.perf_counter(), [], []
     for name in options.only:

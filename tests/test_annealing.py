@@ -18,6 +18,7 @@ def exact_samples(rbm, all_states, num, seed=0):
     return states[np.random.default_rng(seed).choice(len(states), num, p=p / p.sum())]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("num_temperatures", [3, 10])
 def test_mean_weight_equals_z_with_few_temperatures(random_rbm, num_temperatures):
     rbm = random_rbm(6, 4)
@@ -156,6 +157,7 @@ def test_second_base_exposes_two_walks_that_miss_the_same_mode():
         assert "an estimate from elsewhere differs by 7" in judged.message
 
 
+@pytest.mark.long
 def test_chosen_path_has_steps_of_equal_length_and_a_smaller_error(random_rbm):
     rbm = random_rbm(8, 6, scale=2.0)
     betas = choose_betas(rbm, num_betas=30, num_chains=200, seed=0)

@@ -150,6 +150,7 @@ def test_dtype_is_that_of_the_wider_density():
     np.testing.assert_allclose(found, np.full(5, -1e6 - 0.001), rtol=1e-14)  # no digit is lost
 
 
+@pytest.mark.long
 def test_plain_functions_of_numpy_are_targets(tilted):
     _, q = tilted
     found = evidence(lambda z: scipy.stats.norm(0.5).logpdf(z) + 0.125, q, 1000, seed=2)

@@ -333,6 +333,7 @@ def hold(values, exact, errors):
     return abs(share - 0.954) < SLACK and abs(ratio - 1) < 5 / np.sqrt(800)
 
 
+@pytest.mark.long
 def test_two_standard_errors_of_the_evidence_hold_the_exact_value_as_often_as_they_should():
     log_w = np.random.default_rng(13).normal(0, 0.7, size=(1000, 400))
     found = evidence_of_weights(log_w, order=3)

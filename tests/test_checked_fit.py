@@ -171,6 +171,7 @@ def test_zero_weights_leave_the_regulariser_alone_on_every_path(name, carrier):
     assert loss == pytest.approx(L2 * np.sum(kernel.numpy().astype(float) ** 2), rel=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.grid
 @IN_TURNS
 def test_doubled_weights_double_the_step_on_every_path(name, carrier):
@@ -364,6 +365,7 @@ def test_callback_lists_and_positional_arguments_of_keras_are_taken():
     assert seen == [0, 1, 0, 1, 2]
 
 
+@pytest.mark.long
 def test_adapting_takes_every_carrier_and_sees_the_first_batch_of_a_generator():
     for carrier in CARRIERS:
         model, _ = made("rbm")

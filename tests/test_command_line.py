@@ -57,6 +57,7 @@ def test_train_evaluate_and_sample_work_together(package, tmp_path, capsys):
     assert pathlib.Path(files[1]).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_same_seed_gives_the_same_model(tmp_path):
     for folder in ("first", "second"):
         rbm_command.main(
@@ -82,6 +83,7 @@ def test_evaluate_of_a_large_rbm_anneals_both_ways(tmp_path, capsys, monkeypatch
     assert json.loads((tmp_path / "rbm_evaluate.json").read_text())["trusted"] is True
 
 
+@pytest.mark.long
 def test_evaluate_does_not_trust_two_walks_that_miss_the_same_mode(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(rbm_command, "_long_path", lambda: np.linspace(0, 1, 101))
     biases = np.full(64, -25.0), np.full(30, -3.0)

@@ -61,7 +61,7 @@ def by_hand(rbm, v, mask):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("visible", "hidden"), PAIRS)
 def test_ln_z_with_units_clamped_is_the_sum_over_all_others(visible, hidden):  # B42
     rbm = rbm_of(visible, hidden)

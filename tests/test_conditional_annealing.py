@@ -46,7 +46,7 @@ def test_annealing_finds_ln_z_of_every_example_whatever_it_misses(visible, hidde
     np.testing.assert_allclose(estimate.log_weights[:, 4], nothing_missing[0], rtol=1e-12)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_annealing_of_a_mixed_layer_in_blocks_of_examples(monkeypatch):
     rng = np.random.default_rng(0)
     visible, hidden = Mixed([Binary(2), Potts(2, 3), Spin(1)]), Binary(4)

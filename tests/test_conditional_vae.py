@@ -73,7 +73,7 @@ def test_encode_decode_and_reconstruct_use_the_condition(vae):
         np.testing.assert_allclose(vae.predict(data, verbose=0), x, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("objective", [None, IWAE(3)])
 def test_fit_raises_the_evidence_of_data_given_their_condition(objective):
     vae = MODEL.conditional_vae(seed=0, objective=objective)
@@ -96,6 +96,7 @@ def test_fit_raises_the_evidence_of_data_given_their_condition(objective):
     assert history["val_loss"][-1] < exact + 5  # nats; it started 10 or more above
 
 
+@pytest.mark.long
 def test_data_come_as_a_dict_as_a_pair_and_in_data_sets(vae):
     pairs = tf.data.Dataset.from_tensor_slices(((MODEL.x, MODEL.y),)).batch(10)
     dicts = tf.data.Dataset.from_tensor_slices(DATA).batch(10)
@@ -140,6 +141,7 @@ def test_a_decoder_of_z_alone_passes_over_the_condition():
     assert free.log_weights(DATA, 2).shape == (2, 30)
 
 
+@pytest.mark.long
 def test_saved_model_loads_in_safe_mode(tmp_path, vae):
     vae.save(tmp_path / "vae.keras")
     loaded = keras.models.load_model(tmp_path / "vae.keras")

@@ -33,6 +33,7 @@ def test_a_file_is_loaded_and_overwritten_on_demand_only():
     assert shipped("numbers", lambda: {"a": 3})["a"] == 2
 
 
+@pytest.mark.long
 def test_loaded_weights_and_history_are_those_of_the_training():
     first, fit = line()
     history = trained(first, "line", fit, retrain=True)

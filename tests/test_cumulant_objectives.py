@@ -63,6 +63,7 @@ def test_order_two_pays_for_variance_without_limit():
     assert values[2] > exact[2] + 1000  # the estimate that the samples themselves give
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.name)
 def test_objective_trains_and_comes_back_from_a_file(objective, tmp_path):
     config = objective.get_config()

@@ -41,6 +41,7 @@ def legendre(kernel, m, n):
     return -result.fun
 
 
+@pytest.mark.long
 def test_plefka_expansion_has_the_error_of_the_fifth_order():  # B26
     rng = np.random.default_rng(1)
     zero = tf.zeros(3, tf.float64), tf.zeros(2, tf.float64)

@@ -54,6 +54,7 @@ def test_density_of_a_narrow_posterior_is_exact(mean, log_var):
             np.testing.assert_array_equal(numbers(same.z), numbers(draws.z))
 
 
+@pytest.mark.long
 @pytest.mark.grid
 @pytest.mark.parametrize("mean_and_log_var", NARROW[1::2])
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def test_a_layer_as_the_negative_phase_is_copied_and_seeded():
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @without_graphs
 def test_mixed_columns_and_potts_features_have_their_columns():
     x = np.concatenate([bits(), 2 * bits(width=3) - 1], 1)

@@ -59,6 +59,7 @@ def test_jackknife_is_exact_where_few_weights_share_the_sum():
         np.testing.assert_allclose(jackknife(tf.constant(w), order=2), expected, atol=1e-10)
 
 
+@pytest.mark.long
 def test_each_order_of_the_jackknife_removes_a_power_of_the_bias():
     num, samples = 200_000, 20
     w = np.random.default_rng(0).gamma(2.0, 0.5, size=(samples, num))  # light tails, mean 1
@@ -159,7 +160,7 @@ def test_estimates_move_by_what_is_added_to_all_log_weights(log_weights):
         np.testing.assert_allclose(slope, np.ones(4), rtol=1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_estimates_of_any_batch_shape_in_a_graph(log_weights):
     batched = tf.reshape(log_weights, (60, 2, 2))
     others = [

@@ -153,6 +153,7 @@ def test_schedule_changes_the_loss_of_a_compiled_step():
     assert kl[2] == pytest.approx(kl[3], rel=1e-4)
 
 
+@pytest.mark.long
 def test_schedule_can_cycle_and_resumes_where_it_would_have_been():
     options = {"end": 2.0, "num_epochs": 1, "cycle_epochs": 2}
     seen, _ = warmed(options, epochs=4)

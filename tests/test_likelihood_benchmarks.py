@@ -37,6 +37,7 @@ def test_every_likelihood_of_grey_levels_is_a_probability_of_the_256(benchmark):
         assert abs(float(total) - 1) < 1e-5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", ["Poisson", "ZINB"])
 def test_log_p_of_counts_is_the_quadrature_of_scipys_probabilities(benchmark, family):
     counts = benchmark("counts")

@@ -190,7 +190,7 @@ def test_averages_of_two_moments_are_minus_the_gradient_of_their_free_energy():
     assert slopes["log_precision"] == pytest.approx(found, abs=1e-8)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_kernel_of_zeros_is_exact():
     machine = random_machine(Mixed([Potts(1, 3), Gaussian(1, 2.0)]), Spin(2), scale=0.0)
     exact = enumeration.moments(machine)

@@ -272,7 +272,7 @@ def test_units_of_ones_own_need_no_more_than_their_states():
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("visible", "hidden", "order"),
     [("Gaussian", "ReLU", 2), ("ReLU", "Potts", 3), ("TruncatedExponential", "Spin", 3)],

@@ -151,6 +151,7 @@ def test_entropy_without_energy_counts_states_and_volumes():
     assert entropy == pytest.approx(2 * np.log(3) + np.log(np.pi / 2) / 2 + 2 * np.log(2))
 
 
+@pytest.mark.long
 def test_heat_capacity_of_free_units_is_exact():
     machine = random_machine(Gaussian(3, 2.0), Potts(2, 3), scale=0.0)
     betas = np.linspace(0.95, 1.05, 11)

@@ -20,7 +20,7 @@ from rbm_tf.units import Binary, Gaussian, Mixed, Potts, ReLU, Spin
 NAN = np.nan
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("visible", "hidden", "clamped"), FINITE)
 def test_missing_units_are_drawn_given_the_observed_ones(visible, hidden, clamped):
     rbm, observed = model(visible, hidden), ~np.isnan(clamped)

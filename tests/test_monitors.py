@@ -255,6 +255,7 @@ def test_loss_that_is_not_finite_stops_any_model_under_finite_weights():
         np.testing.assert_array_equal(restored, kept)
 
 
+@pytest.mark.long
 def test_training_that_stays_finite_is_left_alone():
     plain, watched = BernoulliRBM(6, 4, seed=0), BernoulliRBM(6, 4, seed=0)
     for rbm, callbacks in ((plain, []), (watched, [StopWhenNotFinite()])):

@@ -33,6 +33,7 @@ def graph_size(phase):
     return len(graph.node) + sum(len(function.node_def) for function in graph.library.function)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PHASES)
 def test_the_graph_of_many_steps_is_no_larger_than_that_of_some(name):
     assert graph_size(PHASES[name](60)) == graph_size(PHASES[name](12))

@@ -234,6 +234,7 @@ def test_sample_reaches_the_model(rbm):
     check_samples(rbm.sample(20_000, num_steps=100, seed=1), model_states(rbm))
 
 
+@pytest.mark.long
 def test_tempered_sample_reaches_the_model(rbm):
     v = tempered_sample(rbm, 20_000, betas=BETAS, num_steps=50, seed=1)
     check_samples(v, model_states(rbm))

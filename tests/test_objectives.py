@@ -114,6 +114,7 @@ def test_decoder_gradient_at_the_exact_posterior_is_that_of_the_evidence(objecti
     assert np.max(error) < 0.1 * np.max(np.abs(exact))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("objective", "factor"),
     [
@@ -164,6 +165,7 @@ def test_doubly_reparameterised_gradient_is_its_formula():
     np.testing.assert_allclose(by_autodiff, formula, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.long
 def test_doubly_reparameterised_gradient_has_the_mean_of_iwae_and_less_noise():
     results = {}
     for kind in (IWAE, DoublyReparameterizedIWAE):
@@ -198,6 +200,7 @@ def test_thermodynamic_sums_bracket_the_evidence_and_close_in_on_it():  # B20
     assert losses["right", 30] - losses["left", 30] < 0.15
 
 
+@pytest.mark.long
 @pytest.mark.grid
 @pytest.mark.parametrize("objective", [*OBJECTIVES, SecondOrder(5)], ids=lambda o: o.name)
 def test_models_with_any_objective_train_and_load_in_safe_mode(tmp_path, objective):

@@ -61,6 +61,7 @@ def test_ten_steps_are_those_of_the_published_algorithm(dtype, tolerance):
     assert_close([ops.convert_to_numpy(weight)], [expected], tolerance)
 
 
+@pytest.mark.long
 @pytest.mark.grid
 @pytest.mark.parametrize("name", OPTIONS)
 def test_weights_and_state_are_those_of_keras_adam(name):
@@ -71,6 +72,7 @@ def test_weights_and_state_are_those_of_keras_adam(name):
     assert_close(*(after_ten_steps(each, dtype) for each in (fused, plain)), tolerance)
 
 
+@pytest.mark.long
 def test_default_betas_in_float32_differ_from_keras_by_their_rounding_only():
     fused, plain = (after_ten_steps(make(0.1), "float32") for make in CLASSES)
     assert_close(fused, plain, 1e-4)  # 1 - beta_2 rounds to 1.00001e-3
@@ -97,6 +99,7 @@ def test_steps_without_a_graph_and_by_xla_are_the_same(compiled):
     assert_close(after_ten_steps(FusedAdam(0.1), "float32", **compiled), plain, 1e-4)
 
 
+@pytest.mark.long
 def test_a_saved_model_trains_on_as_it_would_have(tmp_path):
     rng, model = np.random.default_rng(0), network("float32")
     x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))

@@ -36,6 +36,7 @@ def made(tmp_path_factory):
     return {url: egg_info(tmp_path_factory.mktemp("made"), url) for url in ("", ADDRESS)}
 
 
+@pytest.mark.long
 def test_the_archive_holds_every_file_of_the_repository(made):
     files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()]
     files += [

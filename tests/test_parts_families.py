@@ -243,6 +243,7 @@ def test_what_does_not_fit_is_refused(call, message):
         call()
 
 
+@pytest.mark.long
 def test_counts_are_drawn_in_a_compiled_step():
     model = keras.Sequential([keras.layers.Dense(2), Poisson(seed=0)])
     value, log_prob = model.predict(np.zeros((5, 3)), verbose=0)

@@ -147,7 +147,7 @@ def test_an_autoregressive_step_of_many_variables_is_triangular_and_inverts():
     assert abs(float(numpy(first))) > 1e-3  # the context reaches the first variable as well
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "names", [("coupling", "flipped"), ("autoregressive", "reversed"), ("spline", "flipped")]
 )

@@ -118,6 +118,7 @@ def test_a_peak_far_from_v_counts_as_much_as_the_one_where_v_is(distance):
     np.testing.assert_allclose(found[:, 0], norm.logpdf([0.5, 1]) - math.log(2), rtol=0, atol=1e-9)
 
 
+@pytest.mark.long
 @pytest.mark.grid
 @pytest.mark.parametrize("hidden", KINDS)
 @pytest.mark.parametrize("visible", CONTINUOUS)
@@ -137,6 +138,7 @@ def test_density_of_every_pair_has_the_integral_of_scipy(visible, hidden):
         assert found[row, i] == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.long
 def test_mixed_layer_has_probabilities_and_densities_side_by_side():
     visible = Mixed([Binary(2), Gaussian(1, 2.0), Potts(1, 3), TruncatedExponential(1)])
     machine = random_machine(visible, Mixed([Binary(2), Gaussian(1, 10.0)]))
@@ -214,6 +216,7 @@ def test_densities_are_found_wherever_they_exist_and_refused_where_they_rise_far
         pseudo_log_likelihood(rising, [[0.7]])
 
 
+@pytest.mark.long
 def test_stochastic_value_is_that_of_one_unit_of_each_example():
     visible = Mixed([Gaussian(2), Binary(2), TruncatedExponential(2)])
     machine = random_machine(visible, Binary(3))

@@ -16,6 +16,7 @@ def test_traced_graphs_and_tf_keras_are_not_reported_and_other_warnings_are(capl
     assert caplog.messages == ["something else"]
 
 
+@pytest.mark.long
 def test_a_second_start_leaves_garbage_of_users_to_the_collector():
     class Node:
         def __init__(self):

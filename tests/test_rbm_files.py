@@ -15,6 +15,7 @@ from rbm_tf.training.negative_phase import (
 from rbm_tf.units import Binary, Gaussian, ReLU, Spin
 
 
+@pytest.mark.long
 def test_saved_model_goes_on_exactly_where_it_stopped(tmp_path):
     x = (np.random.default_rng(0).random((40, 6)) < 0.3).astype("float32")
     keras.utils.set_random_seed(0)
@@ -86,6 +87,7 @@ def test_export_serves_the_hidden_means(tmp_path):
     np.testing.assert_allclose(exported.serve(v), rbm.hidden_mean(v), rtol=1e-6)
 
 
+@pytest.mark.long
 def test_layers_of_one_size_load_as_the_units_that_they_are(tmp_path):
     for _ in range(20):  # Keras once took them for one object in a third of the files
         rbm = RBM(Spin(5), Binary(5))

@@ -21,6 +21,7 @@ def test_exact_gradient_reaches_the_entropy_of_bars_and_stripes():
     assert -np.log(14) - 0.05 < log_likelihood <= -np.log(14)
 
 
+@pytest.mark.long
 def test_training_raises_the_exact_likelihood_of_bars_and_stripes():
     x = bars_and_stripes(3)[0].reshape(-1, 9)
     rbm = BernoulliRBM(9, 8, seed=0)
@@ -60,6 +61,7 @@ def test_fit_takes_what_keras_users_give_it():
     assert functional.predict(x, verbose=0).shape == (60, 2)
 
 
+@pytest.mark.long
 def test_adam_gets_the_plain_gradient_and_converges():
     x = bars_and_stripes(3)[0].reshape(-1, 9)
     rbm = BernoulliRBM(9, 8, negative_phase=ExactPhase(), seed=0)
@@ -84,6 +86,7 @@ def test_zero_sample_weight_removes_an_example(random_rbm):
     np.testing.assert_allclose(weighted, gradient(data[:2], None), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.long
 def test_batches_are_a_permutation_that_seed_and_epoch_decide():
     x = np.linspace(0, 1, 23)[:, np.newaxis] * np.ones(2)
     seen = []

@@ -74,7 +74,7 @@ def loaded_eagerly(path):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(len(PAIRS)))
 def test_all_units_go_on_to_the_last_bit_after_loading(number, tmp_path):
     names = PAIRS[number]
@@ -119,6 +119,7 @@ def test_mixed_layers_train_and_go_on_to_the_last_bit_after_loading(tmp_path):
     assert np.all(rbm.unit_parameters["visible_0_log_precision"].numpy() != np.log(1.5))
 
 
+@pytest.mark.long
 def test_chains_keep_the_states_of_the_layer():
     phase = PersistentContrastiveDivergence(50, seed=0)
     rbm = RBM(Spin(3), ReLU(2), negative_phase=phase, seed=0)

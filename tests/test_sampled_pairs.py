@@ -52,7 +52,7 @@ def within_five_errors(estimate, exact):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kinds", "start"), list(zip(TEN, itertools.cycle(["uniform", "means"]), strict=False)), ids=str
 )
@@ -78,7 +78,7 @@ def test_annealing_backwards_is_unbiased(kinds):
 
 
 @pytest.mark.grid
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kinds", TEN[::3], ids=str)
 def test_tempering_with_bar_mbar_and_integration_agrees(kinds):
     betas = np.linspace(0, 1, 9)
@@ -92,6 +92,7 @@ def test_tempering_with_bar_mbar_and_integration_agrees(kinds):
     assert abs(integrated.log_z - EXACT[kinds]) < 5 * integrated.standard_error + 2 * bias
 
 
+@pytest.mark.long
 @pytest.mark.grid
 @pytest.mark.parametrize("kinds", TEN, ids=str)
 def test_independent_samples_give_log_z(kinds):
@@ -102,6 +103,7 @@ def test_independent_samples_give_log_z(kinds):
         within_five_errors(importance_sampling(base, mean, num_samples=5000, seed=0), EXACT[kinds])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kinds", [("Gaussian", "Binary"), ("ReLU", "Potts"), ("DReLU", "Spin")])
 def test_the_ratio_of_two_machines_with_other_precisions(kinds):
     first = pair(*kinds)

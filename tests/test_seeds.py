@@ -36,6 +36,7 @@ CALLS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.grid
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)

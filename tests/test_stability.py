@@ -83,6 +83,7 @@ def test_training_stays_below_the_limit_within_an_execution_too(hidden):
     assert couplings[0] < 0.1 and np.any(states[-1] != states[-2])
 
 
+@pytest.mark.long
 def test_kernel_below_the_limit_is_left_alone_to_the_last_bit():
     kernels = []
     for limit in (None, 100.0):
@@ -92,6 +93,7 @@ def test_kernel_below_the_limit_is_left_alone_to_the_last_bit():
     np.testing.assert_array_equal(*kernels)
 
 
+@pytest.mark.long
 def test_limit_holds_while_precisions_learn():
     rbm, x = unstable("ReLU", scale=3.0, max_coupling=0.5, unit_rate=0.1)
     before = rbm.unit_parameters["visible_log_precision"].numpy()
@@ -112,6 +114,7 @@ def test_infinite_z_is_refused_when_training_begins_and_not_before(limit):
     rbm.fit(x[:10], verbose=0)
 
 
+@pytest.mark.long
 def test_rectified_layers_may_be_stable_above_1():
     parameters = -2 * np.ones((4, 2)), np.zeros(4), np.zeros(2)
     x = np.abs(unstable()[1])

@@ -49,6 +49,7 @@ def test_higher_orders_are_closer_at_high_temperature(random_rbm):
     assert errors[0] > 3 * errors[1] > 3 * errors[2]
 
 
+@pytest.mark.long
 def test_heat_capacity_of_free_units_is_exact(random_rbm):
     rbm = random_rbm(6, 5, scale=0.0, bias_scale=1.0)
     betas = np.linspace(0.5, 1.5, 101)

@@ -312,6 +312,7 @@ def test_solutions_that_are_none_are_refused(random_rbm, monkeypatch):
         mbar(windows)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("estimator", [bar, mbar])
 def test_windows_that_do_not_overlap_are_refused(random_rbm, estimator):
     windows = tempered_windows(

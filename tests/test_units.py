@@ -402,6 +402,7 @@ def test_derivatives_of_the_cgf_by_autodiff_are_the_cumulants(name):
     np.testing.assert_allclose(tape.gradient(third, x), fourth, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unit", ALL, ids=repr)
 def test_a_graph_computes_the_same_without_a_warning(unit, caplog):
     x = tf.constant(np.random.default_rng(0).normal(size=(3, unit.size)))

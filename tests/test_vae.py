@@ -200,6 +200,7 @@ def test_export_serves_the_reconstruction(tmp_path, vae, x):
     np.testing.assert_allclose(exported.serve(x), vae.reconstruct(x), rtol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_trains_with_finite_float32_losses(policy, x):
     keras.config.set_dtype_policy(policy)

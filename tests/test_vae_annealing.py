@@ -135,7 +135,7 @@ def far():
     return model, x[np.newaxis]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fifty_temperatures_find_an_evidence_of_minus_100_nats(far):
     model, x = far
     run = ais(model.vae, x, num_chains=1000, betas=np.linspace(0, 1, 50), seed=0)

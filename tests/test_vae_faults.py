@@ -102,6 +102,7 @@ def test_file_with_code_in_it_is_refused_in_safe_mode(tmp_path):
         keras.models.load_model(tmp_path / "vae.keras")
 
 
+@pytest.mark.long
 def test_truncated_weights_leave_the_model_as_it_was(tmp_path, x):
     vae = small_vae(seed=0)
     vae.fit(x, verbose=0)
@@ -115,6 +116,7 @@ def test_truncated_weights_leave_the_model_as_it_was(tmp_path, x):
         np.testing.assert_array_equal(weight, other)
 
 
+@pytest.mark.long
 def test_model_stopped_by_ctrl_c_goes_on_and_saves(tmp_path, x):
     def interrupt(batch, logs):
         if batch == 2:

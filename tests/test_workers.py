@@ -75,7 +75,7 @@ def test_blocks_of_draws_merge_to_those_of_one_process(vae, x, small_blocks, cli
             np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_pieces_of_a_killed_worker_are_done_again_and_none_counts_twice(client, tmp_path):
     def noise(number, seed):
         """A worker that comes to the piece 20 kills itself, once."""

@@ -80,7 +80,8 @@ def block_trial(model: Ising, block: tuple[int, int], *, max_iterations: int = 2
     mean, change = np.ones_like(model.field), np.inf
     for _ in range(max_iterations):
         trial = Ising(*inside, model.field + _neighbour_field(right, down, mean))
-        new_mean = magnetisation(trial)
+        blocks = Ising(*(_in_blocks(np.broadcast_to(x, mean.shape), block) for x in trial))
+        new_mean = np.swapaxes(magnetisation(blocks), -3, -2).reshape(mean.shape)
         change, mean = np.max(np.abs(new_mean - mean)), new_mean
         if change < _TOLERANCE:
             return trial
@@ -90,6 +91,13 @@ def block_trial(model: Ising, block: tuple[int, int], *, max_iterations: int = 2
         stacklevel=2,
     )
     return trial
+
+
+def _in_blocks(x, block):
+    """(.., rows, columns) as (.., rows of blocks, columns of blocks, rows, columns) of one."""
+    (*batch, rows, columns), (height, width) = x.shape, block
+    parts = x.reshape(*batch, rows // height, height, columns // width, width)
+    return np.swapaxes(parts, -3, -2)
 
 
 def _neighbour_field(right, down, mean):
