@@ -559,7 +559,8 @@ assert np.all(np.abs(left[:-1] / left[1:] - 4) < 0.2)  # of second order
 #   VAE. With eight, at $T = 0.03$, the prior is nothing but holes, and it does.
 # - At $T = 0$ the code penalty alone has no minimum. The entropy gives it its meaning.
 # - The first degrees above zero are a penalty on the curvature of the energy (5.1).
-# - Where it leads to encode and decode again and again is in [chapter 42](42_fixed_points.ipynb).
+# - What happens to an image that is encoded and decoded again and again is in
+#   [chapter 42](42_fixed_points.ipynb).
 
 # %% [markdown]
 # ## Exercises
