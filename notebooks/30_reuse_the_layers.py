@@ -631,6 +631,7 @@ flat = x_test[:5].reshape(5, -1)
 check(rbm(flat), rbm.hidden_mean(flat), tolerance=1e-6)
 accuracy = on_rbm.evaluate(x_test, y_test, verbose=0, return_dict=True)["accuracy"]
 print(f"{num_labelled} labels on frozen RBM features: {accuracy:.1%} of the test images right")
+assert accuracy < right.min() - 0.1  # those of section 2
 
 # %% [markdown]
 # That is far below the classifiers of section 2, whose features were trained on the labels. Here
