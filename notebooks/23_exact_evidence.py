@@ -325,7 +325,8 @@ print(f"order 2: {bound + variance / 2:+.5f}, by (2.3) {-gap + r**2 / 2:+.5f} na
 # ## 3. The exact evidence of a trained VAE
 #
 # Now the digits. The integral (1.2) of chapter 22 becomes a sum over a grid of spacing $\Delta$, the midpoint rule,
-# which converges very fast for a smooth function that vanishes at the edge:
+# which converges very fast for a smooth function that vanishes at the edge. (Ours has kinks, from the decoder's ReLUs.
+# What they cost is checked below.)
 #
 # $$p(x) \approx \Delta^2 \sum_g e^{-E(x, z_g)} , \qquad
 #   \ln w(z_g) = -E(x, z_g) - \ln q(z_g|x) , \qquad
@@ -440,18 +441,21 @@ for name, values in rows.items():
     assert "IWAE" not in name or bias < 5 * error
 assert np.all(evidence.iwae(log_weights) >= log_weights.mean(axis=0))
 
-# %%
+# %% name="where-it-fails"
 first, second, third = (misses[f"exact order {k}"] for k in ("1, the ELBO", 2, 3))
 assert dataset != "digits" or (abs(first[0] - 0.5) < 0.1 and second[0] < 0.1)
 assert dataset != "digits" or (third[0] < second[0] < first[0] / 4 and third[1] > second[1])
-better = off["exact order 3"] < off["exact order 2"]
-print(f"order 3 is nearer than order 2 for {better.mean():.0%} of the images", end=", ")
-print(f"for {better[gaps > 3].sum()} of the {np.sum(gaps > 3)} with a gap above 3 nats")
-assert dataset != "digits" or (abs(better.mean() - 0.89) < 0.05 and not better[gaps > 3].all())
-sampled, iwae = misses["order 2, 100 samples"], misses["IWAE-100"]
-assert np.all(np.less(iwae, sampled)) and iwae[2] > 0.75 * sampled[2]
 off_line = np.abs(kappa[1] / 2 - gaps)
 assert dataset != "digits" or np.median(off_line) < 0.05 < 1 < np.median(off_line[gaps > 3])
+two, three, sampled, iwae = (off[name] for name in list(rows)[1:])
+largest, wide = np.argsort(gaps)[-2:], gaps > 0.5
+print(f"order 3 is nearer than order 2 for {np.mean(three < two):.0%} of the images", end="; ")
+print("the two largest gaps: off by", three[largest].round(2), "and", two[largest].round(2), "nats")
+rest = [np.linalg.norm(np.delete(one, largest)) for one in (two, three)]
+ratios = [np.linalg.norm(iwae[part]) / np.linalg.norm(sampled[part]) for part in (wide, ~wide)]
+print("error of IWAE over that of order 2, gaps above and below 0.5:", np.round(ratios, 2))
+assert dataset != "digits" or (abs(np.mean(three < two) - 0.89) < 0.05 and rest[1] < rest[0])
+assert dataset != "digits" or (min(three[largest]) > 4 and ratios[0] < 0.8 < ratios[1] < 1.3)
 
 # %% name="log-weights" alt="Left: histogram of log-weights of one image, skewed to the right; ELBO left of ln p(x). Right: gap against half the variance; most points near the diagonal, the few large gaps far from it."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.8))
@@ -471,10 +475,11 @@ plt.show()
 # %% [markdown]
 # **When it fails.** Most points lie close to the line: there half the variance *is* the gap, and on average
 # order 2 leaves less than a tenth of a nat, of about half a nat. Most of the few large gaps lie far from it. There $\ln w$ is
-# spread so widely that an expansion in its spread is of no use. Order 3 tells the two kinds apart: it is nearer than
-# order 2 for nearly nine images in ten, and yet its root mean square error is the larger one.
-# IWAE, from the same 100 samples, has the smaller errors of the two, by little for a typical image (the median), by a
-# lot where order 2 fails. When the expansion can be trusted is the subject of chapters 34 and 35.
+# spread so widely that an expansion in its spread is of no use. Order 3 is nearer than
+# order 2 for nearly nine images in ten, and yet its root mean square error is larger, because of the two largest gaps,
+# where it misses by more than four nats.
+# IWAE, from the same 100 samples, makes the clearly smaller error where the gap is above half a nat; elsewhere the two
+# are about equally good. When the expansion can be trusted is the subject of chapters 34 and 35.
 #
 # %% [markdown]
 # ## 4. Where the nats are: would a better posterior help?
