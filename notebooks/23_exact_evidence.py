@@ -262,22 +262,19 @@ plt.show()
 #
 # the logarithm of an importance weight, with $\langle w \rangle_q = \int q\, \frac{p(x, z)}{q}\,
 # dz = p(x)$. With
-# $z = \mu + \sigma \epsilon$ the factors $2 \pi$ of both Gaussians cancel,
-#
-# $$\ln w = \ln p(x|z) + \tfrac12 \sum_j \big( \epsilon_j^2 + \ln \sigma_j^2 - z_j^2 \big) . \tag{2.1}$$
-#
-# The mean of $\ln w$ is the ELBO. In the linear model both energies
+# $z = \mu + \sigma \epsilon$ the factors $2 \pi$ of both Gaussians cancel, and $\ln w = \ln p(x|z) + \frac12 \sum_j
+# (\epsilon_j^2 + \ln \sigma_j^2 - z_j^2)$. The mean of $\ln w$ is the ELBO. In the linear model both energies
 # are quadratic, their diagonal terms agree by (1.6), and the difference is the coupling alone:
 #
 # $$\ln w = \text{const} - \Lambda_{12} (z_1 - m_1)(z_2 - m_2) = \text{const} - r\, \epsilon_1 \epsilon_2 .
-#   \tag{2.2}$$
+#   \tag{2.1}$$
 #
 # The cumulants of $\epsilon_1 \epsilon_2$ follow from two Gaussian integrals: $\langle e^{-t r
 # \epsilon_1 \epsilon_2} \rangle = \langle e^{t^2 r^2 \epsilon_1^2 / 2} \rangle = (1 - t^2
 # r^2)^{-1/2}$. At $t = 1$,
 #
 # $$\ln p(x) = \text{ELBO} - \tfrac12 \ln (1 - r^2)
-#   = \text{ELBO} + \frac{r^2}{2} + \frac{r^4}{4} + \frac{r^6}{6} + \dots \tag{2.3}$$
+#   = \text{ELBO} + \frac{r^2}{2} + \frac{r^4}{4} + \frac{r^6}{6} + \dots \tag{2.2}$$
 #
 # The logarithm is the gap (1.7) again. The series is a **cumulant expansion**: $r^2 / 2$ is
 # half the variance of $\ln w$, the first correction to the ELBO in
@@ -285,7 +282,7 @@ plt.show()
 # $$\ln p(x) = \text{ELBO} + \tfrac12\, \mathrm{Var}_q[\ln w] + \tfrac16 \langle\!\langle (\ln w)^3
 #   \rangle\!\rangle_q + \dots \tag{B25}$$
 #
-# The third cumulant is 0 for (2.2), and $r^4 / 4$ is the term of fourth order, $\kappa_4 / 4!$ with
+# The third cumulant is 0 for (2.1), and $r^4 / 4$ is the term of fourth order, $\kappa_4 / 4!$ with
 # $\kappa_4 = 6 r^4$. Chapters 32 and 34 have the theory and the practice.
 #
 # **Check against the exact result**, with the library's `VAE` and the `likelihood` `parts.Gaussian`. First
@@ -319,7 +316,7 @@ assert abs(bound + gap) < 5 * error  # ELBO = ln p(x) - gap
 print(f"overlapping columns: ELBO - ln p(x) = {bound:.5f}, exact {-gap:.5f} nats")
 variance = log_weights.var(axis=0, ddof=1).mean()
 assert abs(variance - r**2) < 5 * np.sqrt(8 * r**4 / num_many / 30)  # Var[(e1 e2)^2] = 9 - 1
-print(f"order 2: {bound + variance / 2:+.5f}, by (2.3) {-gap + r**2 / 2:+.5f} nats")
+print(f"order 2: {bound + variance / 2:+.5f}, by (2.2) {-gap + r**2 / 2:+.5f} nats")
 
 # %% [markdown]
 # ## 3. The exact evidence of a trained VAE
