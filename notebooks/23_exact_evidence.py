@@ -430,11 +430,11 @@ rows = {
 # %% name="evidence-table"
 off = {name: np.abs(values - log_p) for name, values in rows.items()}  # each image
 misses = {}  # of each row: bias, root mean square and median of the images
+print("error, nats              mean (its s.e.)   root mean square  median")
 for name, values in rows.items():
     bias, error = mean_and_error(values - log_p)
     misses[name] = abs(bias), np.sqrt(np.mean(off[name] ** 2)), np.median(off[name])
-    print(f"{name:24s} mean error {bias:+.4f} ({error:.4f});", end=" ")
-    print("of an image: root mean square {:.4f}, median {:.4f} nats".format(*misses[name][1:]))
+    print(f"{name:25s}{bias:+.4f} ({error:.4f})", "{:14.4f} {:9.4f}".format(*misses[name][1:]))
     assert "IWAE" not in name or bias < 5 * error
 assert np.all(evidence.iwae(log_weights) >= log_weights.mean(axis=0))
 
