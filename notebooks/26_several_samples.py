@@ -279,7 +279,7 @@ plt.show()
 #
 # (Burda et al., 2016). A tighter bound should be better to train with. For the encoder it is not.
 #
-# **How large is the gradient?** The weights have mean $Z = p(x)$ and relative variance $\rho$.
+# **How large is the gradient?** The weights have mean $Z = p(x)$ and, if it is finite, relative variance $\rho$.
 # Expand the logarithm around $Z$ to second order in the fluctuation of $\bar w = \frac1K \sum w_k$,
 # whose relative variance is $\rho / K$:
 #
