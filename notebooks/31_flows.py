@@ -382,8 +382,7 @@ for axis in axes[::2]:
     axis.contour(plane[..., 0], plane[..., 1], log_p, np.arange(-9, 0.1, 1.5), **options)
 turn, x = np.linspace(0, 2 * np.pi, 100), fits[1].x
 root = np.array([[np.exp(x[2]), 0], [x[4], np.exp(x[3])]])
-ellipse = x[:2] + 2 * np.stack([np.cos(turn), np.sin(turn)], -1) @ root.T
-axes[0].plot(*ellipse.T, color=orange, lw=2.5)
+axes[0].plot(*(x[:2, np.newaxis] + 2 * root @ [np.cos(turn), np.sin(turn)]), color=orange, lw=2.5)
 stretched(axes[1], moved=False)
 shown = stretched(axes[2], moved=True)
 titles = r"$e^{-E}$ and the best Gaussian", "where the flow begins", "where it ends"
