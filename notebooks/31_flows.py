@@ -476,8 +476,7 @@ assert bars[0].standard_error > 7 * max(bar.standard_error for bar in bars[1:])
 
 
 # %% name="half"
-inside = {"mean": 1.0, "log_var": -3.0}
-narrow = new_flow("coupling", 2)
+narrow, inside = new_flow("coupling", 2), {"mean": 1.0, "log_var": -3.0}
 trained(narrow, "flows_narrow", lambda: fit(narrow, 2, begin=1.0, **inside), retrain=retrain)
 
 
