@@ -202,7 +202,7 @@ assert np.all(fits.std(axis=0) > 1.1 * likelihood_error)  # less precise, by mor
 #
 # and at noise level $\sigma = 1$ the denoiser is $r(y) = a + W\, \mathrm{sigm}(b + y W)$: *encode
 # with $W$, squash, decode with the same $W$*. Training such an autoencoder to remove
-# noise *is* training this machine on the blurred data, and its partition function never appears.
+# noise *is* training this machine, by score matching, on the blurred data, and its partition function never appears.
 #
 # **Check against the exact result**: (2.2) on the double well by integration, and (2.3) by
 # automatic differentiation of $F_c$.
@@ -534,12 +534,12 @@ plt.show()
 # %% [markdown]
 # Left: at $\eta A = 1$ the walk's variance is a third too large with all data and more than four
 # times the exact one with mini-batches, as (4.2) says. Right: the chain has the long left tail of
-# the exact posterior. Laplace's bell sits at the right maximum and cannot lean: its mean is too
+# the exact posterior. Laplace's bell sits at the maximum and cannot lean: its mean is too
 # high by 0.12 and its variance too small by 13 %.
 #
-# Samplers do not give $\ln Z$: like contrastive divergence (B10) they know slopes only. The annealing of
-# [chapter 8](08_annealing.ipynb) turns samples into $\ln Z$. Laplace gives a number and no samples; a
-# variational $q$ gives a bound and samples.
+# Samplers do not give $\ln Z$: like contrastive divergence (B10) they know slopes and differences of the energy only. The
+# annealing of [chapter 8](08_annealing.ipynb) turns samples into $\ln Z$. Laplace gives a number, a
+# variational $q$ a bound. Both can be sampled, but their samples are not those of the posterior.
 
 # %% [markdown]
 # ## 5. Summary

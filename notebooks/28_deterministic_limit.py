@@ -115,8 +115,8 @@ def label(axis, title, xlabel, ylabel):
 #
 # $$\frac{d}{dT} \min_q F_T(q) = -S(q_T) . \tag{1.3}$$
 #
-# *The limit is the ground state.* As $T \to 0$ the entropy is multiplied by zero, and what remains
-# is the smallest $\langle E \rangle_q$: a $q$ that sits on the minimum of $E$. Near the minimum $z_0$,
+# *The limit is the ground state.* As $T \to 0$ the term $T S$ vanishes (a width like $\sqrt T$ gives $S$ only
+# a logarithm of $T$). What remains is the smallest $\langle E \rangle_q$: a $q$ that sits on the minimum of $E$. Near the minimum $z_0$,
 # $E \approx E_0 + \frac12 k (z - z_0)^2$, and by Laplace's method
 #
 # $$F_T \approx E_0 - T \ln \sqrt{2 \pi T / k} , \qquad p_T \approx N(z_0,\, T / k) . \tag{1.4}$$
@@ -348,7 +348,7 @@ print(f"beta-VAE with beta = {T}: {beta_vae:.4f} nats, the same as the loss at T
 #   \qquad w_j = 0 \quad \text{otherwise} . \tag{5.3}$$
 #
 # Each latent variable has a critical temperature $T_j$, the data's variance along its direction over
-# that of the noise. What is called *posterior collapse* is a continuous phase
+# that of the noise. What is called *posterior collapse* is here a continuous phase
 # transition, with $w_j^2 = s^2 (T_j - T) / T$ for an order parameter.
 #
 # *Rate and distortion.* Put (5.3) into $L_T = D + T R$, with $R = dL_T/dT$ from (4.2):
@@ -479,7 +479,8 @@ axes[0].legend()
 plt.show()
 
 # %% [markdown]
-# The three variables are switched off one after another as the temperature rises; above the last
+# The bet ends in a draw. As the temperature rises, every variable that is on loses half a nat for each factor $e$
+# in $T$, bit by bit, and the three are switched off one after another; above the last
 # dotted line the model ignores its latent variables, and the rate is exactly 0. Nothing special
 # happens at $T = 1$ on these curves. What is special about $T = 1$ is that only there $e^{-F_T}$ is
 # a probability of the data. The library's models end less than 0.05 nats above the optimum after a short training.

@@ -519,7 +519,7 @@ assert np.all(np.diff(losses) > 0)
 # $$L_T = -\ln p(x|\mu) + \tfrac12 |\mu|^2
 #   {} + \tfrac{T}{2} \sum_j \big[ \sigma_j^2 (1 + h_j) - 1 - \ln \sigma_j^2 \big] + O(T^2) . \tag{5.1}$$
 #
-# The best width is $\sigma_j^2 = 1 / (1 + h_j)$, and then the bracket is $\ln (1 + h_j)$: the
+# The best width is $\sigma_j^2 = 1 / (1 + h_j)$ if $1 + h_j > 0$, and then the bracket is $\ln (1 + h_j)$: the
 # first-order term is $\frac{T}{2} \sum_j \ln (1 + h_j)$. So a cold VAE is an autoencoder with two
 # penalties, one on the size of its code and one on the *curvature* of the energy around it. The
 # second prefers wide wells, as in section 2 of chapter 28. This is how noise regularises (Bishop 1995).
@@ -559,7 +559,8 @@ assert np.all(np.abs(left[:-1] / left[1:] - 4) < 0.2)  # of second order
 #   VAE. With eight, at $T = 0.03$, the prior is nothing but holes, and it does.
 # - At $T = 0$ the code penalty alone has no minimum. The entropy gives it its meaning.
 # - The first degrees above zero are a penalty on the curvature of the energy (5.1).
-# - Where it leads to encode and decode again and again is in [chapter 42](42_fixed_points.ipynb).
+# - What happens to an image that is encoded and decoded again and again is in
+#   [chapter 42](42_fixed_points.ipynb).
 
 # %% [markdown]
 # ## Exercises

@@ -137,7 +137,7 @@ plt.show()
 # Two causes explain the same pixels: $x = W z + s\, n$, with $z \sim N(0, I)$ and noise $n$. [Chapter 23, section
 # 1](23_exact_evidence.ipynb) found that the exact posterior is Gaussian with mean $m$ and precision matrix $\Lambda$
 # and has the correlation $-r$, with $r = \Lambda_{12} / \sqrt{\Lambda_{11} \Lambda_{22}}$; that the best mean field has
-# the variances $1 / \Lambda_{jj}$; and that its log-weights and its gap are, by (2.2) and (2.3) of chapter 23,
+# the variances $1 / \Lambda_{jj}$; and that its log-weights and its gap are, by (2.1) and (2.2) of chapter 23,
 #
 # $$\ln w = \text{const} - r\, \epsilon_1 \epsilon_2 , \qquad
 #   \ln p(x) - \text{ELBO} = -\tfrac12 \ln (1 - r^2) = \frac{r^2}{2} + \frac{r^4}{4} + \frac{r^6}{6} + \dots \tag{2.1}$$
