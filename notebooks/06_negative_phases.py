@@ -577,7 +577,7 @@ plt.show()
 # only a small part. In the meantime all that a log shows looks healthy: each chain ends near the image
 # that it started from (exercise 1).
 #
-# Persistent chains do find the far side, because they began as fair coins and half of them ended up
+# Persistent chains do find the far side, because they began as fair coins and about half of them ended up
 # there. They even overdo it: they stay after the model has withdrawn, and push on. (So do those of
 # tempering, a little.) Started near the data (dashed), persistent chains see nothing until the first of
 # them happens to cross. Unlike CD they remember it then: they are late, but not blind for good.

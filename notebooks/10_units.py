@@ -153,7 +153,7 @@ for v in np.random.default_rng(seed).normal(size=(4, 3)):
 # | `TruncatedExponential` | 0 to 1 | 0 | $\ln((e^x - 1)/x)$ | $\frac12 + \frac12 \coth \frac x2 - \frac1x$ |
 # | `Gaussian` | real | $g t^2/2$ | $x^2/2g + \frac12 \ln (2\pi/g)$ | $x/g$ |
 # | `ReLU` | 0 and above | $g t^2/2$ | the same $+ \ln \Phi(x/\sqrt g)$ | $x/g$ far above 0 |
-# | `DReLU` | real | a half of each on either side | $\ln (e^{\Gamma_+} + e^{\Gamma_-})$ | of a mixture |
+# | `DReLU` | real | half a parabola on either side | $\ln (e^{\Gamma_+} + e^{\Gamma_-})$ | of a mixture |
 #
 # $\Phi$ is the normal distribution function; $\Gamma_\pm$ are those of two ReLU units, back to back
 # (Tubiana and Monasson 2017). *In a strongly negative field some kinds fall silent: their mean goes
@@ -271,7 +271,7 @@ units.check_unit(Poisson(2))
 # $$\ln Z = \ln \sum_h \exp \Big( b \cdot h - \sum_j U(h_j) + \sum_i \Gamma_i\big(a_i + (W h)_i\big) \Big) , \tag{4.1}$$
 #
 # whatever the visible units are. If both layers are Gaussian, everything is one Gaussian integral over
-# $(v, h)$ with the precision matrix $P$ and the fields $k = (a, b)$:
+# $(v, h)$, $N$ and $M$ units, with the precision matrix $P$ and the fields $k = (a, b)$:
 #
 # $$\ln Z = \tfrac{N + M}{2} \ln 2\pi - \tfrac12 \ln \det P + \tfrac12 k^T P^{-1} k , \qquad
 #   P = \begin{pmatrix} g_v & -W \\ -W^T & g_h \end{pmatrix} , \tag{B38}$$
@@ -345,7 +345,7 @@ label(axis, "Eight components, three columns of W", "$v_1$", "$v_2$")
 plt.show()
 
 # %% [markdown]
-# Of eight components four make a hill. The greatest weight is 17 times the least. The corners of each parallelogram are tied, and so are the weights.
+# Of eight components two make a hill each, two pairs share one, and the lightest two have none. The greatest weight is 17 times the least. The corners of each parallelogram are tied, and so are the weights.
 #
 # %% [markdown]
 # ## 6. A memory
@@ -519,7 +519,7 @@ assert share * num_draws < 2 and share > 100 * expected
 
 # %% [markdown]
 # At $\epsilon = 10^{-6}$ one of 400,000 draws counts, and the observed share is that of a single draw, far above the
-# true one: the estimate does not even know that it failed. The remedy is to scale what couples the units, and to keep what they are:
+# true one: how badly it failed, the draws do not know. The remedy is to scale what couples the units, and to keep what they are:
 #
 # $$F_\beta(v) = \sum_i U(v_i) - \big[ (1 - \beta)\, a^0 + \beta a \big] \cdot v
 #   - \sum_j \Gamma_j\big( \beta\, (b + v W)_j \big) . \tag{B40}$$
