@@ -562,12 +562,14 @@ assert np.linalg.eigvalsh(P[1])[0] > 0 and abs(np.linalg.det(P[1]) - 1) < 1e-10
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 2, continued. The Jacobian of the plain gradient is symmetric, its product with P is not: the centred step goes
 # uphill on L at every point, and yet it is the gradient of no function.
-start = np.hstack([*map(np.ravel, values)])
+start, moved = np.hstack([*map(np.ravel, values)]), machine(values, black, False)
 
 
 def gradient(theta):
     split = theta[:54].reshape(9, 6), theta[54:63], theta[63:]
-    return np.hstack([*map(np.ravel, ascent(machine(split, black, False), black))])
+    for weight, value in zip(moved.trainable_variables, split, strict=True):
+        weight.assign(value)
+    return np.hstack([*map(np.ravel, ascent(moved, black))])
 
 
 ends = [(gradient(start - d), gradient(start + d)) for d in 1e-4 * np.eye(69)]
