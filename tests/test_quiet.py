@@ -2,6 +2,7 @@ import gc
 import logging
 import weakref
 
+import pytest
 import tensorflow as tf
 
 from rbm_tf.quiet import quiet_start
