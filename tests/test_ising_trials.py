@@ -1,3 +1,6 @@
+import decimal
+import math
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -110,6 +113,27 @@ def test_larger_blocks_bound_more_tightly_and_the_whole_is_exact():  # B16
     ]
     assert np.all(np.diff(bounds) < 0)
     assert bounds[-1] == pytest.approx(-model.log_z(), rel=1e-12)
+
+
+def test_high_orders_about_a_strong_field_keep_their_digits():
+    model, num_orders, number = square(3, 1.0), 15, decimal.Decimal
+    trial, spins = block_trial(model, (1, 1)), all_spins(3, 3)
+    with decimal.localcontext(prec=100):
+        start = [number(float(x)) for x in -trial.energy(spins)]
+        moved = [number(float(x)) - y for x, y in zip(-model.energy(spins), start, strict=True)]
+        weights = [x.exp() for x in start]
+        z, logs = sum(weights), [sum(weights).ln()]
+        moments = [
+            sum(w * x**n for w, x in zip(weights, moved, strict=True)) / z / math.factorial(n)
+            for n in range(1, num_orders + 1)
+        ]
+        for n in range(1, num_orders + 1):
+            known = sum((k * logs[k] * moments[n - k - 1] for k in range(1, n)), number(0))
+            logs.append(moments[n - 1] - known / n)
+        exact = -np.cumsum([float(x) for x in logs])[1:]
+    found = trial_free_energies(model, trial, max_order=num_orders)
+    assert np.min(trial.field) > 3
+    np.testing.assert_allclose(found, exact, rtol=1e-12)
 
 
 def test_too_few_iterations_warn():

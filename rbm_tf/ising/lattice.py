@@ -159,6 +159,9 @@ def log_z_series(model: Ising, direction: Ising, max_order: int) -> np.ndarray:
     spins = all_spins(1, columns)[:, 0].T  # (columns, 2^columns), column 0 the leading bit
     bonds = spins * np.roll(spins, -1, axis=0)
     batch = np.broadcast_shapes(*(np.shape(x)[:-2] for x in (*model, *direction)))
+    mean = np.zeros(batch)  # powers about it cancel less than powers about 0
+    if max_order > 1:
+        mean = log_z_series(model, direction, max_order=1)[1]
     series = np.zeros((max_order + 1, *batch, 2**columns, 2**columns))
     series[0] = np.eye(2**columns)
     log_scale = np.zeros(batch)
@@ -167,6 +170,7 @@ def log_z_series(model: Ising, direction: Ising, max_order: int) -> np.ndarray:
             (x.right[..., i, :] @ bonds + x.field[..., i, :] @ spins)[..., np.newaxis, :]
             for x in (model, direction)
         )
+        slope = slope - mean[..., np.newaxis, np.newaxis] / rows
         top = value.max(axis=-1, keepdims=True)
         series = _times_exp(series, value - top, slope)  # (.., 2^columns, 2^columns) an order
         for j in range(columns):
@@ -176,6 +180,7 @@ def log_z_series(model: Ising, direction: Ising, max_order: int) -> np.ndarray:
         log_scale = log_scale + (top + np.log(scale))[..., 0, 0]
     coefficients = log_series(np.trace(series, axis1=-2, axis2=-1))
     coefficients[0] += log_scale
+    coefficients[1:2] += mean
     return coefficients
 
 

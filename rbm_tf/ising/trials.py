@@ -18,8 +18,7 @@ def trial_free_energies(model: Ising, trial: Ising, *, max_order: int = 3) -> np
     Args:
         model: the `Ising` model, H.
         trial: the trial model, H_t; bonds that it lacks are couplings of 0.
-        max_order: the highest order, 1 or above. About a trial in a strong field the cumulants
-            above order ten lose their digits: large powers cancel.
+        max_order: the highest order, 1 or above.
 
     Returns:
         F_1 .. F_max_order, (max_order, ..), nats.
