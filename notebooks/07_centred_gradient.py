@@ -560,8 +560,7 @@ check(P[1], P[1].T)
 assert np.linalg.eigvalsh(P[1])[0] > 0 and abs(np.linalg.det(P[1]) - 1) < 1e-10
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# 2, continued. The Jacobian of the plain gradient is symmetric, its product with P is not: the centred step goes
-# uphill on L at every point, and yet it is the gradient of no function.
+# 2, continued. The plain gradient has a symmetric Jacobian, P times it has not: uphill on L, but the gradient of nothing.
 start, moved = np.hstack([*map(np.ravel, values)]), machine(values, black, False)
 
 
@@ -572,8 +571,7 @@ def gradient(theta):
     return np.hstack([*map(np.ravel, ascent(moved, black))])
 
 
-ends = [(gradient(start - d), gradient(start + d)) for d in 1e-4 * np.eye(69)]
-jacobian = np.array([(right - left) / 2e-4 for left, right in ends])
+jacobian = np.array([gradient(start + d) - gradient(start - d) for d in 1e-4 * np.eye(69)]) / 2e-4
 asymmetry = [np.linalg.norm(x - x.T) / np.linalg.norm(x) for x in (jacobian, P[1] @ jacobian)]
 print(f"2. |J - J^T| / |J|: plain {asymmetry[0]:.1e}, centred {asymmetry[1]:.3f}")
 check(asymmetry, [0.0, 0.9073], 1e-3)
