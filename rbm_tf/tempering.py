@@ -59,7 +59,7 @@ def tempered_windows(
     neighbours, pairs (0, 1), (2, 3), ... and (1, 2), (3, 4), ... in turn, accepted with probability
     min(1, exp(F_k(v_k) + F_l(v_l) - F_k(v_l) - F_l(v_k))). At beta = 0 the draws are independent.
     The result takes 8 num_betas^2 num_chains num_steps bytes. Making it takes three times that, and
-    so do the estimators or a little more.
+    the estimators take a few times that.
 
     Args:
         rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
