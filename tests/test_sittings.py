@@ -114,7 +114,6 @@ def test_chapter_and_its_sections_are_numbered_in_order(number):
 
 @each_chapter
 def test_references_lead_to_sections_and_equations_that_exist(number):
-    assert "OLD" not in (NOTEBOOKS / f"{STEMS[number]}.py").read_text()
     for chapters, sections, tags in references(sitting_of(number).text):
         assert set(chapters) <= set(STEMS), f"chapters {chapters}"
         there = sitting_of(chapters[-1] if chapters else number)
