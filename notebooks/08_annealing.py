@@ -452,7 +452,8 @@ assert abs(below[3] / below[6] - 10) < 0.5 and abs(above[3] / above[6] - 10) < 0
 # A chain's mean $\ln w$ is off by an amount that falls as one over the number of steps, from both
 # sides. Now the digits, with exact samples for the reverse walk. `base="data"`, the default, puts $a_0$
 # at the pixel means, the best proposal of section 3. `verdict` accepts a gap within 3 of its standard
-# errors and below 1 nat, and effective sample sizes above a tenth of the chains. That two walks agree is no proof: chapter 9, section 6, says why.
+# errors and below 1 nat, and effective sample sizes above a tenth of the chains. That two walks agree is no
+# proof: chapter 9, section 6, says why.
 
 # %% name="annealing-log"
 model_samples = exact_samples(num_chains)

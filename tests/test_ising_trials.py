@@ -115,6 +115,15 @@ def test_larger_blocks_bound_more_tightly_and_the_whole_is_exact():  # B16
     assert bounds[-1] == pytest.approx(-model.log_z(), rel=1e-12)
 
 
+def test_batched_couplings_share_a_field():
+    chains = chain(6, np.array([0.2, 0.7]), field=0.1)
+    one_field = chains._replace(field=chains.field[0])
+    for found, expected in zip(
+        block_trial(one_field, (2, 1)), block_trial(chains, (2, 1)), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_high_orders_about_a_strong_field_keep_their_digits():
     model, num_orders, number = square(3, 1.0), 15, decimal.Decimal
     trial, spins = block_trial(model, (1, 1)), all_spins(3, 3)

@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -207,7 +206,6 @@ def test_pilot_steers_the_acceptance_whatever_the_scale_of_the_posterior():
 
 @pytest.mark.long
 def test_any_decoder_and_likelihood_agree_with_many_importance_samples():
-    keras.utils.set_random_seed(0)
     vae = VAE(conv_encoder((8, 8), 2, filters=(4,)), conv_decoder((8, 8), 2, filters=(4,)))
     x = (np.random.default_rng(0).random((3, 8, 8)) < 0.3).astype("float32")
     run = ais(vae, x, num_chains=50, betas=np.linspace(0, 1, 30), seed=0)

@@ -159,7 +159,7 @@ def log_z_series(model: Ising, direction: Ising, max_order: int) -> np.ndarray:
     spins = all_spins(1, columns)[:, 0].T  # (columns, 2^columns), column 0 the leading bit
     bonds = spins * np.roll(spins, -1, axis=0)
     batch = np.broadcast_shapes(*(np.shape(x)[:-2] for x in (*model, *direction)))
-    mean = np.zeros(batch)  # powers about it cancel less than powers about 0
+    mean = np.zeros(())  # powers about it cancel less than powers about 0
     if max_order > 1:
         mean = log_z_series(model, direction, max_order=1)[1]
     series = np.zeros((max_order + 1, *batch, 2**columns, 2**columns))

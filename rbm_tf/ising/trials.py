@@ -76,11 +76,13 @@ def block_trial(model: Ising, block: tuple[int, int], *, max_iterations: int = 2
     cut_down, cut_right = (end & (b < n) for end, b, n in zip(ends, block, shape, strict=True))
     right, down = model.right * cut_right, model.down * cut_down[:, np.newaxis]  # between blocks
     inside = model.right - right, model.down - down
-    mean, change = np.ones_like(model.field), np.inf
+    whole = np.broadcast_shapes(*(np.shape(x) for x in model))
+    across, along = (_in_blocks(np.broadcast_to(x, whole), block) for x in inside)
+    mean, change = np.ones(whole), np.inf
     for _ in range(max_iterations):
         trial = Ising(*inside, model.field + _neighbour_field(right, down, mean))
-        blocks = Ising(*(_in_blocks(np.broadcast_to(x, mean.shape), block) for x in trial))
-        new_mean = np.swapaxes(magnetisation(blocks), -3, -2).reshape(mean.shape)
+        blocks = Ising(across, along, _in_blocks(trial.field, block))
+        new_mean = np.swapaxes(magnetisation(blocks), -3, -2).reshape(whole)
         change, mean = np.max(np.abs(new_mean - mean)), new_mean
         if change < _TOLERANCE:
             return trial
