@@ -253,7 +253,7 @@ def _jax_precision_kept():
     except ImportError:
         yield
         return
-    wide = jax.config.jax_enable_x64
+    wide = jax.config.read("jax_enable_x64")
     try:
         yield
     finally:

@@ -67,36 +67,21 @@ def num_solutions(name):
     return sum("solution" in cell["metadata"].get("tags", []) for cell in cells)
 
 
-def faults(browser, base, name):
+def faults(page, base, name):
     """What is wrong with one page, or with the search or the keys of the book, as lines."""
-    return SPECIAL.get(name, faults_of_page)(browser, base, name)
+    return SPECIAL.get(name, faults_of_page)(page, base, name)
 
 
-def faults_of_page(browser, base, name):
+def faults_of_page(page, base, name):
     """What is wrong with one page, as lines."""
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    outside = requests_elsewhere(page, base)
-    try:
-        page.goto(base + name)
-        page.evaluate(SET)
-        seen = page.evaluate(LOOK)
-        if seen["set"] != seen["formulas"]:
-            yield f"{seen['set']} of {seen['formulas']} formulas are set"
-        for kind in ("errors", "raw"):
-            if seen[kind]:
-                yield f"formulas: {kind} {seen[kind][:3]}"
-        if seen["undescribed"]:
-            yield f"{len(seen['undescribed'])} pictures without a text that describes them"
-        expected = num_solutions(name)
-        if expected is not None and seen["folded"] != expected:
-            yield f"{seen['folded']} folded cells for {expected} solutions"
-        if seen["open"]:
-            yield f"{seen['open']} folded cells are open"
-        for number in range(page.locator(".explorable").count()):
-            yield from faults_of_explorable(page.locator(".explorable").nth(number))
-        for width, scheme in WIDTHS.items():
+    with requests_elsewhere(page, base) as outside:
+        for number, (width, scheme) in enumerate(WIDTHS.items()):
             page.set_viewport_size({"width": width, "height": 844})
             page.emulate_media(color_scheme=scheme)
+            if number == 0:
+                page.goto(base + name)
+                page.evaluate(SET)
+                yield from faults_of_content(page, name)
             measured = page.evaluate(MEASURE)
             if measured["width"] > width:
                 yield f"scrolls sideways: {measured['width']} pixels on a screen of {width}"
@@ -104,8 +89,25 @@ def faults_of_page(browser, base, name):
                 yield f"{measured['cut']} formulas are cut off on the left at {width} pixels"
         if outside:
             yield f"requests elsewhere: {sorted(outside)}"
-    finally:
-        page.close()
+
+
+def faults_of_content(page, name):
+    """What is wrong with a page that does not depend on the width of the screen, as lines."""
+    seen = page.evaluate(LOOK)
+    if seen["set"] != seen["formulas"]:
+        yield f"{seen['set']} of {seen['formulas']} formulas are set"
+    for kind in ("errors", "raw"):
+        if seen[kind]:
+            yield f"formulas: {kind} {seen[kind][:3]}"
+    if seen["undescribed"]:
+        yield f"{len(seen['undescribed'])} pictures without a text that describes them"
+    expected = num_solutions(name)
+    if expected is not None and seen["folded"] != expected:
+        yield f"{seen['folded']} folded cells for {expected} solutions"
+    if seen["open"]:
+        yield f"{seen['open']} folded cells are open"
+    for number in range(page.locator(".explorable").count()):
+        yield from faults_of_explorable(page.locator(".explorable").nth(number))
 
 
 def faults_of_explorable(explorable):
@@ -120,9 +122,9 @@ def faults_of_explorable(explorable):
             yield f"{key} does not move the explorable {before[1]}"
 
 
-def faults_of_keyboard(browser, base, _):
+def faults_of_keyboard(page, base, _):
     """What of a page that can be clicked on the key Tab does not reach."""
-    page = browser.new_page(viewport={"width": 1280, "height": 844})
+    page.set_viewport_size({"width": 1280, "height": 844})
     page.goto(f"{base}chapters/01_generating_functions.html")
     page.evaluate(SET)
     for _ in range(page.locator("a, button, input, summary").count() + 1):
@@ -132,18 +134,16 @@ def faults_of_keyboard(browser, base, _):
     missed = page.evaluate(MISSED)
     if missed:
         yield f"Tab does not reach {len(missed)}: {missed[:5]}"
-    page.close()
 
 
-def faults_of_search(browser, base, _):
+def faults_of_search(page, base, _):
     """What is wrong if a search for a word does not lead to a page."""
-    page, word, expected = browser.new_page(), "Onsager", "36_cumulants_and_tap"
+    word, expected = "Onsager", "36_cumulants_and_tap"
     page.goto(f"{base}search.html?q={word}")
     try:
         page.wait_for_selector(f'ul.search a[href*="{expected}"]', timeout=20_000)
     except Exception as error:
         yield f"a search for {word} does not find {expected}: {type(error).__name__}"
-    page.close()
 
 
 SPECIAL = {"search": faults_of_search, "keyboard": faults_of_keyboard}

@@ -59,7 +59,12 @@ html_theme_options = {"use_fullscreen_button": False}
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
 mathjax_path = "mathjax/es5/tex-mml-chtml.js"
-mathjax3_config = {"options": {"enableMenu": False}}  # a menu loads more files
+mathjax3_config = {
+    "options": {"enableMenu": False},  # a menu loads more files
+    "tex": {
+        "packages": {"[-]": ["noundefined"]}
+    },  # an unknown command is an error, which check.py sees
+}
 
 
 def setup(app):

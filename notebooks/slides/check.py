@@ -35,16 +35,18 @@ LOOK = r"""index => {
 }"""
 
 
-def faults(browser, base, name, folder, screenshots):
+def faults(page, base, name, folder, screenshots):
     """What is wrong with one deck, as lines; then it is printed."""
-    yield from faults_of_deck(browser, base, name, screenshots)
-    print_deck(browser, base, name, folder / name.replace(".html", ".pdf"))
+    page.set_viewport_size(SIZE)
+    with requests_elsewhere(page, base) as outside:
+        yield from faults_of_deck(page, base, name, screenshots)
+        if outside:
+            yield f"requests elsewhere: {sorted(outside)}"
+    print_deck(page, base, name, folder / name.replace(".html", ".pdf"))
 
 
-def faults_of_deck(browser, base, name, screenshots):
-    """What is wrong with one deck, as lines."""
-    page = browser.new_page(viewport=SIZE)
-    outside = requests_elsewhere(page, base)
+def faults_of_deck(page, base, name, screenshots):
+    """What is wrong with the slides of one deck, as lines."""
     page.goto(base + name)
     page.evaluate("window.ready")
     page.add_style_tag(content="* { transition: none !important; }")
@@ -65,19 +67,14 @@ def faults_of_deck(browser, base, name, screenshots):
             yield f"{where} no title"
         if screenshots:
             page.screenshot(path=screenshots / f"{pathlib.Path(name).stem}_{index + 1:02d}.png")
-    if outside:
-        yield f"requests elsewhere: {sorted(outside)}"
-    page.close()
 
 
-def print_deck(browser, base, name, path):
+def print_deck(page, base, name, path):
     """Print a deck, one slide a page."""
-    page = browser.new_page(viewport=SIZE)
     page.goto(f"{base}{name}?print-pdf")
     page.evaluate("window.ready")
     page.wait_for_selector(".pdf-page")
     page.pdf(path=path, prefer_css_page_size=True, print_background=True)
-    page.close()
 
 
 def main():
