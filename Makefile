@@ -1,5 +1,5 @@
-# Every target makes its environment by itself, with uv where the machine has it and venv + pip
-# elsewhere. A second call installs nothing: .package, for the demo, or .installed, with what tests and
+# Every target makes its environment by itself, with uv, which is fetched where the machine lacks it, and
+# with venv + pip where it cannot work, as behind a mirror that only pip is told of. A second call installs nothing: .package, for the demo, or .installed, with what tests and
 # notebooks need besides, is newer than setup.cfg.
 
 BIN := .venv/bin
@@ -146,8 +146,8 @@ else \
         echo 'free-energies needs a Python from 3.11 to below 3.$(1) here: install one, or say make PYTHON=/path/to/python3.11' >&2; \
         exit 2; \
     fi; \
-    "$$python" -m venv $(@D) && \
-    $(@D)/bin/python -m pip install --disable-pip-version-check $(2); \
+    "$$python" -m venv $(@D) && pip="$(@D)/bin/python -m pip --disable-pip-version-check" && \
+    { $$pip install --quiet uv && $(@D)/bin/uv pip install --python $(@D) $(2); } || $$pip install $(2); \
 fi
 @touch $@
 endef

@@ -61,9 +61,7 @@ html_css_files = ["book.css"]
 mathjax_path = "mathjax/es5/tex-mml-chtml.js"
 mathjax3_config = {
     "options": {"enableMenu": False},  # a menu loads more files
-    "tex": {
-        "packages": {"[-]": ["noundefined"]}
-    },  # an unknown command is an error, which check.py sees
+    "tex": {"packages": {"[-]": ["noundefined"]}},  # unknown commands are errors, for check.py
 }
 
 
