@@ -1,6 +1,7 @@
 # Every target makes its environment by itself, with uv, which is fetched where the machine lacks it, and
-# with venv + pip where it cannot work, as behind a mirror that only pip is told of. A second call installs nothing: .package, for the demo, or .installed, with what tests and
-# notebooks need besides, is newer than setup.cfg.
+# with pip where uv cannot work, as behind a mirror that only pip is told of. A second call installs
+# nothing: .package, for the demo, or .installed, with what tests and notebooks need besides, is newer
+# than setup.cfg.
 
 BIN := .venv/bin
 BOOK := notebooks/book
