@@ -21,7 +21,7 @@ def as_array(data: Any, dtype: DType | None, name: str = "x") -> np.ndarray:
     Args:
         data: array-like, of any shape.
         dtype: the dtype of the result, None to keep that of the data; an array that has it already
-            is not copied.
+            is not copied, nor a tensor of TensorFlow.
         name: what the error message calls the data.
 
     Returns:
@@ -40,7 +40,7 @@ def as_array(data: Any, dtype: DType | None, name: str = "x") -> np.ndarray:
         elif hasattr(data, "iloc"):  # pandas
             array = data.to_numpy(dtype=dtype or float, na_value=np.nan)
         elif ops.is_tensor(data):
-            array = ops.convert_to_numpy(data)
+            array = _view(data)
         else:
             array = np.asarray(data)
         if array.dtype == object:
@@ -56,6 +56,13 @@ def as_array(data: Any, dtype: DType | None, name: str = "x") -> np.ndarray:
             f"of lists, or what yields batches of them, a tf.data.Dataset, keras.utils.PyDataset, "
             f"DataLoader or generator; {error}."
         ) from error
+
+
+def _view(tensor):
+    try:
+        return np.asarray(memoryview(tensor))  # of TensorFlow's: large data take long to copy
+    except (TypeError, ValueError):  # another tensor, or bfloat16
+        return ops.convert_to_numpy(tensor)
 
 
 def visible_states(

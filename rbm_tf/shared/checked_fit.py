@@ -211,10 +211,11 @@ class CheckedFit(_Model):
         return carrier
 
     def _taken(self, inputs, sample_weight=None):
-        """Inputs and weights as arrays, checked."""
-        inputs = tuple(as_array(x, self._wide_dtype) for x in inputs)
-        self._check(*inputs)
-        return inputs, checked_weights(sample_weight, common_length(inputs))
+        """Inputs and weights as arrays, checked; what is a tensor for a graph already stays it."""
+        arrays = tuple(as_array(x, self._wide_dtype) for x in inputs)
+        self._check(*arrays)
+        weights = checked_weights(sample_weight, common_length(arrays))
+        return tuple(map(_as_given, inputs, arrays)), weights
 
     def _batch(self, x, y=None, sample_weight=None):
         inputs, weight = self._taken(self._inputs(x, y), sample_weight)
@@ -266,6 +267,13 @@ class CheckedFit(_Model):
         callback.set_model(self)
         callbacks.callbacks.insert(0, callback)
         return callbacks
+
+
+def _as_given(data, array):
+    """The data, if they are the tensor that TensorFlow would make of the array, by a copy."""
+    if keras.backend.backend() != "tensorflow" or not keras.ops.is_tensor(data):
+        return array
+    return data if data.dtype == array.dtype else array
 
 
 def _batches(batch_size, inputs, weight, rows=None):

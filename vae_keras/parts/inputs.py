@@ -244,9 +244,13 @@ def check_range(
     Example:
         >>> check_range("Poisson", np.arange(3.0), 0, is_whole=True, remedy="count")
     """
-    value = ops.convert_to_numpy(value)
-    finite = bool(np.all(np.isfinite(value)))
-    within = finite and np.all(value >= low) and np.all(value <= high)
+    if not isinstance(value, np.ndarray):  # which would be copied
+        value = ops.convert_to_numpy(value)
+    if not value.size:
+        return
+    lowest, highest = value.min(), value.max()  # NaN if one value is
+    finite = np.isfinite(lowest) and np.isfinite(highest)
+    within = finite and low <= lowest and highest <= high
     if within and not (is_whole and np.any(value != np.round(value))):
         return
     name = owner if isinstance(owner, str) else type(owner).__name__
