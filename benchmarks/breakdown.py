@@ -1,4 +1,4 @@
-"""Where the time of annealing, of log-weights and of a VAE's training step goes.
+"""Where the time of annealing, of log-weights and of the training steps of an RBM and a VAE goes.
 
     .venv/bin/python benchmarks/breakdown.py [--rounds 5] [--section annealing ...]
 
@@ -12,9 +12,11 @@ from rbm_tf.quiet import quiet_start
 
 quiet_start()
 
+import keras
 import numpy as np
+import rbm_speed
 import tensorflow as tf
-from rbm_speed import HIDDEN, VISIBLE, random_rbm
+from rbm_speed import BATCH, HIDDEN, VISIBLE, matmul_limit, random_rbm
 from rounds import main, measure
 from vae_speed import BURDA, NUM, PIXELS, data, decoder_products, fit, model, training_products
 
@@ -188,7 +190,43 @@ def vae_step(rounds):
     return measure(sides, rounds)
 
 
-SECTIONS = {"annealing": annealing, "log_weights": log_weights, "vae_step": vae_step}
+def rbm_step(rounds):
+    """Three epochs of PCD-1 of a 784-500 RBM, batch 100: the whole and its pieces."""
+    x, steps = data(), 3 * NUM // BATCH
+    rows = tf.constant(x)
+    v, h = (tf.random.normal((BATCH, units)) for units in (VISIBLE, HIDDEN))
+    both = tf.random.normal((2 * BATCH, HIDDEN))
+    kernel, optimizer = tf.Variable(tf.random.normal((VISIBLE, HIDDEN))), keras.optimizers.SGD(0.05)
+    optimizer.build([kernel])
+
+    def rows_of_batch(index, state):
+        chosen = tf.random.stateless_uniform((BATCH,), [1, index], 0, NUM, tf.int32)
+        return state + 1e-30 * tf.gather(rows, chosen)
+
+    def draws_of_both(index, state):
+        shift = state[0, 0] * 1e-30
+        return draws(v + shift, [1, index]) + draws(h + shift, [2, index])[0, 0]
+
+    def means_and_free_energies(index, state):
+        inputs = both + 1e-30 * state
+        return tf.sigmoid(inputs) + tf.reduce_sum(tf.math.softplus(inputs), -1, keepdims=True)
+
+    def update(index, total):
+        optimizer.apply_gradients([(kernel + total * 1e-30, kernel)])
+        return total + 1.0
+
+    sides = {
+        "fit": rbm_speed.fit(rbm_speed.model(x), rows),
+        "its six products": matmul_limit(BATCH, steps),
+        "its gathering of rows": looped(rows_of_batch, v, steps),
+        "its draws of both layers": looped(draws_of_both, v, steps),
+        "its means and free energies": looped(means_and_free_energies, both, steps),
+        "its update of the kernel": looped(update, tf.constant(0.0), steps),
+    }
+    return measure(sides, rounds)
+
+
+SECTIONS = {f.__name__: f for f in (annealing, log_weights, vae_step, rbm_step)}
 
 if __name__ == "__main__":
     main("breakdown", __doc__, SECTIONS)

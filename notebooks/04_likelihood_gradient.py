@@ -506,6 +506,7 @@ for axis, name, log_p in ((axes[1], "before", before), (axes[2], "after", after)
     axis.set_title(f"Samples {name}")
     print(f"{name}: {is_data[drawn].sum()} of {num_samples} samples are bars or stripes")
 plt.show()
+assert is_data[drawn].sum() == 33  # after training
 
 # %% [markdown]
 # Before training the data are far from the level that theory asks for, and no different from
