@@ -1,6 +1,6 @@
 """A Gaussian-binary machine beside that of learnergy, which counts from other parameters.
 
-There a, b and W are in units of the pixels, E = sum (v - a)^2 / 2 sigma^2 - b h - (v / sigma^2) W h.
+There a and W are in units of the pixels, E = sum (v - a)^2 / 2 sigma^2 - b h - (v / sigma^2) W h.
 """
 
 import numpy as np
