@@ -71,6 +71,7 @@ start_scale = 0.1  # of the kernel before training, nats
 learning_rate, num_steps = 0.5, 4000
 num_failing_steps = 60  # of section 6
 num_samples = 36
+rng = np.random.default_rng(seed)  # of the samples
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
@@ -491,7 +492,6 @@ plt.show()
 assert values[~is_data].min() - values[is_data].max() > 3  # after training
 
 # %% name="samples" alt="Left: probability of each of the 14 patterns, near 0 before training, all just below 1/14 after. Middle: 36 samples before, random dots. Right: 36 samples after, nearly all bars or stripes."
-rng = np.random.default_rng(seed)
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), width_ratios=[1.6, 1, 1])
 for shift, name, log_p, colour in ((-0.2, "before", before, grey), (0.2, "after", after, blue)):
     axes[0].bar(np.arange(14) + shift, np.exp(log_p[is_data]), 0.4, color=colour, label=name)

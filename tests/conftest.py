@@ -50,11 +50,18 @@ def _two_thirds_of_each_grid(items):
 
 
 @pytest.fixture(autouse=True)
-def _same_weights_in_any_order():
-    """Initial weights without a seed of their own do not depend on the tests before."""
+def _same_numbers_in_any_order(request):
+    """Neither weights without a seed of their own nor what RNG draws depend on the tests before."""
     import keras
 
     keras.utils.set_random_seed(0)
+    module = getattr(request, "module", None)
+    if hasattr(module, "RNG"):
+        generator = module.RNG.bit_generator
+        generator.state = _at_import.setdefault(module.__name__, generator.state)
+
+
+_at_import = {}  # the state of each module's RNG
 
 
 @pytest.fixture

@@ -274,6 +274,9 @@ def test_precision_of_jax_is_restored(random_rbm, monkeypatch):
     class Config:
         jax_enable_x64 = False
 
+        def read(self, name):
+            return getattr(self, name)
+
         def update(self, name, value):
             setattr(self, name, value)
 

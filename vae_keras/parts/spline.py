@@ -109,8 +109,9 @@ class SplineCoupling(HalfStep):
         s, up = height / width, y - y0
         bend = up * (d + d_next - 2 * s)
         a, b, c = height * (s - d) + bend, height * d - bend, -s * up
-        root = ops.sqrt(ops.maximum(ops.square(b) - 4 * a * c, 0.0))
-        xi = 2 * c / (-b - root)
+        far = ops.abs(b) + ops.sqrt(ops.maximum(ops.square(b) - 4 * a * c, 0.0))
+        falls = b < 0  # then a > 0, and the other form of the root would cancel
+        xi = ops.where(falls, far, -2 * c) / ops.where(falls, 2 * a, far)
         log_slope = ops.where(inside, _log_slope(xi, s, d, d_next), 0.0)
         x = ops.where(inside, x0 + xi * width, moved)
         return self.joined(given, x), -ops.sum(log_slope, axis=-1)
