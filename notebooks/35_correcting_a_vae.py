@@ -410,9 +410,7 @@ for name in vaes:
         assert spreads[1] < min(spreads[0], np.std(errors[name, "IWAE", budget]))  # single images
         text = "|bias| {:.4f} and {:.4f}, RMSE {:.3f} and {:.3f} nats"
         print(f"{name:6s} T = {budget:3d}, jackknife and grouped:", text.format(*biases, *spreads))
-print(
-    f"smaller |bias| of the jackknife: {less_biased} of {len(vaes) * len(budgets)}, clearly {clear}"
-)
+print(f"jackknife less biased in {less_biased} of {len(vaes) * len(budgets)}, clearly {clear}")
 assert less_biased > len(budgets) and "IWAE-5 T = 10" in clear and "ELBO" not in str(clear)
 
 # %%
