@@ -46,10 +46,12 @@ lowest: .venv-lowest/.installed
 	    tests/test_layers*.py tests/test_vae.py tests/test_vae_backends.py tests/test_vae_faults.py \
 	    tests/test_evidence.py tests/test_diagnostics.py tests/test_rbm*.py tests/test_machine.py
 
-# Layers, parts and VAE on another backend of Keras, which .venv has: make backend KERAS_BACKEND=jax
+# Layers, parts, objectives and VAE on another backend of Keras, which .venv has: make backend KERAS_BACKEND=jax
 backend: .venv/.installed
 	$(PYTEST) tests/test_layers*.py tests/test_carriers.py tests/test_cross_entropy.py tests/test_draws.py \
-	    tests/test_optimizers.py tests/test_parts_contract.py tests/test_vae_backends.py
+	    tests/test_optimizers.py tests/test_parts_contract.py tests/test_vae_backends.py tests/test_parts.py \
+	    tests/test_parts_families.py tests/test_parts_flows.py tests/test_parts_latents.py \
+	    tests/test_parts_structures.py tests/test_beta_tc.py tests/test_info_vae.py tests/test_vimco.py
 
 # JupyterLab on the map of the course, which it shows as a page and not as Markdown.
 lab: .venv/.installed
