@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -59,10 +60,11 @@ def as_array(data: Any, dtype: DType | None, name: str = "x") -> np.ndarray:
 
 
 def _view(tensor):
-    try:
-        return np.asarray(memoryview(tensor))  # of TensorFlow's: large data take long to copy
-    except (TypeError, ValueError):  # another tensor, or bfloat16
-        return ops.convert_to_numpy(tensor)
+    """The tensor itself, seen as an array, if TensorFlow has it in memory: copies take long."""
+    if "CPU" in str(getattr(tensor, "device", "")):
+        with contextlib.suppress(TypeError, ValueError):  # of another kind, or bfloat16
+            return np.asarray(memoryview(tensor))
+    return ops.convert_to_numpy(tensor)
 
 
 def visible_states(
