@@ -122,6 +122,27 @@ def looped(step, start, repeats=STEPS, **options):
     return lambda: run(start).numpy()
 
 
+def gathering(rows):
+    """A step that adds next to nothing of rows drawn at random to a state, (batch, columns)."""
+
+    def step(index, state):
+        chosen = tf.random.stateless_uniform(state.shape[:1], [1, index], 0, NUM, tf.int32)
+        return state + 1e-30 * tf.gather(rows, chosen)
+
+    return step
+
+
+def updating(optimizer, weights):
+    """A step of an optimizer; its state counts the steps."""
+    optimizer.build(weights)
+
+    def step(index, total):
+        optimizer.apply_gradients([(w + total * 1e-30, w) for w in weights])
+        return total + 1.0
+
+    return step
+
+
 def log_weights(rounds):
     """5,000 log-weights for each of 20 images, 784-200-200-50: the whole and its pieces."""
     vae, x = model(BURDA), data()[:20]
@@ -162,12 +183,6 @@ def vae_step(rounds):
     vae = model(BURDA)
     logits = tf.random.normal((batch, PIXELS))
     weights = [tf.Variable(w) for w in vae.trainable_variables]
-    optimizer = FusedAdam()
-    optimizer.build(weights)
-
-    def rows_of_batch(index, state):
-        chosen = tf.random.stateless_uniform((batch,), [1, index], 0, NUM, tf.int32)
-        return state + 1e-30 * tf.gather(rows, chosen)
 
     def loss(index, v):
         with tf.GradientTape() as tape:
@@ -175,17 +190,13 @@ def vae_step(rounds):
             cost = tf.reduce_mean(bernoulli_cross_entropy(pixels, v))
         return v - 1e-3 * tape.gradient(cost, v)
 
-    def update(index, total):
-        optimizer.apply_gradients([(w + total * 1e-30, w) for w in weights])
-        return total + 1.0
-
     pixels = tf.gather(rows, range(batch))
     sides = {
         "VAE.fit": fit(vae, batch, rows),
         "its products": training_products(BURDA, batch),
-        "its gathering of rows": looped(rows_of_batch, logits, steps),
+        "its gathering of rows": looped(gathering(rows), logits, steps),
         "its cross-entropy, both ways": looped(loss, logits, steps),
-        "its update by Adam": looped(update, tf.constant(0.0), steps),
+        "its update by Adam": looped(updating(FusedAdam(), weights), tf.constant(0.0), steps),
     }
     return measure(sides, rounds)
 
@@ -196,12 +207,7 @@ def rbm_step(rounds):
     rows = tf.constant(x)
     v, h = (tf.random.normal((BATCH, units)) for units in (VISIBLE, HIDDEN))
     both = tf.random.normal((2 * BATCH, HIDDEN))
-    kernel, optimizer = tf.Variable(tf.random.normal((VISIBLE, HIDDEN))), keras.optimizers.SGD(0.05)
-    optimizer.build([kernel])
-
-    def rows_of_batch(index, state):
-        chosen = tf.random.stateless_uniform((BATCH,), [1, index], 0, NUM, tf.int32)
-        return state + 1e-30 * tf.gather(rows, chosen)
+    kernel = tf.Variable(tf.random.normal((VISIBLE, HIDDEN)))
 
     def draws_of_both(index, state):
         shift = state[0, 0] * 1e-30
@@ -211,17 +217,15 @@ def rbm_step(rounds):
         inputs = both + 1e-30 * state
         return tf.sigmoid(inputs) + tf.reduce_sum(tf.math.softplus(inputs), -1, keepdims=True)
 
-    def update(index, total):
-        optimizer.apply_gradients([(kernel + total * 1e-30, kernel)])
-        return total + 1.0
-
     sides = {
         "fit": rbm_speed.fit(rbm_speed.model(x), rows),
         "its six products": matmul_limit(BATCH, steps),
-        "its gathering of rows": looped(rows_of_batch, v, steps),
+        "its gathering of rows": looped(gathering(rows), v, steps),
         "its draws of both layers": looped(draws_of_both, v, steps),
         "its means and free energies": looped(means_and_free_energies, both, steps),
-        "its update of the kernel": looped(update, tf.constant(0.0), steps),
+        "its update of the kernel": looped(
+            updating(keras.optimizers.SGD(0.05), [kernel]), tf.constant(0.0), steps
+        ),
     }
     return measure(sides, rounds)
 

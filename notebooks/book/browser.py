@@ -73,5 +73,7 @@ def requests_elsewhere(page, base):
             elsewhere.add(request.url)
 
     page.on("request", note)
-    yield elsewhere
-    page.remove_listener("request", note)
+    try:
+        yield elsewhere
+    finally:
+        page.remove_listener("request", note)

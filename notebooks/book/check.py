@@ -75,13 +75,12 @@ def faults(page, base, name):
 def faults_of_page(page, base, name):
     """What is wrong with one page, as lines."""
     with requests_elsewhere(page, base) as outside:
-        for number, (width, scheme) in enumerate(WIDTHS.items()):
-            page.set_viewport_size({"width": width, "height": 844})
-            page.emulate_media(color_scheme=scheme)
-            if number == 0:
-                page.goto(base + name)
-                page.evaluate(SET)
-                yield from faults_of_content(page, name)
+        resize(page, min(WIDTHS))
+        page.goto(base + name)
+        page.evaluate(SET)
+        yield from faults_of_content(page, name)
+        for width in WIDTHS:
+            resize(page, width)
             measured = page.evaluate(MEASURE)
             if measured["width"] > width:
                 yield f"scrolls sideways: {measured['width']} pixels on a screen of {width}"
@@ -89,6 +88,12 @@ def faults_of_page(page, base, name):
                 yield f"{measured['cut']} formulas are cut off on the left at {width} pixels"
         if outside:
             yield f"requests elsewhere: {sorted(outside)}"
+
+
+def resize(page, width):
+    """Give the page one of the widths, and the colours that go with it."""
+    page.set_viewport_size({"width": width, "height": 844})
+    page.emulate_media(color_scheme=WIDTHS[width])
 
 
 def faults_of_content(page, name):
@@ -124,7 +129,7 @@ def faults_of_explorable(explorable):
 
 def faults_of_keyboard(page, base, _):
     """What of a page that can be clicked on the key Tab does not reach."""
-    page.set_viewport_size({"width": 1280, "height": 844})
+    resize(page, max(WIDTHS))
     page.goto(f"{base}chapters/01_generating_functions.html")
     page.evaluate(SET)
     for _ in range(page.locator("a, button, input, summary").count() + 1):
