@@ -1,13 +1,14 @@
 """MNIST at equal time: structured posteriors, learned priors, and skip connections, in nats.
 
-    MNIST_PATH=mnist.npz .venv/bin/python benchmarks/structured.py ladder [--minutes 10]
+    MNIST_PATH=mnist.npz .venv/bin/python benchmarks/structured.py ladder [--minutes 30]
 
 Every model trains on one thread for the same minutes of the processor, so that what runs beside it
 costs none of them; the learning rate falls with the minutes that are left. Data, batches and the
-test set are those of vae_mnist.py, as is the first model. Then each gets ln p(x) of the first 100
+test set are those of vae_mnist.py, as is the first model. Then each gets ln p(x) of the first 200
 test images by annealing, from the posterior q(z|x) and from the prior, and beside it IWAE and the
 estimates that cumulants make of the same log-weights; --saved does this anew for a model that was
-trained. Results go to benchmarks/results/structured_<model>.json; "picture" draws their curves.
+trained. Results go to benchmarks/results/structured_<model>_<minutes>.json; "picture" draws their
+curves.
 """
 
 import argparse
@@ -41,8 +42,8 @@ from vae_keras.structured import draw_vae, ladder_vae
 from vae_keras.vae import VAE
 
 OUTPUTS = pathlib.Path("outputs")
-BATCH, IMAGES, CURVE_IMAGES = 100, 100, 500
-CHAINS, TEMPERATURES, SAMPLES = 8, 501, 5000
+BATCH, CURVE_IMAGES = 100, 500
+CHAINS, SAMPLES, BASES = 8, 5000, ("posterior", "prior")
 WIDE = {"hidden_units": (200, 200), "activation": "tanh"}
 
 
@@ -106,14 +107,20 @@ MODELS = {
 
 
 class ProcessorClock(Clock):
-    """A clock of the processor's minutes, of which measuring takes none."""
+    """A clock of the processor's minutes, of which measuring takes none; it may warm the KL up."""
 
     now = staticmethod(time.process_time)
+    warm_up = 0
 
     def measure(self, epoch, seconds):
         begin = self.now()
         super().measure(epoch, seconds)
         self.start += self.now() - begin
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.warm_up:
+            share = (self.now() - self.start) / (60 * self.minutes)
+            self.model.objective.beta.assign(min(1, share / self.warm_up))
 
 
 ESTIMATORS = {
@@ -128,13 +135,11 @@ ESTIMATORS = {
 }
 
 
-def evaluate(
-    vae, x, seed, *, temperatures=TEMPERATURES, samples=SAMPLES, bases=("posterior", "prior")
-):
+def evaluate(vae, x, seed, *, chains=CHAINS, temperatures=501, samples=SAMPLES, bases=BASES):
     """Mean of each estimate, its bias and root mean square error against the first annealing."""
     start, betas, annealed = time.perf_counter(), np.linspace(0, 1, temperatures), {}
     for base in bases:
-        walks = ais(vae, x, num_chains=CHAINS, betas=betas, base=base, seed=seed)
+        walks = ais(vae, x, num_chains=chains, betas=betas, base=base, seed=seed)
         annealed[f"annealing from the {base}"] = np.asarray(walks.log_z)
     seconds = time.perf_counter() - start
     estimates = annealed | estimate_in_blocks(vae, x, ESTIMATORS, samples, seed=seed)
@@ -147,35 +152,41 @@ def evaluate(
     return rows, seconds
 
 
-def trained(name, minutes, seed, grey, x_test):
-    """A model that was trained, saved on the way; its epochs and its curve."""
-    keras.utils.set_random_seed(seed)
-    vae = MODELS[name](grey, seed)
+def trained(name, options, file, grey, x_test):
+    """A model that was trained and saved; its epochs and its curve."""
+    keras.utils.set_random_seed(options.seed)
+    vae = MODELS[name](grey, options.seed)
     vae.compile(FusedAdam(RATE), steps_per_execution=len(grey) // BATCH)
-    clock = ProcessorClock(minutes, x_test[:CURVE_IMAGES])
-    vae.fit(batches(grey, BATCH, seed), epochs=100_000, verbose=0, callbacks=[clock])
+    clock = ProcessorClock(options.minutes, x_test[:CURVE_IMAGES])
+    clock.warm_up = options.warm_up
+    data = batches(grey, BATCH, options.seed)
+    vae.fit(data, epochs=100_000, verbose=0, callbacks=[clock])
     OUTPUTS.mkdir(exist_ok=True)
-    vae.save(OUTPUTS / f"structured_{name}.keras")
+    vae.save(file)
     return vae, {"epochs": len(vae.history.epoch), "curve": clock.curve}
 
 
-def run(name, minutes, seed, saved):
+def run(name, options):
     (grey, _), (grey_test, _) = load_mnist()
     grey, grey_test = (a.reshape(-1, 784).astype("float32") for a in (grey, grey_test))
     x_test = binarize(grey_test, binarization="bernoulli", seed=0)
-    if saved:
-        vae = keras.saving.load_model(OUTPUTS / f"structured_{name}.keras")
-        training = {key: read(f"structured_{name}")[key] for key in ("epochs", "curve")}
+    result = f"structured_{name}_{options.minutes:g}"
+    file = OUTPUTS / f"{result}.keras"
+    if options.saved:
+        vae = keras.saving.load_model(file)
+        training = {key: read(result)[key] for key in ("epochs", "curve")}
     else:
-        vae, training = trained(name, minutes, seed, grey, x_test)
-    rows, seconds = evaluate(vae, x_test[:IMAGES], seed)
+        vae, training = trained(name, options, file, grey, x_test)
+        write(result, **training)
+    how = {key: getattr(options, key) for key in ("chains", "temperatures", "bases")}
+    rows, seconds = evaluate(vae, x_test[: options.images], options.seed, **how)
     write(
-        f"structured_{name}",
-        command=f"benchmarks/structured.py {name} --minutes {minutes:g} --seed {seed}",
+        result,
+        command=f"benchmarks/structured.py {' '.join(sys.argv[1:])}",
         model=MODELS[name].__doc__.strip(),
         parameters=vae.count_params(),
-        images=f"the first {IMAGES} test images",
-        annealing=f"twice {CHAINS} chains, {TEMPERATURES} temperatures, {seconds:.0f} s",
+        images=f"the first {options.images} test images",
+        annealing=how | {"seconds": seconds},
         samples=SAMPLES,
         **training,
         rows=rows,
@@ -188,14 +199,22 @@ def run(name, minutes, seed, saved):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", choices=[*MODELS, "picture"])
-    parser.add_argument("--minutes", type=float, default=10, help="of the processor, for training")
+    parser.add_argument("--minutes", type=float, default=30, help="of the processor, for training")
+    parser.add_argument(
+        "--warm-up", type=float, default=0, help="the share of them in which the KL's weight rises"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--saved", action="store_true", help="evaluate the model trained before")
+    parser.add_argument("--images", type=int, default=200, help="test images to evaluate")
+    parser.add_argument("--chains", type=int, default=CHAINS, help="of annealing, for each image")
+    parser.add_argument("--temperatures", type=int, default=501, help="of annealing")
+    parser.add_argument("--bases", nargs="+", default=BASES, help="of annealing, the first counts")
     options = parser.parse_args()
     if options.model == "picture":
-        runs = {name.replace("_", " "): f"structured_{name}" for name in MODELS}
-        return draw_curves("structured", runs, CURVE_IMAGES, -110)
-    return run(options.model, options.minutes, options.seed, options.saved)
+        ending = f"{options.minutes:g}"
+        runs = {name.replace("_", " "): f"structured_{name}_{ending}" for name in MODELS}
+        return draw_curves(f"structured_{ending}", runs, CURVE_IMAGES, -110)
+    return run(options.model, options)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ RUNS = {
     "iwae-5": (lambda: IWAE(num_samples=5), 60, 100),
     "iwae-50": (lambda: IWAE(num_samples=50), 120, 20),
 }
-RATE = 1e-3
+RATE, POINTS = 1e-3, 30  # of the curve
 STAGES = ("training", "estimates", "annealing")
 CHAINS, TEMPERATURES = 16, 1001  # of the annealing of test images
 SIMULATED, MORE_TEMPERATURES = 50, 2001  # both ways, from exact samples
@@ -89,7 +89,7 @@ class Clock(keras.callbacks.Callback):
         seconds = self.now() - self.start
         share = seconds / (60 * self.minutes)
         self.model.optimizer.learning_rate = RATE * max(0.01, 1 - share)
-        if epoch % 10 == 0:
+        if share >= len(self.curve) / POINTS:
             self.measure(epoch, seconds)
         self.model.stop_training = share >= 1
 
