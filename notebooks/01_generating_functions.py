@@ -73,6 +73,7 @@ beta_0 = 1.0  # where ln Z is compared in section 5
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 130}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -101,11 +102,11 @@ average, variance = p @ three, p @ three**2 - (p @ three) ** 2
 touch = np.log(np.exp(-at * three).sum())
 tangent = touch - average * (grid - at)
 figure, axis = plt.subplots(figsize=(7, 3.4))
-axis.plot(grid, np.log(np.exp(-np.outer(grid, three)).sum(1)), "k", lw=2.5, label=r"$\ln Z$")
+axis.plot(grid, np.log(np.exp(-np.outer(grid, three)).sum(1)), color=ink, lw=2.5, label=r"$\ln Z$")
 axis.plot(grid, tangent, color=blue, label=rf"slope $-\langle E\rangle = {-average:.2f}$")
 parabola = tangent + variance * (grid - at) ** 2 / 2
 axis.plot(grid, parabola, "--", color=orange, label=f"curvature = variance = {variance:.2f}")
-axis.plot(at, touch, "o", color="black")
+axis.plot(at, touch, "o", color=ink)
 label(axis, "Three states with the energies 0, 1 and 3", r"inverse temperature $\beta$", "nats")
 axis.legend()
 plt.show()
@@ -296,7 +297,7 @@ panels = [
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.3))
 for axis, (title, ylabel, exact_curve, auto_points, colour) in zip(axes, panels, strict=True):
     axis.plot(beta_curve, exact_curve, color=colour, label="exact enumeration")
-    axis.plot(beta_points, auto_points, "o", color="black", ms=4, label="derivatives of $\\ln Z$")
+    axis.plot(beta_points, auto_points, "o", color=ink, ms=4, label="derivatives of $\\ln Z$")
     label(axis, title, r"inverse temperature $\beta$", ylabel)
 axes[0].legend()
 plt.show()

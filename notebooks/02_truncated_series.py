@@ -73,6 +73,7 @@ num_samples, num_repeats = 200, 4000
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -293,7 +294,7 @@ assert far[19] > 10 * far[:4].max()  # outside: worse in the end
 
 # %%
 def draw_polynomials(axis):
-    axis.plot(t, exact_log_z, color="black", lw=2.5, label="exact")
+    axis.plot(t, exact_log_z, color=ink, lw=2.5, label="exact")
     for order, colour in ((1, grey), (2, blue), (3, orange), (4, green), (20, purple)):
         style = "--" if order == 20 else "-"
         axis.plot(t, polynomials[order - 1], style, color=colour, label=f"order {order}")
@@ -515,14 +516,14 @@ print("naive: below the exact value by", off.round(), "standard errors")
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
 share, bar = estimates[:, 0] / exact_kappa, error_bar / np.abs(exact_kappa)  # without units
 axes[0].errorbar(range(1, 5), share, bar, fmt="o", color=blue, capsize=4, label="one estimate")
-axes[0].axhline(1, color="black", lw=0.8, label="exact")
+axes[0].axhline(1, color=ink, lw=0.8, label="exact")
 axes[0].set_xticks(range(1, 5), [rf"$\kappa_{n}$" for n in range(1, 5)])
 label(axes[0], "Cumulants of the energy, from 200 samples", "", "estimate / exact")
 axes[0].legend(loc="upper left")
 for (name, (mean_ratio, ratio_error)), colour in zip(ratios.items(), (orange, green), strict=True):
     axes[1].errorbar([2, 3], mean_ratio, 5 * ratio_error, fmt="o", color=colour, label=name)
 axes[1].plot([2, 3], factors, "_", color=orange, ms=30, label="(4.1) and (4.2)")
-axes[1].axhline(1, color="black", lw=0.8)
+axes[1].axhline(1, color=ink, lw=0.8)
 axes[1].set(xticks=[2, 3], xlim=(1.5, 3.5), ylim=(0.6, 1.1))
 label(axes[1], "Samples of 10: bias (bars: 5 standard errors)", "order", "mean estimate / exact")
 axes[1].legend(loc="lower left")

@@ -74,6 +74,7 @@ kernel_scale, bias_scale = 2.0, 1.0  # standard deviations of the random paramet
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 140}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -106,7 +107,7 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 2.6))
 for axis in axes:
     diagrams.boltzmann_machine(axis, num_visible=num_visible, num_hidden=num_hidden)
 image = np.array([1, 0, 1] * 3)
-style = {"s": 260, "marker": "s", "cmap": "Greys", "edgecolor": "black", "zorder": 4}
+style = {"s": 260, "marker": "s", "cmap": "Greys", "edgecolor": ink, "zorder": 4}
 axes[0].scatter(np.arange(9) - 4, np.zeros(9), c=image, **style)  # on the visible units
 axes[0].set_title("Clamped to an image: $F_c(v)$")
 axes[1].set_title(r"Running free: $F_{\rm eq}$")
@@ -258,7 +259,7 @@ check(-softplus(x), -x * on - unit_entropy)  # (2.6) for one unit
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4))
 axes[0].plot(x, -softplus(x), color=blue, lw=2.5, label="free energy $-$softplus$(x)$")
 axes[0].plot(x, -x * on, color=orange, label="expected energy")
-axes[0].plot(x, np.minimum(0, -x), "--", color="black", lw=1, label="lowest energy")
+axes[0].plot(x, np.minimum(0, -x), "--", color=ink, lw=1, label="lowest energy")
 label(axes[0], "A single hidden unit", "input $x$ (nats)", "nats")
 axes[1].plot(x, on, color=green, label="probability of $h = 1$")
 axes[1].plot(x, unit_entropy, color=purple, label="entropy (nats)")

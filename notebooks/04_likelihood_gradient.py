@@ -75,6 +75,7 @@ rng = np.random.default_rng(seed)  # of the samples
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -452,7 +453,7 @@ assert entropies[0] > 9 * math.log(2) - 0.1 and entropies[1] < math.log(14) + 0.
 # %% name="training" alt="Left: the mean log likelihood rises steeply within 500 steps, then creeps towards the limit -ln 14. Right: both free energies fall by more than 30 nats, while the distance between them shrinks."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
 axes[0].plot(curve, color=green, lw=2, label="$L$")
-axes[0].axhline(upper_limit, color="black", ls="--", lw=1, label=r"upper limit $-\ln 14$")
+axes[0].axhline(upper_limit, color=ink, ls="--", lw=1, label=r"upper limit $-\ln 14$")
 axes[0].axhline(uniform, color=grey, ls=":", lw=1.5, label=r"uniform model, $-9\,\ln 2$")
 label(axes[0], "The log likelihood", "step", "mean $\\ln p(v)$ (nats)")
 axes[1].plot(history[:, 0], color=blue, label=r"$\langle F_c\rangle$ of the data")
@@ -495,7 +496,7 @@ assert values[~is_data].min() - values[is_data].max() > 3  # after training
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), width_ratios=[1.6, 1, 1])
 for shift, name, log_p, colour in ((-0.2, "before", before, grey), (0.2, "after", after, blue)):
     axes[0].bar(np.arange(14) + shift, np.exp(log_p[is_data]), 0.4, color=colour, label=name)
-axes[0].axhline(1 / 14, color="black", ls="--", lw=1, label="1/14")
+axes[0].axhline(1 / 14, color=ink, ls="--", lw=1, label="1/14")
 label(axes[0], "Probability of each pattern", "pattern", "$p(v)$")
 axes[0].set(xticks=[], ylim=(0, 0.095))
 axes[0].legend(ncols=3)

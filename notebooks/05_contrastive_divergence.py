@@ -78,6 +78,7 @@ numbers = np.array([10, 20, 40, 80, 160, 320])  # of updates, section 4
 blue, orange, green, purple = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 130}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -481,7 +482,7 @@ assert np.ptp(lags * numbers) < 0.02 * lags[0] * numbers[0]
 
 # %% name="lag-picture" alt="Error of persistent chains by number of updates, log-log: six points from 0.05 at 10 updates to 0.0014 at 320, all on a line of slope minus one."
 figure, axis = plt.subplots(figsize=(7, 3.4))
-axis.loglog(numbers, lags[-1] * numbers[-1] / numbers, color="black", lw=1, label="slope $-1$")
+axis.loglog(numbers, lags[-1] * numbers[-1] / numbers, color=ink, lw=1, label="slope $-1$")
 axis.loglog(numbers, lags, "o", color=blue, label="exact, one sweep per update")
 axis.set_xticks(numbers, numbers)
 axis.set_yticks((0.002, 0.005, 0.01, 0.02, 0.05), ("0.002", "0.005", "0.01", "0.02", "0.05"))

@@ -90,6 +90,7 @@ blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 
 keras.utils.set_random_seed(seed)
 plt.style.use(["rbm_tf.course", {"figure.dpi": 110}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -204,7 +205,7 @@ axis.plot(
     range(1, num_sweeps + 1), tempered, color=green, label="parallel tempering, 8 temperatures"
 )
 axis.plot(range(1, num_sweeps + 1), plain, color=orange, label="Gibbs sampling (exact)")
-axis.axhline(0.5, color="black", ls="--", lw=1, label="equilibrium")
+axis.axhline(0.5, color=ink, ls="--", lw=1, label="equilibrium")
 label(axis, "All chains start at the letter", "sweep", "share on the far side")
 axis.legend(loc="center right")
 plt.show()
@@ -466,13 +467,13 @@ assert 0.01 < own[3][3] < 0.02
 
 # %% name="seven-phases" alt="Log likelihood by epoch. Exact is the highest, tempering and CD-10 close below, CD-1 lower, with or without noise. Persistent jumps up and down. TAP of order 3 ends near -4.7, order 2 near -6.5 nats."
 figure, axes = plt.subplots(1, 2, figsize=(10, 4))
-colours = ("black", orange, orange, "#56B4E9", blue, green, purple, grey)
+colours = (ink, orange, orange, "#56B4E9", blue, green, purple, grey)
 for (name, (_, curve)), colour in zip(trained.items(), colours, strict=True):
     for axis in axes:
         style = "--" if "no noise" in name else "-"
         axis.plot(range(1, num_epochs + 1), curve, style, color=colour, label=name)
 for axis, title in zip(axes, ("All of them", "Close to the limit"), strict=True):
-    axis.axhline(-np.log(14), color="black", ls="--", lw=1, label=r"limit $-\ln 14$")
+    axis.axhline(-np.log(14), color=ink, ls="--", lw=1, label=r"limit $-\ln 14$")
     label(axis, title, f"epoch ({num_updates} updates)", "mean $\\ln p(v)$ (nats)")
 axes[0].set_ylim(-7.2, -2.4)
 axes[1].set_ylim(-3.8, -2.6)
@@ -564,7 +565,7 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), width_ratios=[1, 2])
 plotting.image_grid(axes[0], np.reshape([letter, 1 - letter], (2, 3, 3)), columns=2)
 axes[0].images[0].set_clim(-0.2, 1)
 axes[0].set_title("The two modes: data, far side")
-colours = ("black", orange, "#56B4E9", blue, green, blue, green)
+colours = (ink, orange, "#56B4E9", blue, green, blue, green)
 for (name, shares), colour in zip(far_shares.items(), colours, strict=True):
     axes[1].plot(shares, "--" if "near" in name else "-", color=colour, label=name)
 axes[1].set_xticks(range(0, 21, 5))

@@ -85,6 +85,7 @@ blue, orange, green, grey = "#0072B2", "#D55E00", "#009E73", "0.5"
 
 keras.utils.set_random_seed(seed)
 plt.style.use(["rbm_tf.course", {"figure.dpi": 130}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -287,7 +288,7 @@ for (name, curve), colour in zip(curves.items(), (grey, orange, blue, green), st
     axes[0].plot(10 * np.arange(40), curve.mean(0), style, color=colour, lw=2, label=name)
     axes[1].plot(1 + np.arange(num_starts), curve[:, -1], marker, color=colour)
 axes[0].axhline(
-    -np.log(len(black)), color="black", ls="--", lw=1, label=rf"limit $-\ln {len(black)}$"
+    -np.log(len(black)), color=ink, ls="--", lw=1, label=rf"limit $-\ln {len(black)}$"
 )
 label(axes[0], "Mean of ten starts", "update", "mean $\\ln p(v)$ (nats)")
 label(axes[1], "After 390 updates", "start", "mean $\\ln p(v)$ (nats)")

@@ -77,6 +77,7 @@ retrain = bool(os.environ.get("RETRAIN"))  # True: train the machine here, some 
 blue, orange, grey = "#0072B2", "#D55E00", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -250,7 +251,7 @@ print("errors of ten batches (nats):", np.sort(tenths).round(1))
 assert plain.effective_sample_size < 3 and np.sum(np.array(tenths) < -1) >= 9
 
 figure, axis = plt.subplots(figsize=(7, 3.4))
-axis.semilogy(copies, np.exp(-copies * renyi_one), color="black", lw=1, label="$e^{-N D_2}$, exact")
+axis.semilogy(copies, np.exp(-copies * renyi_one), color=ink, lw=1, label="$e^{-N D_2}$, exact")
 axis.semilogy(copies, shares, "o", color=blue, label=f"measured, {num_samples:,} draws")
 axis.axhline(1 / num_samples, color=grey, ls="--", lw=1, label="ESS = 1")
 label(axis, "Plain Monte Carlo and size", "independent copies $N$", "ESS / draws")
@@ -344,7 +345,7 @@ for axis, (name, result) in zip(axes, results.items(), strict=True):
     look = {"density": True, "alpha": 0.6}
     axis.hist(result.log_weights, bins, color=blue, label="$v$ from $q$", **look)
     axis.hist(needed[name], bins, color=orange, label="$v$ from $p$", **look)
-    axis.axvline(exact, color="black", lw=1.2, label="exact $\\ln Z$")
+    axis.axvline(exact, color=ink, lw=1.2, label="exact $\\ln Z$")
     label(axis, f"Proposal: {name}", "$\\ln w$ (nats)", "")
 axes[0].set_ylabel("density (1/nat)")
 axes[0].legend()
@@ -476,7 +477,7 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 3.5))
 open_blue = {"color": blue, "ms": 10, "mfc": "none"}
 axes[0].loglog(tiny_steps, below, "o-", label=r"$\ln Z - E[\ln w]$, forward", **open_blue)
 axes[0].loglog(tiny_steps, above, "s-", color=orange, label=r"$E[\ln w] - \ln Z$, reverse")
-axes[0].loglog(tiny_steps, below[-1] * 200 / tiny_steps, color="black", lw=1, label="1 / steps")
+axes[0].loglog(tiny_steps, below[-1] * 200 / tiny_steps, color=ink, lw=1, label="1 / steps")
 axes[0].legend()
 label(axes[0], "6 + 4 units, exact averages", "steps", "distance from $\\ln Z$ (nats)")
 for index, (colour, name) in enumerate(((blue, "forward"), (orange, "reverse"))):

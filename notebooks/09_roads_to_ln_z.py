@@ -86,6 +86,7 @@ scales = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0])  # of all parameters, sec
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -189,13 +190,13 @@ assert abs(estimate.log_z - exact - bias[1]) < 5 * estimate.standard_error
 
 # %% name="integration" alt="Left: the integrand falls more and more steeply, from -1 to -12 nats; dots sampled at nine values lie on the exact curve. Right: bias of the trapezoid rule falls with the square of the step."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4))
-axes[0].plot(fine, g, color="black", lw=1, label="exact")
+axes[0].plot(fine, g, color=ink, lw=1, label="exact")
 sampled = windows.derivatives.mean(-1)  # (9, num_ladders)
 error = sampled.std(1, ddof=1) / np.sqrt(num_ladders)
 axes[0].errorbar(windows.betas, sampled.mean(1), 2 * error, fmt="o", color=blue, label="sampled")
 label(axes[0], "The integrand", r"$\beta$", r"$\langle dF/d\beta\rangle$ (nats)")
 axes[1].loglog(strides / 16, np.abs(bias), "o", color=orange, label="trapezoid, no noise")
-axes[1].loglog(strides / 16, np.abs(predicted), color="black", lw=1, label="(1.3)")
+axes[1].loglog(strides / 16, np.abs(predicted), color=ink, lw=1, label="(1.3)")
 label(axes[1], "The bias of its integral", "step $s$", "absolute bias of $\\ln Z$ (nats)")
 for axis in axes:
     axis.legend()
@@ -444,7 +445,7 @@ for order, (name, solution) in enumerate(deterministic.items(), start=1):
     axis.loglog(cost, error, "k*", ms=9)
     place = (14 if order == 3 else 4, 7)
     axis.annotate(name, (cost, error), place, textcoords="offset points", ha="right")
-axis.axvline(2**16, color="black", ls=":", label="exact sum, $2^{16}$")
+axis.axvline(2**16, color=ink, ls=":", label="exact sum, $2^{16}$")
 label(axis, "All roads to $\\ln Z$ of the digits", "cost (row products)", "r.m.s. error (nats)")
 axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
@@ -575,7 +576,7 @@ for axis, x, colour, name in (
     axis.hist(x.log_weights - bimodal_log_z, np.linspace(-4, 4, 60), **look)
 for axis, base in zip(axes, ("0.3", "0.99"), strict=True):
     label(axis, f"Two modes, base mean {base}", r"$\ln w - \ln Z$ (nats)", "chains")
-    axis.axvline(0, color="black", lw=1)
+    axis.axvline(0, color=ink, lw=1)
     axis.legend()
 plt.show()
 

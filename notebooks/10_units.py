@@ -76,6 +76,7 @@ num_chains = 1000  # of annealing
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 102}])
+ink, paper = (plt.rcParams[key] for key in ("text.color", "axes.facecolor"))
 
 
 # %%
@@ -165,7 +166,7 @@ kinds = {
     "Spin": (Spin(1), orange),
     "Potts, q = 3": (Potts(1, 3), green),
     "TruncatedExponential": (units.TruncatedExponential(1), purple),
-    "Gaussian": (Gaussian(1, precision), "black"),
+    "Gaussian": (Gaussian(1, precision), ink),
     "ReLU": (ReLU(1, precision), "#56B4E9"),
     "DReLU": (units.DReLU(1, precision, 2 * precision, threshold_plus=1.5), grey),
 }
@@ -337,10 +338,10 @@ for first, one in zip(h, means, strict=True):
         if np.sum(np.abs(first - second)) == 1:
             axis.plot(*zip(one, other, strict=True), color=grey, lw=0.8)
 axis.scatter(*means.T, 1500 * weights, facecolor="none", edgecolor=orange, lw=2)
-paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
+behind = {"facecolor": paper, "edgecolor": "none", "alpha": 0.7, "pad": 1}
 for state, (x, y), weight in zip(h.astype(int), means, weights, strict=True):
     text = f"{''.join(map(str, state))}: {weight:.3f}"
-    axis.text(x + 0.15, y + 0.2, text, fontsize=10, bbox=paper)
+    axis.text(x + 0.15, y + 0.2, text, fontsize=10, bbox=behind)
 axis.set(xlim=(-4.5, 4.5), ylim=(-3.5, 4))
 label(axis, "Eight components, three columns of W", "$v_1$", "$v_2$")
 plt.show()
@@ -481,7 +482,7 @@ axis.semilogy(w, rectified_z(w), color=orange, label="two ReLU units, (7.1)")
 for weight in (-2.5, -1.2, -0.5, 0.5, 0.9):
     Z = math.exp(log_z(pair(ReLU, weight)))
     check(Z, rectified_z(weight))
-    axis.semilogy(weight, Z, "o", color="black")
+    axis.semilogy(weight, Z, "o", color=ink)
 label(axis, "One unit in each layer", "weight $w$", "$Z$"), axis.legend()
 plt.show()
 

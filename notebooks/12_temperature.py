@@ -88,6 +88,7 @@ retrain = bool(os.environ.get("RETRAIN"))  # True: train the machine here, some 
 blue, orange, green, grey = "#0072B2", "#D55E00", "#009E73", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 115}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -450,7 +451,7 @@ for index in (2, 10, 20):
 figure, axis = plt.subplots(figsize=(7, 3.2))
 colours, names = ("#56B4E9", "#E69F00"), ("within: pixels, $h$ fixed", "between: hidden units")
 axis.stackplot(beta_points, within, between, colors=colours, alpha=0.7, labels=names)
-axis.plot(beta_points, points.heat_capacity, color="black", label="$C$, library")
+axis.plot(beta_points, points.heat_capacity, color=ink, label="$C$, library")
 label(axis, "Two sources of the heat capacity", r"inverse temperature $\beta$", "$C$ (nats)")
 axis.set_ylim(0, 26)
 axis.legend(loc="upper left", ncols=3)

@@ -79,6 +79,7 @@ retrain = bool(os.environ.get("RETRAIN"))  # True: compute the curves here, some
 blue, orange, green = "#0072B2", "#D55E00", "#009E73"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 110}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -198,7 +199,7 @@ for name in names:
 # %% name="annealing" alt="ln Z, U and C over beta from one run with 50 or 800 chains, and exact: dots on the curves of ln Z and U; for C wide error bars, wider with 50 chains."
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.4))
 for axis, name, symbol in zip(axes, names, (r"\ln Z", "U", "C"), strict=True):
-    axis.plot(exact.betas, getattr(exact, name), color="black", lw=1, label="exact")
+    axis.plot(exact.betas, getattr(exact, name), color=ink, lw=1, label="exact")
     for num_chains, colour in ((50, orange), (800, blue)):
         values, text = runs[num_chains][name][:, 1:], f"one run, {num_chains} chains"
         style = {"fmt": "o", "ms": 3, "color": colour, "label": text}
@@ -317,7 +318,7 @@ for column, (axis, symbol) in enumerate(zip(axes, (r"\ln Z", "U", "C"), strict=T
     for place, values in enumerate(coarse.values()):
         x = place + np.linspace(-0.2, 0.2, num_runs)
         axis.plot(x, values[:, column], "o", ms=3, color=orange if place == 0 else blue)
-    axis.axhline(truth[column], color="black", lw=1)
+    axis.axhline(truth[column], color=ink, lw=1)
     axis.set_xticks(range(4), coarse)
     label(axis, f"${symbol}$ at $\\beta = 1$", "number of temperatures", f"${symbol}$ (nats)")
 plt.show()
@@ -490,7 +491,7 @@ for order, colour in ((1, orange), (2, blue), (3, green)):
     for axis, name in zip(axes, names, strict=True):
         shift = 0 if name == "heat_capacity" else getattr(known, name)
         axis.plot(tap_betas, getattr(curves, name) - shift, **style)
-axes[2].plot(tap_betas, known.heat_capacity, color="black", label="exact")
+axes[2].plot(tap_betas, known.heat_capacity, color=ink, label="exact")
 for axis, symbol in zip(axes, (r"error of $\ln Z$", "error of $U$", "$C$"), strict=True):
     label(axis, symbol[0].upper() + symbol[1:], r"$\beta$", f"{symbol} (nats)")
 axes[0].legend(loc="center right")

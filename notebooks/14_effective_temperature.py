@@ -74,6 +74,7 @@ glass_beta, glass_betas = 0.7, np.linspace(0.1, 1.6, 31)  # of the spin glasses
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 110}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -245,7 +246,7 @@ label(axes[0], "Without fields", r"$T_{\rm eff}$ (1/nats)", r"$\|m - \frac{1}{2}
 axes[1].plot(tap_betas, stability, "o-", ms=3, color=blue, label=r"$\|K\|_2$, trained model")
 axes[1].plot(tap_betas, followed, ":", color=orange, label="its hot solution, followed")
 axes[1].plot(tap_betas, tap_betas * norm / 4, color=grey, label=r"$\beta \|W\|_2 / 4$")
-axes[1].axhline(1, color="black", lw=1, ls="--")
+axes[1].axhline(1, color=ink, lw=1, ls="--")
 label(axes[1], "With its fields", r"inverse temperature $\beta$", "spectral norm")
 for axis in axes:
     axis.legend()
@@ -307,7 +308,7 @@ label(axes[1], r"$C$ at $\beta = 1$", "epoch", "$C$ (nats)")
 T_late = 1 / spectral[late]
 assert np.all(warmed.entropy[:-1] > entropy[late][:-1]) and warmed.entropy[0] > entropy[late][0] + 3
 axes[2].plot(T_late, entropy[late], "o-", ms=3, color=purple, label="in training")
-axes[2].plot(T_late, warmed.entropy, "--", color="black", label="final model, warmed")
+axes[2].plot(T_late, warmed.entropy, "--", color=ink, label="final model, warmed")
 label(axes[2], "Two ways to one temperature", r"$T_{\rm eff}$ (1/nats)", "$S$ (nats)")
 axes[0].legend()
 axes[2].legend(loc="lower right", handlelength=1.2)

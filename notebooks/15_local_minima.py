@@ -79,6 +79,7 @@ retrain = bool(os.environ.get("RETRAIN"))  # True: run all starts here, several 
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -545,7 +546,7 @@ label(axes[0], "Distinct solutions", r"$\beta$", "number")
 axes[1].plot(betas, naive[:, 1], "o-", color=blue, label="naive, best")
 axes[1].plot(betas, naive[:, 2], "^-", color=green, label="naive, all together (6.2)")
 axes[1].plot(betas, onsager[:, 1], "s--", color=orange, label="TAP, order 2")
-axes[1].axhline(0, color="black", lw=1)
+axes[1].axhline(0, color=ink, lw=1)
 label(axes[1], "Error of the free energy", r"$\beta$", "nats")
 axes[0].legend(loc="center right", bbox_to_anchor=(1, 0.35))
 axes[1].legend()

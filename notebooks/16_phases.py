@@ -76,6 +76,7 @@ retrain = bool(os.environ.get("RETRAIN"))  # True: sum and sample here, several 
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 112}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -252,7 +253,7 @@ assert stability.max() < 1
 
 
 # %%
-def draw_phases(axis, colour="black"):
+def draw_phases(axis, colour=ink):
     """The boundaries for infinitely many spins, and the line."""
     for x, y in (([0, 1], [1, 1]), ([1, 2], [1, 2]), ([1, 1], [0, 1])):
         axis.plot(x, y, color=colour, lw=2)
@@ -491,7 +492,7 @@ T = np.linspace(0.05, 1.5, 30)
 figure, axis = plt.subplots(figsize=(7.5, 3.8))
 for cut, colour, style in zip(cuts, (blue, orange, green), ("-", "--", "-."), strict=True):
     axis.plot(T, entropy(cut, T), style, color=colour, label=f"$J_0$ = {cut}")
-axis.axhline(0, color="black", lw=1)
+axis.axhline(0, color=ink, lw=1)
 axis.axhline(-1 / (2 * math.pi), color=grey, ls=":", label=r"$-1 / 2 \pi$")
 label(axis, "Entropy of the replica-symmetric solution", "temperature $T / J$", "nats per spin")
 axis.legend()

@@ -74,6 +74,7 @@ num_trials = 1000  # random distributions that each identity is checked with
 blue, orange, green, grey = "#0072B2", "#D55E00", "#009E73", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 110}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -112,7 +113,7 @@ diagrams.boltzmann_machine(axes["R"]).set_title(r"RBM: what is $F_{\rm eq}$?", p
 diagrams.autoencoder(axes["V"]).set_title("VAE: what is $F_c(x)$?", pad=26)
 axes["S"].semilogx(width, mean_energy, "--", color=blue, label="energy")
 axes["S"].semilogx(width, -entropy, ":", lw=2.5, color=orange, label="minus entropy")
-axes["S"].semilogx(width, valley, color="black", lw=2.5, label="their sum")
+axes["S"].semilogx(width, valley, color=ink, lw=2.5, label="their sum")
 axes["S"].axhline(exact, color=grey, lw=1, label=r"$F = -\ln Z$")
 axes["S"].set(xlim=(0.06, 6), ylim=(-2.5, 3.2))
 label(axes["S"], "One free energy, the lowest value of a sum", "variance $v$ of $q$", "nats")

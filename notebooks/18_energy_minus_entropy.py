@@ -76,6 +76,7 @@ num_samples = 10_000
 blue, orange, grey = "#0072B2", "#D55E00", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 110}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -190,7 +191,7 @@ contours = [0, 0.1, 0.3, 0.6, 1, 2, 4, 8, 16]
 flat = means, log_variances, exact_gap, contours
 picture = axis.contourf(*flat, cmap="viridis_r", extend="max")
 axis.plot(best_mean, np.log(best_variance), "*", color=orange, ms=14, label="posterior")
-axis.plot(0, 0, "o", color="white", mec="black", label="prior")
+axis.plot(0, 0, "o", color="white", mec=ink, label="prior")
 label(axis, r"$\ln p(x)$ $-$ ELBO of $q = N(m, v)$", "mean $m$", r"$\ln v$")
 axis.legend(loc="lower right")
 plt.colorbar(picture, ax=axis, label="nats")
@@ -325,7 +326,7 @@ for name, basis in (("unit vectors", np.eye(5)), ("turned basis", turned)):
 
 # %% name="rayleigh-ritz" alt="Free energy over temperature: two bounds lie above the exact curve; that of the turned basis is nearer. At T = 0 they start from the lowest mean energy of their basis."
 figure, axis = plt.subplots(figsize=(6.4, 3.4))
-axis.plot(temperatures, exact_free, color="black", label=r"exact, $-T \ln {\rm Tr}\, e^{-\beta H}$")
+axis.plot(temperatures, exact_free, color=ink, label=r"exact, $-T \ln {\rm Tr}\, e^{-\beta H}$")
 for (name, bound), colour in zip(bounds.items(), (orange, blue), strict=True):
     axis.plot(temperatures, bound, color=colour, label="bound, " + name)
 label(

@@ -71,6 +71,7 @@ beta, hbar = 1.3, 1.0  # of the oscillator
 blue, orange, green, purple = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 110}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -208,7 +209,7 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 3.5))
 for size, colour in zip((1, 2, 4), (orange, blue, green), strict=True):
     axes[0].plot(mu, curves[size], color=colour, label=f"blocks of {size}")
     axes[0].axhline(best_bounds[size], color=colour, lw=0.8, ls=":")
-axes[0].axhline(exact_ring / num_spins, color="black", label="exact")
+axes[0].axhline(exact_ring / num_spins, color=ink, label="exact")
 label(axes[0], "Bound against the mean $\\mu$ in the field", "$\\mu$", "$F_1 / N$ (nats)")
 axes[0].legend()
 gaps = [best_bounds[k] - exact_ring / num_spins for k in block_sizes[:-1]]
@@ -250,7 +251,7 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 3.4))
 for size, colour in zip((1, 2, 4), (orange, blue, green), strict=True):
     axes[0].plot(couplings, magnets[size], color=colour, label=f"blocks of {size}")
     axes[1].plot(couplings, weak_gaps[size], color=colour, label=f"blocks of {size}")
-axes[0].plot(couplings, exact_weak.magnetisation, color="black", label="exact")
+axes[0].plot(couplings, exact_weak.magnetisation, color=ink, label="exact")
 label(
     axes[0], "Magnetisation of a chain, $h = 0.001$", "coupling $K$ (nats)", r"$\langle s \rangle$"
 )
@@ -390,7 +391,7 @@ axes[0].legend(fontsize=10)
 t = np.linspace(0.05, 2, 100)
 axes[1].plot(t, t * np.log(2 * np.sinh(1 / (2 * t))), color=blue, label="quantum, (2.2)")
 axes[1].plot(t, -t * np.log(t), color=orange, label="classical, (B33c)")
-axes[1].plot(0, 0.5, "o", color="black", label=r"ground state, $\hbar / 2$")
+axes[1].plot(0, 0.5, "o", color=ink, label=r"ground state, $\hbar / 2$")
 label(axes[1], r"An oscillator, $\hbar = 1$", r"temperature $T$ ($\hbar$)", r"$F$ ($\hbar$)")
 axes[1].legend()
 plt.show()

@@ -73,6 +73,7 @@ strength = 1.0  # of the bias on it
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 130}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -262,12 +263,12 @@ for axis, steps in zip(axes, (3, 100), strict=False):
     bins = np.linspace(*np.percentile(work[steps], [0.3, 99.7]), 50)
     axis.hist(work[steps][0], bins, density=True, color=blue, alpha=0.55, label="forward")
     axis.hist(work[steps][1], bins, density=True, color=orange, alpha=0.55, label="reverse")
-    axis.axvline(delta_f, color="black", ls="--", label=r"exact $\Delta F$")
+    axis.axvline(delta_f, color=ink, ls="--", label=r"exact $\Delta F$")
     label(axis, f"{steps} steps", "$W$, reverse: $-W$ (nats)", "density (1/nat)")
 for steps, colour, marker in ((3, purple, "o"), (10, green, "s")):
     settings = {"fmt": marker, "color": colour, "label": f"{steps} steps"}
     axes[2].errorbar(edges[:-1] + 0.25, *log_ratio(steps), **settings)
-axes[2].plot([-3, 4], [-3, 4], "k--", lw=1, label="(B49b)")
+axes[2].plot([-3, 4], [-3, 4], "--", color=ink, lw=1, label="(B49b)")
 label(axes[2], "The ratio", r"$W - \Delta F$ (nats)", "ln (forward / reverse)")
 axes[0].legend(), axes[2].legend()
 plt.show()
@@ -478,7 +479,7 @@ for k, one in enumerate(bins):
     counts = np.bincount(one.ravel(), minlength=17)
     axes[0].semilogy(n, np.where(counts, counts, np.nan), "o-", ms=4, color=plt.cm.cividis(k / 9))
 label(axes[0], "Nine windows, from left (dark) to right", "spins up, $n$", "samples of a window")
-axes[1].plot(n, exact_profile, color="black", lw=1, label="exact")
+axes[1].plot(n, exact_profile, color=ink, lw=1, label="exact")
 settings = {"fmt": "o", "color": blue, "label": "windows, (B50)"}
 axes[1].errorbar(n, profile.free_energy, 2 * profile.standard_error, **settings)
 plain_profile = -np.log(np.where(visits, visits, np.nan) / visits.sum())

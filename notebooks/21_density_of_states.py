@@ -73,6 +73,7 @@ retrain = bool(os.environ.get("RETRAIN"))  # True: walk here, ten minutes
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 130}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -308,11 +309,11 @@ figure, axes = plt.subplots(1, 2, figsize=(10.5, 3.8))
 low, high = log_z_mean - 2 * log_z_error, log_z_mean + 2 * log_z_error
 axes[0].plot(fine, log_z_mean - exact_log_z, color=orange, label="20 walks, two standard errors")
 axes[0].fill_between(fine, low - exact_log_z, high - exact_log_z, color=orange, alpha=0.25)
-axes[0].axhline(0, color="black", lw=1, label="exact")
+axes[0].axhline(0, color=ink, lw=1, label="exact")
 axes[0].set_ylim(-0.5, 0.4)
 label(axes[0], "Error of ln Z, 144 spins", r"$\beta$ ($1/J$)", "error (nats)")
 axes[1].errorbar(fine, c_mean, 2 * c_error, fmt=".", color=orange, label="12 x 12, walks")
-axes[1].plot(fine, exact_heat_capacity(12, fine), "k-", lw=1, label="12 x 12, exact")
+axes[1].plot(fine, exact_heat_capacity(12, fine), "-", color=ink, lw=1, label="12 x 12, exact")
 axes[1].plot(fine, heat_capacity(large, fine), "--", color=blue, label="8 x 8")
 axes[1].plot(fine, heat_capacity(small, fine), ":", color=green, lw=2, label="4 x 4")
 label(axes[1], "Heat capacity", r"$\beta$ ($1/J$)", "$C$ per spin")
@@ -384,7 +385,7 @@ label(axes[0], "One system, more levels", "shells or levels, $N$", r"$\ln Z_N$ (
 for size, colour, marker in zip(sizes, (green, purple, blue), "os^", strict=True):
     name = f"{size} x {size} spins"
     axes[1].semilogx(fields, magnetisations[size], marker + "-", color=colour, label=name)
-axes[1].axhline(spontaneous, color="black", ls="--", label="infinite, then no field")
+axes[1].axhline(spontaneous, color=ink, ls="--", label="infinite, then no field")
 label(axes[1], "More spins, less field", "field $h$ (nats)", "magnetisation per spin")
 axes[0].legend(loc="upper left"), axes[1].legend()
 plt.show()

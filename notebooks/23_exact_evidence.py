@@ -77,6 +77,7 @@ num_many = 100_000  # samples in statistical checks
 blue, orange, grey = "#0072B2", "#D55E00", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 140}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -241,7 +242,7 @@ axes[0].contour(side, side, product, levels, colors=orange, linestyles="--")
 axes[0].set(aspect="equal", title="Exact posterior (blue), best mean field (orange)")
 axes[0].set(xlabel="$z_1 - m_1$", ylabel="$z_2 - m_2$")
 axes[1].plot(x := np.linspace(0, 0.999, 300), -0.5 * np.log(1 - x**2), color=orange)
-axes[1].plot(abs(r), gap, "o", color="black", label="the model on the left")
+axes[1].plot(abs(r), gap, "o", color=ink, label="the model on the left")
 axes[1].set(title="The price of independence", xlabel="$|r|$", ylabel="$\\ln p(x) -$ ELBO (nats)")
 axes[1].legend()
 plt.show()
@@ -458,11 +459,11 @@ assert dataset != "digits" or (min(three[largest]) > 4 and ratios[0] < 0.8 < rat
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.8))
 plotting.histogram_with_gaussian(axes[0], many)
 axes[0].axvline(exact_elbo[index], color=grey, ls="--", label="ELBO")
-axes[0].axvline(log_p[index], color="black", label="$\\ln p(x)$")
+axes[0].axvline(log_p[index], color=ink, label="$\\ln p(x)$")
 axes[0].set(title="Log-weights of the median image", xlabel=r"$\ln w$ (nats)", ylabel="density")
 axes[0].legend(loc="upper right", handlelength=1)
 axes[1].plot(kappa[1] / 2, gaps, ".", color=blue, ms=4, label="a test image")
-axes[1].plot([0, gaps.max()], [0, gaps.max()], color="black", lw=1, label="order 2 exact")
+axes[1].plot([0, gaps.max()], [0, gaps.max()], color=ink, lw=1, label="order 2 exact")
 axes[1].set(
     title="Every test image", xlabel=r"$\frac{1}{2}$ Var$[\ln w]$ (nats)", ylabel="gap (nats)"
 )

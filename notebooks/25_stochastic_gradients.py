@@ -73,6 +73,7 @@ dims = (1, 2, 5, 10, 20, 50, 100)
 blue, orange, green, purple = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 130}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -328,11 +329,12 @@ assert np.all(score_curve > 3.7 * widths**2)  # everywhere above the pathwise va
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.3))
 for rows, name, colour in ((one_score, "score function", orange), (one_path, "pathwise", blue)):
     axes[0].hist(rows, np.linspace(-15, 50, 131), color=colour, alpha=0.6, log=True, label=name)
-axes[0].axvline(q_mean, color="black", lw=1, label="mean of both")
+axes[0].axvline(q_mean, color=ink, lw=1, label="mean of both")
 label(axes[0], "One-sample gradients in $\\mu$", "gradient (nats per unit of $\\mu$)", "samples")
 axes[1].loglog(widths, score_curve, color=orange, label="score function (4.3)")
 axes[1].loglog(widths, widths**2, color=blue, label="pathwise (4.1)")
-axes[1].plot([sigma, sigma], [one_score.var(), one_path.var()], "ko", ms=4, label="measured")
+measured = one_score.var(), one_path.var()
+axes[1].plot([sigma, sigma], measured, "o", color=ink, ms=4, label="measured")
 label(axes[1], "Variance and width of $q$", r"$\sigma$", "variance (nats$^2$)")
 for axis in axes:
     axis.legend()

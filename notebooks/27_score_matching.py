@@ -71,6 +71,7 @@ num_chains, chain_steps = 500, 400  # of the samplers
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -268,11 +269,11 @@ assert off[np.abs(grid[middle]) < 2.5].max() < 0.3 and (noise_scale > 0.3 or off
 # %% name="score-and-density" alt="Left: the learned score follows the exact one of the blurred data up to about 2.5. Right: its density has the two peaks of the blurred data, lower than those of the histogram."
 assert np.abs(learned - blurred[middle]).max() < 0.02 < np.abs(learned - density[middle]).max()
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.3))
-axes[0].plot(grid[middle], exact_score[middle], color="black", lw=1, label="exact, blurred data")
+axes[0].plot(grid[middle], exact_score[middle], color=ink, lw=1, label="exact, blurred data")
 axes[0].plot(grid[middle], gradients.score(log_q, x_grid)[:, 0], color=blue, label="network")
 label(axes[0], "The score", "$x$", r"$\nabla_x \ln q$ (nats per unit of $x$)")
 axes[1].hist(draws[0], 60, density=True, color=grey, alpha=0.4, label="data")
-axes[1].plot(grid, blurred, color="black", lw=1, label="blurred data, exact")
+axes[1].plot(grid, blurred, color=ink, lw=1, label="blurred data, exact")
 axes[1].plot(grid[middle], learned, color=blue, label="network, normalised afterwards")
 label(axes[1], "The density", "$x$", "probability density")
 axes[1].set_ylim(0, 0.75)
@@ -522,7 +523,7 @@ for (name, curve), colour in zip(heated.items(), (orange, blue), strict=True):
     axes[0].plot(sizes, ratios[name], "o", color=colour)
 label(axes[0], "Langevin: variance / exact", r"step size $\eta A$", "ratio")
 axes[1].hist(coin_chain.ravel(), 80, density=True, color=grey, alpha=0.4, label="HMC")
-axes[1].plot(z_grid, exact_coin, color="black", lw=1, label="exact")
+axes[1].plot(z_grid, exact_coin, color=ink, lw=1, label="exact")
 bell = bell / np.sqrt(2 * np.pi * laplace_variance)
 axes[1].plot(z_grid, bell, color=purple, ls="--", label="Laplace")
 label(axes[1], "Posterior of the coin", r"$z = \ln \pi / (1 - \pi)$", "density")

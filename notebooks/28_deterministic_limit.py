@@ -78,6 +78,7 @@ retrain = bool(os.environ.get("RETRAIN"))  # True: train the linear models here,
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 140}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -184,12 +185,12 @@ print(f"the best Gaussian changes wells at T = {crossing:.4f}; T_* = {depth / np
 
 # %% name="two-wells" alt="Left: an energy with a deep narrow well and a wide shallower one. Right: free energies over temperature; the best Gaussian changes from the narrow to the wide well at 0.32; exact below both."
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.4))
-axes[0].plot(z_line, energy, color="black")
+axes[0].plot(z_line, energy, color=ink)
 axes[0].set(xlim=(-2.6, 3.6), ylim=(-0.3, 6))
 label(axes[0], "A deep narrow well and a wide one", "$z$", "energy (nats)")
 for values, colour, text in zip(in_wells, (blue, orange), ("narrow", "wide"), strict=True):
     axes[1].plot(line, values[:, 2], color=colour, label=f"Gaussian in the {text} well")
-axes[1].plot(line, exact, "k--", label="exact $F_T$")
+axes[1].plot(line, exact, "--", color=ink, label="exact $F_T$")
 axes[1].axvline(crossing, ymax=0.7, color=grey, lw=0.8)  # below the legend
 label(axes[1], "Which is lower depends on $T$", "temperature $T$", "free energy (nats)")
 axes[1].legend()

@@ -79,6 +79,7 @@ retrain = bool(os.environ.get("RETRAIN"))  # True: train the digits' models here
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 96}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -350,7 +351,7 @@ for T, (top, bottom) in zip(shown, axes.T, strict=True):
     codes = np.asarray(models[T].encode(x_train)[0]) / spread[T]
     dots = top.scatter(*codes.T, s=4, c=y_train, cmap="tab10")
     for radius in (1, 2):
-        top.plot(radius * np.cos(angle), radius * np.sin(angle), color="black", lw=0.8)
+        top.plot(radius * np.cos(angle), radius * np.sin(angle), color=ink, lw=0.8)
     top.set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
     label(top, f"Codes at T = {T}, prior's circles", "$z_1'$", "$z_2'$")
     plotting.image_grid(bottom, models[T].decode(spread[T] * draws), columns=10)

@@ -88,6 +88,7 @@ retrain = bool(os.environ.get("RETRAIN"))  # True: train all models here, about 
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
+ink = plt.rcParams["text.color"]
 folder = tempfile.mkdtemp()
 
 
@@ -358,7 +359,7 @@ print("relaxed loss", dict(zip(taus, relaxed.round(3).tolist(), strict=True)))
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6))
 axes[0].semilogx(taus, relaxed, "o-", color=orange, label="loss with relaxed bits")
 axes[0].axhline(-elbo.mean(), color=blue, label="$-$ELBO, summed over 256 codes")
-axes[0].axhline(-exact.mean(), color="black", ls="--", label=r"$-\ln p(x)$")
+axes[0].axhline(-exact.mean(), color=ink, ls="--", label=r"$-\ln p(x)$")
 axes[0].margins(y=0.1)  # the upper line stands clear of the frame
 label(axes[0], "Relaxation and the bound, test images", r"relaxation temperature $\tau$", "nats")
 axes[0].legend()
@@ -531,7 +532,7 @@ for axis, draws, colour, title in (
     (axes[1], careless, orange, "KL not divided"),
 ):
     axis.plot(line[:, 1], line @ draws[:60].T, color=colour, lw=0.5, alpha=0.5)
-    axis.plot(features[:, 1], y, "o", color="black", ms=4)
+    axis.plot(features[:, 1], y, "o", color=ink, ms=4)
     axis.set_ylim(-3.5, 2.5)
     label(axis, title, "$x$", "$y$")
 plt.show()

@@ -74,6 +74,7 @@ retrain = bool(os.environ.get("RETRAIN"))  # True: train all flows here, some mi
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 88}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -378,7 +379,7 @@ def stretched(axis, moved):
 # %% name="wells" alt="Three panels of the plane. First: level lines of the density, with two deep wells at (1, 1) and (-1, -1), and the ellipse of the best Gaussian in one of them. Second: a square grid, coloured by ln of the determinant: high along a band between two regions where it is low. Third: the same grid moved by the flow. It is drawn together in the two wells, and stretched between them."
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.7), layout="constrained")
 for axis in axes[::2]:
-    options = {"colors": "black", "linewidths": 0.8, "linestyles": "solid"}
+    options = {"colors": ink, "linewidths": 0.8, "linestyles": "solid"}
     axis.contour(plane[..., 0], plane[..., 1], log_p, np.arange(-9, 0.1, 1.5), **options)
 turn, x = np.linspace(0, 2 * np.pi, 100), fits[1].x
 root = np.array([[np.exp(x[2]), 0], [x[4], np.exp(x[3])]])
@@ -450,7 +451,7 @@ for axis, name, window in zip(axes, ("no map", "coupling"), ((-150, 10), (-16, -
     for side, colour, one in zip("01", (blue, orange), ratios[name], strict=False):
         described = f"$P_{side}$, draws of $p_{side}$"
         axis.hist(one.log_weights, color=colour, label=described, **options)
-    axis.axvline(exact_ratio, color="black", ls="--", label=r"exact $\ln Z_1 / Z_0$")
+    axis.axvline(exact_ratio, color=ink, ls="--", label=r"exact $\ln Z_1 / Z_0$")
     label(axis, name, r"$\ln w$, nats", "density")
 axes[0].legend(loc="upper left", fontsize=10)
 plt.show()
@@ -588,12 +589,12 @@ figure, axes = plt.subplots(1, 3, figsize=(11, 3.7), layout="constrained")
 one, levels = np.ones((400, 1), "float32"), (0.1, 0.3, 0.5, 0.7, 0.9)
 shape = log_prior - (1 - z[..., 0] * z[..., 1]) ** 2 / 0.18
 for axis, name in zip(axes, vaes, strict=False):
-    axis.contour(*z.T, np.exp(shape - shape.max()).T, levels, colors="black", linewidths=0.8)
+    axis.contour(*z.T, np.exp(shape - shape.max()).T, levels, colors=ink, linewidths=0.8)
     found = np.asarray(vaes[name].posterior(vaes[name].encoder(one))[0])
     axis.plot(*found.T, ".", ms=3, color=blue)
     label(axis, f"q(z|x = 1): {name}", "$z_1$", "$z_2$")
     axis.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), aspect="equal")
-axes[2].plot(x_test[::9], lowest, "k--", label="best Gaussian")
+axes[2].plot(x_test[::9], lowest, "--", color=ink, label="best Gaussian")
 for name, colour in zip(vaes, (orange, blue), strict=True):
     axes[2].plot(x_test, gap_of[name], "o", ms=4, color=colour, label=name)
 label(axes[2], r"$\ln p(x)$ - ELBO", "x", "gap, nats")

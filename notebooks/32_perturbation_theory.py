@@ -76,6 +76,7 @@ lambdas = np.linspace(0.0, 1.3, 131)
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -284,14 +285,14 @@ print(f"{path.mean[100]:.4f} nats; KL(q|p) = {forward:.4f}, KL(p|q) = {backward:
 # %% name="tangents" alt="Left: F minus its chord, an arch below its tangents at 0 and 1; a bar at 1, 0.6 nats, is the gap of the first. Right: the falling slope; area above it KL(q|p), area below it KL(p|q)."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.9))
 inside, slope = lambdas[:101], path.mean[:101]
-axes[0].plot(inside, path.free_energy[:101] - exact * inside, "k", lw=2.5, label="exact")
+axes[0].plot(inside, path.free_energy[:101] - exact * inside, color=ink, lw=2.5, label="exact")
 axes[0].plot(inside, (slope[0] - exact) * inside, color=blue, label=r"tangent at $\lambda = 0$")
 tangent = (slope[100] - exact) * (inside - 1)
 axes[0].plot(inside[40:], tangent[40:], "--", color=orange, label=r"tangent at $\lambda = 1$")
 axes[0].plot([1, 1], [slope[0] - exact, 0], color=blue, lw=4, alpha=0.5)
 label(axes[0], "Free energy minus its chord", r"$\lambda$", r"$F - \lambda F_{\rm eq}$ (nats)")
 axes[0].legend()
-axes[1].plot(inside, slope, color="black", lw=2)
+axes[1].plot(inside, slope, color=ink, lw=2)
 for end, colour, text in ((0, blue, "KL(q | p)"), (100, orange, "KL(p | q)")):
     axes[1].fill_between(inside, slope, slope[end], color=colour, alpha=0.4, label=text)
 label(axes[1], "Its slope", r"$\lambda$", r"$\langle V \rangle_\lambda$ (nats)")
@@ -392,7 +393,7 @@ def draw_path(axis, path, polynomials, title):
         style = "--" if order == 20 else "-"
         curve = polynomials[order - 1] - bound
         axis.plot(lambdas, curve, style, color=colour, label=f"order {order}")
-    axis.plot(lambdas, path.free_energy - bound, color="black", lw=2.5, label="exact")
+    axis.plot(lambdas, path.free_energy - bound, color=ink, lw=2.5, label="exact")
     label(axis, title, r"$\lambda$", r"$F(\lambda) - F_q - \lambda\langle V\rangle_q$ (nats)")
     lowest = float(np.min(path.free_energy - bound))
     axis.set_ylim(1.6 * lowest, -0.5 * lowest)

@@ -79,6 +79,7 @@ num_chains, num_sweeps = 1000, 20
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -398,7 +399,7 @@ print("weighted samples:", steps[-4:].reshape(2, 2).sum(1).round(2), "nats")
 
 # %% name="integrand" alt="Left: the mean of V over lambda; Gibbs points follow the exact curve, weighted samples of q stay 0.6 nats above it at 1. Right, log scale: their effective sample size falls from 1000 to 37."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.8))
-axes[0].plot(grid, slope, color="black", label="exact, differences of $F$")
+axes[0].plot(grid, slope, color=ink, label="exact, differences of $F$")
 bars = 2 * errors
 axes[0].errorbar(grid, v_mean, bars, fmt="o", ms=4, color=blue, label="Gibbs sampling (2 s.e.)")
 axes[0].plot(grid, fixed.mean, "s--", ms=4, color=orange, label="weighted samples of $q$")

@@ -85,6 +85,7 @@ retrain = bool(os.environ.get("RETRAIN"))  # True: train both VAEs here, a minut
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 130}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -342,9 +343,9 @@ for name, slopes, areas in zip(vaes, by_chains["slopes"], by_chains["areas"], st
 # %% name="lambda-path" alt="Mean of ln w over lambda for both VAEs. ELBO: chains and weighted samples rise along a straight line, order 2. IWAE-5: the curve bends at once, below the tangent; the parabola, order 3, falls away."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
 for axis, (name, (weighted, slopes, kappa)) in zip(axes, paths.items(), strict=True):
-    lambdas = weighted.lambdas.numpy()
+    lambdas, sampled = weighted.lambdas.numpy(), -weighted.mean.numpy().mean(axis=1)
     axis.plot(annealing_betas, slopes, color=blue, lw=0.8, label="chains")
-    axis.plot(lambdas, -weighted.mean.numpy().mean(axis=1), "k--", label="weighted samples of q")
+    axis.plot(lambdas, sampled, "--", color=ink, label="weighted samples of q")
     for order, colour in zip((1, 2, 3), (grey, orange, green), strict=True):
         terms = [kappa[n] * lambdas**n / (1, 1, 2)[n] for n in range(order)]
         axis.plot(lambdas, sum(terms), color=colour, label=f"order {order}")

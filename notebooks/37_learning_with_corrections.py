@@ -84,6 +84,7 @@ retrain = bool(os.environ.get("RETRAIN"))  # True: train all models here, some m
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 110}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -403,7 +404,7 @@ assert max(np.nanmax(truth[f"bars: TAP {k}"]) for k in (2, 3)) < np.max(truth["b
 
 # %% name="learning-curves" alt="ln p(v) over epochs on bars and digits: the exact gradient rises; TAP and explicit terms follow and wander; naive mean field falls; the full gradient of F2 plunges."
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.2))
-colours = ("black", blue, green, grey, orange, "#E69F00", purple)
+colours = (ink, blue, green, grey, orange, "#E69F00", purple)
 names = list(negative_phases())
 for data, epochs in (("bars", 10), ("digits", 3)):
     early = [truth[f"{data}: {name}"][:epochs] for name in names if name != "naive"]
@@ -486,7 +487,7 @@ label(axes[0], "One bond: splits at $W = 4$", "coupling $W$ (nats)", "eigenvalue
 label(axes[1], "Bars, full gradient of $F_2$", "epoch", "eigenvalue, response")
 axes[1].set_ylim(-0.3, 5.8)  # the legend stands above the curves
 for axis in axes:
-    axis.axhline(0, color="black", lw=0.8)
+    axis.axhline(0, color=ink, lw=0.8)
     axis.legend()
 plt.show()
 

@@ -76,6 +76,7 @@ num_samples, num_repeats = 64, 4000  # K; repeats of every estimate
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 130}])
+sky, ink = "#56B4E9", plt.rcParams["text.color"]
 
 
 # %%
@@ -384,7 +385,7 @@ assert np.all(np.abs(np.exp(log_needed[[0, -1]]) / [18.4, 8.8e6] - 1) < 0.03)
 
 # %% name="extensive" alt="Left: error per copy over 1 to 256 copies. Cumulants of orders 1 to 3 are flat lines; the bound from moments and IWAE-64 climb towards order 1. Right: samples needed for 0.01 nats per copy, from 18 to nine million; the end is nearly straight."
 figure, axes = plt.subplots(1, 2, figsize=(10, 4))
-for order, shade in ((1, "black"), (2, "#004466"), (3, blue)):
+for order, shade in ((1, ink), (2, sky), (3, blue)):
     axes[0].axhline(order_errors[order - 1], color=shade, label=f"cumulants, order {order}")
 axes[0].loglog(sizes, -moment_bound / sizes, "s-", color=green, label="moments (2.2)")
 axes[0].loglog(sizes, -np.array(exact_iwae), "o-", color=orange, label="IWAE-64")

@@ -76,6 +76,7 @@ budgets = 2 ** np.arange(3, 15)  # for the map
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 115}])
+sky, ink = "#56B4E9", plt.rcParams["text.color"]
 
 
 # %%
@@ -205,7 +206,7 @@ for order in (1, 2, 3):
 
 # %% name="per-copy" alt="Error per copy over 1 to 256 copies. Left, exact: cumulant orders 1 to 3 are flat lines, IWAE, jackknife and groups climb through them. Right: the same from drawn weights."
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharex=True, sharey=True)
-shades = dict(zip(sampled, (orange, purple, green, "black", "#004466", blue), strict=True))
+shades = dict(zip(sampled, (orange, purple, green, ink, sky, blue), strict=True))
 for number, (name, colour) in enumerate(shades.items()):
     points, bars = sampled[name]
     axes[1].errorbar(sizes * 1.03**number, points, 5 * bars, fmt="o", color=colour)
@@ -327,7 +328,7 @@ assert 0 < per_copy["exact"][-1, 2] / per_copy["leading"][-1, 2] - 1 < 0.1
 
 # %% name="noise" alt="Standard error per copy over copies, both axes logarithmic: that of k1 falls, that of k2 levels off, that of k3 falls to a minimum at 8 copies and then rises."
 figure, axis = plt.subplots(figsize=(7, 3.9))
-for order, colour in ((1, grey), (2, "#004466"), (3, blue)):
+for order, colour in ((1, grey), (2, sky), (3, blue)):
     column = order - 1
     axis.loglog(sizes, per_copy["exact"][:, column], color=colour, label=rf"$k_{order}$, exact")
     axis.loglog(sizes, per_copy["sampled"][:, column], "o", color=colour)
@@ -432,7 +433,7 @@ for budget, row in cells.items():
 
 # %% name="map" alt="Left: error over copies at 4096 samples; groups are lowest up to 32 copies, order 3 beyond. Right: map of winners: groups upper left, order 3 to the right, order 2 below, ELBO in a corner."
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), width_ratios=[1, 1.15])
-palette = ["black", "#004466", blue, green, orange]
+palette = [ink, sky, blue, green, orange]
 for name, colour in zip(names, palette, strict=True):
     values = [x[name] / n for x, n in zip(table[9], sizes, strict=True)]
     axes[0].loglog(sizes, values, color=colour, label=name)
@@ -511,7 +512,7 @@ assert np.all(np.abs(shortfall["order 2"]) < 0.25 * shortfall["ELBO"][0])
 
 # %% name="mosaics" alt="Nats missed per tile over 1 to 256 tiles: the ELBO flat at 0.12, order 2 just below 0, IWAE from 0.004 up to 0.057, jackknife and groups a little lower."
 figure, axis = plt.subplots(figsize=(7, 3.9))
-colours = ("black", "#004466", orange, purple, green)
+colours = (ink, sky, orange, purple, green)
 for (name, values), colour in zip(shortfall.items(), colours, strict=True):
     axis.semilogx(tile_counts, values, "o-", color=colour, label=name)
 axis.axhline(0, color=grey, lw=0.8)

@@ -77,6 +77,7 @@ num_samples, num_repeats = 64, 4000  # K of IWAE; repeats of its estimate
 blue, orange, grey = "#0072B2", "#D55E00", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 110}])
+ink, paper = (plt.rcParams[key] for key in ("text.color", "axes.facecolor"))
 
 
 # %%
@@ -206,14 +207,14 @@ for index in chosen:
 # %%
 def draw_orders(axes, exact, groups):
     """Free energies (left) and their errors (right; hollow: below the exact value)."""
-    axes[0].plot(J, exact, color="black", lw=2.5, label="exact")
+    axes[0].plot(J, exact, color=ink, lw=2.5, label="exact")
     for name, orders, colour in groups:
         for order, style in ((1, "-"), (2, "--"), (3, ":")):
             axes[0].plot(J, orders[order - 1], style, color=colour, label=f"{name}, order {order}")
             error = orders[order - 1] - exact
             axes[1].semilogy(J, np.abs(error), style, color=colour)
             below = error < 0
-            axes[1].semilogy(J[below], -error[below], "o", ms=3.5, mfc="white", color=colour)
+            axes[1].semilogy(J[below], -error[below], "o", ms=3.5, mfc=paper, color=colour)
     label(axes[0], "Free energy per spin", "coupling $J$ (contains $\\beta$)", "nats")
     label(axes[1], "Error (hollow: too low)", "coupling $J$ (contains $\\beta$)", "nats per spin")
     axes[0].legend(fontsize=10)

@@ -76,6 +76,7 @@ num_rows = 40  # of the logistic regression
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 130}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -229,7 +230,7 @@ for order, colour in ((0, grey), (1, blue), (2, green), (4, orange)):
     moments = [(1 - rho**2) * joint_series(f, order) for f in (u1**2, u1 * u2)]
     name = "mean field" if order == 0 else f"order {order}"
     axes[0].plot(*ellipse(*moments), color=colour, label=name)
-axes[0].plot(*ellipse(1, rho), "k--", lw=2, label="exact")
+axes[0].plot(*ellipse(1, rho), "--", color=ink, lw=2, label="exact")
 axes[0].set_aspect("equal")
 label(axes[0], "One standard deviation", "$z_1$", "$z_2$")
 for value, colour in ((0.3, blue), (0.7, green), (0.95, orange)):
@@ -428,7 +429,7 @@ for number in copies:
 figure, axis = plt.subplots(figsize=(7.5, 4))
 for name, colour in zip(widths, (grey, blue, green, orange), strict=True):
     axis.loglog(copies, widths[name], "o-", color=colour, label=name)
-axis.axhline(weak**4, color="black", lw=1, ls=":", label=r"$\rho^4$, the truncation of order 2")
+axis.axhline(weak**4, color=ink, lw=1, ls=":", label=r"$\rho^4$, the truncation of order 2")
 label(axis, f"One of 2N variances, from {draws:,} draws", "copies N", "root mean square error")
 axis.legend(fontsize=10)
 plt.show()

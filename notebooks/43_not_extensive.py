@@ -73,6 +73,7 @@ max_order = 80  # of Plefka's series
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 105}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -172,8 +173,8 @@ for K, colour in zip(highest, (orange, green, purple, blue), strict=True):
     axes[1].loglog(sizes, -shares[K] * sizes * e, color=colour)
     axes[1].loglog(sizes, g * zeros[K] * np.sqrt(sizes), "--", lw=1, color=colour)
 for order, value, style in ((2, -(g**2) / gap, ":"), (4, -(g**2) / gap + g**4 / gap**3, "-.")):
-    axes[0].axhline(value / e, color="black", ls=style, label=f"perturbation, order {order}")
-axes[1].loglog(sizes, -sizes * e, color="black", lw=2, label="exact")
+    axes[0].axhline(value / e, color=ink, ls=style, label=f"perturbation, order {order}")
+axes[1].loglog(sizes, -sizes * e, color=ink, lw=2, label="exact")
 axes[1].plot([], [], "--", color=grey, label=r"$g\, \xi_{K+1} \sqrt{N}$")
 label(axes[0], "Share of the exact energy", "units $N$", "$E_K / N e$")
 label(axes[1], "Minus the energy", "units $N$", "$-E$, in units of the gap")
@@ -565,10 +566,10 @@ for share in (0.7, 1.5):
 
 # %% name="many" alt="Left: error of the truncated series of the machine against s on a logarithmic axis; orders 16 and 32 are the best up to the radius of 2.46 and the worst from 3.9 on; orders 1 to 4 grow slowly throughout. Right: the nearest zeros in the complex plane of w for 2 to 64 units a layer move from 3.5 + 6.3i towards the point 4 on the real axis."
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.2))
-colours = ("black", blue, green, purple, orange, grey)
+colours = (ink, blue, green, purple, orange, grey)
 for order, colour in zip((1, 2, 3, 4, 16, 32), colours, strict=True):
     axes[0].semilogy(s_values, machine_errors[:, order], color=colour, label=f"order {order}")
-axes[0].axvline(R_star, color="black", lw=0.8, ls=":")
+axes[0].axvline(R_star, color=ink, lw=0.8, ls=":")
 axes[0].set_ylim(1e-10, 1e3)
 label(axes[0], "3 + 3 units (dotted: the radius)", "scale $s$ of the couplings", "error, nats")
 axes[1].plot(path.real, path.imag, "o-", color=blue, label="nearest zero")

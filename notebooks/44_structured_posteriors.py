@@ -87,6 +87,7 @@ num_chains, num_simulated, betas = 4, 50, np.linspace(0, 1, 201)  # of the annea
 retrain = bool(os.environ.get("RETRAIN"))  # True: train all models here, twenty minutes
 blue, orange, green, grey = "#0072B2", "#D55E00", "#009E73", "0.5"
 plt.style.use(["rbm_tf.course", {"figure.dpi": 125}])
+ink = plt.rcParams["text.color"]
 
 
 def check(left, right, tolerance=1e-10):
@@ -261,7 +262,7 @@ assert np.all(rms[1:9, 0] < rms[1:9, 2]) and rms[10, 0] > rms[10, 2]  # order 2 
 # %% name="share-closed" alt="Left: share of the gap that is closed, over r from 0.1 to 0.99. The chain stays at one. Order 2 falls along r squared over minus the logarithm of one minus r squared, from one to a quarter. Groups and IWAE from 100 draws fall later, to a third. Right: root mean square errors in units of the gap, from 2 at r = 0.1 down to about a half; that of order 2 is below that of IWAE up to 0.9."
 figure, axes = plt.subplots(1, 2, figsize=(11, 3.8))
 axes[0].axhline(1, color=blue, label="chain of two, exact")
-axes[0].plot(grid, exact, "k--", label="order 2, exact")
+axes[0].plot(grid, exact, "--", color=ink, label="order 2, exact")
 for k, (name, colour) in enumerate({"order 2": orange, "groups": green, "IWAE": grey}.items()):
     axes[0].plot(grid, shares[:, k], "o-", ms=4, color=colour, label=f"{name}, {budget} draws")
     axes[1].plot(grid, rms[:, k], "o-", ms=4, color=colour)
@@ -569,7 +570,7 @@ missing = np.stack([lacking["mean field"][:, :3], *left[:, :, :3].swapaxes(0, 1)
 ticks = list(nats), ["its own", *names]
 places = np.repeat(range(5), [len(a) for a in nats.values()]), np.repeat(range(6), num_seeds)
 labels = {0: "ELBO", 1: "order 2", 2: "groups", 4: "ln p(x)"}
-looks = (-0.2, 0, 0.2, 0), "o^s_", (blue, orange, green, "black"), (6, 6, 6, 28)
+looks = (-0.2, 0, 0.2, 0), "o^s_", (blue, orange, green, ink), (6, 6, 6, 28)
 for (row, name), shift, marker, colour, size in zip(labels.items(), *looks, strict=True):
     means = np.concatenate([a[:, row].mean(axis=1) for a in nats.values()])
     axes[0].plot(places[0] + shift, means, marker, color=colour, ms=size, label=name)

@@ -86,6 +86,7 @@ retrain = bool(os.environ.get("RETRAIN"))  # True: train all models here, eight 
 blue, orange, green, grey = "#0072B2", "#D55E00", "#009E73", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 110}])
+ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -506,7 +507,7 @@ for kind, marker, colour in (("longer", "o", grey), ("fitted", "s", blue)):
     axes[1].plot(*covariances, marker, color=colour, ms=5, label=kind)
 axes[0].set(title="Mismatch", xlabel="seed", ylabel="nats", xticks=seeds, ylim=(0, 1.1))
 label(axes[1], "Pairs of bits, seed 0", "covariance in $q(z)$", "covariance in the prior")
-axes[1].axline((0, 0), slope=1, color="black", lw=0.8)
+axes[1].axline((0, 0), slope=1, color=ink, lw=0.8)
 axes[0].legend(), axes[1].legend()
 plt.show()
 
@@ -580,7 +581,7 @@ figure, axis = plt.subplots(figsize=(8, 4))
 ways = "forward, one chain", f"forward, {group} chains", "backwards, one chain"
 for k, (name, colour) in enumerate(zip(ways, (orange, green, blue), strict=True)):
     axis.errorbar(temperatures, *claims[:, k].T, fmt="o-", color=colour, label=name)
-axis.axhline(log_p.mean(), color="black", ls="--", label=r"exact $\ln p(x)$")
+axis.axhline(log_p.mean(), color=ink, ls="--", label=r"exact $\ln p(x)$")
 axis.axhline(bound.mean(), color=grey, label="exact ELBO")
 axis.set(xscale="log", xticks=temperatures, xticklabels=temperatures)
 axis.minorticks_off()
@@ -646,7 +647,7 @@ assert np.all(np.abs(last[:, 1] / last[:, 2] - 1) < 0.1)
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.8))
 axes[0].plot(claimed, color=orange, label="claimed, ln Z every 20 steps")
 axes[0].plot(true, color=blue, label="exact ELBO")
-axes[0].axhline(log_p.mean(), color="black", ls="--", label=r"$\ln p(x)$ at the start")
+axes[0].axhline(log_p.mean(), color=ink, ls="--", label=r"$\ln p(x)$ at the start")
 label(axes[0], "ln Z as a number", "step", "mean over test images (nats)")
 names = {"exact": blue, "CD-1": orange, "exact draws": green}
 for one, (way, (name, colour)) in itertools.product(seeds, enumerate(names.items())):

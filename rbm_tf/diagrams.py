@@ -6,6 +6,7 @@ Each function draws into the Axes it is given and returns them.
 from __future__ import annotations
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 
 from rbm_tf.shared.types import ArrayLike
@@ -127,7 +128,7 @@ def recurrent_autoencoder(ax: Axes, num_steps: int = 4) -> Axes:
     for image generation, figure 2.
     """
     heights = {"$x$": 0, "encoder": 1, "$z_t$": 2, "decoder": 3, "canvas": 4}
-    box = {"boxstyle": "round", "facecolor": "white", "edgecolor": GREY}
+    box = {"boxstyle": "round", "facecolor": rcParams["axes.facecolor"], "edgecolor": GREY}
     for step in range(num_steps):
         for name, height in heights.items():
             label = f"$z_{step + 1}$" if name == "$z_t$" else name
@@ -159,7 +160,8 @@ def _column(num: int, left: float) -> np.ndarray:
 
 def _units(ax: Axes, places: ArrayLike, colour: str, label: str = "", size: int = 150) -> None:
     places = np.asarray(places)
-    ax.scatter(places[:, 0], places[:, 1], s=size, color=colour, edgecolor="white", zorder=3)
+    edge = rcParams["axes.facecolor"]
+    ax.scatter(places[:, 0], places[:, 1], s=size, color=colour, edgecolor=edge, zorder=3)
     if label:
         ax.text(places[0, 0] - 0.6, places[0, 1], label, fontsize=13, ha="right", va="center")
 

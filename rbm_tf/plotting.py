@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -67,14 +67,13 @@ def estimates(
     errors = np.asarray(values, float) - exact
     bars = 2 * np.nan_to_num(np.array(standard_errors, float))
     rows = np.arange(len(names))[::-1]
-    ax.axvline(0, color="black", linewidth=1)
+    ax.axvline(0, color=rcParams["text.color"], linewidth=1)
     ax.hlines(rows, 0, errors, color="lightsteelblue", linewidth=3)
     ax.errorbar(errors, rows, xerr=bars, fmt="o", color="tab:blue", ecolor="tab:orange", capsize=3)
+    place: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
+    box = {"fc": rcParams["axes.facecolor"], "ec": "none", "pad": 1}
     for row, error in zip(rows, errors, strict=True):
-        place: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
-        ax.annotate(
-            f"{error:+.3f}", (error, row), bbox={"fc": "white", "ec": "none", "pad": 1}, **place
-        )
+        ax.annotate(f"{error:+.3f}", (error, row), bbox=box, **place)
     ax.set_yticks(rows, names)
     ax.margins(x=0.12, y=0.08)
     ax.set_xlabel("estimate minus exact value (nats)")

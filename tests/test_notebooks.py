@@ -1,6 +1,7 @@
 import datetime
 import linecache
 import pathlib
+import re
 
 import jupytext
 import keras
@@ -90,6 +91,14 @@ def test_no_formula_is_cut_by_a_list_or_a_heading(source):
     for block in blocks:
         text = "".join(part.content for part in block.children if part.type != "code_inline")
         assert text.count("$") % 2 == 0, block.content
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_pictures_take_their_black_from_the_style(source):
+    # Else they vanish on the page of rbm_tf.dark.
+    cells = [cell.source for cell in jupytext.read(source).cells if is_code(cell)]
+    found = re.findall(r"""["'](?:k[-.:o]*|black)["'](?=[,)\]}])""", "\n".join(cells))
+    assert not found or source.stem == "07_centred_gradient", found  # its images are "black"
 
 
 @pytest.fixture
