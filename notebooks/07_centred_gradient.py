@@ -258,10 +258,10 @@ def rises():
             ("black ink", (kernel, *biases), black),
             ("white ink", mirrored(kernel, *biases), 1 - black),
         )
-        for kind, (ink, start, x) in itertools.product(("plain", "centred"), inks):
+        for kind, (colour, start, x) in itertools.product(("plain", "centred"), inks):
             rbm = machine(start, x, kind == "centred")
             set_parameters(rbm, *start)  # without the biases that adapt has set
-            curves.setdefault(f"{kind}, {ink}", []).append(rise(rbm, x))
+            curves.setdefault(f"{kind}, {colour}", []).append(rise(rbm, x))
     return curves
 
 
@@ -278,8 +278,8 @@ for name, plain_curve in (("black", plain_black), ("white", plain_white)):
     print(f"above 0 from {np.sum(gain > 0)} starts")
     assert gain.mean() > 2 * error and np.sum(gain > 0) >= 8
     assert np.all(plain_curve[:, 1] > centred_black[:, 1] + 0.05)  # after ten updates
-ink = (plain_black - plain_white)[:, -1]
-assert ink.min() < -0.1 < 0.1 < ink.max()  # either ink may be the easier one
+lead = (plain_black - plain_white)[:, -1]
+assert lead.min() < -0.1 < 0.1 < lead.max()  # either ink may be the easier one
 
 # %% name="two-inks" alt="Left: mean log likelihood over 390 updates. The plain curves are ahead at first; the two centred ones lie on one another and end above both. The limit, -ln 6, is far above. Right: its end for each of ten starts. Now black, now white ink is ahead in plain learning; centred is above both from most starts."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), width_ratios=[1.4, 1])
@@ -287,9 +287,7 @@ for (name, curve), colour in zip(curves.items(), (grey, orange, blue, green), st
     style, marker = ("--", "x") if name == "centred, white ink" else ("-", "o")
     axes[0].plot(10 * np.arange(40), curve.mean(0), style, color=colour, lw=2, label=name)
     axes[1].plot(1 + np.arange(num_starts), curve[:, -1], marker, color=colour)
-axes[0].axhline(
-    -np.log(len(black)), color=ink, ls="--", lw=1, label=rf"limit $-\ln {len(black)}$"
-)
+axes[0].axhline(-np.log(len(black)), color=ink, ls="--", lw=1, label=rf"limit $-\ln {len(black)}$")
 label(axes[0], "Mean of ten starts", "update", "mean $\\ln p(v)$ (nats)")
 label(axes[1], "After 390 updates", "start", "mean $\\ln p(v)$ (nats)")
 axes[1].set_xticks(1 + np.arange(num_starts))

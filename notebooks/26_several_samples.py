@@ -83,7 +83,6 @@ blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 
 kinds = {"pathwise": blue, "leave_one_out": green, "none": orange}
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
-ink = plt.rcParams["text.color"]
 
 
 # %%
@@ -549,7 +548,7 @@ axes[0].loglog(temperatures, deviation, "s-", color=blue, label="standard deviat
 for name, colour in (("none", orange), ("optimal", green)):
     axes[0].axhline(spread[name], color=colour, ls="--", lw=1, label=f"score, baseline {name}")
 label(axes[0], "The relaxation", "temperature $T$", "nats")
-for n, colour in ((2, blue), (50, purple), (5000, ink)):
+for n, colour in ((2, blue), (50, purple), (5000, plt.rcParams["text.color"])):
     axes[1].loglog(temperatures, rows[n], "o-", ms=3, color=colour, label=f"{n} samples")
     axes[1].axhline(baseline_error(n), color=colour, ls="--", lw=1)
 label(axes[1], "Error (dashed: score function)", "temperature $T$", "root mean square error (nats)")

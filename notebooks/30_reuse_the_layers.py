@@ -299,7 +299,7 @@ def binary_autoencoder(temperature=1.0):
 
 
 # %%
-(ink, _), (ink_test, _) = datasets.load_digits("bernoulli", seed=seed)
+(digits, _), (digits_test, _) = datasets.load_digits("bernoulli", seed=seed)
 model, encoder, decoder = binary_autoencoder()
 temperature = model.get_layer("bits").temperature
 annealing = WeightSchedule(temperature, start=1.0, end=0.2, num_epochs=num_epochs)
@@ -307,7 +307,7 @@ annealing = WeightSchedule(temperature, start=1.0, end=0.2, num_epochs=num_epoch
 
 def train_bits():
     options = {"verbose": 0, "callbacks": [annealing]}
-    return model.fit(ink, ink, 100, num_epochs, **options).history["loss"]
+    return model.fit(digits, digits, 100, num_epochs, **options).history["loss"]
 
 
 losses = trained(model, "layers_eight_bits", train_bits, retrain=retrain)
@@ -327,9 +327,9 @@ print(f"loss of the last epoch {losses[-1]:.3f} nats, tau = {float(temperature):
 # %%
 codes = np.array([[(k >> j) & 1 for j in range(num_bits)] for k in range(2**num_bits)], "float32")
 log_likelihood = np.asarray(decoder(codes), float).reshape(len(codes), -1)  # logits of the pixels
-pixels = ink_test.reshape(len(ink_test), -1)
+pixels = digits_test.reshape(len(digits_test), -1)
 log_likelihood = pixels @ log_likelihood.T - np.logaddexp(0, log_likelihood).sum(axis=1)
-logits = np.asarray(encoder(ink_test), float)  # (360, 8)
+logits = np.asarray(encoder(digits_test), float)  # (360, 8)
 log_q = -np.logaddexp(0, -logits) @ codes.T - np.logaddexp(0, logits) @ (1 - codes).T  # (360, 256)
 log_joint = log_likelihood - num_bits * np.log(2)
 exact = special.logsumexp(log_joint, axis=1)
@@ -348,7 +348,7 @@ print(f"exact ln p(x) {exact.mean():.3f}, exact ELBO {elbo.mean():.3f}, KL {kl.m
 taus, relaxed = (2.0, 1.0, 0.5, 0.2, 0.1, 0.02), []
 for tau in taus:
     temperature.assign(tau)
-    draws = [float(model.compute_loss(y=ink_test, y_pred=model(ink_test))) for _ in range(10)]
+    draws = [float(model.compute_loss(y=digits_test, y_pred=model(digits_test))) for _ in range(10)]
     relaxed.append((np.mean(draws), np.std(draws, ddof=1) / np.sqrt(10)))
 relaxed, errors = np.transpose(relaxed)
 assert abs(relaxed[-1] + elbo.mean()) < 5 * errors[-1] + 0.05  # nearly bits
@@ -614,7 +614,7 @@ rbm = BernoulliRBM(64, 64, seed=seed)
 
 
 def train_rbm():
-    rbm.fit(ink.reshape(-1, 64), batch_size=50, epochs=20, verbose=0)
+    rbm.fit(digits.reshape(-1, 64), batch_size=50, epochs=20, verbose=0)
 
 
 trained(rbm, "layers_rbm", train_rbm, retrain=retrain)

@@ -299,8 +299,8 @@ def build(kind, seed):
 def run(vae, num_epochs, rate, rng):
     vae.compile(FusedAdam(rate), steps_per_execution=len(grey_train) // 100)
     for _ in range(num_epochs):
-        ink = (rng.random(grey_train.shape) < grey_train).astype("float32")
-        vae.fit(ink, batch_size=100, verbose=0)
+        pixels = (rng.random(grey_train.shape) < grey_train).astype("float32")
+        vae.fit(pixels, batch_size=100, verbose=0)
 
 
 # %%
