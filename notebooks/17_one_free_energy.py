@@ -459,7 +459,7 @@ print(f"information {information:.4f} + aggregate {to_prior:.4f}")
 # The second form of (B13b) makes a remark of the post precise. The post suspects that VAEs make blurred
 # images because training cares more for $p(x|z)$ than for $p(z)$. To *generate*, one draws $z$ from the
 # prior $p(z)$; the decoder has been trained on $z$ from $q(z)$. So the remark says that
-# $\mathrm{KL}(q(z) \| p(z))$ is large after training. That can be measured. In the small VAE of chapter 22 it is less than
+# $\mathrm{KL}(q(z) \| p(z))$ is large after training. That can be measured. In the small VAE of chapter 23 it is less than
 # a tenth of the KL term (chapter 23, exercise 3). With eight latent variables and a low temperature it is
 # large: chapter 29, section 3.
 #

@@ -34,7 +34,7 @@
 # the clamped free energy of [chapter 3, section 2](03_rbm_free_energies.ipynb); some Keras.
 #
 # **Time**: about 60 minutes, and 95 for the exercises. The code runs in half a minute.
-# It runs on MNIST as well, and then trains for some minutes.
+# It runs on all of MNIST as well, and then trains for some minutes.
 #
 # Equation numbers such as (B30) are rows of the table `EQUATIONS.md`; numbers such as (1.1) are steps on the way.
 # Energies and log-likelihoods are in nats.
@@ -72,15 +72,15 @@ from vae_keras.vae import VAE
 
 # %%
 seed = 0
-dataset = "digits"  # 8 x 8 pixels; or "mnist"
-num_epochs, batch_size = {"digits": (150, 50), "mnist": (20, 100)}[dataset]
-num_test = {"digits": 360, "mnist": 60}[dataset]
-latent_dim, hidden_units = 2, 256
+dataset = "mnist_5k"  # 5,000 images that need no download; or "mnist", all 70,000
+num_epochs, batch_size = {"mnist_5k": (100, 50), "mnist": (20, 100)}[dataset]
+num_test = 1000
+latent_dim, hidden_units = 2, {"mnist_5k": 48, "mnist": 256}[dataset]
 num_many = 100_000  # samples in statistical checks
 retrain = bool(os.environ.get("RETRAIN"))  # True: train both models here, half a minute
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
-plt.style.use(["rbm_tf.course", {"figure.dpi": 110}])
+plt.style.use(["rbm_tf.course", {"figure.dpi": 88}])
 
 
 # %%
@@ -512,7 +512,7 @@ first = assemble().fit(x_train, x_train, batch_size, epochs=3, verbose=0).histor
 check(first, history[:3], tolerance=1e-3)
 print("loss of three epochs:", np.round(first, 3), f"and of the last: {history[-1]:.3f} nats")
 
-# %% name="training-and-codes" alt="Left: minus ELBO over 150 epochs falls from 40 to 24 nats. Right: posterior means of the test images fill the prior circles; 0, 2, 4 and 6 keep to regions of their own, other digits mix."
+# %% name="training-and-codes" alt="Left: minus ELBO over 100 epochs falls from 338 to 160 nats; the test images end at 171. Right: posterior means of the test images fill the circles of the prior and reach beyond; 0 and 1 keep to regions of their own, other digits mix."
 vae = VAE(model.get_layer("encoder"), model.get_layer("decoder"), seed=seed)
 minus_elbo = -np.mean(vae.elbo(x_test, num_samples=100, seed=seed))
 test_mean, test_log_var = (np.asarray(output, float) for output in vae.encode(x_test))
@@ -522,6 +522,7 @@ axes[0].axhline(num_pixels * np.log(2), color=grey, ls="--", label=r"all pixels 
 axes[0].axhline(minus_elbo, color=orange, ls=":", label="test images, at the end")
 axes[0].set(title="Training", xlabel="epoch", ylabel="$-$ELBO (nats)")
 axes[0].legend()
+print(f"-ELBO: training {history[-1]:.1f}, test {minus_elbo:.1f} nats")
 plotting.scatter_by_label(axes[1], test_mean, y_test)
 for radius in (1, 2):
     axes[1].add_patch(plt.Circle((0, 0), radius, fill=False, color=grey))
@@ -529,9 +530,11 @@ axes[1].set(title="Posterior means of test images, by digit", xlabel="$z_1$", yl
 plt.show()
 
 # %% [markdown]
+# The test images, which the model has not seen, cost some ten nats more at the end than those it learned.
 # The labels were never shown to the model. Yet of the ten codes nearest to that of an image nearly half are of its own
-# digit (printed below), where chance has a tenth: 0, 2, 4 and 6 keep to regions of their own, others mix. The circles are the
-# prior's 1 and 2 standard deviations: by and large the codes fill it, as the KL asks of them.
+# digit (printed below), where chance has a tenth: 0 and 1 keep to regions of their own, others mix. The circles are the
+# prior's 1 and 2 standard deviations. The codes fill them, as the KL asks, and a third of them lie outside the larger
+# circle, where the prior has a seventh.
 
 # %% name="manifold" alt="A grid of 14 by 14 images decoded from the latent plane; digits change smoothly into others."
 quantile = stats.norm.ppf(np.linspace(0.03, 0.97, 14))  # equal steps of the prior's probability
@@ -539,23 +542,25 @@ corners = np.stack(np.meshgrid(quantile, quantile[::-1]), axis=-1).reshape(-1, 2
 manifold = vae.decode(corners.astype("float32"))
 nearest = np.argsort(np.linalg.norm(test_mean[:, np.newaxis] - test_mean, axis=2), axis=1)
 own = np.mean(y_test[nearest[:, 1:11]] == y_test[:, np.newaxis], axis=1)  # of the ten nearest
+outside = np.mean(np.linalg.norm(test_mean, axis=1) > 2)
 by_digit = np.array([own[y_test == digit].mean() for digit in range(10)])
 print(f"ten nearest codes: {own.mean():.0%} of the same digit; from 0 to 9 {by_digit.round(2)}")
-assert dataset != "digits" or (
-    0.4 < own.mean() < 0.5 and set(np.where(by_digit > 0.5)[0]) == {0, 2, 4, 6}
-)
+print(f"{outside:.0%} of the codes are outside the larger circle, of the prior {np.exp(-2):.0%}")
+if dataset == "mnist_5k":
+    assert 0.35 < own.mean() < 0.5 and by_digit[:2].min() > 0.66 > by_digit[2:].max()
+    assert 0.25 < outside < 0.4 and 6 < minus_elbo - history[-1] < 15
 figure, axis = plt.subplots(figsize=(5.6, 5.6))
 plotting.image_grid(axis, manifold, columns=14).set_title("The latent plane, decoded")
 plt.show()
 
-# %% name="reconstructions" alt="Three rows of twenty digits: black and white test images; their grey, blurred reconstructions by two latent variables; less blurred ones by eight. Some 5s and 7s come back as another digit."
+# %% name="reconstructions" alt="Three rows of twenty digits: black and white test images; their grey, blurred reconstructions by two latent variables; less blurred ones by eight. From two, 4s, 5s and 7s come back as 9s."
 wider = assemble(latent_dim=8)
 fit(wider, "8_latents")
 wide_vae = VAE(wider.get_layer("encoder"), wider.get_layer("decoder"))
 by_two, by_eight = (np.asarray(one.reconstruct(x_test)) for one in (vae, wide_vae))
 shares = [np.mean((means > 0.1) & (means < 0.9)) for means in (by_two, by_eight, pixels_drawn)]
 print("means between 0.1 and 0.9: {:.0%} with two latents, {:.0%} with eight".format(*shares))
-assert shares[2] == 0 and (dataset != "digits" or shares[1] < shares[0] - 0.05)
+assert shares[2] == 0 and shares[1] < shares[0] - 0.05
 chosen = np.concatenate([np.flatnonzero(y_test == digit)[:2] for digit in range(10)])
 shown = np.concatenate([images[chosen] for images in (x_test, by_two, by_eight)])
 figure, axis = plt.subplots(figsize=(10, 2))
@@ -571,7 +576,7 @@ plt.show()
 #
 # The post suspects another reason: that draws from the prior land where the decoder has learned nothing. By (B13c) of
 # [chapter 17, section 3](17_one_free_energy.ipynb), that is a large $\mathrm{KL}(q(z) \| p(z))$. Exercise 3 of
-# chapter 23 measures it: it is less than a tenth of the KL term.
+# chapter 23 measures it, for smaller digits: it is less than a tenth of the KL term.
 #
 # %% [markdown]
 # ## 7. Summary
@@ -598,7 +603,7 @@ plt.show()
 #    with the costs of 200 draws, `drawn_costs`, and with the least value, `least_cost`.
 # 3. *(medium)* **What `"mse"` assumes.** A program gives the loss `"mse"`, the mean over pixels of $(x_i - y_i)^2$,
 #    and adds the KL (B30). For which Gaussian noise $p(x|z) = N(y, s^2 I)$ is that (B32), up to a constant? How
-#    large is $s$ for 64 pixels, beside the difference between black and white? Write `assumed_noise(num_pixels)`,
+#    large is $s$ for 784 pixels, beside the difference between black and white? Write `assumed_noise(num_pixels)`,
 #    and `best_noise(x, y)`, the $s$ under which images $x$ are most likely, given means $y$ from a decoder.
 # 4. *(hard)* **The mean and variance of a batch.** Suppose that a program computes (B30) once, from the mean $m_j$
 #    and the variance $v_j$ of all $z$ that a batch draws. Show that $v_j$ is the mean of $\sigma_j^2$ plus the
@@ -639,12 +644,12 @@ print(f"2. against grey levels {grey_cost:.3f} nats; least value {least_cost:.3f
 assert len(drawn_costs) == 200 and 0.01 < np.std(drawn_costs) < 1  # draws differ
 assert abs(np.mean(drawn_costs) - grey_cost) < 5 * np.std(drawn_costs) / np.sqrt(200)
 assert least_cost < grey_cost < num_pixels * np.log(2)
-assert dataset != "digits" or abs(least_cost - 13.670) < 1e-3
+assert dataset != "mnist_5k" or abs(least_cost - 46.168) < 1e-3
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# 3. -ln N(x; y, s^2 I) = |x - y|^2 / 2s^2 + const, and "mse" is |x - y|^2 / D: 2 s^2 = D. For 64
-# pixels s = 5.7 times the way from black to white: this model expects hardly anything but noise.
+# 3. -ln N(x; y, s^2 I) = |x - y|^2 / 2s^2 + const, and "mse" is |x - y|^2 / D: 2 s^2 = D. For 784
+# pixels s = 19.8 times the way from black to white: this model expects hardly anything but noise.
 def assumed_noise(num_pixels):
     return np.sqrt(num_pixels / 2)
 
@@ -654,7 +659,7 @@ def best_noise(x, y):
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-check([assumed_noise(64), best_noise(np.array([0.0, 1.0]), 0.5)], [32**0.5, 0.5])
+check([assumed_noise(784), best_noise(np.array([0.0, 1.0]), 0.5)], [392**0.5, 0.5])
 check(
     NegativeLogLikelihood(parts.Gaussian(scale=assumed_noise(num_pixels)))(x_test, by_two),
     np.mean((x_test - by_two) ** 2) + num_pixels / 2 * np.log(np.pi * num_pixels),
@@ -675,5 +680,5 @@ def batch_kl(mean, log_var):
 lost = kl_by_hand(test_mean, test_log_var).mean() - batch_kl(test_mean, test_log_var)
 assert lost > 0
 check(batch_kl(np.array([[-1.0], [1.0]]), np.full((2, 1), -60.0)), 0.0)  # KL of each: 29.5 nats
-assert dataset != "digits" or abs(lost - 2.39) < 0.02
+assert lost > 2
 print(f"4. the batch's mean and variance lose {lost:.3f} nats of KL")

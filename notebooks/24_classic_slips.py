@@ -72,7 +72,7 @@ from vae_keras import layers, networks
 
 # %%
 seed = 0
-dataset = "digits"  # or "mnist", once chapter 22 has trained its models for it, with retrain = True
+dataset = "digits"  # 8 x 8 pixels; or "mnist", once chapter 23 has trained its models for it
 num_epochs, batch_size = {"digits": (150, 50), "mnist": (20, 100)}[dataset]
 num_test, grid_points = {"digits": (360, 193), "mnist": (60, 321)}[dataset]  # for exact ln p(x)
 latent_dim, hidden_units = 2, 256
@@ -105,7 +105,7 @@ for name in ("slip_2", "2_latents", "slip_3", "slip_1"):
     decoder = networks.dense_decoder(image_shape, latent_dim, hidden_units=(hidden_units,))
     x = keras.Input(image_shape)
     program = keras.Model(x, decoder(encoder(x)[0]))  # from the mean of q
-    trained(program, f"vae_{dataset}_{name}", lambda: None)  # 2_latents is of chapter 22
+    trained(program, f"vae_{dataset}_{name}", lambda: None)  # 2_latents is of chapter 23
     shown.append(ops.sigmoid(program(x_test[:20])))
 axis = plt.subplots(figsize=(10, 3.5))[1]
 plotting.image_grid(axis, np.concatenate(shown), columns=20)
@@ -220,7 +220,7 @@ for name, loss in losses.items():
     print(f"{name:21s} loss of the same weights {loss:.4f}")
 
 # %% [markdown]
-# Now train them. The weights of the slips come with the course, those of the correct program from chapter 22. The
+# Now train them. The weights of the slips come with the course, those of the correct program from chapter 23. The
 # exact $\ln p(x)$, ELBO and KL of each are sums over a grid of the latent plane, (3.1) of chapter 23.
 
 # %%
@@ -267,7 +267,7 @@ def fit(model, name, retrain=retrain):
     return model
 
 
-model = fit(assemble(), "2_latents", retrain=False)  # chapter 22 trains it
+model = fit(assemble(), "2_latents", retrain=False)  # chapter 23 trains it
 programs = {
     name: fit(assemble(**options), f"slip_{name[0]}") if options else model
     for name, options in slips.items()
