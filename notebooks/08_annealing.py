@@ -34,7 +34,7 @@
 # **What you need**: the clamped free energy (chapter 3, section 2); Gibbs sweeps and why they leave
 # $p(v)$ as it is (chapter 5, section 1); Jensen's inequality.
 #
-# **Time**: about 60 minutes, and 95 for the exercises. The code runs in half a minute.
+# **Time**: about 60 minutes, and 95 for the exercises. The code runs in less than a minute.
 #
 # Numbers such as (B5) are rows of the table `EQUATIONS.md`. Energies and free energies are in nats.
 
@@ -138,7 +138,7 @@ plt.show()
 # The same table gives *exact, independent samples* of the model, which large machines do not
 # offer: draw $h$ from $p(h) = e^{-F_c(h)} / Z$, then $v$ from $p(v|h)$.
 #
-# **Check against the exact result**: our sum (1.1) against the library's.
+# **Check against the exact result**: (1.1) against the library's sum.
 
 # %%
 (x_train, _), _ = datasets.load_mnist_5k("bernoulli", seed=seed)
@@ -367,6 +367,7 @@ plt.show()
 #
 # $\hat k$, far above 0.7, warns of all three. The last column shows what that is worth: an interval
 # that should hold the answer in 95 % of the cases hardly ever does.
+
 # %% [markdown]
 # ## 4. Annealed importance sampling
 #
@@ -480,10 +481,10 @@ for steps in path_lengths:
     print(".", verdict(forward, reverse).message.split(":")[0])
 gained = np.divide(distances[3], distances[5])
 print("from 100 to 1000 steps the mean ln w comes closer by the factors", gained.round(1))
-assert np.min(distances) > 0 and max(gained) < 5  # (4.4)
+assert np.min(distances) > 0 and min(gained) > 1.5 and max(gained) < 4.5  # (4.4)
 assert all(abs(x.log_z - exact) < 0.5 for x in annealed[1000])
 
-# %% name="annealing" alt="Left: distance of mean log weight from ln Z falls as one over the steps, forward and reverse alike. Right: log weights of the digits; forward below, reverse above, 18 nats apart from 0 at 3 steps and less than one at 1000."
+# %% name="annealing" alt="Left: distance of mean log weight from ln Z falls as one over the steps, forward and reverse alike. Right: log weights of the digits; forward below, reverse above, with medians 17 nats from 0 at 3 steps and less than one at 1000."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.5))
 open_blue = {"color": blue, "ms": 10, "mfc": "none"}
 axes[0].loglog(tiny_steps, below, "o-", label=r"$\ln Z - E[\ln w]$, forward", **open_blue)
@@ -501,8 +502,8 @@ axes[1].legend()
 plt.show()
 
 # %% [markdown]
-# With 1000 steps 200 walkers find $\ln Z$ to within half a nat. But ten times the steps bring mean $\ln w$ less than five
-# times as close.
+# With 1000 steps 200 walkers find $\ln Z$ to within half a nat. But ten times the steps bring mean $\ln w$ only two to
+# four times as close.
 #
 # **Where to put the steps.** One step of size $\delta$ at $\beta$ adds to $\ln w$ about $-\delta\,
 # dF_\beta / d\beta$, whose standard deviation is $\delta\, \mathrm{sd}(\beta)$ with
@@ -520,7 +521,7 @@ plt.show()
 print("base     steps   variance of ln w: equal steps, chosen steps")
 variances = []
 for base in ("data", "uniform"):
-    for steps in (10, 100):
+    for steps in (10, 50):
         chosen = annealing.choose_betas(rbm, num_betas=steps + 1, seed=seed, base=base)
         options = {"num_chains": 1000, "seed": seed, "base": base}
         paths = np.linspace(0, 1, steps + 1), chosen
