@@ -16,12 +16,12 @@
 #
 # The probability that a restricted Boltzmann machine (RBM) gives to an image contains $\ln Z$, the
 # logarithm of a sum over all states. Somebody estimates this sum by drawing 100,000 images at random
-# and averaging. *Guess before you read on: for a machine with 64 pixels, how many of these draws
+# and averaging. *Guess before you read on: for a machine with 784 pixels, how many of these draws
 # matter?* And if one walks from noise to digits in small steps instead, must the walkers arrive in equilibrium?
 #
 # **What you will do**
 #
-# - sum the $Z$ of an RBM that was trained on small digits, exactly;
+# - sum the $Z$ of an RBM that was trained on MNIST's digits, exactly;
 # - estimate it by plain Monte Carlo, importance sampling and annealing;
 # - compare every estimate, and every error bar, with the truth.
 #
@@ -34,10 +34,9 @@
 # **What you need**: the clamped free energy (chapter 3, section 2); Gibbs sweeps and why they leave
 # $p(v)$ as it is (chapter 5, section 1); Jensen's inequality.
 #
-# **Time**: about 60 minutes, and 95 for the exercises. The code runs in half a minute.
+# **Time**: about 60 minutes, and 95 for the exercises. The code runs in less than a minute.
 #
-# Numbers such as (B5) are rows of the table `EQUATIONS.md`, used in the whole course; numbers such as
-# (2.1) are steps on the way. Energies and free energies are in nats.
+# Numbers such as (B5) are rows of the table `EQUATIONS.md`. Energies and free energies are in nats.
 
 # %% tags=["setup"]
 # On Colab: install the course. Everywhere else it is installed already.
@@ -68,12 +67,12 @@ from rbm_tf.rbm import BernoulliRBM
 
 # %%
 seed = 0
-num_visible, num_hidden = 64, 16  # images of 8 x 8 pixels
-epochs, batch_size = 60, 50
+num_visible, num_hidden = 784, 16  # images of 28 x 28 pixels
+epochs, batch_size = 50, 50
 num_samples = 100_000  # of plain Monte Carlo and importance sampling
 num_chains = 200  # of annealing
 path_lengths = (3, 10, 30, 100, 300, 1000)  # steps of annealing
-retrain = bool(os.environ.get("RETRAIN"))  # True: train the machine here, some seconds
+retrain = bool(os.environ.get("RETRAIN"))  # True: train the machine here, half a minute
 blue, orange, grey = "#0072B2", "#D55E00", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
@@ -90,19 +89,21 @@ def label(axis, title, xlabel, ylabel):
     axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
-def all_states(number):
-    """All states of binary units, (2^number, number)."""
+def rbm_with(*parameters):  # kernel, visible and hidden bias
+    return BernoulliRBM.from_parameters(*parameters, dtype="float64")
+
+
+def all_states(number):  # of binary units, (2^number, number)
     return np.array(list(itertools.product([0.0, 1.0], repeat=number)))
 
 
 # %% [markdown]
-# **Part III: Roads to ln Z.** A Boltzmann machine can be trained without its $\ln Z$, but it cannot be
-# judged: without it there is no likelihood, and no comparison with a model of another kind. For a machine
+# **Part III: Roads to ln Z.** A Boltzmann machine can be trained without its $\ln Z$, but not
+# judged: without it there is no likelihood. For a machine
 # of useful size nobody can do the sum. Most ways around it share one idea: begin with a distribution
 # $q$ whose sum is known, and go to the model $p$ in small steps, so that neighbours overlap. The picture
-# shows it for one variable; the $\lambda$ in it is called $\beta$ in section 4. Chapters 8 and 9 walk these
-# roads on a machine that is just small enough
-# for the exact answer.
+# shows it for one variable (its $\lambda$ is $\beta$ in section 4). Chapters 8 and 9 walk these
+# roads on machines just small enough for the exact answer.
 
 # %% name="small-steps" alt="Six densities in a row. The first is a Gaussian, q; from step to step two peaks grow out of it; the last one, p, has two sharp peaks of unequal height."
 figure, axis = plt.subplots(figsize=(10, 2.2))
@@ -126,9 +127,9 @@ plt.show()
 # the model looks better than it is. Contrastive divergence (B10) estimates the slope of $\ln Z$, never
 # its height.
 #
-# Our machine has 64 visible units for digits of $8 \times 8$ pixels and 16 hidden ones. It was trained by
-# persistent contrastive divergence (chapter 5, section 4), and its parameters come with the course; `retrain = True`
-# trains it here. The sum over both layers has $2^{80}$ terms. But the *visible* units can be summed out
+# Our machine has 784 visible units, for MNIST's digits of $28 \times 28$ pixels, and 16 hidden ones. It learnt
+# 4,000 digits by persistent contrastive divergence (chapter 5, section 4), and comes with the course; `retrain = True`
+# trains it here. The sum over both layers has $2^{800}$ terms. But the *visible* units can be summed out
 # as well, which leaves one term for each of the $2^{16}$ hidden states:
 #
 # $$Z = \sum_h e^{-F_c(h)} , \qquad
@@ -137,62 +138,66 @@ plt.show()
 # The same table gives *exact, independent samples* of the model, which large machines do not
 # offer: draw $h$ from $p(h) = e^{-F_c(h)} / Z$, then $v$ from $p(v|h)$.
 #
-# **Check against the exact result**: our sum (1.1) against the library's.
+# **Check against the exact result**: (1.1) against the library's sum.
 
 # %%
-(x_train, _), _ = datasets.load_digits("bernoulli", seed=seed)
-x_train = x_train.reshape(len(x_train), -1)
+(x_train, _), _ = datasets.load_mnist_5k("bernoulli", seed=seed)
+x_train = x_train.reshape(len(x_train), -1)  # (4000, 784)
 
 
 def train():
     """The parameters after training, and the pixel means, which annealing starts from."""
     model = BernoulliRBM(num_visible, num_hidden, seed=seed)
-    num_batches = -(-len(x_train) // batch_size)
-    model.compile(model.optimizer, steps_per_execution=num_batches)
-    model.fit(x_train, epochs=epochs, batch_size=batch_size, verbose=0)
+    model.compile(model.optimizer, steps_per_execution=len(x_train) // batch_size)
+    for rate in np.linspace(0.05, 0, epochs, endpoint=False):
+        model.optimizer.learning_rate = rate
+        model.fit(x_train, batch_size=batch_size, verbose=0)
     names = "kernel", "visible_bias", "hidden_bias", "visible_offset"
     return {name: getattr(model, name).numpy() for name in names}
 
 
 # %%
-def rbm_with(*parameters):
-    """A float64 RBM with the given kernel, visible and hidden bias."""
-    return BernoulliRBM.from_parameters(*parameters, dtype="float64")
-
-
 *parameters, pixel_means = shipped("annealing_machine", train, retrain=retrain).values()
 rbm = rbm_with(*parameters)
 rbm.visible_offset.assign(pixel_means)
 kernel, visible_bias, hidden_bias = (x.astype(float) for x in parameters)
-hidden_states = all_states(num_hidden)  # (65536, 16)
-visible_input = visible_bias + hidden_states @ kernel.T  # (65536, 64)
-log_weight = hidden_states @ hidden_bias + np.logaddexp(0, visible_input).sum(axis=1)  # -F_c(h)
+rng, hidden_states = np.random.default_rng(seed), all_states(num_hidden)  # (65536, 16)
+log_weight = []  # -F_c(h), in parts, which take less memory
+for h in np.split(hidden_states, 64):
+    log_weight.append(h @ hidden_bias + np.logaddexp(0, visible_bias + h @ kernel.T).sum(axis=1))
+log_weight = np.concatenate(log_weight)  # (65536,)
 exact = special.logsumexp(log_weight)  # ln Z, (1.1)
 check(exact, enumeration.log_z(rbm))
 
+
 # %%
-rng = np.random.default_rng(seed)
+def exact_hidden(number):  # independent draws of h, from its table
+    return hidden_states[rng.choice(len(log_weight), size=number, p=special.softmax(log_weight))]
 
 
-def exact_samples(number):
-    """Independent draws of v from the model: h from its table, then v given h."""
-    chosen = rng.choice(len(hidden_states), size=number, p=special.softmax(log_weight))
-    return (rng.random((number, num_visible)) < special.expit(visible_input[chosen])).astype(float)
+def exact_samples(number):  # and then of v given h
+    on = rbm.visible_mean(exact_hidden(number)).numpy()  # p(v_i = 1|h), (number, 784)
+    return (rng.random(on.shape) < on).astype(float)
 
 
 mean_likelihood = -np.mean(rbm.free_energy(x_train)) - exact  # (B5)
 print(f"ln Z = {exact:.4f}, mean ln p(v) of the training digits {mean_likelihood:.3f} nats")
-print(f"an independent model of 64 fair coins has {-num_visible * np.log(2):.3f} nats")
+independent = -special.entr([pixel_means, 1 - pixel_means]).sum()  # nats
+print(f"784 fair coins: {-num_visible * np.log(2):.3f} nats", end=", ")
+print(f"independent pixels with the data's means: {independent:.3f} nats")
+assert mean_likelihood > independent + 40
 
-# %% name="machine" alt="Three grids of small pictures: 32 digits of 8 by 8 pixels, 32 exact samples of the model that look like digits or parts of them, and the weights of the 16 hidden units, dark and light patches on grey."
+# %% name="machine" alt="Four grids of 16 pictures: digits of 28 by 28 pixels; exact samples of the model, grainy; the same in grey, smooth strokes that look like digits or parts of them; and the weights of the hidden units, dark and light strokes on grey."
+on = rbm.visible_mean(exact_hidden(16)).numpy()
 pictures = {
-    "Training digits": x_train[:32],
-    "Exact samples of the model": exact_samples(32),
-    "The kernel by hidden unit (dark: high)": kernel.T,
+    "Training digits": x_train[:16],
+    "Exact samples": rng.random(on.shape) < on,
+    "The same, $p(v_i = 1|h)$": on,
+    "Kernel by unit (dark: high)": kernel.T,
 }
-figure, axes = plt.subplots(1, 3, figsize=(10, 2.6))
+figure, axes = plt.subplots(1, 4, figsize=(10, 2.8))
 for axis, (title, images) in zip(axes, pictures.items(), strict=True):
-    plotting.image_grid(axis, images.reshape(-1, 8, 8), columns=8 if len(images) > 16 else 6)
+    plotting.image_grid(axis, images.reshape(-1, 28, 28), columns=4)
     axis.set_title(title)
 plt.show()
 
@@ -222,8 +227,7 @@ plt.show()
 #
 # $$\frac{\rm ESS}{n} \to \frac{\langle w \rangle_q^2}{\langle w^2 \rangle_q} = e^{-D_2(p \| q)} . \tag{2.3}$$
 #
-# **Check against the exact result.** A machine of 4 + 3 units, enumerated, and up to 10 copies of it
-# in one block-diagonal kernel.
+# **Check against the exact result.** A machine of 4 + 3 units, enumerated, and up to 10 copies of it.
 
 # %% name="size"
 block = np.random.default_rng(seed)
@@ -247,8 +251,8 @@ plain = reweighting.monte_carlo(rbm, num_samples=num_samples, seed=seed + 1)
 print(f"digits: ln Z = {plain.log_z:.3f} +- {plain.standard_error:.3f}, exact {exact:.3f}")
 print(f"effective sample size {plain.effective_sample_size:.2f} of {num_samples}")
 tenths = [estimate_log_z(x).log_z - exact for x in plain.log_weights.reshape(10, -1)]
-print("errors of ten batches (nats):", np.sort(tenths).round(1))
-assert plain.effective_sample_size < 3 and np.sum(np.array(tenths) < -1) >= 9
+print("errors of ten batches (nats):", np.sort(tenths).round())
+assert plain.effective_sample_size < 3 and max(tenths) < -600
 
 figure, axis = plt.subplots(figsize=(7, 3.4))
 axis.semilogy(copies, np.exp(-copies * renyi_one), color=ink, lw=1, label="$e^{-N D_2}$, exact")
@@ -262,7 +266,7 @@ plt.show()
 # The measured points follow the exact line down to about $N = 6$. Then they scatter, most
 # of them above it: the ESS, too, is estimated from the draws, and flatters when the largest weights are
 # not among them. On the digits, one or two of the 100,000 draws carry everything. What comes out
-# is nearly always far too low, as the ten batches show. The "standard error" is about 1 whenever a
+# is hundreds of nats too low, in each of the ten batches. The "standard error" is about 1 whenever a
 # single weight dominates, however large the error.
 
 # %% [markdown]
@@ -298,65 +302,72 @@ plt.show()
 # $k < \frac12$. Above $k \approx 0.7$ no practical number of draws gives the mean: the error depends on
 # weights that have not been drawn yet.
 #
-# **Check against the exact result**: both divergences by (3.1), which may not be negative, the second from
+# **Check against the exact result**: both divergences by (3.1), the second from
 # exact samples of the model; and how often $\ln Z$ lies within 2 standard errors, over 400 repeats of 250
 # draws each.
 
 # %%
 point = mean_field.tap(rbm, order=1)  # naive mean field
+settled = np.all(hidden_states == point.hidden.round(), axis=1)  # one state, where its h is
 proposals = {
     "fair coins": np.full(num_visible, 0.5),
     "mean field": np.clip(point.visible, 0.01, 0.99),
-    "pixel means": np.clip(x_train.mean(0, dtype=float), 0.01, 0.99),
+    "pixel means": np.clip(pixel_means.astype(float), 0.01, 0.99),
 }
-from_model = exact_samples(20_000)
+from_model = exact_samples(5000)
 minus_free_energy = -rbm.free_energy(from_model).numpy()
-results, needed = {}, {}
+results, needed, facts = {}, {}, {}
 for name, mean in proposals.items():
-    results[name] = reweighting.importance_sampling(
-        rbm, mean, num_samples=num_samples, seed=seed + 1
-    )
+    draw = reweighting.importance_sampling
+    results[name] = draw(rbm, mean, num_samples=num_samples, seed=seed + 1)
     log_q = from_model @ np.log(mean) + (1 - from_model) @ np.log1p(-mean)
     needed[name] = minus_free_energy - log_q  # ln w of states typical of p
 
 # %% name="proposals-table"
-print("proposal     error     s.e.     ESS  k-hat   KL(q||p)  KL(p||q)  within 2 s.e.")
-facts = {}
+print("proposal       error     s.e.     ESS  k-hat   KL(q||p)  KL(p||q)  within 2 s.e.")
 for name, result in results.items():
     reverse_kl, kl = exact - result.log_weights.mean(), needed[name].mean() - exact  # (3.1)
-    error_of_kl = needed[name].std(ddof=1) / np.sqrt(len(from_model))
-    assert reverse_kl > 0 and kl > -5 * error_of_kl  # a check of the two averages
+    assert reverse_kl > 0 and kl > -5 * needed[name].std(ddof=1) / np.sqrt(len(from_model))
     batches = estimate_log_z(result.log_weights.reshape(400, -1).T)  # 400 at once
-    inside = np.mean(np.abs(batches.log_z - exact) < 2 * batches.standard_error)
-    k_hat = pareto_k(result.log_weights)
-    facts[name] = np.array([reverse_kl, kl, k_hat, -inside])
-    print(f"{name:12s}{result.log_z - exact:+6.3f} {result.standard_error:8.3f}", end=" ")
+    off = (exact - batches.log_z) / batches.standard_error
+    inside, k_hat = np.mean(np.abs(off) < 2), pareto_k(result.log_weights)
+    facts[name] = reverse_kl, kl, k_hat, inside, np.mean(off > 10), np.median(batches.log_z)
+    print(f"{name:12s}{result.log_z - exact:+8.2f} {result.standard_error:8.3f}", end=" ")
     print(f"{result.effective_sample_size:7.0f} {k_hat:6.2f} {reverse_kl:9.2f} {kl:9.2f}", end=" ")
     print(f"{inside:13.1%}")
+*_, far_off, found = facts["mean field"]
+share = special.softmax(log_weight)[settled].item()
+print(f"mean field: the median batch finds {np.exp(found - exact):.1%} of Z; p(h) is {share:.1%}")
+print(f"batches of mean field that are wrong by more than ten standard errors: {far_off:.0%}")
 
-# %% name="proposals" alt="Histograms of log weights, drawn and needed. Fair coins: far apart, on either side of the exact value. Mean field: a sharp peak and a long needed tail to the right. Pixel means: large overlap."
-coins, fixed_point, pixels = facts.values()
-assert np.all(pixels < fixed_point) and np.all(fixed_point < coins)  # better in all four
-assert pixels[2] < 0.8 < fixed_point[2] and pixels[3] < -0.6  # k-hat, share within 2 s.e.
-figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), sharey=True)
+# %% name="proposals" alt="Histograms of log weights, drawn and needed. Fair coins: far apart, on either side of the exact value. Mean field: a sharp peak just below it, and what is needed spread over 200 nats above it. Pixel means: two humps side by side, with the exact value between."
+kl_of_q, needed_kl, k_hats, shares_inside, *_ = np.transpose(list(facts.values()))
+assert kl_of_q[1] < kl_of_q[2] < kl_of_q[0] and needed_kl[2] < needed_kl[1] < needed_kl[0]
+assert 47 < min(needed_kl) < 50 and min(k_hats) > 1 and max(shares_inside) < 0.05
+assert results["fair coins"].log_z < exact - 600 and far_off > 0.8
+assert results["pixel means"].log_z < exact - 8 < results["mean field"].log_z - 2
+assert abs(found - exact - np.log(share)) < 0.4 and 0.04 < np.exp(found - exact) < 0.06
+(figure, axes), names = plt.subplots(1, 3, figsize=(10, 3.2)), ["$v$ from $q$", "$v$ from $p$"]
 for axis, (name, result) in zip(axes, results.items(), strict=True):
-    low = np.quantile(result.log_weights, 0.001)
-    bins = np.linspace(low, max(needed[name].max(), exact + 5), 80)
-    look = {"density": True, "alpha": 0.6}
-    axis.hist(result.log_weights, bins, color=blue, label="$v$ from $q$", **look)
-    axis.hist(needed[name], bins, color=orange, label="$v$ from $p$", **look)
+    bins = np.linspace(np.quantile(result.log_weights, 0.001), needed[name].max(), 80)
+    both, look = (result.log_weights, needed[name]), {"histtype": "stepfilled", "alpha": 0.6}
+    axis.hist(both, bins, density=True, color=[blue, orange], label=names, **look)
     axis.axvline(exact, color=ink, lw=1.2, label="exact $\\ln Z$")
-    label(axis, f"Proposal: {name}", "$\\ln w$ (nats)", "")
-axes[0].set_ylabel("density (1/nat)")
+    label(axis, f"Proposal: {name}", "$\\ln w$ (nats)", "density (1/nat)")
 axes[0].legend()
 plt.show()
 
 # %% [markdown]
-# Blue is what is drawn, orange what is needed.
-# The coins hardly ever meet the orange region. Mean field is much closer, but its orange tail on the far right, of
-# digits that it has never heard of, carries the sum. Its $\hat k$ is clearly above 0.7, and the last column
-# shows what the warning is worth: an interval that should hold the answer in 95 % of the cases does so
-# in far fewer. The pixel means do best, because they cover everything, and even they are at the limit.
+# Blue is what is drawn, orange what is needed. All three miss it: the smallest $\mathrm{KL}(p \| q)$ asks for $e^{48}$ draws,
+# and 100,000 are $e^{11.5}$.
+#
+# - The coins end hundreds of nats too low, the pixel means more than 8.
+# - Mean field ends closest, and is a trap. Half of its batches find 5 % of $Z$ or less, about the $p(h)$ of the one $h$ on
+#   which it has settled. Most are wrong by over ten standard errors.
+#
+# $\hat k$, far above 0.7, warns of all three. The last column shows what that is worth: an interval
+# that should hold the answer in 95 % of the cases hardly ever does.
+
 # %% [markdown]
 # ## 4. Annealed importance sampling
 #
@@ -452,27 +463,28 @@ assert abs(below[3] / below[6] - 10) < 0.5 and abs(above[3] / above[6] - 10) < 0
 # %% [markdown]
 # A chain's mean $\ln w$ is off by an amount that falls as one over the number of steps, from both
 # sides. Now the digits, with exact samples for the reverse walk. `base="data"`, the default, puts $a_0$
-# at the pixel means, the best proposal of section 3. `verdict` accepts a gap within 3 of its standard
+# at the pixel means of section 3. `verdict` accepts a gap within 3 of its standard
 # errors and below 1 nat, and effective sample sizes above a tenth of the chains. That two walks agree is no
 # proof: chapter 9, section 6, says why.
 
 # %% name="annealing-log"
-model_samples = exact_samples(num_chains)
-annealed = {}
+annealed, distances, from_p = {}, [], exact_samples(num_chains)
 for steps in path_lengths:
     betas = np.linspace(0, 1, steps + 1)
     forward = annealing.ais(rbm, num_chains=num_chains, betas=betas, seed=seed)
-    reverse = annealing.reverse_ais(rbm, model_samples, betas=betas, seed=seed + 1)
+    reverse = annealing.reverse_ais(rbm, from_p, betas=betas, seed=seed + 1)
     annealed[steps] = forward, reverse
-    print(f"{steps:5d} steps", end="")
-    for sign, name, x in ((1, "forward", forward), (-1, "reverse", reverse)):
-        mean_error = x.log_weights.std(ddof=1) / np.sqrt(num_chains)
-        assert sign * (x.log_weights.mean() - exact) < 5 * mean_error  # (4.4)
-        print(f", {name} {x.log_z - exact:+.4f} +- {x.standard_error:.4f}", end="")
+    distances.append([exact - forward.log_weights.mean(), reverse.log_weights.mean() - exact])
+    print(f"{steps:4d} steps", end="")
+    for name, x in (("forward", forward), ("reverse", reverse)):
+        print(f", {name} {x.log_z - exact:+.2f} +- {x.standard_error:.2f}", end="")
     print(".", verdict(forward, reverse).message.split(":")[0])
-assert all(abs(x.log_z - exact) < 5 * x.standard_error for x in annealed[1000])
+gained = np.divide(distances[3], distances[5])
+print("from 100 to 1000 steps the mean ln w comes closer by the factors", gained.round(1))
+assert np.min(distances) > 0 and min(gained) > 1.5 and max(gained) < 4.5  # (4.4)
+assert all(abs(x.log_z - exact) < 0.5 for x in annealed[1000])
 
-# %% name="annealing" alt="Left: distance of mean log weight from ln Z falls as one over the steps, forward and reverse alike. Right: log weights of the digits; forward below, reverse above, both closing on 0 at 1000 steps."
+# %% name="annealing" alt="Left: distance of mean log weight from ln Z falls as one over the steps, forward and reverse alike. Right: log weights of the digits; forward below, reverse above, with medians 17 nats from 0 at 3 steps and less than one at 1000."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.5))
 open_blue = {"color": blue, "ms": 10, "mfc": "none"}
 axes[0].loglog(tiny_steps, below, "o-", label=r"$\ln Z - E[\ln w]$, forward", **open_blue)
@@ -490,6 +502,9 @@ axes[1].legend()
 plt.show()
 
 # %% [markdown]
+# With 1000 steps 200 walkers find $\ln Z$ to within half a nat. But ten times the steps bring mean $\ln w$ only two to
+# four times as close.
+#
 # **Where to put the steps.** One step of size $\delta$ at $\beta$ adds to $\ln w$ about $-\delta\,
 # dF_\beta / d\beta$, whose standard deviation is $\delta\, \mathrm{sd}(\beta)$ with
 # $\mathrm{sd}(\beta)^2$ the variance of $dF_\beta / d\beta$, the visible units' share of a heat
@@ -506,19 +521,20 @@ plt.show()
 print("base     steps   variance of ln w: equal steps, chosen steps")
 variances = []
 for base in ("data", "uniform"):
-    for steps in (10, 100):
+    for steps in (10, 50):
         chosen = annealing.choose_betas(rbm, num_betas=steps + 1, seed=seed, base=base)
-        options = {"num_chains": 2000, "seed": seed, "base": base}
+        options = {"num_chains": 1000, "seed": seed, "base": base}
         paths = np.linspace(0, 1, steps + 1), chosen
         walks = [annealing.ais(rbm, betas=betas, **options).log_weights for betas in paths]
         variances.append(np.var(walks, axis=1, ddof=1))
         print("{:8s} {:5d} {:26.4f} {:14.4f}".format(base, steps, *variances[-1]))
-shrunk = np.divide(*np.transpose(variances))  # by the better path; each known to about 5 %
-assert np.all(shrunk > 0.95) and 1.05 < shrunk.mean() < 1.6
-assert np.all(np.divide(variances[2:], variances[:2]) > 6)  # by the better base
+shrunk = np.divide(*np.transpose(variances))  # by the better path; each known to about 7 %
+assert np.all(np.abs(shrunk[:2] - 1) < 0.3) and 1.1 < shrunk[2:].mean() < 1.6
+assert np.all(np.divide(variances[2:], variances[:2]) > 4)  # by the better base
 
 # %% [markdown]
-# A better path helps a little, at the price of a pilot run; a better base helps a lot more.
+# From fair coins ("uniform") the chosen steps save about a quarter of the variance, from
+# the pixel means nothing that can be seen. The better base saves far more.
 
 # %% [markdown]
 # ## 5. Summary
@@ -547,8 +563,8 @@ assert np.all(np.divide(variances[2:], variances[:2]) > 6)  # by the better base
 #    matters and AIS becomes importance sampling from the base; check it with the exact averages of
 #    section 4 (`without_sweeps`: $\mathbb{E}[\ln w] - \ln Z$ for 1, 10 and 100 steps of the tiny machine).
 # 3. *(medium)* **The other side of Jensen.** Show that $\ln \hat Z > \ln Z + b$ has at most the
-#    probability $e^{-b}$ for every unbiased $\hat Z \ge 0$. Check it with importance sampling from mean field,
-#    in batches of 250 draws (`excess`: $\ln \hat Z - \ln Z$ of the 400 batches; `exceeding`: for $b$ = 0.0, 0.5,
+#    probability $e^{-b}$ for every unbiased $\hat Z \ge 0$. Check it with the forward chains of section 4, each of which
+#    is such an estimate (`excess`: $\ln w - \ln Z$ of the 1,200 chains, short paths first; `exceeding`: for $b$ = 0.0, 0.5,
 #    1.0 and 2.0 the share of them that exceeds $b$).
 # 4. *(hard)* **Crooks.** For the forward weights of the tiny machine after a *single* step from
 #    $f_0$ to $f_1$, let $P(\omega)$ be the distribution of $\omega = \ln w$ for $v \sim p_0$ and
@@ -583,17 +599,13 @@ check([without_sweeps[number] for number in (1, 10, 100)], averages[0, 0] - tiny
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 3. Markov: P(Zhat > e^b Z) <= E[Zhat] / (e^b Z) = e^-b.
-batches = results["mean field"].log_weights.reshape(400, -1)
-excess = special.logsumexp(batches, axis=1) - np.log(batches.shape[1]) - exact  # (400,)
+excess = np.concatenate([forward.log_weights - exact for forward, _ in annealed.values()])
 exceeding = {b: np.mean(excess > b) for b in (0.0, 0.5, 1.0, 2.0)}
 for b, share in exceeding.items():
-    print(f"3. b = {b:.1f}: {share:.3f} of the batches exceed, bound {np.exp(-b):.3f}")
-check(
-    excess,
-    [estimate_log_z(x).log_z - exact for x in np.split(results["mean field"].log_weights, 400)],
-)
+    print(f"3. b = {b:.1f}: {share:.3f} of the chains exceed, bound {np.exp(-b):.3f}")
+check(excess, np.ravel([annealed[steps][0].log_weights for steps in path_lengths]) - exact)
 check([exceeding[x] for x in (0.0, 0.5, 1.0, 2.0)], (excess > [[0.0], [0.5], [1.0], [2.0]]).mean(1))
-assert all(exceeding[x] <= np.exp(-x) + 5 * np.sqrt(np.exp(-x) / 400) for x in exceeding)
+assert all(exceeding[x] <= np.exp(-x) + 5 * np.sqrt(np.exp(-x) / 1200) for x in exceeding)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 4. omega(v) = ln(Z_0 f_1 / f_0) = ln Z + ln(p_1 / p_0), so p_1(v) = p_0(v) e^(omega(v) - ln Z) for
