@@ -360,7 +360,7 @@ for _ in range(600):
 G = np.array([reduced_free_energy(m) for m in path])
 assert np.diff(G, axis=0).max() < 1e-10
 check(path[-1], path[-2], tolerance=1e-6)
-best = mean_field.tap(Machine(*map(tf.constant, (W, a, b))), order=1, num_starts=3)
+best = mean_field.tap(Machine(*map(tf.constant, (W, a, b))), order=1, num_starts=30)
 check(G[-1].min(), best.free_energy, tolerance=1e-6)
 
 # %% name="attractors"
