@@ -64,7 +64,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import optimize, special
 
-from rbm_tf import Machine, course, datasets, mean_field, plotting
+from rbm_tf import BernoulliRBM, Machine, course, datasets, mean_field, plotting
 from vae_keras import VAE, NegativeLogLikelihood, gradients, parts
 
 # %%
@@ -75,6 +75,7 @@ num_epochs, batch_size, num_steps = 12, 50, 300  # of the convolutional networks
 retrain = bool(os.environ.get("RETRAIN"))  # True: train them here, some minutes
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
+keras.utils.set_random_seed(seed)
 plt.style.use(["rbm_tf.course", {"figure.dpi": 98}])
 
 
@@ -324,17 +325,18 @@ plt.show()
 # - $\partial r = \mathrm{diag}(r (1 - r))\, W\, \mathrm{diag}(n (1 - n))\, W^T$: a positive diagonal matrix times a
 #   symmetric one without negative eigenvalues. All eigenvalues are real and not negative, and minima of $G$ attract.
 #
-# **Check against the exact result**: (B54) by automatic differentiation, for the RBM of digits of [chapter 7,
-# section 2](07_centred_gradient.ipynb). Then 100 test digits and 100 images of noise are iterated.
+# **Check against the exact result**: (B54) by automatic differentiation, for an RBM trained on small digits. Then 100
+# test digits and 100 images of noise are iterated.
 
 # %%
-arrays = course.shipped("training_digits_long", None)  # comes with chapter 7
-W, a, b = (arrays[f"weight_{i}"].astype(float) for i in range(3))
-small_digits = datasets.load_digits("bernoulli", seed=seed)[1][0][:100].reshape(100, 64)
+small, small_test = (x.reshape(-1, 64) for x, _ in datasets.load_digits("bernoulli", seed=seed))
+rbm = BernoulliRBM(64, 64, seed=seed)  # trained by persistent chains
+train = partial(rbm.fit, small, epochs=100, verbose=0)
+course.trained(rbm, "fixed_points_rbm", lambda: train().history["loss"], retrain=retrain)
+W, a, b = (x.astype(float) for x in rbm.get_weights()[:3])
 
 
-def mean_field_step(m):
-    """(4.1)."""
+def mean_field_step(m):  # (4.1)
     return tf.sigmoid(a + tf.sigmoid(b + m @ W) @ W.T)
 
 
@@ -351,14 +353,14 @@ with tf.GradientTape() as tape:
     G = reduced_free_energy(some)
 expected = special.logit(some) - special.logit(mean_field_step(some))
 check(tape.gradient(G, some), expected)
-starts = np.vstack([small_digits, np.random.default_rng(seed).random((100, 64))])
+starts = np.vstack([small_test[:100], np.random.default_rng(seed).random((100, 64))])
 path = [tf.constant(starts, tf.float64)]
 for _ in range(600):
     path.append(mean_field_step(path[-1]))
 G = np.array([reduced_free_energy(m) for m in path])
 assert np.diff(G, axis=0).max() < 1e-10
 check(path[-1], path[-2], tolerance=1e-6)
-best = mean_field.tap(Machine(*map(tf.constant, (W, a, b))), order=1, num_starts=3)
+best = mean_field.tap(Machine(*map(tf.constant, (W, a, b))), order=1, num_starts=30)
 check(G[-1].min(), best.free_energy, tolerance=1e-6)
 
 # %% name="attractors"
