@@ -196,7 +196,7 @@ def draw(name, runs, num_images, lowest):
             curve = read(run)["curve"]
             minutes, values = zip(*((p["seconds"] / 60, p["IWAE-50"]) for p in curve), strict=True)
             axes.plot(minutes, values, ".-", label=label)
-    axes.set(ylim=(lowest, -85), xlabel="minutes of training", ylabel="ln p(x) by IWAE-50 (nats)")
+    axes.set(ylim=(lowest, None), xlabel="minutes of training", ylabel="ln p(x) by IWAE-50 (nats)")
     axes.set_title(f"The first {num_images:,} test images", loc="left")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     with written_whole(RESULTS / f"{name}.png") as partial:
