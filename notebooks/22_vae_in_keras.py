@@ -34,7 +34,7 @@
 # the clamped free energy of [chapter 3, section 2](03_rbm_free_energies.ipynb); some Keras.
 #
 # **Time**: about 60 minutes, and 95 for the exercises. The code runs in half a minute.
-# It runs on all of MNIST as well, and then trains for some minutes.
+# It runs on all of MNIST, too, in minutes.
 #
 # Equation numbers such as (B30) are rows of the table `EQUATIONS.md`; numbers such as (1.1) are steps on the way.
 # Energies and log-likelihoods are in nats.
@@ -530,7 +530,6 @@ axes[1].set(title="Posterior means of test images, by digit", xlabel="$z_1$", yl
 plt.show()
 
 # %% [markdown]
-# The test images, which the model has not seen, cost some ten nats more at the end than those it learned.
 # The labels were never shown to the model. Yet of the ten codes nearest to that of an image nearly half are of its own
 # digit (printed below), where chance has a tenth: 0 and 1 keep to regions of their own, others mix. The circles are the
 # prior's 1 and 2 standard deviations. The codes fill them, as the KL asks, and a third of them lie outside the larger

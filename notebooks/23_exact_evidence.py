@@ -54,7 +54,7 @@ from rbm_tf.quiet import quiet_start
 
 quiet_start()  # TensorFlow's start-up messages, off
 
-# %%
+# %% tags=["setup"]
 import os
 from functools import partial
 
@@ -102,7 +102,7 @@ def mean_and_error(values):
 # come with the course. Here are test images, pixels drawn from them, and what the model makes of these:
 
 
-# %%
+# %% tags=["setup"]
 def load(latent_dim):
     """The VAE of chapter 22 with that many latent variables, for these images."""
     keras.utils.set_random_seed(seed)
