@@ -110,7 +110,10 @@ class ProcessorClock(Clock):
     """A clock of the processor's minutes, of which measuring takes none; it may warm the KL up."""
 
     now = staticmethod(time.process_time)
-    warm_up = 0
+
+    def __init__(self, minutes, x_test, warm_up=0):
+        super().__init__(minutes, x_test)
+        self.warm_up = warm_up
 
     def measure(self, epoch, seconds):
         begin = self.now()
@@ -157,8 +160,7 @@ def trained(name, options, file, grey, x_test):
     keras.utils.set_random_seed(options.seed)
     vae = MODELS[name](grey, options.seed)
     vae.compile(FusedAdam(RATE), steps_per_execution=len(grey) // BATCH)
-    clock = ProcessorClock(options.minutes, x_test[:CURVE_IMAGES])
-    clock.warm_up = options.warm_up
+    clock = ProcessorClock(options.minutes, x_test[:CURVE_IMAGES], options.warm_up)
     data = batches(grey, BATCH, options.seed)
     vae.fit(data, epochs=100_000, verbose=0, callbacks=[clock])
     OUTPUTS.mkdir(exist_ok=True)
@@ -184,6 +186,7 @@ def run(name, options):
         result,
         command=f"benchmarks/structured.py {' '.join(sys.argv[1:])}",
         model=MODELS[name].__doc__.strip(),
+        seed=options.seed,
         parameters=vae.count_params(),
         images=f"the first {options.images} test images",
         annealing=how | {"seconds": seconds},

@@ -114,11 +114,12 @@ def random_values(kernel_scale):
 
 # %% name="two-conventions" alt="Sixteen handwritten digits of 28 by 28 pixels in black ink on white, and the same sixteen in white ink on black."
 (grey_train, y_train), (grey_test, y_test) = datasets.load_mnist_5k()  # grey levels
+titles = "black ink", "white ink"
 figure, axes = plt.subplots(1, 2, figsize=(10, 2.1))
-for axis, images, title in zip(axes, (grey_train, 1 - grey_train), ("black", "white"), strict=True):
+for axis, images, title in zip(axes, (grey_train, 1 - grey_train), titles, strict=True):
     plotting.image_grid(axis, images[:16], columns=8)
     axis.images[0].set_clim(0, 1)
-    axis.set_title(f"The same images, in {title} ink")
+    axis.set_title(f"The same images, in {title}")
 plt.show()
 
 # %% [markdown]
@@ -271,10 +272,10 @@ plain_black, plain_white, centred_black, centred_white = curves.values()
 check(centred_black, centred_white, 1e-8)  # (1.5), every 10 updates
 for name, curve in curves.items():
     print(f"{name:19s}: L = {curve[:, -1].mean():.3f} nats after 390 updates, mean of all starts")
-for name, plain_curve in (("black", plain_black), ("white", plain_white)):
+for name, plain_curve in (("black ink", plain_black), ("white ink", plain_white)):
     gain = (centred_black - plain_curve)[:, -1]
     error = gain.std(ddof=1) / np.sqrt(num_starts)
-    print(f"centred - plain, {name} ink: {gain.mean():.2f} +- {error:.2f} nats", end=", ")
+    print(f"centred - plain, {name}: {gain.mean():.2f} +- {error:.2f} nats", end=", ")
     print(f"above 0 from {np.sum(gain > 0)} starts")
     assert gain.mean() > 2 * error and np.sum(gain > 0) >= 8
     assert np.all(plain_curve[:, 1] > centred_black[:, 1] + 0.05)  # after ten updates

@@ -546,7 +546,7 @@ by_digit = np.array([own[y_test == digit].mean() for digit in range(10)])
 print(f"ten nearest codes: {own.mean():.0%} of the same digit; from 0 to 9 {by_digit.round(2)}")
 print(f"{outside:.0%} of the codes are outside the larger circle, of the prior {np.exp(-2):.0%}")
 if dataset == "mnist_5k":
-    assert 0.35 < own.mean() < 0.5 and by_digit[:2].min() > 0.66 > by_digit[2:].max()
+    assert 0.4 < own.mean() < 0.5 and by_digit[:2].min() > 0.66 > by_digit[2:].max()
     assert 0.25 < outside < 0.4 and 6 < minus_elbo - history[-1] < 15
 figure, axis = plt.subplots(figsize=(5.6, 5.6))
 plotting.image_grid(axis, manifold, columns=14).set_title("The latent plane, decoded")
@@ -679,5 +679,5 @@ def batch_kl(mean, log_var):
 lost = kl_by_hand(test_mean, test_log_var).mean() - batch_kl(test_mean, test_log_var)
 assert lost > 0
 check(batch_kl(np.array([[-1.0], [1.0]]), np.full((2, 1), -60.0)), 0.0)  # KL of each: 29.5 nats
-assert lost > 2
+assert dataset != "mnist_5k" or abs(lost - 5.04) < 0.02
 print(f"4. the batch's mean and variance lose {lost:.3f} nats of KL")

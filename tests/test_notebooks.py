@@ -98,7 +98,7 @@ def test_pictures_take_their_black_from_the_style(source):
     # Else they vanish on the page of rbm_tf.dark.
     cells = [cell.source for cell in jupytext.read(source).cells if is_code(cell)]
     found = re.findall(r"""["'](?:k[-.:o]*|black)["'](?=[,)\]}])""", "\n".join(cells))
-    assert not found or source.stem == "07_centred_gradient", found  # its images are "black"
+    assert not found, found
 
 
 @pytest.fixture
