@@ -8,7 +8,7 @@ import pytest
 from autodiff import jacobian
 from keras import ops
 
-from vae_keras.layers import GaussianSampling
+from vae_keras.layers import BernoulliSampling, CategoricalSampling, GaussianSampling
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.objectives import (
     ELBO,
@@ -16,7 +16,7 @@ from vae_keras.objectives import (
     DoublyReparameterizedIWAE,
     ThermodynamicObjective,
 )
-from vae_keras.parts import Latents
+from vae_keras.parts import Gaussian, Latents, RelaxedBernoulli, RelaxedCategorical
 from vae_keras.vae import VAE
 
 NARROW = [(3.0, -20.0), (30.0, -24.0), (300.0, -24.0), (30.0, -200.0)]  # mean and log_var
@@ -42,9 +42,7 @@ def test_density_of_a_narrow_posterior_is_exact(mean, log_var):
     x = np.zeros((3, 6), "float32")
     vae = constant_vae(mean, log_var, objective=IWAE(50), seed=0)
     (block,) = vae.blocks_of_draws(x, 50, seed=0)
-    sampler = GaussianSampling(seed=0)
-    pair = (ops.full((50, 3, 2), value) for value in (mean, log_var))
-    noise = numbers(sampler.draw(*pair)[1])
+    noise = numbers(keras.random.normal((50, 3, 2), seed=keras.random.SeedGenerator(0)))
     trained = vae.draws(ops.convert_to_tensor(x), training=True)
     for draws in (block, trained):
         exact = -0.5 * np.sum(noise**2 + log_var + math.log(2 * math.pi), -1)
@@ -101,11 +99,22 @@ def test_gradients_of_the_density_are_those_of_its_formula(kind):
     np.testing.assert_allclose(by_parameters, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_sampling_layer_and_its_draw_give_the_same_z():
-    pair = ops.full((4, 3), 2.0), ops.full((4, 3), -1.0)
-    for temperature in (0.0, 0.25, 1.0):
-        first, second = (GaussianSampling(temperature=temperature, seed=0) for _ in range(2))
-        z, noise = second.draw(*pair)
-        np.testing.assert_array_equal(numbers(first(pair)), numbers(z))
-        np.testing.assert_allclose(numbers(z), 2 + np.exp(-0.5) * numbers(noise), rtol=1e-6)
-    assert np.all(numbers(GaussianSampling(temperature=0.0, seed=0).draw(*pair)[1]) == 0)
+SAMPLING = [
+    (GaussianSampling(temperature=0.0, seed=0), Gaussian(temperature=0.0)),
+    (GaussianSampling(temperature=0.25, seed=0), Gaussian(temperature=0.25)),
+    (GaussianSampling(seed=0), Gaussian()),
+    (BernoulliSampling(0.3, seed=0), RelaxedBernoulli(0.3)),
+    (CategoricalSampling(0.3, seed=0), RelaxedCategorical(3, 0.3)),
+]
+
+
+@pytest.mark.parametrize(("layer", "part"), SAMPLING)
+def test_a_sampling_layer_draws_what_its_part_draws(layer, part):
+    x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    first, second = map(ops.convert_to_tensor, x)
+    statistics = (first, second) if isinstance(part, Gaussian) else first
+    noise = part.noise(statistics, 4, keras.random.SeedGenerator(0))
+    z = part.emit(part.draw(statistics, noise)[0])
+    np.testing.assert_allclose(numbers(layer(statistics)), numbers(z), rtol=1e-5, atol=1e-7)
+    mean = layer(statistics, deterministic=True)
+    np.testing.assert_array_equal(numbers(mean), numbers(part.mean(statistics)))

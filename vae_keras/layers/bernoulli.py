@@ -10,6 +10,7 @@ from vae_keras.layers.inputs import at_least_float32
 from vae_keras.layers.kl_layer import KLLayer
 from vae_keras.layers.relaxed_layer import RelaxedLayer
 from vae_keras.parts.closed_forms import bernoulli_kl_terms
+from vae_keras.parts.inputs import logistic
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -46,8 +47,8 @@ class BernoulliSampling(RelaxedLayer):
     def call(self, logits: Tensor, deterministic: bool = False) -> Tensor:
         logits = at_least_float32(logits)
         if not deterministic:
-            uniform = self.uniform(logits)
-            logits = (logits + ops.log(uniform) - ops.log1p(-uniform)) / self.temperature
+            noise = logistic(ops.shape(logits), logits.dtype, self.seed_generator)
+            logits = (logits + noise) / self.temperature
         return ops.cast(ops.sigmoid(logits), self.compute_dtype)
 
 

@@ -10,6 +10,7 @@ from vae_keras.layers.inputs import at_least_float32
 from vae_keras.layers.kl_layer import KLLayer
 from vae_keras.layers.relaxed_layer import RelaxedLayer
 from vae_keras.parts.closed_forms import categorical_kl_terms
+from vae_keras.parts.inputs import gumbel
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -47,8 +48,8 @@ class CategoricalSampling(RelaxedLayer):
     def call(self, logits: Tensor, deterministic: bool = False) -> Tensor:
         logits = at_least_float32(logits)
         if not deterministic:
-            gumbel = -ops.log(-ops.log(self.uniform(logits)))
-            logits = (logits + gumbel) / self.temperature
+            noise = gumbel(ops.shape(logits), logits.dtype, self.seed_generator)
+            logits = (logits + noise) / self.temperature
         return ops.cast(ops.softmax(logits, axis=-1), self.compute_dtype)
 
 

@@ -59,32 +59,11 @@ class GaussianSampling(RandomLayer):
         self.compute_output_shape(input_shape)
 
     def call(self, inputs: tuple[Tensor, Tensor], deterministic: bool = False) -> Tensor:
-        mean = at_least_float32(inputs[0])
-        z = mean if deterministic else self.draw(*inputs)[0]
+        z, log_var = (at_least_float32(x) for x in inputs)
+        if not deterministic and self.temperature > 0:
+            eps = keras.random.normal(ops.shape(z), dtype=z.dtype, seed=self.seed_generator)
+            z = z + ops.exp(0.5 * log_var) * (self.temperature**0.5 * eps)
         return ops.cast(z, self.compute_dtype)
-
-    def draw(self, mean: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
-        """z, and the noise sqrt(temperature) eps that made it, which tells the density of z.
-
-        Args:
-            mean: the mean of the Gaussian, (batch, ..).
-            log_var: the logarithm of its variance, the same shape.
-
-        Returns:
-            z and (z - mean) exp(-0.5 log_var) without rounding, the shape of mean, float32 or
-            wider.
-
-        Example:
-            >>> z, noise = GaussianSampling(seed=0).draw(ops.ones((1, 3)), ops.zeros((1, 3)))
-            >>> bool(ops.all(z == 1 + noise))
-            True
-        """
-        mean, log_var = at_least_float32(mean), at_least_float32(log_var)
-        if self.temperature == 0:
-            return mean, ops.zeros_like(mean)
-        eps = keras.random.normal(ops.shape(mean), dtype=mean.dtype, seed=self.seed_generator)
-        noise = self.temperature**0.5 * eps
-        return mean + ops.exp(0.5 * log_var) * noise, noise
 
     def compute_output_shape(self, input_shape: Shapes) -> Shape:
         takes = f"{type(self).__name__} takes a pair (mean, log_var)"

@@ -157,6 +157,22 @@ def open_uniform(shape: Any, dtype: str, seed: Any) -> Tensor:
     return ops.clip(uniform, SMALLEST, 1 - SMALLEST)
 
 
+def logistic(shape: Any, dtype: str, seed: Any) -> Tensor:
+    """Standard logistic noise: a logit with it is above 0 with the probability sigmoid(logit).
+
+    Args:
+        shape: of the noise.
+        dtype: of the noise.
+        seed: integer, None, or a `keras.random.SeedGenerator`.
+
+    Example:
+        >>> tuple(logistic((3, 2), "float32", 0).shape)
+        (3, 2)
+    """
+    u = open_uniform(shape, dtype, seed)
+    return ops.log(u) - ops.log1p(-u)
+
+
 def gumbel(shape: Any, dtype: str, seed: Any) -> Tensor:
     """Standard Gumbel noise: the largest of logits with it is a draw of their softmax.
 

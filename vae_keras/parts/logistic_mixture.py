@@ -15,7 +15,7 @@ from vae_keras.parts.inputs import (
     check_range,
     float_dtype,
     gumbel,
-    open_uniform,
+    logistic,
 )
 from vae_keras.parts.part import Part
 
@@ -74,8 +74,8 @@ class LogisticMixture(Part):
     def noise(self, statistics: Any, rows: Any, seed: Any) -> tuple[Tensor, Tensor]:
         shape, seed = (rows, *statistics[0].shape[1:]), as_generator(seed)
         dtype = float_dtype(statistics)
-        u = open_uniform(shape, dtype, seed)
-        return gumbel(shape, dtype, seed), ops.log(u) - ops.log1p(-u)
+        heights = logistic(shape, dtype, seed)  # drawn first
+        return gumbel(shape, dtype, seed), heights
 
     def draw(self, statistics: Any, noise: Any) -> tuple[Tensor, Tensor]:
         logits, means, log_scales = statistics

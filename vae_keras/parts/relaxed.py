@@ -12,8 +12,9 @@ from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.parts.bernoulli import Bernoulli
 from vae_keras.parts.categorical import Categorical
-from vae_keras.parts.inputs import check_event, float_dtype, gumbel, open_uniform, total
+from vae_keras.parts.inputs import check_event, float_dtype, gumbel, logistic, total
 from vae_keras.parts.part import Part
+from vae_keras.shared.temperature import add_temperature
 
 
 class Relaxed(Part):
@@ -36,16 +37,9 @@ class Relaxed(Part):
 
     def __init__(self, temperature: float = 0.5, *, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
-        if not 0 < temperature < math.inf:
-            raise ValueError(
-                f"temperature must be above 0 and finite; got {temperature}. The variable at 0 is "
-                "the discrete one, which exactly() returns."
-            )
+        remedy = "The variable at 0 is the discrete one, which exactly() returns."
+        self.temperature = add_temperature(self, temperature, remedy=remedy)
         self._initial_temperature = temperature
-        begin = keras.initializers.Constant(temperature)
-        self.temperature = self.add_weight(
-            name="temperature", shape=(), initializer=begin, trainable=False
-        )
 
     def _temperature(self, like):
         return ops.cast(self.temperature, like.dtype)
@@ -83,8 +77,7 @@ class RelaxedBernoulli(Relaxed):
     """
 
     def noise(self, statistics: Tensor, rows: Any, seed: Any) -> Tensor:
-        u = open_uniform((rows, *statistics.shape[1:]), float_dtype(statistics), seed)
-        return ops.log(u) - ops.log1p(-u)
+        return logistic((rows, *statistics.shape[1:]), float_dtype(statistics), seed)
 
     def draw(self, statistics: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         return (statistics + noise) / self._temperature(noise), total(self._terms(noise))
