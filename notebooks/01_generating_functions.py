@@ -62,6 +62,7 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf import cumulants, enumeration
+from rbm_tf.course import check, label
 from rbm_tf.rbm import BernoulliRBM
 
 # %%
@@ -74,16 +75,6 @@ blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 130}])
 ink = plt.rcParams["text.color"]
-
-
-# %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 # %% [markdown]
@@ -531,7 +522,8 @@ m = 1 / (1 + math.exp(-beta * a))
 unit_log_z, unit_energy = math.log1p(math.exp(beta * a)), -a * m
 unit_entropy = -m * math.log(m) - (1 - m) * math.log(1 - m)
 unit_heat_capacity = (beta * a) ** 2 * m * (1 - m)
-print(f"1. U = {unit_energy:.6f}, S = {unit_entropy:.6f}, C = {unit_heat_capacity:.6f} nats")
+print(f"1. ln Z = {unit_log_z:.6f}, U = {unit_energy:.6f}", end=", ")
+print(f"S = {unit_entropy:.6f}, C = {unit_heat_capacity:.6f} nats")
 check(
     [unit_energy, unit_heat_capacity / 0.8**2],
     cumulants.weighted_cumulants(np.array([0.0, -1.7]), np.array([0.0, 0.8 * 1.7]), max_order=2),
@@ -568,9 +560,8 @@ assert 0.02 < abs(integrated_log_z(2) - log_z(1.0)) < 0.03  # two nodes are too 
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# 4. The slope of ln Z + beta U is U - <E> by (B6a), its curvature <<E^2>> > 0 by (B6b): one minimum, where
-# the value is S by (B6d). In dS/dU the change of beta drops out, since the slope there is 0: dS/dU = beta.
-# Then d^2S/dU^2 = d beta/dU = 1 / (dU/d beta) = -1 / <<E^2>> by (3.1). Newton: (<E> - U) / <<E^2>>.
+# 4. The slope of ln Z + beta U is U - <E> by (B6a), its curvature <<E^2>> > 0 by (B6b): one minimum, whose value is S
+# (B6d). There the slope is 0: dS/dU = beta, and d^2S/dU^2 = 1 / (dU/d beta) = -1 / <<E^2>>. Newton: (<E> - U) / <<E^2>>.
 def entropy_at(energy):
     beta = 0.0
     for _ in range(30):
@@ -582,4 +573,5 @@ def entropy_at(energy):
 print("4. S and beta at U = -6 nats:", np.round(entropy_at(-6.0), 6))
 check(entropy_at(curve.energy[40]), [curve.entropy[40], beta_curve[40]])
 check((entropy_at(-5.999)[0] - entropy_at(-6.001)[0]) / 0.002, entropy_at(-6.0)[1], tolerance=1e-6)
-check((entropy_at(-1.161)[1] - entropy_at(-1.163)[1]) / 0.002, -1 / 8.960755, tolerance=1e-6)
+variance = cumulants.weighted_cumulants(energies, -entropy_at(-1.162)[1] * energies, 2)[1]
+check((entropy_at(-1.161)[1] - entropy_at(-1.163)[1]) / 0.002, -1 / variance, tolerance=1e-6)

@@ -59,6 +59,7 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf import cumulants, enumeration
+from rbm_tf.course import check, label
 from rbm_tf.explorable import Explorable
 from rbm_tf.rbm import BernoulliRBM
 
@@ -74,16 +75,6 @@ blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
 ink = plt.rcParams["text.color"]
-
-
-# %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 # %% [markdown]
@@ -424,7 +415,7 @@ plt.show()
 # - A higher order is not always a better one: that depends on where the zeros are.
 #
 # **Move it.** The slider changes the spread $s$. Before you move it: at which $s$ does the curve turn from
-# falling to rising? By (3.2) where $R = 1$, at $s = 3.25$.
+# falling to rising?
 
 # %% name="slide-spread" alt="A curve: the error of the series against its order, on a logarithmic scale. It falls for a spread below 3.25 and rises above."
 spreads, all_orders = np.linspace(1, 5, 41), np.arange(1, 31)
@@ -443,6 +434,8 @@ labels = {"xlabel": "order", "ylabel": "log10 of the error (nats)", "name": "spr
 Explorable(all_orders, {"error": all_errors}, values=spreads, index=20, ylim=(-8, 4), **labels)
 
 # %% [markdown]
+# By (3.2) it turns where $R = 1$, at $s = 3.25$.
+#
 # ## 4. Cumulants from samples
 #
 # For a larger model cumulants must be estimated from $n$ independent samples $x_1, \dots, x_n$. The obvious

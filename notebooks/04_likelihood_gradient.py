@@ -61,6 +61,7 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf import datasets, enumeration, plotting
+from rbm_tf.course import check, label
 from rbm_tf.rbm import BernoulliRBM
 
 # %%
@@ -79,15 +80,6 @@ ink = plt.rcParams["text.color"]
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-
-
 def random_rbm(*scales):  # of the kernel, the visible and the hidden bias
     rng, rbm = np.random.default_rng(seed), BernoulliRBM(num_visible, num_hidden, dtype="float64")
     for parameter, scale in zip(rbm.trainable_variables, scales, strict=True):

@@ -66,6 +66,7 @@ import numpy as np
 
 from rbm_tf import BernoulliRBM, datasets, enumeration, plotting
 from rbm_tf import training as phases
+from rbm_tf.course import check, label, set_parameters
 
 # %%
 seed = 0
@@ -79,22 +80,6 @@ blue, orange, green, purple = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 130}])
 ink = plt.rcParams["text.color"]
-
-
-# %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-
-
-def set_parameters(rbm, *values):  # kernel, visible bias, hidden bias
-    for parameter, value in zip(rbm.trainable_variables, values, strict=True):
-        parameter.assign(value)
-    return rbm
 
 
 # %% [markdown]

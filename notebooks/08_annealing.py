@@ -60,7 +60,7 @@ import numpy as np
 from scipy import special
 
 from rbm_tf import annealing, datasets, diagrams, enumeration, mean_field, plotting, reweighting
-from rbm_tf.course import shipped
+from rbm_tf.course import check, label, shipped
 from rbm_tf.diagnostics import pareto_k
 from rbm_tf.estimates import estimate_log_z, verdict
 from rbm_tf.rbm import BernoulliRBM
@@ -80,15 +80,6 @@ ink = plt.rcParams["text.color"]
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-
-
 def rbm_with(*parameters):  # kernel, visible and hidden bias
     return BernoulliRBM.from_parameters(*parameters, dtype="float64")
 
@@ -345,7 +336,7 @@ kl_of_q, needed_kl, k_hats, shares_inside, *_ = np.transpose(list(facts.values()
 assert kl_of_q[1] < kl_of_q[2] < kl_of_q[0] and needed_kl[2] < needed_kl[1] < needed_kl[0]
 assert 47 < min(needed_kl) < 50 and min(k_hats) > 1 and max(shares_inside) < 0.05
 assert results["fair coins"].log_z < exact - 600 and far_off > 0.8
-assert results["pixel means"].log_z < exact - 8 < results["mean field"].log_z - 2
+assert results["pixel means"].log_z < exact - 10 < results["mean field"].log_z - 2
 assert abs(found - exact - np.log(share)) < 0.4 and 0.04 < np.exp(found - exact) < 0.06
 (figure, axes), names = plt.subplots(1, 3, figsize=(10, 3.2)), ["$v$ from $q$", "$v$ from $p$"]
 for axis, (name, result) in zip(axes, results.items(), strict=True):
@@ -361,7 +352,7 @@ plt.show()
 # Blue is what is drawn, orange what is needed. All three miss it: the smallest $\mathrm{KL}(p \| q)$ asks for $e^{48}$ draws,
 # and 100,000 are $e^{11.5}$.
 #
-# - The coins end hundreds of nats too low, the pixel means more than 8.
+# - The coins end hundreds of nats too low, the pixel means more than ten.
 # - Mean field ends closest, and is a trap. Half of its batches find 5 % of $Z$ or less, about the $p(h)$ of the one $h$ on
 #   which it has settled. Most are wrong by over ten standard errors.
 #
@@ -461,7 +452,7 @@ assert np.all(below > 0) and np.all(above > 0)  # (4.4)
 assert abs(below[3] / below[6] - 10) < 0.5 and abs(above[3] / above[6] - 10) < 0.5
 
 # %% [markdown]
-# A chain's mean $\ln w$ is off by an amount that falls as one over the number of steps, from both
+# Here a chain's mean $\ln w$ is off by an amount that falls as one over the number of steps, from both
 # sides. Now the digits, with exact samples for the reverse walk. `base="data"`, the default, puts $a_0$
 # at the pixel means of section 3. `verdict` accepts a gap within 3 of its standard
 # errors and below 1 nat, and effective sample sizes above a tenth of the chains. That two walks agree is no
@@ -481,7 +472,7 @@ for steps in path_lengths:
     print(".", verdict(forward, reverse).message.split(":")[0])
 gained = np.divide(distances[3], distances[5])
 print("from 100 to 1000 steps the mean ln w comes closer by the factors", gained.round(1))
-assert np.min(distances) > 0 and min(gained) > 1.5 and max(gained) < 4.5  # (4.4)
+assert np.min(distances) > 0 and min(gained) > 2 and max(gained) < 3.2  # (4.4)
 assert all(abs(x.log_z - exact) < 0.5 for x in annealed[1000])
 
 # %% name="annealing" alt="Left: distance of mean log weight from ln Z falls as one over the steps, forward and reverse alike. Right: log weights of the digits; forward below, reverse above, with medians 17 nats from 0 at 3 steps and less than one at 1000."
@@ -502,8 +493,8 @@ axes[1].legend()
 plt.show()
 
 # %% [markdown]
-# With 1000 steps 200 walkers find $\ln Z$ to within half a nat. But ten times the steps bring mean $\ln w$ only two to
-# four times as close.
+# 1000 steps find $\ln Z$ to within half a nat. These chains forget slowly: ten times the steps bring mean $\ln w$
+# only 2.5 times as close.
 #
 # **Where to put the steps.** One step of size $\delta$ at $\beta$ adds to $\ln w$ about $-\delta\,
 # dF_\beta / d\beta$, whose standard deviation is $\delta\, \mathrm{sd}(\beta)$ with
@@ -541,9 +532,9 @@ assert np.all(np.divide(variances[2:], variances[:2]) > 4)  # by the better base
 #
 # | road | idea | error bar | bound on $\ln Z$ | fails when |
 # |:--|:--|:--|:--|:--|
-# | plain Monte Carlo | (2.1) | lies | lower, on average | always, exponentially (2.2) |
+# | plain Monte Carlo | (2.1) | lies | lower, on average | many units (2.2) |
 # | importance sampling | $w = Z p / q$ | ESS, $\hat k$ | lower, on average | $n < e^{\mathrm{KL}(p \| q)}$ |
-# | AIS forward | (4.2) | honest, with ESS | lower, on average | path too short |
+# | AIS forward | (4.2) | ESS; blind to missed modes | lower, on average | path too short |
 # | AIS reverse | (4.2) backwards | honest, with good samples | upper, on average | samples miss a mode |
 #
 # - Divergences add up over independent parts: the cost of plain Monte Carlo is exponential in the size.

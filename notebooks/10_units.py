@@ -61,8 +61,8 @@ import numpy as np
 import tensorflow as tf
 from scipy import ndimage
 
-from rbm_tf import ais, enumeration, log_z, mean_field, reverse_ais, units
-from rbm_tf.gibbs import gibbs_chain
+from rbm_tf import ais, enumeration, gibbs, log_z, mean_field, reverse_ais, units
+from rbm_tf.course import check, label
 from rbm_tf.machine import Machine, clamped_free_energy, energy, hidden_input, visible_input
 from rbm_tf.units import Binary, Gaussian, Potts, ReLU, Spin, Unit
 
@@ -80,15 +80,6 @@ ink, paper = (plt.rcParams[key] for key in ("text.color", "axes.facecolor"))
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-
-
 def random_machine(visible, hidden, scale, seed):
     """A machine of two layers of units with normal weights and biases, float64."""
     rng = np.random.default_rng(seed)
@@ -394,7 +385,7 @@ def recall(machine, v, num_sweeps=100):
     """The visible states after Gibbs sweeps from v."""
     start = machine.hidden.sample(hidden_input(machine, tf.constant(v, tf.float32)), seed=seed)
     sweeps = tf.constant(0), tf.constant(num_sweeps)
-    return gibbs_chain(machine, start, *sweeps, tf.constant([seed, 1]))[0].numpy()
+    return gibbs.gibbs_chain(machine, start, *sweeps, tf.constant([seed, 1]))[0].numpy()
 
 
 # %% name="recall" alt="Four images of 20 by 20 spins: a disc; the disc with a quarter of its spins flipped; the disc again, recalled among 8 patterns; noise with a trace of a disc, recalled among 100 patterns."

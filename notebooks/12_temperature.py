@@ -71,7 +71,7 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf import BernoulliRBM, cumulants, datasets, enumeration, plotting
-from rbm_tf.course import shipped
+from rbm_tf.course import check, label, shipped
 
 # %%
 seed = 0
@@ -92,15 +92,6 @@ ink = plt.rcParams["text.color"]
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-
-
 def binary_states(num_units):
     """All states of binary units, (2 ** num_units, num_units)."""
     return ((np.arange(2**num_units)[:, np.newaxis] >> np.arange(num_units)) & 1).astype(float)

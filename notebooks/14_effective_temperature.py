@@ -64,7 +64,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from rbm_tf import Machine, enumeration, ising, mean_field
-from rbm_tf.course import shipped
+from rbm_tf.course import check, label, shipped
 from rbm_tf.thermodynamics import effective_temperature
 
 # %%
@@ -78,15 +78,6 @@ ink = plt.rcParams["text.color"]
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-
-
 def without_fields(kernel):
     return Machine(kernel, -kernel.sum(axis=1) / 2, -kernel.sum(axis=0) / 2)  # (2.1)
 

@@ -61,7 +61,7 @@ import tensorflow as tf
 from scipy import optimize, special
 
 from rbm_tf import Machine, log_z, mean_field
-from rbm_tf.course import shipped
+from rbm_tf.course import check, label, shipped
 from rbm_tf.datasets import bars_and_stripes
 from rbm_tf.machine import clamped_free_energy
 
@@ -80,16 +80,6 @@ blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
 ink = plt.rcParams["text.color"]
-
-
-# %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 # %% [markdown]

@@ -63,7 +63,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy import optimize
 
-from rbm_tf.course import shipped
+from rbm_tf.course import check, label, shipped
 from rbm_tf.ising import Ising, pair_correlations
 
 # %%
@@ -77,16 +77,6 @@ blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 112}])
 ink = plt.rcParams["text.color"]
-
-
-# %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 # %% [markdown]

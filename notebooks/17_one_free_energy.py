@@ -66,6 +66,7 @@ import numpy as np
 import scipy.optimize
 
 from rbm_tf import BernoulliRBM, diagrams
+from rbm_tf.course import check, label
 
 # %%
 seed = 0
@@ -78,15 +79,6 @@ ink = plt.rcParams["text.color"]
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-
-
 def log_normal(z, mean, variance):
     return -0.5 * np.log(2 * np.pi * variance) - (z - mean) ** 2 / (2 * variance)
 

@@ -65,6 +65,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import scipy.linalg
 
+from rbm_tf.course import check, label
 from vae_keras import evidence
 
 # %%
@@ -80,15 +81,6 @@ ink = plt.rcParams["text.color"]
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-
-
 def log_sum_exp(values, axis=-1):
     return np.logaddexp.reduce(values, axis=axis)
 

@@ -61,7 +61,7 @@ import numpy as np
 from scipy import special
 
 from rbm_tf import ising
-from rbm_tf.course import shipped
+from rbm_tf.course import check, label, mean_and_error, shipped
 
 # %%
 seed = 0
@@ -74,16 +74,6 @@ blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 130}])
 ink = plt.rcParams["text.color"]
-
-
-# %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 # %% [markdown]
@@ -202,11 +192,6 @@ def walks(size):
         return {"energy": found.energy, "log_count": found.log_count}
 
     return ising.DensityOfStates(**shipped(f"levels_walks_{size}", make, retrain=retrain))
-
-
-def mean_and_error(values):
-    """Over the runs, on axis 0."""
-    return values.mean(0), values.std(0, ddof=1) / np.sqrt(len(values))
 
 
 # %% name="learned"

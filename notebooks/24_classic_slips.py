@@ -67,7 +67,7 @@ from keras import ops
 from scipy import optimize, special, stats
 
 from rbm_tf import datasets, plotting
-from rbm_tf.course import trained
+from rbm_tf.course import check, trained
 from vae_keras import layers, networks
 
 # %%
@@ -84,11 +84,6 @@ plt.style.use(["rbm_tf.course", {"figure.dpi": 140}])
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
 def kl_by_hand(mean, log_var):
     """KL(q || N(0, I)) of each example (B30), nats."""
     return -0.5 * np.sum(1 + log_var - mean**2 - np.exp(log_var), axis=-1)
@@ -318,7 +313,7 @@ plt.show()
 #   the prior for every image, and the decoder draws one average digit (the last row of the first picture). The loss
 #   per pixel is a small number and means nothing by itself.
 # - Slip 2 buys sharper codes. Its loss looks better than that of the correct program (the fourth row of the
-#   picture), its ELBO is worse. The exact $\ln p(x)$ hardly differs, so here it is the bound that suffers, more than
+#   first picture), its ELBO is worse. The exact $\ln p(x)$ hardly differs, so here it is the bound that suffers, more than
 #   the model. That is a legitimate trade if chosen on purpose: it is the $\beta$-VAE of Higgins et al.
 #   (2017), with $\beta = \frac12$.
 # - Slip 3 works with two distributions. The ELBO and the KL in its line are those of the $q$ that is
@@ -532,7 +527,7 @@ plt.show()
 # %% [markdown]
 # ## Exercises
 #
-# 1. *(easy)* **One number before training.** Let all outputs of an encoder and of a decoder be 0. What does
+# 1. *(easy)* **One number before training.** Let all outputs of an encoder and all logits of a decoder be 0. What does
 #    each program report then, the correct one and those with slips 1 to 5? Write `silent_loss(slip, x)`, for images
 #    $x$ and `slip` from 0 (correct) to 5. Which slips does this quickest of tests find?
 # 2. *(medium)* **Slip 3 on paper.** Let $s = \sigma^2$ be the width of the $q$ that slip 3 draws. Show that its loss is

@@ -63,6 +63,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import special
 
+from rbm_tf.course import check, label, within
 from vae_keras import gradients
 
 # %%
@@ -74,23 +75,6 @@ blue, orange, green, purple = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 130}])
 ink = plt.rcParams["text.color"]
-
-
-# %%
-def check(left, right, tolerance=1e-9):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def within(samples, exact):
-    """True if the mean over axis 0 is within five standard errors of the exact value."""
-    samples = np.asarray(samples)
-    error = samples.std(axis=0) / np.sqrt(len(samples))
-    return bool(np.all(np.abs(samples.mean(axis=0) - exact) < 5 * error))
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 # %% [markdown]

@@ -55,6 +55,7 @@ from rbm_tf.quiet import quiet_start
 
 quiet_start()  # TensorFlow's start-up messages, off
 
+# %%
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
@@ -62,6 +63,7 @@ import tensorflow as tf
 from scipy import special
 
 from rbm_tf import plotting
+from rbm_tf.course import check, label, within
 from rbm_tf.datasets import load_digits
 from vae_keras import NegativeLogLikelihood, gradients, networks
 from vae_keras.layers import GaussianKL
@@ -83,23 +85,6 @@ blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 
 kinds = {"pathwise": blue, "leave_one_out": green, "none": orange}
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
-
-
-# %%
-def check(left, right, tolerance=1e-9):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def within(samples, exact):
-    """True if the mean over axis 0 is within five standard errors of the exact value."""
-    samples = np.asarray(samples)
-    error = samples.std(axis=0) / np.sqrt(len(samples))
-    return bool(np.all(np.abs(samples.mean(axis=0) - exact) < 5 * error))
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 # %% [markdown]

@@ -57,6 +57,7 @@ from rbm_tf.quiet import quiet_start
 
 quiet_start()  # TensorFlow's start-up messages, off
 
+# %%
 import os
 
 import keras
@@ -66,6 +67,7 @@ from keras import ops
 from scipy import optimize, special, stats
 
 from rbm_tf import course, datasets
+from rbm_tf.course import check, label
 from vae_keras import VAE, NegativeLogLikelihood, layers, networks
 from vae_keras.parts import Bernoulli, Gaussian
 
@@ -79,16 +81,6 @@ blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 140}])
 ink = plt.rcParams["text.color"]
-
-
-# %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 # %% [markdown]

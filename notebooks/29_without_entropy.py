@@ -65,8 +65,8 @@ from scipy import optimize, special, stats
 from sklearn.mixture import GaussianMixture
 
 from rbm_tf import course, datasets, plotting
-from vae_keras import VAE, NegativeLogLikelihood, evidence, layers, networks
-from vae_keras.parts import Bernoulli
+from rbm_tf.course import check, label
+from vae_keras import VAE, NegativeLogLikelihood, evidence, layers, networks, parts
 
 # %%
 seed = 0
@@ -83,18 +83,9 @@ ink = plt.rcParams["text.color"]
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
 def log_normal(z):
     """ln N(z; 0, I), z (num, dim)."""
     return stats.norm.logpdf(z).sum(axis=-1)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 # %% [markdown]
@@ -112,7 +103,7 @@ def label(axis, title, xlabel, ylabel):
 
 # %%
 (x_train, y_train), (x_test, _) = datasets.load_digits("bernoulli", seed=seed)
-nll = NegativeLogLikelihood(Bernoulli())
+nll = NegativeLogLikelihood(parts.Bernoulli())
 
 
 def build(temperature, num_latents):
@@ -149,7 +140,7 @@ plt.show()
 
 
 # %%
-def parts(model, x, num_draws=num_draws):
+def terms(model, x, num_draws=num_draws):
     """Mean distortion, <|z|^2> and mean ln sigma^2 summed over j: the ingredients of (1.1)."""
     mean, log_var = (np.asarray(a) for a in model.encode(x))
     noise = np.random.default_rng(seed).normal(size=(num_draws, *mean.shape))
@@ -160,7 +151,7 @@ def parts(model, x, num_draws=num_draws):
 
 
 # %% name="equipartition"
-before = {T: parts(model, x_train) for T, model in models.items()}
+before = {T: terms(model, x_train) for T, model in models.items()}
 for T, (distortion, moment, _) in before.items():
     ratio = f"{moment / (latent_dim * T):.3f}" if T else "-"
     print(f"T = {T:4.2f}: training distortion {distortion:7.3f} nats,", end=" ")
@@ -196,14 +187,14 @@ def loss_of(ingredients, temperature):
 for T in temperatures[:-1]:
     c = np.sqrt(before[T][1] / (latent_dim * T))
     rescale(models[T], c)
-    after = parts(models[T], x_train)
+    after = terms(models[T], x_train)
     gain = loss_of(before[T], T) - loss_of(after, T)
     check(gain, latent_dim * T / 2 * (c**2 - 1 - np.log(c**2)), tolerance=1e-3)  # (1.2)
     check(after[1], latent_dim * T, tolerance=1e-3)  # (4.4) of chapter 28
     print(f"T = {T:4.2f}: c = {c:.3f}, gain {gain:.4f} nats")
 
 # %% name="rate-and-bound"
-results, warm = {T: parts(m, x_test, num_draws=20) for T, m in models.items()}, temperatures[:-1]
+results, warm = {T: terms(m, x_test, num_draws=20) for T, m in models.items()}, temperatures[:-1]
 test_distortions = np.array([results[T][0] for T in warm])
 test_rates = np.array([(loss_of(results[T], T) - results[T][0]) / T for T in warm])  # (1.1)
 for T, R, distortion in zip(warm, test_rates, test_distortions, strict=True):
@@ -392,7 +383,7 @@ plt.show()
 crowded, in_holes = {T: train(T, many_latents) for T in (1.0, 0.03)}, []
 x_few = x_test[:num_few]
 for T, model in crowded.items():
-    moment = parts(model, x_train, num_draws=1)[1]
+    moment = terms(model, x_train, num_draws=1)[1]
     rescale(model, np.sqrt(moment / (many_latents * T)))  # (4.4) of chapter 28
     ratio, mismatch, hole = information_and_holes(model)
     mean, log_var = model.encode(x_train)
@@ -494,7 +485,7 @@ assert np.all(np.abs(np.mean(annealed[:, 1] - annealed[:, 0], axis=1)) < 0.1)
 cold, losses = models[0.0], []
 reconstructed = np.asarray(cold.reconstruct(x_test))
 for _ in range(4):
-    losses.append(loss_of(parts(cold, x_test, num_draws=1), 0.0))
+    losses.append(loss_of(terms(cold, x_test, num_draws=1), 0.0))
     rescale(cold, 3.0)
     check(cold.reconstruct(x_test), reconstructed, tolerance=1e-4)
 print("T = 0, codes divided by 3 each time:", np.round(losses, 4))
@@ -502,7 +493,7 @@ assert np.all(np.diff(losses) < 0)
 hot, losses = models[1.0], []
 for c in (1.0, 3.0, 3.0, 3.0):
     rescale(hot, c)
-    losses.append(loss_of(parts(hot, x_test, num_draws=1), 1.0))
+    losses.append(loss_of(terms(hot, x_test, num_draws=1), 1.0))
 print("T = 1, the same:", np.round(losses, 4))
 assert np.all(np.diff(losses) > 0)
 

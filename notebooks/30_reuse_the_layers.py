@@ -74,7 +74,7 @@ from keras import ops
 from scipy import special, stats
 
 from rbm_tf import datasets, plotting
-from rbm_tf.course import trained
+from rbm_tf.course import check, label, trained
 from rbm_tf.rbm import BernoulliRBM
 from vae_keras import NegativeLogLikelihood, WeightSchedule, layers, parts
 
@@ -90,16 +90,6 @@ blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
 ink = plt.rcParams["text.color"]
 folder = tempfile.mkdtemp()
-
-
-# %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 # %% [markdown]

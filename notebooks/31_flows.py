@@ -63,7 +63,7 @@ import tensorflow as tf
 from keras import ops
 from scipy import optimize
 
-from rbm_tf.course import trained
+from rbm_tf.course import check, label, trained
 from vae_keras import VAE, evidence, parts
 
 # %%
@@ -78,15 +78,6 @@ ink = plt.rcParams["text.color"]
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-
-
 def base(num_rows, dim=2, mean=0.0, log_var=0.0):  # the statistics of the Gaussian that is moved
     return ops.full((num_rows, dim), mean), ops.full((num_rows, dim), log_var)
 

@@ -65,6 +65,7 @@ import numpy as np
 import tensorflow as tf
 
 from rbm_tf import BernoulliRBM, cumulants, diagrams, enumeration, mean_field
+from rbm_tf.course import check, label
 from rbm_tf.explorable import Explorable
 
 # %%
@@ -80,15 +81,6 @@ ink = plt.rcParams["text.color"]
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-
-
 def random_rbm(size, scale):  # float64, with normal random parameters
     rng, rbm = np.random.default_rng(seed), BernoulliRBM(*size, dtype="float64")
     rbm.kernel.assign(rng.normal(0, scale, size))

@@ -67,6 +67,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from rbm_tf import BernoulliRBM, cumulants, enumeration, mean_field
+from rbm_tf.course import check, label
 from rbm_tf.diagnostics import effective_sample_size
 
 # %%
@@ -83,15 +84,6 @@ ink = plt.rcParams["text.color"]
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-
-
 def random_rbm(size, scale):  # float64, with normal random parameters
     rng, rbm = np.random.default_rng(seed), BernoulliRBM(*size, dtype="float64")
     rbm.kernel.assign(rng.normal(0, scale, size))

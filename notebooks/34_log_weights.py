@@ -68,6 +68,7 @@ import tensorflow as tf
 from scipy import stats
 
 from rbm_tf import cumulants, diagnostics
+from rbm_tf.course import check, label
 from vae_keras import evidence
 
 # %%
@@ -79,16 +80,6 @@ num_latents, num_images, budget = 10, 500, 100  # of the last check
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 120}])
-
-
-# %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 # %% [markdown]

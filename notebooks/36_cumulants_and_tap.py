@@ -61,7 +61,7 @@ import tensorflow as tf
 from scipy import optimize, special
 
 from rbm_tf import BernoulliRBM, Machine, cumulants, enumeration, mean_field
-from rbm_tf.course import shipped
+from rbm_tf.course import check, shipped
 from rbm_tf.mean_field import fourth_cumulant, plefka_fourth_term
 
 # %%
@@ -77,11 +77,6 @@ plt.style.use(["rbm_tf.course", {"figure.dpi": 130}])
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
 def random_rbm(scale, machine=seed):
     """A float64 RBM with normal random parameters; the scale multiplies the couplings alone."""
     rng = np.random.default_rng(machine)

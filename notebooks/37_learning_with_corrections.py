@@ -69,7 +69,7 @@ from scipy import optimize, stats
 
 from rbm_tf import BernoulliRBM, Machine, cumulants, datasets, enumeration, mean_field
 from rbm_tf import training as phases
-from rbm_tf.course import shipped, trained
+from rbm_tf.course import check, label, shipped, trained
 from rbm_tf.mean_field import cumulant_moments, reaction_field, response_step
 from vae_keras import VAE, evidence, networks
 from vae_keras.objectives import ELBO, IWAE, CumulantObjective, PerturbativeBound
@@ -88,15 +88,6 @@ ink = plt.rcParams["text.color"]
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-
-
 def row_of(vae):
     """ELBO, order 2 and IWAE of the test images, and the mean variance of ln w."""
     w = vae.log_weights(x_test, num_reference, seed=1).numpy().astype(float)

@@ -38,7 +38,7 @@
 # ([chapter 26, section 2](26_several_samples.ipynb)) and the series of $\ln w$
 # ([chapter 34, sections 1 and 3](34_log_weights.ipynb)).
 #
-# **Time**: about 55 minutes, and 105 for the exercises. The code runs in about 15 seconds.
+# **Time**: about 52 minutes, and 105 for the exercises. The code runs in about 15 seconds.
 #
 # Equation numbers such as (B27) are the row names of the whole course and of `EQUATIONS.md`; numbers
 # such as (2.1) are steps on the way. Free energies are in nats, at $\beta = 1$.
@@ -66,6 +66,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from rbm_tf import cumulants, ising
+from rbm_tf.course import check, label, mean_and_error
 from vae_keras import evidence
 
 # %%
@@ -77,16 +78,6 @@ blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 130}])
 sky, ink = "#56B4E9", plt.rcParams["text.color"]
-
-
-# %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 # %% [markdown]
@@ -343,10 +334,6 @@ def draw(size, seed=seed):
     """num_repeats sets of K log-weights of `size` copies (1.3), (num_samples, num_repeats)."""
     chi2 = np.random.default_rng(seed).chisquare(size, (num_samples, num_repeats))
     return size * math.log(1 - a) / 2 + a / 2 * chi2
-
-
-def mean_and_error(estimates):
-    return np.mean(estimates), np.std(estimates, ddof=1) / math.sqrt(num_repeats)
 
 
 # %% name="fixed-k"

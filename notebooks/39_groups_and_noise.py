@@ -65,6 +65,7 @@ import numpy as np
 from scipy import special, stats
 
 from rbm_tf import cumulants, datasets
+from rbm_tf.course import check, label
 from vae_keras import VAE, evidence, networks
 
 # %%
@@ -80,15 +81,6 @@ sky, ink = "#56B4E9", plt.rcParams["text.color"]
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-
-
 a = 1 - 1 / variance
 orders = np.arange(1, 7)
 kappa = special.factorial(orders - 1) * a**orders / 2  # (1.4) of chapter 38

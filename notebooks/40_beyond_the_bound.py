@@ -67,6 +67,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from rbm_tf import ising
+from rbm_tf.course import check, label
 from vae_keras import evidence
 
 # %%
@@ -78,16 +79,6 @@ blue, orange, grey = "#0072B2", "#D55E00", "0.5"
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 110}])
 ink, paper = (plt.rcParams[key] for key in ("text.color", "axes.facecolor"))
-
-
-# %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 # %% [markdown]

@@ -55,6 +55,7 @@ from rbm_tf.quiet import quiet_start
 
 quiet_start()  # TensorFlow's start-up messages, off
 
+# %%
 import os
 from functools import partial
 
@@ -65,6 +66,7 @@ import tensorflow as tf
 from scipy import optimize, special
 
 from rbm_tf import BernoulliRBM, Machine, course, datasets, mean_field, plotting
+from rbm_tf.course import check, label
 from vae_keras import VAE, NegativeLogLikelihood, gradients, parts
 
 # %%
@@ -80,18 +82,9 @@ plt.style.use(["rbm_tf.course", {"figure.dpi": 98}])
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
 def rms(images):
     """Root mean square over the pixels."""
     return np.sqrt(np.mean(np.square(images), (-2, -1)))
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 # %% [markdown]

@@ -62,6 +62,7 @@ from numpy.polynomial import hermite_e
 from scipy import linalg, optimize, special
 
 from rbm_tf import cumulants, mean_field, two_level
+from rbm_tf.course import check, label
 
 # %%
 seed = 0
@@ -74,16 +75,6 @@ blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 
 plt.style.use(["rbm_tf.course", {"figure.dpi": 105}])
 ink = plt.rcParams["text.color"]
-
-
-# %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 # %% [markdown]

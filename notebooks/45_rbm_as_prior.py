@@ -69,7 +69,7 @@ from keras.optimizers.schedules import CosineDecay
 from scipy import special
 
 from rbm_tf import BernoulliRBM, ais, datasets, diagrams, log_z, plotting, reverse_ais
-from rbm_tf.course import shipped
+from rbm_tf.course import check, label, shipped
 from rbm_tf.machine import Machine, clamped_free_energy
 from vae_keras import VAE, RBMPrior, dense_decoder
 from vae_keras.objectives import ThermodynamicObjective
@@ -90,15 +90,6 @@ ink = plt.rcParams["text.color"]
 
 
 # %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
-
-
-def label(axis, title, xlabel, ylabel):
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-
-
 def all_codes(num):
     return (np.arange(2**num)[:, np.newaxis] >> np.arange(num) & 1).astype("float32")
 
@@ -136,7 +127,7 @@ plt.show()
 #
 # $$\sum_{x, z, h} e^{-E(x, z, h)} = \sum_{z, h} e^{-E(z, h)} = Z . \tag{1.2}$$
 #
-# Hold $z$, and the sum over $h$ is the clamped free energy of the prior, $p(z) = e^{-F_c(z)} / Z$ (B5). Hold only $x$,
+# Hold $z$, and the sum over $h$ is $e^{-F_c(z)}$, so that the prior is $p(z) = e^{-F_c(z)} / Z$ (B5). Hold only $x$,
 # and what is left to sum is
 #
 # $$e^{-F_c(x)} = \sum_z p(x|z)\, e^{-F_c(z)} , \qquad \ln p(x) = -F_c(x) + F_{\rm eq} , \qquad
@@ -415,7 +406,7 @@ def train_all(seed):
 # - **fitted**: 60 epochs with the factorial prior. Then an RBM is fitted to $q(z)$ by (2.2) and takes its place,
 #   for 60 epochs more;
 # - **longer**: the factorial prior for 244 epochs. With twelve hidden units an epoch takes about twice the processor time
-#   (0.34 s, not 0.16 s). So it takes the time of the plain RBM, a little more than the
+#   (0.34 s, not 0.16 s). So it takes the time of the plain RBM, and a fifth more than the
 #   fitted one.
 #
 # They come with the course: the weights of the last two for three seeds, and the scores of the others.
@@ -466,7 +457,7 @@ assert information < scores["factorial", 0][2] - 0.5
 # Every ELBO is below its $\ln p(x)$. The two lines at the end are (B58), term by term. What the table says:
 #
 # - At equal epochs the fitted RBM beats the factorial prior in $\ln p(x)$, for each seed by more than five standard errors.
-# - At equal processor time *the factorial prior wins*, for each seed by more than 2.5 standard errors. In the ELBO neither
+# - With a fifth more processor time than the fitted one *the factorial prior wins*, for each seed by more than 2.5 standard errors. In the ELBO neither
 #   leads for all seeds: the fitted RBM has the smaller gap.
 # - The plain RBM has little more than half of the mismatch of the factorial prior, and yet its $\ln p(x)$ is more than half a nat
 #   lower. Its codes carry less *information*, the other part of (B13c). A small mismatch is not yet a good
@@ -484,7 +475,7 @@ assert information < scores["factorial", 0][2] - 0.5
 after, afterwards = {}, {}
 for one in seeds:
     q, old = scores["longer", one][4], scores["longer", one]
-    theta, after[one] = fit(q, small_start(q, num_hidden), 300)
+    theta, after[one] = fit(q, small_start(q, num_hidden), 1000)
     log_likelihood, log_q, before = tables(models["longer", one], x_test)
     now, q_test = -minus_free_energy(codes, *theta), np.exp(log_q).mean(axis=0)
     gain = four_terms(log_likelihood, log_q, now).sum(axis=0).mean() - old[1].mean()
@@ -494,7 +485,7 @@ for one in seeds:
     print(f"seed {one}: mismatch {old[3]:.3f} to {mismatch(q, -now):.3f} nats;", end=" ")
     print(f"test images: ELBO {gain:+.3f}, ln p(x) {more:+.3f}")
 
-# %% name="mismatch" alt="Left: the mismatch of three seeds, 0.6 to 0.74 nats for the longer training, near 0.35 with an RBM afterwards, near 0.26 for the fitted prior. Right: covariances of pairs of bits in the prior against those in q(z); those of the fitted prior lie along the diagonal, those of the factorial one on the horizontal axis."
+# %% name="mismatch" alt="Left: the mismatch of three seeds, 0.6 to 0.74 nats for the longer training, near 0.3 with an RBM afterwards, near 0.26 for the fitted prior. Right: covariances of pairs of bits in the prior against those in q(z); those of the fitted prior lie along the diagonal, those of the factorial one on the horizontal axis."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.8))
 left = [afterwards[one][0] for one in seeds]
 axes[0].plot(seeds, left, "^", color=orange, ms=9, label="longer, RBM afterwards")
@@ -529,17 +520,17 @@ plt.show()
 # %%
 for one in seeds:
     left, gain, more = afterwards[one]
-    assert left > scores["fitted", one][3] + 0.05
-    assert left < 0.6 * scores["longer", one][3] and gain > more > 0.15  # nats
+    assert left < scores["longer", one][3] / 2 and abs(left - scores["fitted", one][3]) < 0.06
+    assert gain > more > 0.15  # nats
     assert scores["longer", one][1].mean() + gain > scores["fitted", one][1].mean() + 0.1
 apart = np.subtract(*covariances)  # of the fitted prior, the last drawn
 print(f"covariances: spread {covariances[0].std():.4f}, prior's error {apart.std():.4f}")
 assert apart.std() < covariances[0].std() / 5
 
 # %% [markdown]
-# The mismatch falls by more than two fifths, and the test images gain ELBO and $\ln p(x)$, the ELBO more. This takes
-# seconds, and makes the best models of this chapter. So most of what a prior gains can be had at the end, from a finished model. Not all:
-# the fitted models, trained together with their RBM, have less mismatch. In the right
+# The mismatch falls by more than half, to within 0.06 nats of that of the fitted models. The test images gain ELBO and
+# $\ln p(x)$, the ELBO more. This takes seconds and makes the best models here: what a prior gains can be had at the end,
+# from a finished model. In the right
 # picture each point is a pair of bits. The factorial prior knows of no covariance. The fitted one has those of its
 # codes, to a fifth of their spread or better.
 #
@@ -549,7 +540,7 @@ assert apart.std() < covariances[0].std() / 5
 # %% [markdown]
 # ## 6. An annealed ln Z in the bound
 #
-# Of the four terms of (B58) the entropy is exact, and draws from $q$ estimate the next two without bias, pixels and $F_c$. The fourth is
+# Of the four terms of (B58) the entropy is exact, and draws from $q$ estimate two more without bias, pixels and $F_c$. The fourth is
 # harder. With many units on both sides $\ln Z$ has to be annealed, and (B58) inherits its error with the sign turned. An estimate $\hat Z$ of annealed importance sampling is unbiased, so by Jensen
 # and (4.4) of chapter 8
 #
@@ -623,7 +614,7 @@ def drawn_phase(codes, q, kernel, a, b, num=1000, *, short):
     return averages(z, np.full(num, 1 / num), kernel, a, b)
 
 
-ways = {one: [after[one][0]] for one in seeds}  # mismatches: exact, by CD-1, by exact draws
+ways = {one: [after[one][0][:300]] for one in seeds}  # mismatches: exact, by CD-1, by exact draws
 for one, short in itertools.product(seeds, (True, False)):
     q, phase = scores["longer", one][4], partial(drawn_phase, short=short)
     ways[one].append(fit(q, small_start(q, num_hidden), 300, phase)[1][0])
@@ -661,7 +652,7 @@ plt.show()
 # Left: between two renewals the claimed ELBO rises, to more than 20 nats above the $\ln p(x)$ that the model began with. Each
 # renewal takes it back, and more. From the second step on the exact ELBO falls at every step, by more than 100 nats in all. To
 # renew $\ln Z$ more often would not help: what is missing is its slope. `RBMPrior.log_z` has both, the value and the averages of
-# (2.2), and for large priors `FollowRBM` renews them from chains that go on.
+# (2.2). For large priors `FollowRBM` renews the averages by chains that go on, and the value by annealing.
 #
 # Right: CD-1 learns, but it leaves at least 1.1 times the mismatch of the exact sums, for each seed. The short chain is not to
 # blame: exact draws leave as much, to a tenth. It is their noise that costs. And this mismatch is in the ELBO, nat by nat.
@@ -672,9 +663,9 @@ plt.show()
 # - A VAE with an RBM as its prior has $\ln p(x) = -F_c(x) + F_{\rm eq}$ (1.3), and neither is known. The variational
 #   principle bounds the first; the second is summed or annealed. Both stand in (B58).
 # - The prior learns like any RBM, with codes in the place of data (2.2). At fixed networks it gains the mismatch, exactly (2.1).
-#   Most of that gain can be had at the end, by a fit to the codes of a finished model.
-# - On digits the RBM beats the factorial prior at equal epochs and loses at equal processor time. Best is the latter with an RBM
-#   fitted afterwards. A small mismatch alone is not a good model.
+#   It can be had at the end, by a fit to the codes of a finished model.
+# - On digits an RBM fitted halfway beats the factorial prior at equal epochs, and loses when that has a fifth more time. Best is the
+#   latter with an RBM fitted afterwards. A small mismatch alone is not a good model.
 # - Forward annealing makes the bound look too high on average (6.1), by the same amount for all images; backwards it is too low.
 # - $\ln Z$ without its slope lets the prior run away. A thousand draws in place of a sum leave mismatch, by CD-1 or exact.
 #
@@ -724,7 +715,7 @@ q, left = scores["longer", 0][4], {}
 for size in (1, 3, 6):
     left[size] = mismatch(q, minus_free_energy(codes, *fit(q, small_start(q, size), 300)[0]))
     print(f"2. {size} hidden units: {left[size]:.3f} of {scores['longer', 0][3]:.3f} nats are left")
-assert after[0][0, -1] < left[6] < left[3] < left[1]
+assert after[0][0, 299] < left[6] < left[3] < left[1]
 check(scores["longer", 0][3] - left[1], 0.047, tolerance=0.005)
 
 

@@ -14,20 +14,19 @@
 # %% [markdown]
 # # Chapter 47: What was asked
 #
-# The post ends with questions, its author's and its readers'. Those about the theory were answered with proofs and exact
-# sums, some about practice by an experiment. Some are still open. *Guess: of the readers' ten questions in section 5, how
-# many did the course answer?*
+# The post ends with questions, its author's and its readers'. Some were answered with proofs and exact sums, some by an
+# experiment. Some are still open: *guess how many of the readers' ten (section 5).*
 #
 # **What you will do**
 #
 # - put three systems of the course into one picture: a Boltzmann machine, an autoencoder, a magnet;
-# - read the paper of Hinton and Zemel, with which the post begins, and send a message for less than its cheapest code;
+# - read the paper of Hinton and Zemel, and send a message for less than its cheapest code;
 # - see the series fail in all three;
 # - go through the questions one by one.
 #
 # **What you will learn**
 #
-# - that one function of two arrays computes the free energies of all three systems, order by order;
+# - that one function of two arrays computes the free energies of all three, order by order;
 # - that the entropy in the free energy is a refund that can be cashed;
 # - which questions of the post are still open.
 #
@@ -57,6 +56,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from rbm_tf import BernoulliRBM, ising, log_z, tap
+from rbm_tf.course import check
 from rbm_tf.cumulants import cumulants_from_moments
 
 # %%
@@ -66,12 +66,6 @@ coupling = 0.2  # of the magnet
 strong = 0.2, 0.3, 0.4, 0.5  # its couplings in section 4
 total = 2**24  # of a table of frequencies
 plt.style.use(["rbm_tf.course", {"figure.dpi": 88}])
-
-
-# %%
-def check(left, right, tolerance=1e-10):
-    """Raise unless both are equal to the tolerance, relative above 1, absolute below."""
-    np.testing.assert_allclose(*np.broadcast_arrays(left, right), rtol=tolerance, atol=tolerance)
 
 
 # %% [markdown]
@@ -104,8 +98,7 @@ def check(left, right, tolerance=1e-10):
 # $$\ln Z = \ln \sum_s e^{-E(s)} = \ln \langle w \rangle_q
 #   = \sum_{n=1}^{\infty} \frac{1}{n!} \langle\!\langle (\ln w)^n \rangle\!\rangle_q , \tag{2.1}$$
 #
-# which is (B20) and (B23) with $\lambda = 1$ (the series if it converges). The function below sees two arrays and does not know what
-# they belong to:
+# which is (B20) and (B23) with $\lambda = 1$ (the series if it converges). The function below sees two arrays:
 #
 # - a **Boltzmann machine** of 6 + 4 units: $s = (v, h)$, $q$ is naive mean field;
 # - an **autoencoder** with one latent variable and eight pixels, at one image: $s = z$ on a fine grid, $q$ is the best Gaussian;
@@ -187,14 +180,14 @@ assert abs(errors["machine"][2]) > abs(errors["machine"][1])
 # %% [markdown]
 # All three fall by two powers of ten or more, though not at each step: order 3 of the machine is worse than its order 2. Nothing in
 # `partial_sums` knows of decoders or spins. The magnet has no data and no parameters to fit, and still has an
-# "ELBO": its order 1, the variational free energy of Gibbs, Bogoliubov and Feynman.
+# "ELBO": its order 1, minus the variational free energy of Gibbs, Bogoliubov and Feynman.
 #
 # %% [markdown]
 # ## 3. Hinton and Zemel, 1994: the entropy is a refund
 #
 # The post traces the idea to a paper on codes. A sender has an image $x$, the receiver knows the model. The sender chooses a code $z$,
-# sends it at the price $-\ln p(z)$ (the best code for the prior), and then the image at the price $-\ln p(x|z)$.
-# Together that is $E(z) = -\ln p(x, z)$. The cheapest $z$ seems best. Hinton and Zemel found something better: choose $z$ *at
+# sends it at the price $-\ln p(z)$, and then the image at the price $-\ln p(x|z)$.
+# Together that is $E(z) = -\ln p(x, z)$. The cheapest $z$ seems best. Their paper has something better (Hinton and others, 1993): choose $z$ *at
 # random*, from $q(z|x)$, and take the randomness from another message that is to be sent anyway. The receiver decodes $x$, knows
 # $q(z|x)$ then, and reads the other message off the choice of $z$. That message was sent for nothing, and its length is the entropy of $q$:
 #
@@ -318,12 +311,12 @@ for name, q in choices.items():
 
 # %% [markdown]
 # Both messages arrive to the last bit. With the posterior the images cost their $-\ln p(x)$, but for the 25 bits with which
-# the stack begins. The Gaussian is dearer by 0.003 nats, less than the noise. The cheapest $z$ is sent for less than any
+# the stack begins. The Gaussian is dearer by 0.003 nats in expectation, less than the noise. The cheapest $z$ is sent for less than any
 # other, and in the end costs most, more than the 8 bits (5.545 nats) of an image as it is: nothing comes back. The $q$ that
 # ignores the image gets the largest refund, all that its $z$ cost, and pays for the reconstruction.
 #
-# So the bound of a VAE is a price in nats, and `free energy = energy - entropy` is a bill. In this form it is from 1994, nineteen years
-# before the VAE of Kingma and Welling. What they added is a gradient to learn $q$ by: chapter 25.
+# So the bound of a VAE is a price, and `free energy = energy - entropy` a bill, nineteen years
+# before the VAE of Kingma and Welling. What they added is a gradient through the draw of a continuous $z$: chapter 25.
 
 # %%
 assert abs(net["Gaussian"] - net["posterior"]) < 0.02
@@ -381,18 +374,19 @@ assert 0.4 < np.abs(zeros).min() < 0.44
 # %% [markdown]
 # ## 5. What the readers asked
 #
-# **1. What does the relation teach us?** That a likelihood, a bound, a code length and a free energy are one number, so that a
+# **1. What does the relation teach us?** That likelihoods, bounds and code lengths are free energies, exact or of a $q$, so that a
 # method for one is a method for all.
 #
 # **2. Something about local minima?** The author's answer was that "these kinds of systems do not suffer" from them. [Chapter
-# 15](15_local_minima.ipynb) started 40 trainings of a small RBM for each size. The shares that end short are below.
-# So it depends: six hidden units do suffer, twelve do not. TAP theory speaks of another landscape, that of the magnetisations, and its many
+# 15](15_local_minima.ipynb) ran L-BFGS from 40 large starts for each size of a small RBM; the shares that end short are below.
+# It depends on size and method: with six hidden units most of these end short, with twelve none, and Adam from small
+# starts never did. TAP theory speaks of another landscape, that of the magnetisations, and its many
 # solutions do not say where training ends.
 #
 # **3. Ways to improve existing algorithms?** Yes, with limits that were measured. For a single image grouped cumulants had a smaller
-# error than IWAE and the jackknife from the same weights; for a mean over images the jackknife was less biased ([chapter 35,
-# section 5](35_correcting_a_vae.ipynb)). Black-box inference gets its means and widths corrected ([chapter 41, section
-# 1](41_black_box.ipynb)). For $\ln p(x)$ importance weights were best or level in 16 of 19 cases (section 5 there).
+# error than IWAE and the jackknife from the same weights; for a mean over images the jackknife tended to be less biased, clearly for one
+# model of two ([chapter 35, section 5](35_correcting_a_vae.ipynb)). Black-box inference gets its means and widths corrected ([chapter 41, section
+# 1](41_black_box.ipynb)). For $\ln p(x)$ of real posteriors importance weights were best or level in 16 of 19 cases (section 5 there).
 #
 # **4. New algorithms?** A unit is its cumulant generating function: that gave RBMs of any units, and
 # a new one costs ten lines ([chapter 10, section 3](10_units.ipynb)). Entropy can be sent, so that a VAE compresses (section 3).
@@ -415,16 +409,16 @@ assert 0.4 < np.abs(zeros).min() < 0.44
 # variance grows with the dimension (section 6 there). To let it choose a
 # structure is another matter. *Open.*
 #
-# **10. Does $q$ model $p$, or $p$ model $q$?** Both divergences are in [chapter 17, section 3](17_one_free_energy.ipynb). The link that a reader
-# missed is gone; the paper is most likely Zhao, Song and Ermon (2017), *Towards deeper understanding of variational autoencoding
-# models*, which has sequential VAEs. The objective `InfoVAE` weighs the second question.
+# **10. Does $q$ model $p$, or $p$ model $q$?** Both, in one KL: moving the encoder, $q$ models $p$, moving the decoder, $p$ models $q$ ([chapter 17,
+# section 3](17_one_free_energy.ipynb)). The link that a reader
+# missed is gone; the paper is most likely Zhao, Song and Ermon (2017), which has sequential VAEs. `InfoVAE` prices $\mathrm{KL}(q(z) \| p(z))$ by itself.
 
 # %% name="minima"
 gaps = dict(
     zip((2, 4, 5, 6, 7, 8, 10, 12), np.load("models/minima_sizes.npz")["gaps"], strict=True)
 )
 share = {size: np.mean(gaps[size] > 0.05) for size in (5, 6, 8, 12)}
-print("trainings that end more than 0.05 nats short, by hidden units:")
+print("runs of L-BFGS that end more than 0.05 nats short, by hidden units:")
 print(" ".join(f"{size}: {value:.0%}" for size, value in share.items()))
 assert share[6] > 0.4 and share[12] == 0
 
@@ -435,27 +429,26 @@ assert share[6] > 0.4 and share[12] == 0
 # |---|---|
 # | Is $\ln Z$ a generating function? | [2, section 5](02_truncated_series.ipynb) |
 # | Is the norm of the weights a temperature? | [14, section 4](14_effective_temperature.ipynb): of one model only |
-# | Do the gradients resemble expected energies? | [4, section 3](04_likelihood_gradient.ipynb) |
+# | The derivatives; do they resemble expected energies? | [4, sections 1 to 3](04_likelihood_gradient.ipynb) |
 # | Contrastive divergence: how wrong? | [5, section 3](05_contrastive_divergence.ipynb) |
+# | TAP instead: the EMF-RBM | [6, sections 2 and 3](06_negative_phases.ipynb) |
 # | Monte Carlo, importance and umbrella sampling, TAP | [8](08_annealing.ipynb) and [9](09_roads_to_ln_z.ipynb), [20, section 7](20_fluctuation_theorems.ipynb) |
 # | Laplace, Langevin, Hamilton | [27, sections 3 and 4](27_score_matching.ipynb) |
 # | Score matching and autoencoders | [27, sections 1 and 2](27_score_matching.ipynb) |
-# | "Guess, and learn deterministic fixed point equations" | [42](42_fixed_points.ipynb) |
-# | Raise the posteriors; variational Bayes | [18](18_energy_minus_entropy.ipynb), [17, sections 2 and 3](17_one_free_energy.ipynb) |
+# | "Guess, and then learn deterministic fixed point equations" | [42](42_fixed_points.ipynb) |
+# | Expected log likelihood; raise the posteriors | [17, sections 2 and 3](17_one_free_energy.ipynb) |
+# | Variational Bayes; Gibbs, Bogoliubov, Feynman | [18, sections 1 and 2](18_energy_minus_entropy.ipynb) |
 # | Why are the images of VAEs blurred? | [22, section 6](22_vae_in_keras.ipynb) |
 # | A proof by fluctuation theorems | [20, section 3](20_fluctuation_theorems.ipynb) |
 # | Liouville and flows | [31, section 2](31_flows.ipynb) |
 # | The gradient inside the average | [25](25_stochastic_gradients.ipynb), [26](26_several_samples.ipynb) |
 # | The Keras code, line by line | [22, sections 4 and 5](22_vae_in_keras.ipynb) |
-# | Mean field: "effectively quadratic"? | [23, section 1](23_exact_evidence.ipynb) |
+# | Mean field: an "RBM-like quadratic" energy? | [23, section 1](23_exact_evidence.ipynb) |
 # | Does the cumulant expansion converge? TAP's? | [2, section 3](02_truncated_series.ipynb), [43](43_not_extensive.ipynb) |
 # | Cumulants against TAP | [36](36_cumulants_and_tap.ipynb), [37](37_learning_with_corrections.ipynb) |
 # | Size-extensivity; theories with correlations | [38](38_size_extensivity.ipynb), [39](39_groups_and_noise.ipynb), [43](43_not_extensive.ipynb) |
-# | Recurrent and structured posteriors; skip connections | [44](44_structured_posteriors.ipynb) |
-# | $\ln Z$ of an RBM inside the bound of a VAE | [45](45_rbm_as_prior.ipynb) |
-# | Local minima | [15](15_local_minima.ipynb) |
 # | The Nishimori line | [16, section 4](16_phases.ipynb) |
-# | Six notations; the density of states; $N \to \infty$ | [19, section 2](19_variational_theorem.ipynb), [21](21_density_of_states.ipynb) |
+# | Five or six notations; the density of states; $N \to \infty$ | [19, section 2](19_variational_theorem.ipynb), [21](21_density_of_states.ipynb) |
 # | "Non-equilibrium" | [20, section 3](20_fluctuation_theorems.ipynb): it is equilibrium |
 #
 # %% [markdown]

@@ -1,4 +1,4 @@
-"""The trained models that chapters of the course load."""
+"""What chapters of the course share: the check, labels, and the trained models that they load."""
 
 from __future__ import annotations
 
@@ -10,6 +10,93 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rbm_tf.shared.files import written_whole
+
+
+def check(left: ArrayLike, right: ArrayLike, tolerance: float = 1e-10) -> None:
+    """Raise unless both are equal to the tolerance, relative above 1, absolute below.
+
+    Args:
+        left: numbers, of any shape.
+        right: numbers; the smaller of the two is repeated.
+        tolerance: as said.
+
+    Raises:
+        AssertionError: with the numbers that differ, and by how much.
+
+    Example:
+        >>> check([1.0, 1.0 + 1e-12], 1)
+    """
+    first, second = np.broadcast_arrays(left, right)
+    np.testing.assert_allclose(first, second, rtol=tolerance, atol=tolerance)
+
+
+def mean_and_error(values: ArrayLike) -> tuple[Any, Any]:
+    """The mean over the first axis, and its standard error.
+
+    Args:
+        values: independent samples, (num_samples, ..), 2 or more.
+
+    Returns:
+        Two arrays of the shape of one sample.
+
+    Example:
+        >>> [float(x) for x in mean_and_error([1.0, 3.0])]
+        [2.0, 1.0]
+    """
+    values = np.asarray(values)
+    return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+
+
+def within(samples: ArrayLike, exact: ArrayLike) -> bool:
+    """Whether the means of independent samples are within five standard errors of exact values.
+
+    Args:
+        samples: (num_samples, ..), 2 or more.
+        exact: of the shape of one sample.
+
+    Example:
+        >>> within([1.0, 3.0], 2.5), within([1.9, 2.1], 2.6)
+        (True, False)
+    """
+    mean, error = mean_and_error(samples)
+    return bool(np.all(np.abs(mean - exact) < 5 * error))
+
+
+def set_parameters(rbm: Any, kernel: ArrayLike, visible: ArrayLike, hidden: ArrayLike) -> Any:
+    """Give an RBM that is there its kernel and its biases; see `BernoulliRBM.from_parameters`.
+
+    Args:
+        rbm: the model.
+        kernel: (num_visible, num_hidden), nats.
+        visible: visible biases, (num_visible,), nats.
+        hidden: hidden biases, (num_hidden,), nats.
+
+    Returns:
+        The same model.
+
+    Example:
+        >>> rbm = set_parameters(BernoulliRBM(3, 2), np.ones((3, 2)), np.zeros(3), np.zeros(2))
+        >>> float(rbm.kernel[0, 0])
+        1.0
+    """
+    for parameter, value in zip(rbm.trainable_variables, (kernel, visible, hidden), strict=True):
+        parameter.assign(value)
+    return rbm
+
+
+def label(axis: Any, title: str, xlabel: str, ylabel: str) -> None:
+    """Give a picture its title and the names of its axes.
+
+    Args:
+        axis: of matplotlib.
+        title: above it.
+        xlabel: with the unit.
+        ylabel: with the unit.
+
+    Example:
+        >>> label(plt.figure().gca(), "A bound", "epoch", "ELBO (nats)")
+    """
+    axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 def shipped(

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from rbm_tf.course import shipped, trained
+from rbm_tf.course import check, mean_and_error, shipped, trained, within
 
 X = np.random.default_rng(0).normal(size=(20, 3)).astype("float32")
 
@@ -49,3 +49,19 @@ def test_weights_of_another_model_are_refused_with_the_remedy():
     trained(model, "line", fit, retrain=True)
     with pytest.raises(ValueError, match=r"shapes .*retrain = True"):
         trained(line(num_inputs=4)[0], "line", train=None)
+
+
+def test_check_is_relative_above_one_and_absolute_below():
+    check([1e6, 0.0], [1e6 + 1e-5, 1e-11])
+    for left, right in (([1e6], 1e6 + 1e-3), (0.0, 1e-9), (1.0, np.nan)):
+        with pytest.raises(AssertionError):
+            check(left, right)
+    check(0.0, 1e-9, tolerance=1e-8)
+
+
+def test_means_of_independent_samples_and_their_errors():
+    samples = np.random.default_rng(0).normal(3.0, 2.0, (400, 1000))
+    mean, error = mean_and_error(samples)
+    np.testing.assert_allclose(error.mean(), 2 / np.sqrt(400), rtol=0.01)
+    assert abs(np.std((mean - 3) / error) - 1) < 0.07
+    assert within(samples, 3.0) and not within(samples, np.full(1000, 3.0) + np.eye(1000)[0])
