@@ -17,6 +17,7 @@ from .optimizers import FusedAdam as FusedAdam
 from .parts import log_weights as log_weights
 from .rbm_prior import FollowRBM as FollowRBM
 from .rbm_prior import RBMPrior as RBMPrior
+from .saving import load_model as load_model
 from .vae import VAE as VAE
 
 __version__: str

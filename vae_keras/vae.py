@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from rbm_tf.saving import import_named
 from rbm_tf.shared.checkpoints import WholeFiles
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
 from rbm_tf.shared.seeds import integer_seed
@@ -199,5 +200,6 @@ class VAE(LatentModel, WholeFiles, keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> VAE:
+        import_named(config)  # its parts may be of modules that nothing has asked for
         parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in _OBJECTS}
         return cls(**{**config, **parts})

@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rbm_tf import saving
 from rbm_tf.command_line import interruptions
 from rbm_tf.command_line.arguments import fail, shortened
 from rbm_tf.command_line.streams import standard_output, usable_streams
@@ -182,7 +183,7 @@ def load_model(path: pathlib.Path, *kinds: type) -> Any:
     try:
         name = _registered_name(path)
         right = name in map(keras.saving.get_registered_name, kinds)
-        model = keras.models.load_model(path) if right else None
+        model = saving.load_model(path) if right else None
     except Exception as error:  # Keras raises many types for a file that is not a model
         raise ValueError(
             f"{path} is not a model that Keras can load ({shortened(error, 200)}): {remedy}"

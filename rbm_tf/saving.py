@@ -1,0 +1,58 @@
+"""Models saved in another process: their classes are imported before Keras asks for them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pathlib
+import zipfile
+from typing import Any
+
+_OWN = "rbm_tf", "vae_keras"
+
+
+def load_model(path: str | pathlib.Path, **options: Any) -> Any:
+    """The model in a .keras file, with layers, units and parts of both packages wherever in it.
+
+    `keras.models.load_model` knows a class once its module has been imported, and a package
+    imports nothing before it is used. This imports the modules that the file names.
+
+    Args:
+        path: of the file.
+        options: of `keras.models.load_model`, such as compile=False.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: if there is no such file, or it is no .keras file.
+
+    Example:
+        >>> BernoulliRBM(6, 2, seed=0).save("rbm.keras")
+        >>> load_model("rbm.keras").num_hidden
+        2
+    """
+    import keras
+
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            import_named(json.loads(file.read("config.json")))
+    return keras.models.load_model(path, **options)
+
+
+def import_named(config: Any) -> None:
+    """Import the modules of both packages that a serialised object names, and no others.
+
+    Args:
+        config: nested dicts and lists, as `keras.saving.serialize_keras_object` returns them.
+
+    Example:
+        >>> import_named({"module": "rbm_tf.rbm", "config": {"unit": {"module": "os"}}})
+    """
+    if isinstance(config, dict):
+        module = config.get("module")
+        if isinstance(module, str) and module.partition(".")[0] in _OWN:
+            importlib.import_module(module)
+    for value in config.values() if isinstance(config, dict) else config:
+        if isinstance(value, (dict, list, tuple)):
+            import_named(value)
