@@ -62,8 +62,8 @@ from .rbm import BernoulliRBM as BernoulliRBM
 from .reweighting import importance_sampling as importance_sampling
 from .reweighting import monte_carlo as monte_carlo
 from .roads import compare as compare
-from .saving import load_model as load_model
 from .shared.checkpoints import BackupAndRestore as BackupAndRestore
+from .shared.saving import load_model as load_model
 from .stack import Stack as Stack
 from .tempering import tempered_sample as tempered_sample
 from .tempering import tempered_windows as tempered_windows

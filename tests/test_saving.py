@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rbm_tf import RBM, load_model, units
-from rbm_tf.saving import import_named
+from rbm_tf.shared.saving import import_named
 from vae_keras import VAE, RBMPrior, dense_decoder, dense_encoder, layers, parts
 from vae_keras.objectives import VIMCO
 

@@ -1,5 +1,5 @@
 """Saved models in another process, as for Boltzmann machines."""
 
-from rbm_tf.saving import load_model
+from rbm_tf.shared.saving import load_model
 
 __all__ = ["load_model"]

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from rbm_tf.saving import import_named
 from rbm_tf.shared.checkpoints import WholeFiles
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
+from rbm_tf.shared.saving import import_named
 from rbm_tf.shared.seeds import integer_seed
 from rbm_tf.shared.types import Tensor
 from vae_keras.latent_model import LatentModel

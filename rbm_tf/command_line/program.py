@@ -18,11 +18,10 @@ import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rbm_tf import saving
 from rbm_tf.command_line import interruptions
 from rbm_tf.command_line.arguments import fail, shortened
 from rbm_tf.command_line.streams import standard_output, usable_streams
-from rbm_tf.shared import files
+from rbm_tf.shared import files, saving
 from rbm_tf.shared.memory import check_memory
 
 if TYPE_CHECKING:
