@@ -459,8 +459,8 @@ check(-enumeration.log_z(flipped), equilibrium_free_energy + shift)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # 3. d_j = |p_j| + sum_i v_i (1 - 2 p_ij) with the number |p_j| of black pixels of image j: W_ij = c (2 p_ij - 1)
-# and b_j = c (1/2 - |p_j|). At image j its own unit has the input c/2, all others at most -c/2. So
-# Z_c = 1 + e^(c/2) times at most (1 + e^(-c/2))^13 there, and at most (1 + e^(-c/2))^14 elsewhere. Of the whole
+# and b_j = c (1/2 - |p_j|). At image j its own unit has the input c/2; other images differ in
+# 3 pixels or more, so other units have at most -5c/2. Z_c = 1 + e^(c/2) times at most (1 + e^(-5c/2))^13 there, and at most (1 + e^(-c/2))^14 elsewhere. Of the whole
 # Z the 498 other images have at most a share of about 498 e^(-c/2) / 14, which bounds KL for large c.
 def memory(c):
     parameters = c * (2 * data.T - 1), np.zeros(9), c * (0.5 - data.sum(axis=1))

@@ -414,7 +414,7 @@ for load in loads:
     found.append(np.mean(recall(memory(patterns), start) * patterns[:20], axis=1))
 overlap = np.array([by_pattern.mean() for by_pattern in found])
 
-# %% name="load" alt="Overlap after 100 sweeps against the number of patterns per spin: the mean is near 1 up to a tenth and falls to about a third at a fifth; between these loads some patterns are kept and others are lost."
+# %% name="load" alt="Overlap after 100 sweeps against the number of patterns per spin: the mean is near 1 up to a tenth and far below the start, 0.8, from a fifth on; between these loads some patterns are kept and others are lost."
 figure, axis = plt.subplots(figsize=(7, 3.6))
 for load, by_pattern in zip(loads, found, strict=True):
     axis.plot(np.full(len(by_pattern), load), by_pattern, ".", color=grey, alpha=0.6)
@@ -424,12 +424,12 @@ label(axis, "200 spins, a tenth of them spoiled", "patterns per spin, P/N", "ove
 axis.set_ylim(0, 1.05)
 plt.show()
 assert overlaps[2] > 0.99 and overlaps[3] < overlaps[1]
-assert overlap[3] > 0.97 and overlap[7] < 0.5 and loads[3] == 0.1 and loads[7] == 0.2
+assert overlap[3] > 0.8 > overlap[7] and loads[3] == 0.1 and loads[7] == 0.2
 
 # %% [markdown]
 # Among 8 patterns the disc comes back; among 100 the sweeps leave it worse than they found it. With 200
-# spins the memory is lost within a narrow range of loads: at $P/N = 0.1$ the mean overlap is above 0.97, at 0.2 it is
-# below a half. For many spins, at zero temperature, theory puts the end at $P/N = 0.138$ (Amit, Gutfreund and
+# spins the memory is lost within a narrow range of loads: at $P/N = 0.1$ the sweeps improve on the overlap of 0.8 from which they start, at 0.2
+# they spoil it. For many spins, at zero temperature, theory puts the end at $P/N = 0.138$ (Amit, Gutfreund and
 # Sompolinsky 1985).
 #
 # %% [markdown]

@@ -69,6 +69,7 @@ from rbm_tf.machine import clamped_free_energy, visible_input
 seed = 0
 num_hidden = 10
 num_steps = 600  # of training
+num_fillings = 200  # chains for each hole, section 3
 missing_share, num_draws = 0.4, 5  # of the pixels, and of the holes, in section 5
 retrain = bool(os.environ.get("RETRAIN"))  # True: train those of section 5 here, two minutes
 blue, orange, green, purple, grey = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5"
@@ -87,7 +88,7 @@ plt.style.use(["rbm_tf.course", {"figure.dpi": 130}])
 #   + \sum_{i \in o} \big[ x_i v_i - U(v_i) \big] + \sum_{i \in m} \Gamma_i(x_i) \Big) \;} \tag{B42}$$
 #
 # To clamp a unit is to replace $\Gamma_i(x_i)$ by the exponent itself. With no unit clamped this is $\ln
-# Z$, with all of them it is $-F_c(v)$. In between it is $\ln Z$ of a smaller machine: the observed units
+# Z$, with all of them it is $-F_c(v)$. In between it is $a_o \cdot o - \sum_{i \in o} U(v_i)$ plus $\ln Z$ of a smaller machine: the observed units
 # act on the hidden ones as an additional bias $o\, W_o$, with their rows $W_o$ of the kernel. By the
 # definition of conditional probability
 #
@@ -147,7 +148,7 @@ def one_step(parameters, optimizer, rows):
 
 # %%
 def train(rows):
-    """The machine of largest likelihood of what the rows observe."""
+    """A machine trained to raise the likelihood of what the rows observe."""
     rng, shapes = np.random.default_rng(seed), ((18, num_hidden), (18,), (num_hidden,))
     parameters = [tf.Variable(0.1 * rng.normal(size=shape)) for shape in shapes]
     optimizer = keras.optimizers.Adam(0.05)
@@ -198,6 +199,8 @@ clamped_vh = np.outer(np.nan_to_num(one[0]), given.hidden)
 clamped_vh[missing] = given.correlation
 check(tape.gradient(log_p, full.kernel), clamped_vh - moments(full).correlation, tolerance=1e-8)
 print(f"{missing.sum()} pixels are missing; {full.kernel.shape} slopes agree")
+of_observed = np.nan_to_num(one[0]) @ full.visible_bias.numpy()  # binary units: U = 0
+check(clamped_log_z(full, one)[0], log_z(over_missing(full, one)) + of_observed)
 
 # %% [markdown]
 # ## 2. From one free energy to the other
@@ -221,7 +224,7 @@ stripes = int(np.flatnonzero((kinds == 1) & (images.sum((1, 2)) == 8))[1])
 noise = np.append(np.random.default_rng(2).integers(2, size=16), [1, 0]).astype(float)
 examples = {"an image of the data": (data[stripes], blue), "noise": (noise, orange)}
 
-# %% name="path" alt="Two curves against the number of clamped units, from the same F_eq. For an image of the data it rises over the first row and then by one step a row, 3 nats in all. For noise the curve climbs by several nats at many steps, to 44 nats above the start."
+# %% name="path" alt="Two curves against the number of clamped units, from the same F_eq. For an image of the data it rises over the first row and then by one step a row, 3.4 nats in all. For noise the curve climbs by several nats at many steps, to 44 nats above the start."
 figure, axis = plt.subplots(figsize=(7.5, 4))
 for name, (row, colour) in examples.items():
     F = free_energies(row)
@@ -265,14 +268,14 @@ halves = data[[bars, stripes]].copy()
 halves[:, 8:] = np.nan
 exact_means = np.array([moments(over_missing(full, half[np.newaxis])).visible for half in halves])
 chains = conditional.inpaint(
-    full, np.repeat(halves, 20, 0), num_steps=500, progress=False, seed=seed
+    full, np.repeat(halves, num_fillings, 0), num_steps=500, progress=False, seed=seed
 )
-by_chain = chains.mean.numpy()[:, 8:].reshape(2, 20, 10)  # (image, chain, missing column)
-samples = chains.samples.numpy().reshape(2, 20, 18)
+by_chain = chains.mean.numpy()[:, 8:].reshape(2, num_fillings, 10)  # (image, chain, missing column)
+samples = chains.samples.numpy().reshape(2, num_fillings, 18)
 
-# %% name="holes" alt="Two rows of six images of 4 by 4 pixels: what is observed, the exact mean, the mean of 20 chains, three samples. For bars all agree. For stripes the exact mean of the lower half is an even grey, the mean of the chains is not, and each sample has rows of one colour."
+# %% name="holes" alt="Two rows of six images of 4 by 4 pixels: what is observed, the exact mean, the mean of 200 chains, three samples. For bars all agree. For stripes the exact mean of the lower half is an even grey, the mean of the chains is not, and each sample has rows of one colour."
 figure, axes = plt.subplots(2, 6, figsize=(10, 3.8))
-titles = "observed", "exact mean", "mean of 20 chains", "sample 1", "sample 2", "sample 3"
+titles = "observed", "exact mean", "mean of 200 chains", "sample 1", "sample 2", "sample 3"
 for row in range(2):
     full_mean, chain_mean = halves[row, :16].copy(), halves[row, :16].copy()
     full_mean[8:], chain_mean[8:] = exact_means[row, :8], by_chain[row].mean(0)[:8]
@@ -285,22 +288,24 @@ plt.show()
 
 # %% name="stuck"
 for name, exact, found in zip(("bars", "stripes"), exact_means, by_chain, strict=True):
-    mean, error = found.mean(0)[[0, 4]], found.std(0)[[0, 4]] / np.sqrt(20)
+    mean, error = found.mean(0)[[0, 4]], found.std(0)[[0, 4]] / np.sqrt(num_fillings)
     print(f"{name:8s} pixels 9 and 13: exact {exact[[0, 4]].round(3)}", end=", ")
     print(f"chains {mean.round(3)} +- {error.round(3)}")
 check(by_chain[0].mean(0), exact_means[0], tolerance=0.02)
 check(exact_means[1][:8], 0.5, tolerance=0.02)
 decided = np.abs(by_chain[1][:, [0, 4]] - 0.5) > 0.4
 print(f"{decided.mean():.0%} of the chains' own means are below 0.1 or above 0.9")
-assert decided.all() and abs(by_chain[1][:, 4].mean() - 0.5) > 0.2
+error = by_chain[1][:, 4].std() / np.sqrt(num_fillings)
+assert decided.mean() > 0.95 and 0.5 - by_chain[1][:, 4].mean() > max(0.2, 5 * error)
 is_image = [np.any(np.all(one[:16] == images.reshape(30, 16), 1)) for one in samples[1]]
-assert sum(is_image) == 19
+assert sum(is_image) > 190
 
 # %% [markdown]
 # **A deliberate failure.** For bars there is one answer, and the chains have it. For stripes each row of the
 # hole may be black or white with probability $\frac12$, so the exact mean is grey. Every chain decides once and
-# stays, so that its 500 sweeps are worth a single draw. Of the 20 samples 19 are images of the data, and yet the average of 500 sweeps of 20 chains is wrong by
-# more than 0.2 at a pixel of the last row. A single chain would not show it; several, whose means differ, do.
+# stays, and its choice is no fair draw either: all start from the same grey, and where a chain falls from there is not weighted by
+# probability. More than 190 of 200 samples are images of the data, and yet the mean of 200 chains is wrong by more than 0.2 at a pixel of the
+# last row, many times its standard error. More chains do not mend that. That their means differ shows that they are stuck.
 #
 # %% [markdown]
 # ## 4. A label is a hole
@@ -330,7 +335,7 @@ assert correct == 1.0 and len(black) == 4
 check(p_stripes[black], 3 / 4, tolerance=0.03)
 
 # %% [markdown]
-# Three of the four are stripes, and the machine says so, though nobody trained it to give probabilities of
+# Three of the four are stripes, and this machine says so, though nobody trained it to give probabilities of
 # labels.
 #
 # %% [markdown]
@@ -365,7 +370,8 @@ def scores_of(share):
 
 
 # %% name="gaps"
-print(f"0% lost: mean ln p of complete images {mean_log_p:.2f} nats")
+print(f"0% lost: mean ln p of complete images {mean_log_p:.2f} nats;", end=" ")
+print(f"uniform model {-17 * np.log(2):.2f}")
 scores = {}
 for share in (missing_share, 0.7):
     file = f"conditional_scores_{share}"
@@ -376,12 +382,13 @@ for share in (missing_share, 0.7):
 cost, cost_of_filling = mean_log_p - scores[missing_share].T
 assert 0 < cost.min() < 0.2 and 1 < cost.max() < 3 and np.all(cost_of_filling > cost + 3)
 assert 5.5 < cost_of_filling.mean() < 7
-assert np.all(scores[0.7][:, 0] < scores[0.7][:, 1] - 2)
+assert np.all(scores[0.7][:, 0] < scores[0.7][:, 1] - 2) and scores[0.7].max() < -17 * np.log(2)
 
 # %% [markdown]
-# At 0.4 the holes cost between a few hundredths of a nat and two nats, by what they hit, and filling them costs six:
-# it tells the machine that grey images occur. At 0.7 the order turns round, for every draw. Training
-# raises the likelihood of what was seen, and promises nothing about what was not; filling is a crude prior, but it is one. And $\ln p(o)$ is the right thing to
+# At 0.4 the holes cost between a few hundredths of a nat and two nats in these five runs (another start of the training moves
+# single runs as much), and filling them costs six: it tells the machine that grey images occur. At 0.7 both are below the
+# uniform model, $-17 \ln 2$ nats: filling has learned the means of the pixels and no more, and $\ln p(o)$ has over-fitted. Training
+# raises the likelihood of what was seen, and promises nothing about what was not. And $\ln p(o)$ is the right thing to
 # raise only if pixels are lost by chance. If a loss depends on the value that is lost, no method that sees only $o$
 # can know.
 #

@@ -349,6 +349,8 @@ equal, bond = (np.linalg.svd(directions[k])[1] for k in ("all equal", "one bond"
 check(equal, bond)  # all singular values, hence all such norms
 assert np.max(heat_curves["all equal"] / heat_curves["one bond"]) > 10
 check(heat_curves["one bond"], 1 / (4 * temperatures * np.cosh(0.25 / temperatures)) ** 2)
+halved = enumeration.thermodynamics(Machine(kernel / 2, visible_bias, hidden_bias), [1])
+check([halved.entropy[0], enumeration.thermodynamics(rbm, [0.5]).entropy[0]], [29.34, 40.64], 1e-3)
 
 # %% name="one-norm" alt="C over effective temperature for three kernels of one norm: all equal peaks at 13 nats, random at 6, one bond below 0.5."
 figure, axis = plt.subplots(figsize=(7, 3.2))
@@ -363,14 +365,14 @@ plt.show()
 # At the same $T_{\rm eff}$ and the same norms the heat capacities can differ by a factor of ten and
 # more. With all weights equal, 16 units order together, and $C$ has a high peak below the threshold,
 # which moves up to it and becomes a true transition as the machine grows (exercise 2). A single bond
-# has a broad bump of its own that no threshold explains, the closed form
+# has a broad bump that no threshold explains, the closed form
 # $C = (\beta \lambda / 4)^2 / \cosh^2(\beta \lambda / 4)$ of exercise 1.
 #
-# So, is the norm of the weights a temperature?
+# Is the norm of the weights a temperature?
 #
 # - *Yes, exactly*, for the overall scale: all parameters times $s$ is $\beta = s$.
-# - *Roughly*, for the scale of $W$ at fixed biases (chapter 12, section 2).
-# - *As a bound*: if $1/\|W\|_2 > \frac14$, naive mean field has a single solution, whatever the biases.
+# - *Only with small biases*, for $W$ alone (chapter 12, section 2): half of $W$ has $S = 29.3$ nats, $\beta = \frac12$ 40.6.
+# - *As a bound*: if $1/\|W\|_2 > \frac14$, naive mean field has one solution, whatever the biases.
 # - *No*, as a thermometer that two machines can share, or one machine at two stages of training. What
 #   a machine does at its temperature depends on the direction of $W$ and on the biases.
 

@@ -468,11 +468,14 @@ def settle(theory, state, damping, num_steps):
 
 
 # %%
-def solutions(machine, order):
-    """The distinct means (num, 15) and Gamma (num,) where 300 random starts end."""
+def solutions(machine, order, begin=None):
+    """The distinct means (num, 15) and Gamma (num,) where 300 random starts, or these pixels, end."""
     theory = mean_field.theory_of(machine, order)
     damping = tf.constant(0.5 if order == 1 else 0.9, tf.float64)
-    state = settle(theory, theory.start(300, 0), damping, 4500)
+    state = theory.start(300, 0)
+    if begin is not None:
+        state = tf.constant(begin), tf.sigmoid(machine.hidden_bias + begin @ machine.kernel)
+    state = settle(theory, state, damping, 4500)
     means, gamma = np.hstack(state), theory.gamma(state).numpy()
     change = np.hstack(settle(theory, state, damping, 1)) - means
     assert np.abs(change).max() < 1e-7  # every start has arrived
@@ -527,6 +530,11 @@ assert np.all(onsager[:, 0] == 1) and abs(onsager[1, 1]) < 0.2 * naive[1, 1]
 assert np.abs(far[:, :9] - 0.5).max() < 0.01 and onsager[-1, 1] < -5 and not few.any()
 assert np.sum(~own) == 9 and len(missed) == 6
 
+# %%
+begun, levels = solutions(learned, 2, np.clip(data, 0.01, 0.99))  # TAP, from the images
+assert (np.abs(begun[:, np.newaxis, :9] - data).max(2) < 0.2).any(0).all()
+assert np.abs(levels - F - limit).max() < 0.1
+
 # %% name="valleys" alt="Left: the number of solutions against beta; order 1 jumps from 1 to 20 between 0.3 and 0.35, then has 15 to 23, order 2 stays at 1. Right: errors of the free energy; the best single solution of order 1 stays 2 to 3 nats above F, all together come down to 0, order 2 falls to 10 nats below."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.8))
 axes[0].plot(betas, naive[:, 0], "o-", color=blue, label="naive mean field")
@@ -546,18 +554,18 @@ plt.show()
 # Hot machines have one solution. Between $\beta = 0.3$ and 0.4 it gives way to many. At $\beta = 1$ there is
 # one for each image, at $F + \ln 14$ nearly, for each is alone with one fourteenth of the probability.
 # Together, by (6.2), they have $F$ to less than a tenth of a nat. (At 0.35 they overlap, and without
-# $S(\alpha|s)$ the sum falls below $F$.) Nine others lie more than three nats higher.
+# $S(\alpha|s)$ the sum falls below $F$.) Nine others were found more than three nats higher.
 #
 # *Here, minima of the second kind are what the machine has learned.* A bad end of the first kind lacks them:
-# the machine of the worst large start in section 3 has six solutions, none of them within 0.2 of an image.
+# the machine of the worst large start in section 3 has six solutions, none of them within 0.2 of an image. (Others lack some.)
 #
 # %% [markdown]
 # ## 7. When it fails: the Onsager term
 #
-# TAP of order 2 is the better theory at small $\beta$ (chapter 13). In the trained machine it stays with one
-# solution at every $\beta$, with pixels near $\frac12$, and its free energy is far below $F$ at $\beta = 1$.
-# All 300 starts converge there, each step keeping nine tenths of the old state. The expansion is one in $W$, and these weights are large.
-# All starts agree, on a wrong answer.
+# TAP of order 2 is the better theory at small $\beta$ (chapter 13). In the trained machine all 300 random starts end, at every
+# $\beta$, in one solution with pixels near $\frac12$, whose free energy is far below $F$ at $\beta = 1$. The expansion is one in
+# $W$, and these weights are large. All starts agree, on a wrong answer. At $\beta = 1$ TAP, too, has a solution at each image,
+# near $F + \ln 14$: begin there, and you find it.
 #
 # What TAP theory treats is thus the second landscape, in models of many weak couplings such as that of
 # Sherrington and Kirkpatrick, whose TAP equations have exponentially many solutions in the cold (Bray and
@@ -572,11 +580,11 @@ plt.show()
 # - The machine of independent pixels is a saddle as soon as two pixels are correlated (B52).
 # - Genuine local minima of training exist, at different heights. Whether one meets them depended on the
 #   start, the method and the number of hidden units: Adam from small weights met none of the bad ends of
-#   L-BFGS.
+#   L-BFGS, at this rate (at 0.2 it does).
 # - A vanishing slope does not say that a run has arrived: L-BFGS from small weights stopped on plateaus far
 #   out. Try several starts and methods.
 # - The solutions of naive mean field in a well trained machine were its memories, and together they gave $F$.
-#   A badly trained one had none at the data.
+#   Badly trained ones lacked some of them, the worst all.
 #
 # %% [markdown]
 # ## Exercises

@@ -297,7 +297,7 @@ plt.show()
 #
 # **Move it.** The bars are the probabilities of the values of $V$ under $p_\lambda$, and the slider
 # takes $\lambda$ from the model to the truth. Which way do the bars go? Their mean *is* the slope (3.1), which can only
-# fall, and the bars that carry the weight at the end are rare at the start.
+# fall, and half of the weight at the end is on states that have a ninth of it at the start.
 
 # %% name="from-model-to-truth"
 edges = np.linspace(perturbation.min(), perturbation.max(), 41)
@@ -306,7 +306,9 @@ bars = []
 for lam in shown:
     tilted = q * np.exp(-lam * (perturbation - perturbation.min()))
     bars.append(np.histogram(perturbation, edges, weights=tilted / tilted.sum())[0])
-centres = (edges[1:] + edges[:-1]) / 2
+centres, lowest = (edges[1:] + edges[:-1]) / 2, np.argsort(perturbation)
+half = lowest[np.cumsum(tilted[lowest]) < tilted.sum() / 2]  # at lambda = 1
+assert abs(q[half].sum() - 1 / 9) < 0.02
 check(bars @ centres, np.interp(shown, lambdas, path.mean), tolerance=np.diff(edges)[0] / 2)
 
 # %% name="slide-lambda" alt="Bars: the probabilities of values of V, which move to lower values as lambda goes from 0 to 1."
@@ -440,7 +442,7 @@ assert counts == [0, 2]
 #
 # **When is it variational, and when not?** "Variational" means that a mistake in $q$ can only push
 # the result up, so that one may search for the best $q$ by minimising. That holds at order 1
-# for every $q$, because the curve is concave. *No other order is a bound.* The error of order 2 is about
+# for every $q$, because the curve is concave. *No other order is a bound.* The error of order 2 begins with
 # $-\frac16 \langle\!\langle V^3 \rangle\!\rangle_q$, and a third cumulant may have either
 # sign. One might hope for odd orders, since $e^x \ge 1 + x + \frac12 x^2 + \frac16 x^3$ for every
 # $x$. But that is about the exponential, not about the logarithm of its average. Let $\ln w$ be 3 with

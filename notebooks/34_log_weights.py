@@ -359,7 +359,7 @@ assert grouped.group_size > 1 and abs(np.mean(grouped.log_p)) < abs(means["IWAE"
 
 # %% [markdown]
 # From single weights order 2 is off by more than a nat, from pairs by less than a third of that, from groups of five by less
-# than a twentieth. The library has chosen a size without knowing the answer, and agrees with it within its noise.
+# than a twentieth. The library has chosen a size without knowing the answer, and misses less than IWAE.
 
 # %% [markdown]
 # ## 6. Summary

@@ -158,9 +158,9 @@ assert 1.4 < far[0] < 1.8 and far[1] < 0.6  # order 2 adds too much, order 3 tak
 assert far[3] < -0.75 and abs(far[2] - 1) < 0.1  # the next term tells; the groups
 
 # %% [markdown]
-# On the first VAE order 2 closes the gap, and so do the others. On the second it adds one and a half times what was missing,
+# On the first VAE all close the gap. On the second it adds one and a half times what was missing,
 # and order 3 takes away too much. The groups of
-# [chapter 34, section 5](34_log_weights.ipynb) close both gaps, from a hundred weights.
+# [chapter 34, section 5](34_log_weights.ipynb) close both gaps, from a hundred weights (IWAE of the same hundred: 97 %).
 #
 # **How does one know?** Without the reference there are four numbers:
 #
@@ -200,8 +200,8 @@ print("rank correlations:", {name: round(float(rank), 2) for name, rank in ranks
 assert min(ranks.values()) > 0.85
 
 # %% [markdown]
-# Yes: the images with a large next term are those with a large error, in both models. But the typical error is only
-# about half as large as the next term. The next term is a warning, not a number to be added.
+# In rank, yes, in both models; but on the left the two errors near -0.13 have small next terms, and are mostly noise of
+# the reference. On the right the typical error is about half as large as the next term. The next term is a warning, not a number to be added.
 #
 # ## 2. Is $q$ too broad, and where?
 #
@@ -286,7 +286,7 @@ for (name, vae), pair in zip(vaes.items(), annealed, strict=True):
     print(
         f"   IWAE-{num_reference}: {np.mean(estimate - forward.log_z):+.3f} nats from the lower end"
     )
-    assert bracket.trusted
+    assert bracket.trusted and abs(np.mean(estimate - forward.log_z)) < 0.1
 
 # %% [markdown]
 # ## 4. The path of $\lambda$
@@ -417,9 +417,9 @@ for T in budgets:
     assert all(abs(offset[k, "grouped", T]) < abs(offset[k, "IWAE", T]) for k in vaes)
 falls = [offset[k, "IWAE", budgets[0]] / offset[k, "IWAE", budgets[-1]] for k in vaes]
 print("from 10 to 100 weights IWAE's bias falls by the factors", np.round(falls, 1))
-assert np.all(np.abs(np.array(falls) - 5.5) < 1.5)
+assert min(falls) > 3
 
-# %% name="bias" alt="Log-log: absolute bias over the budget T, 10 to 100. ELBO model: order 2 lowest, IWAE highest at T = 10. IWAE-5 model: orders 2 and 3 flat above 1 nat; IWAE falls; jackknife and grouped are lowest."
+# %% name="bias" alt="Log-log: absolute bias over the budget T, 10 to 100. ELBO model: IWAE is highest, the others are near the noise. IWAE-5 model: orders 2 and 3 flat above 1 nat; IWAE falls; jackknife and grouped are lowest."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
 colours = (grey, blue, green, purple, "0.75", orange)
 for axis, name in zip(axes, vaes, strict=True):
@@ -441,7 +441,7 @@ plt.show()
 # - On the IWAE-trained one the plain series is useless: order 2 is too high by more than a nat, and order 3 too low by
 #   as much. More weights do not help, because this is the truncation, not the noise. It is the second column of the
 #   gallery (chapter 34, section 3), along the axes in which $q$ is too broad, and the next term announced it.
-# - IWAE's bias falls with the budget: ten times the weights make it five to six times smaller.
+# - IWAE's bias falls with the budget, by (5.3) of chapter 34 about as 1/T; the printed factors are noisy.
 # - The grouped estimate has a smaller bias than IWAE on both models, from the same weights, and a smaller RMSE for
 #   a single image, for which (5.4) of chapter 34 was made.
 # - The *jackknife*, the other cure for the leading bias, is the less biased of the two in most of the eight cells,
@@ -456,7 +456,7 @@ plt.show()
 # - Along its narrowest axis the posterior of the second has a third of the variance of $q$: too broad, beyond
 #   the limit of the series. In other words, $\langle \ln w \rangle_\lambda$ bends at once, and a tangent at $\lambda = 0$
 #   does not see it.
-# - Annealing from both ends confirms the reference.
+# - Annealing from both ends agrees with the reference within 0.1 nats.
 # - At equal budgets the jackknife tends to be the less biased for a mean over data, and the grouped estimate has the
 #   smaller error for a single image. IWAE stays a bound.
 
@@ -475,7 +475,7 @@ plt.show()
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# 1. IWAE's bias falls about as 1 / T, to a fifth of 0.06. That of order 2 is truncation and stays.
+# 1. IWAE's bias falls about as 1 / T, to a tenth of 0.06 or so. That of order 2 is truncation and stays.
 def bias_at(estimator, budget=500):
     """Mean over rounds and images of an estimate from `budget` weights minus the reference."""
     rounds = weights["IWAE-5"].numpy()[: 10 * budget].reshape(10, budget, -1).astype(float)

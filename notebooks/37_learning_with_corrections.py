@@ -538,14 +538,14 @@ plt.show()
 # The curve that plunged was no accident of the iteration. From epoch 19 on the exact likelihood falls in every epoch,
 # below -150 nats, while the claim of $F_2$ rises in nearly all of them, above 150 nats: the training does what it is
 # asked to do, as the encoder did in section 1. Naive mean field, whose claim is an upper bound, claims more than 0 nats for a probability.
-# TAP of order 3 stays honest on the bars, where it claims at most 0.8 nats too much and nearly nothing at the end. No
-# theorem keeps it so: on the digits it ends between 3 and 5 nats above the truth.
+# TAP of order 3 stays closest on the bars: with this seed it claims at most 0.8 nats too much and nearly nothing at the end
+# (another seed ends 0.6 too high). On the digits it ends 3 to 5 nats above the truth.
 #
 # When to use what:
 #
 # - *as an estimate*, a correction. The weights of a VAE are at hand for all of them (chapter 35 compares them);
 # - *as an objective*, a bound on the right side: the ELBO, IWAE, or (1.2) for a VAE. For a machine the mean-field
-#   bound is on the wrong side; of its approximations, TAP of order 3 is ahead at the last epoch here;
+#   bound is on the wrong side; of its approximations none is ahead with every seed;
 # - *as a diagnosis*, the distance of claim and truth, wherever an exact or annealed $\ln Z$ can be had.
 #
 # ## 4. Summary
