@@ -309,7 +309,7 @@ widths = np.geomspace(0.05, 5, 100)
 score_curve = q_mean**4 / (4 * widths**2) + 7 * q_mean**2 / 2 + 15 * widths**2 / 4
 assert np.all(score_curve > 3.7 * widths**2)  # everywhere above the pathwise variance
 
-# %% name="one-sample-gradients" alt="Left: histograms of one-sample gradients with one mean; the score function has a far longer tail. Right: as sigma falls, the pathwise variance goes to 0 and that of the score function rises."
+# %% name="one-sample-gradients" alt="Left: histograms of one-sample gradients with one mean; the score function has a far longer tail. Right: as sigma goes to 0, the pathwise variance vanishes, and that of the score function, least near 0.6, grows."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.3))
 for rows, name, colour in ((one_score, "score function", orange), (one_path, "pathwise", blue)):
     axes[0].hist(rows, np.linspace(-15, 50, 131), color=colour, alpha=0.6, log=True, label=name)

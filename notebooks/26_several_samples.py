@@ -290,7 +290,7 @@ plt.show()
 #   \tag{2.4}$$
 #
 # (Rainforth et al., 2018). The model's gradient tends to a non-zero limit,
-# $\nabla_\theta \ln p(x)$, with the same noise, and its ratio *grows* like $\sqrt K$.
+# $\nabla_\theta \ln p(x)$, with noise of the same order, and its ratio *grows* like $\sqrt K$.
 #
 # **The cure** uses (B17) once more. The harmful part of (2.3) is the second, a score. Take the term
 # of sample $k$ and keep all other samples fixed:
@@ -641,5 +641,5 @@ uniform = np.random.default_rng(seed).random((num_samples, 6))
 arm_deviation = np.linalg.norm(arm(uniform).std(axis=0))
 assert within(arm(np.random.default_rng(seed).random((num_samples, 6))), exact_bits)
 check(arm(np.full((1, 6), 0.9))[0, 0], 6.39497, tolerance=1e-5)
-assert arm_deviation < baseline_error(2) - 0.1  # a little better than two samples
+assert abs(arm_deviation / baseline_error(2) - 1) < 0.1  # about as good as two samples
 print(f"4. two values of f: {arm_deviation:.3f} nats, leave one out {baseline_error(2):.3f}")

@@ -247,10 +247,11 @@ assert np.all(np.diff(of_right) > 0) and np.all(np.diff(of_wrong_loud) < 0)  # l
 #
 # - on clean images the average is right more often at both other values, by one to two points. But its
 #   $-\ln p$ is hardly different at 0.01, and clearly worse at 0.1: the model is less sure of its successes;
-# - on images with added noise it is right *less* often at both values, by three or four points, and its
-#   $-\ln p$ is better at both, by more than 0.1 nats: the model is less sure of its mistakes.
+# - on images with added noise it is right *less* often at both values, here by three or four points (in one of four other
+#   seeds by one and by none), and its $-\ln p$ is better at both, by 0.03 to 0.18 nats in five seeds: the model is less
+#   sure of its mistakes.
 #
-# So no value is best in all four columns. (One seed, 400 labels: an illustration of the trade-off, not a benchmark.)
+# So no value is best in all four columns. (400 labels: no benchmark.)
 #
 # %% [markdown]
 # ## 3. Eight bits: an autoencoder with binary code
@@ -335,17 +336,18 @@ assert np.all(kl <= num_bits * np.log(2))
 
 # %% name="exact-sum"
 print(f"exact ln p(x) {exact.mean():.3f}, exact ELBO {elbo.mean():.3f}, KL {kl.mean():.3f} nats")
-taus, relaxed = (2.0, 1.0, 0.5, 0.2, 0.1, 0.02), []
+taus, relaxed = (5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 0.02), []
 for tau in taus:
     temperature.assign(tau)
     draws = [float(model.compute_loss(y=digits_test, y_pred=model(digits_test))) for _ in range(10)]
     relaxed.append((np.mean(draws), np.std(draws, ddof=1) / np.sqrt(10)))
 relaxed, errors = np.transpose(relaxed)
 assert abs(relaxed[-1] + elbo.mean()) < 5 * errors[-1] + 0.05  # nearly bits
-assert np.all(np.diff(relaxed) > 0) and relaxed[2] < -exact.mean() < relaxed[3]
+assert np.all(np.diff(relaxed[1:]) > 0) and relaxed[3] < -exact.mean() < relaxed[4]
+assert relaxed[0] > -elbo.mean()
 print("relaxed loss", dict(zip(taus, relaxed.round(3).tolist(), strict=True)))
 
-# %% name="relaxed-bits" alt="Left: relaxed loss over tau, log axis; it falls from 24.1 nats at 0.02, just below -ELBO, to 22.5 at 2, and is below -ln p(x) from 0.5 on. Right: digits decoded from 64 of the 256 codes."
+# %% name="relaxed-bits" alt="Left: relaxed loss over tau, log axis; it falls from 24.1 nats at 0.02, just below -ELBO, to 22.5 at 2, is below -ln p(x) from 0.5 to 2, and above both at 5. Right: digits decoded from 64 of the 256 codes."
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6))
 axes[0].semilogx(taus, relaxed, "o-", color=orange, label="loss with relaxed bits")
 axes[0].axhline(-elbo.mean(), color=blue, label="$-$ELBO, summed over 256 codes")
@@ -358,9 +360,10 @@ axes[1].set_title("What 64 of the 256 codes mean")
 plt.show()
 
 # %% [markdown]
-# As $\tau \to 0$ the relaxed loss tends to the exact $-$ELBO. At larger $\tau$ it is lower: the
+# As $\tau \to 0$ the relaxed loss tends to the exact $-$ELBO. Up to $\tau = 2$ it is lower: the
 # decoder sees numbers between 0 and 1, which say more than bits, while the KL still charges for
-# bits. At $\tau = 0.5$ and above it is even below $-\ln p(x)$, which no bound could be. Quote the exact
+# bits. From $\tau = 0.5$ to 2 it is even below $-\ln p(x)$, which no bound could be; at 5, where all $z_j$ are near
+# $\frac12$, it is above both. Quote the exact
 # number, or evaluate at a small temperature; train at a larger one.
 #
 # %% [markdown]
@@ -627,10 +630,10 @@ for name, before in (("frozen RBM features", [rbm, normalize]), ("pixels", [])):
 assert right_of["frozen RBM features"] < min(right_of["pixels"], *right) - 0.03
 
 # %% [markdown]
-# That is below the classifiers of section 2. Their features were trained on the labels, and these have never seen
-# one. But that is no excuse: the pixels have not either, and the same last layer reads them better. This machine has
-# learned to model images, not to tell digits apart. The lines show that the parts fit together, not that this is the
-# better classifier.
+# That is below the classifiers of section 2, and below the same last layer on the pixels. Do not conclude that such
+# features are poor: this machine was trained briefly, on *binary* images, and reads grey ones here. On binary images its
+# features were about four points above the pixels after 100 epochs (three seeds; see also chapter 7). The lines show that
+# the parts fit together.
 #
 # %% [markdown]
 # ## 7. Summary
