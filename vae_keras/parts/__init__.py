@@ -29,6 +29,7 @@ from vae_keras.parts.logistic_mixture import LogisticMixture
 from vae_keras.parts.masked import Masked
 from vae_keras.parts.mixture import Mixture, Vamp
 from vae_keras.parts.names import call_by_name
+from vae_keras.parts.observed import Observed
 from vae_keras.parts.own import Own
 from vae_keras.parts.part import Part
 from vae_keras.parts.recurrent import Recurrent
@@ -64,6 +65,7 @@ __all__ = [
     "Mixture",
     "NegativeBinomial",
     "NetworkStep",
+    "Observed",
     "Own",
     "Part",
     "Poisson",

@@ -61,19 +61,12 @@ class Masked(Part):
 
     def terms(self, statistics: Any, value: Tensor) -> Tensor:
         counts = self._counts(value)
-        terms = self.part.terms(statistics, self._filled(value, counts))
+        terms = self.part.terms(statistics, filled(value, counts))
         return ops.where(widened(counts, terms), terms, 0.0)
 
     def _counts(self, value):
         is_padding = ops.isnan(value) if math.isnan(self.padding) else value == self.padding
         return ops.any(ops.logical_not(is_padding), axis=tuple(range(2, len(value.shape))))
-
-    def _filled(self, value, counts):
-        """The value with its first step that counts in place of padding, which has no gradient."""
-        flat = ops.reshape(value, (-1, *value.shape[2:]))
-        step = ops.take(flat, ops.argmax(ops.reshape(ops.cast(counts, "int32"), (-1,))), axis=0)
-        step = ops.where(ops.any(counts), step, ops.zeros_like(step))
-        return ops.where(widened(counts, value), value, step)
 
     def check_value(self, value: ArrayLike) -> None:
         """Refuse what the part refuses, but for padding.
@@ -86,7 +79,7 @@ class Masked(Part):
         """
         value = ops.convert_to_tensor(value)
         if len(value.shape) > 1:
-            value = self._filled(value, self._counts(value))
+            value = filled(value, self._counts(value))
         self.part.check_value(ops.convert_to_numpy(value))
 
     def mean(self, statistics: Any) -> Any:
@@ -110,3 +103,28 @@ class Masked(Part):
     def from_config(cls, config: dict[str, Any]) -> Self:
         part = keras.saving.deserialize_keras_object(config["part"])
         return cls(**{**config, "part": part})
+
+
+def filled(value: Tensor, counts: Tensor) -> Tensor:
+    """The value with the first of its entries that count in place of those that do not.
+
+    The part knows what it is then given, NaN and padding leave no trace in gradients, and `where`
+    can drop the terms.
+
+    Args:
+        value: tensor, (rows, ..).
+        counts: bool, in the shape of the value or of its first axes.
+
+    Returns:
+        The shape of the value; zeros where nothing counts.
+
+    Example:
+        >>> value = ops.array([[3.0, math.nan, 4.0]])
+        >>> print(ops.convert_to_numpy(filled(value, value == value)))
+        [[3. 3. 4.]]
+    """
+    flat = ops.reshape(value, (-1, *ops.shape(value)[len(counts.shape) :]))
+    first = ops.argmax(ops.reshape(ops.cast(counts, "int32"), (-1,)))
+    entry = ops.take(flat, first, axis=0)
+    entry = ops.where(ops.any(counts), entry, ops.zeros_like(entry))
+    return ops.where(widened(counts, value), value, entry)
