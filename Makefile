@@ -51,7 +51,8 @@ backend: .venv/.installed
 	$(PYTEST) tests/test_layers*.py tests/test_carriers.py tests/test_cross_entropy.py tests/test_draws.py \
 	    tests/test_optimizers.py tests/test_parts_contract.py tests/test_vae_backends.py tests/test_parts.py \
 	    tests/test_parts_families.py tests/test_parts_flows.py tests/test_parts_latents.py \
-	    tests/test_parts_structures.py tests/test_beta_tc.py tests/test_info_vae.py tests/test_vimco.py
+	    tests/test_parts_structures.py tests/test_observed.py tests/test_beta_tc.py tests/test_info_vae.py \
+	    tests/test_vimco.py
 
 # JupyterLab on the map of the course, which it shows as a page and not as Markdown.
 lab: .venv/.installed

@@ -10,6 +10,7 @@ from vae_keras.parts import (
     ContinuousBernoulli,
     Gaussian,
     Levels,
+    LogisticMixture,
     StudentT,
     log_ndtr,
     log_normal_mass,
@@ -145,6 +146,19 @@ def test_draws_fall_into_the_levels_with_their_probabilities():
     np.testing.assert_allclose(
         np.exp(numpy(log_prob)), p[np.round(numpy(value)[:, 0] * 3).astype(int)], rtol=1e-4
     )
+
+
+@pytest.mark.parametrize("part", [Levels(Gaussian()), LogisticMixture()])
+def test_values_that_are_no_levels_are_refused_and_levels_in_float32_are_not(part):
+    k, noise = np.arange(256), np.random.default_rng(0).random(256)
+    part.check_value((k / 255).astype("float32"))
+    for value in (k / 256, (k + noise) / 256):
+        with pytest.raises(ValueError, match=r"must be levels k/255: divide .* not by 256"):
+            part.check_value(value.astype("float32"))
+    fine = np.arange(2**16, dtype="float32")
+    Levels(Gaussian(), 2**16).check_value(fine / 65535)
+    with pytest.raises(ValueError, match="k/65535"):
+        Levels(Gaussian(), 2**16).check_value(fine / 65536)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import scipy.special
 import tensorflow as tf
 from scipy import stats
 from tensorflow_probability import distributions as tfd
@@ -125,3 +126,58 @@ def test_data_without_a_density_are_refused_with_the_remedy(part, right, wrong, 
     for value in wrong:
         with pytest.raises(ValueError, match=message):
             part.check_value(np.array([right[0], value]))
+
+
+def masked_sequences(num_steps):
+    """A recurrent network whose output has the mask of its tokens, and sequences of all lengths."""
+    x = keras.Input((num_steps,), dtype="int32")
+    embedded = keras.layers.Embedding(5, 6, mask_zero=True)(x)
+    steps = keras.layers.GRU(7, return_sequences=True)(embedded)
+    tokens = np.random.default_rng(0).integers(1, 5, (8, num_steps))
+    tokens[np.arange(num_steps) >= 1 + np.arange(8)[:, None] % num_steps] = 0
+    return keras.Model(x, keras.layers.Dense(5)(steps)), tokens
+
+
+def sums_over_tokens(model, tokens):
+    """-ln p of the tokens of each sequence, without padding, by scipy."""
+    log_p = scipy.special.log_softmax(keras.ops.convert_to_numpy(model(tokens)), -1)
+    each = np.take_along_axis(log_p, tokens[..., None], -1)[..., 0]
+    return -np.sum(np.where(tokens > 0, each, 0), 1)
+
+
+@pytest.mark.parametrize("num_steps", [4, 8])  # 8 is also the batch
+@pytest.mark.parametrize("part", [Categorical(5), Masked(Categorical(5))])
+def test_a_masked_output_gives_the_sum_over_steps_of_every_example(num_steps, part):
+    model, tokens = masked_sequences(num_steps)
+    loss, output = NegativeLogLikelihood(part), model(tokens)
+    exact, weight = sums_over_tokens(model, tokens), np.arange(8.0)
+    assert float(loss(tokens, output)) == pytest.approx(exact.mean(), rel=1e-5)
+    weighted = float(loss(tokens, output, sample_weight=weight))
+    assert weighted == pytest.approx(np.mean(weight * exact), rel=1e-5)
+    assert output._keras_mask is not None  # which metrics still need
+
+
+@pytest.mark.slow
+def test_a_model_with_a_masked_output_trains_on_every_example():
+    model, tokens = masked_sequences(8)
+    model.compile("sgd", NegativeLogLikelihood(Categorical(5)))
+    other = tokens.copy()
+    other[4:] = np.where(tokens[4:] > 0, 1 + tokens[4:] % 4, 0)
+    losses = [model.evaluate(x, x, batch_size=8, verbose=0) for x in (tokens, other)]
+    exact = [sums_over_tokens(model, x).mean() for x in (tokens, other)]
+    np.testing.assert_allclose(losses, exact, rtol=1e-5)
+    assert losses[0] != losses[1]
+    model.fit(tokens, tokens, sample_weight=np.ones(8), verbose=0)
+
+
+class OneTerm(Categorical):
+    def terms(self, statistics, value):
+        return keras.ops.sum(super().terms(statistics, value), axis=1, keepdims=True)
+
+
+def test_masks_and_weights_of_steps_that_a_sum_over_steps_cannot_take_are_refused():
+    model, tokens = masked_sequences(4)
+    with pytest.raises(ValueError, match="one for each example"):
+        NegativeLogLikelihood(Categorical(5))(tokens, model(tokens), np.ones((8, 4)))
+    with pytest.raises(ValueError, match="a term for each step"):
+        NegativeLogLikelihood(OneTerm(5))(tokens, model(tokens))

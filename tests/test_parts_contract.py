@@ -31,6 +31,7 @@ CASES = {  # the part, the shapes of its statistics, of its draws, weights (trai
     "inflated": (parts.ZeroInflated, {"part": Poisson()}, PAIR, (4, 3), (0, 0), 2),
     "student": (parts.StudentT, {}, PAIR, (4, 3), (0, 0), 1),
     "masked": (parts.Masked, {"part": Categorical(3)}, (4, 2, 3), (4, 2, 3), (0, 0), 2),
+    "observed": (parts.Observed, {"part": Gaussian()}, PAIR, (4, 3), (0, 0), 2),
     "flow": (parts.Flow, {"part": Gaussian(), "steps": [Coupling(3)]}, PAIR, (4, 3), (4, 0), 2),
     "own": (parts.Own, {"part": Gaussian(), "event": (3,)}, (4, 1), (4, 3), (2, 0), 2),
 }

@@ -27,6 +27,7 @@ from vae_keras.parts import (
     log_gamma,
     log_gamma_ratio,
 )
+from vae_keras.parts.autodiff import gradients
 from vae_keras.parts.inputs import total
 
 numpy = ops.convert_to_numpy
@@ -181,6 +182,25 @@ def test_counts_have_the_probabilities_of_scipy_which_sum_to_one():
         assert abs(np.exp(inflated).sum() - 1) < 1e-4
         zero = scipy.special.expit(0.3) + scipy.special.expit(-0.3) * np.exp(exact[0])
         np.testing.assert_allclose(np.exp(inflated[0]), zero, rtol=1e-4)
+
+
+@pytest.mark.parametrize("r", [1e-3, 0.1, 1.0, 5.9, 30.0, 1e3])
+@pytest.mark.parametrize("mean", [0.3, 20.0, 1e4, 1e6])
+def test_negative_binomial_counts_keep_their_digits_and_gradients_however_large(mean, r):
+    k = np.concatenate([np.arange(30), np.round(np.linspace(0.3, 2, 50) * mean)])[:, None]
+    pair = [tensor(np.full(k.shape, np.log(a))) for a in (mean, r)]
+    m, r = (np.exp(numpy(a).astype(float)) for a in pair)  # what float32 makes of them
+    exact = scipy.stats.nbinom(r, r / (r + m)).logpmf(k)
+    found = numpy(NegativeBinomial().terms(pair, tensor(k)))
+    np.testing.assert_allclose(found, exact, rtol=3e-5, atol=1e-5)
+    digamma = scipy.special.digamma
+    rises = digamma(r + k) - digamma(r) + np.log(r / (r + m)) + (m - k) / (r + m)
+    slopes = gradients(lambda s: ops.sum(NegativeBinomial().terms(s, tensor(k))), pair)
+    for slope, right in zip(slopes, ((k - m) * r / (r + m), r * rises), strict=True):
+        np.testing.assert_allclose(slope, right, rtol=5e-5, atol=5e-5)
+    far = [tensor([[100.0, -100.0]]), tensor([[0.0, 0.0]])]  # e^100 is infinite in float32
+    found = numpy(NegativeBinomial().terms(far, tensor([[20.0, 20.0]])))
+    np.testing.assert_allclose(found, [[-100, -2000]], rtol=1e-5)
 
 
 @pytest.mark.parametrize("rate", [0.02, 4.0, 200.0])  # exp(-200) is 0 in float32

@@ -1,5 +1,7 @@
 """Parts made of parts, against quadrature and linear Gaussian models; on any backend."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -17,9 +19,11 @@ from vae_keras.parts import (
     Chain,
     Gaussian,
     Latents,
+    Levels,
     Masked,
     Mixture,
     Own,
+    Poisson,
     Recurrent,
     RelaxedBernoulli,
     StudentT,
@@ -482,3 +486,30 @@ def test_what_is_made_of_relaxed_parts_is_evaluated_exactly():
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("padding", [-1, 99, math.nan])
+@pytest.mark.parametrize("part", [Poisson(), Bernoulli(), Levels(Gaussian())])
+def test_padding_may_be_a_number_that_the_part_does_not_know(part, padding):
+    x = np.array([[1, 0, 1, 1], [0, 1, padding, padding], [padding] * 4], "float32")
+    statistics = keras.tree.map_shape_structure(
+        lambda shape: tensor(RNG.normal(size=(3, *shape))), part.shapes((4,))
+    )
+    leaves = keras.tree.flatten(statistics)
+    masked = Masked(part, padding)
+    masked.check_value(x)
+
+    def log_p(leaves, value):
+        pack = keras.tree.pack_sequence_as(statistics, leaves)
+        return ops.sum(masked.log_prob(pack, tensor(value)))
+
+    found = gradients(lambda s: log_p(s, x), leaves)
+    each = numpy(part.terms(statistics, tensor(np.where(np.isin(x, [0, 1]), x, 0))))
+    exact = np.where(np.isin(x, [0, 1]), each, 0).sum(1)
+    np.testing.assert_allclose(numpy(masked.log_prob(statistics, tensor(x))), exact, rtol=1e-5)
+    for slope in (*found, *gradients(lambda s: log_p(s, x[2:].repeat(3, 0)), leaves)):
+        assert np.all(np.isfinite(slope)) and np.all(slope[1, 2:] == 0)
+    x[0, 1] = 0.5 if isinstance(part, Poisson) else -3
+    with pytest.raises(ValueError, match=f"Data of {type(part).__name__} must"):
+        masked.check_value(x)
+    masked.check_value(np.full((2, 4), padding))

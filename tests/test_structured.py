@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import scipy.special
 from keras import layers, ops
 from linear_gaussian import LinearGaussian
 
@@ -201,3 +202,16 @@ def test_the_command_line_refuses_a_model_with_conditions(tmp_path, capsys):
         with pytest.raises(SystemExit):
             main([action, str(tmp_path / "vae.keras"), "--output", str(tmp_path)])
         assert "also takes y, which no --dataset has" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_sequences_are_drawn_without_padding():
+    vae = sequence_vae(5, 3, 2, hidden_units=8, seed=0)
+    tokens, z = vae.sample(300, seed=0)
+    assert numpy(tokens).min() > 0
+    log_p = scipy.special.log_softmax(numpy(vae.decoder(z))[..., 1:], -1)  # of the four tokens
+    each = np.take_along_axis(log_p, numpy(tokens)[..., None] - 1, -1)
+    found = vae.likelihood.log_prob(vae.decoder(z), tokens)
+    np.testing.assert_allclose(numpy(found), each.sum((1, 2)), rtol=1e-5)
+    vae.fit(numpy(tokens), epochs=3, verbose=0)
+    assert numpy(vae.sample(300, seed=0)[0]).min() > 0

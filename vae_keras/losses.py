@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+import math
+from typing import Any, NamedTuple, Self
 
 import keras
+from keras import ops
+from keras.src.backend import get_keras_mask  # on JAX it is no attribute of the tensor
 
 from rbm_tf.shared.types import Tensor
-from vae_keras.parts.inputs import wide
+from vae_keras.parts.inputs import total, wide, widened
 from vae_keras.parts.part import Part
+
+
+class _Seen(NamedTuple):
+    """Data, and the mask of the steps that count."""
+
+    value: Tensor
+    mask: Tensor
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -19,6 +29,10 @@ class NegativeLogLikelihood(keras.losses.Loss):
     Bernoulli()))`; `VAE` takes the part itself. As a Keras loss it averages over the batch, and
     `call(x, output)` gives the values per example.
 
+    Steps that a Keras mask of the output leaves out, such as those after an
+    `Embedding(mask_zero=True)`, add nothing to their example: the sum is that of the others, and
+    the average that over all examples.
+
     Args:
         part: the part p(x | statistics), whose statistics are one tensor: `Bernoulli()`,
             `ContinuousBernoulli()`, `Gaussian(scale=1.0)`, `Poisson()`.
@@ -27,11 +41,13 @@ class NegativeLogLikelihood(keras.losses.Loss):
     Call arguments:
         y_true: data x, (batch, ..).
         y_pred: the statistics, what the network returns.
+        sample_weight: one for each example, (batch,) or (batch, 1).
 
     Output: one value per example, (batch,), nats; called as a Keras loss, their mean.
 
     Raises:
-        ValueError: at call time, if x and the output do not fit together.
+        ValueError: at call time, if x and the output do not fit together, the part has no terms for
+            the steps of a mask, or weights are not one for each example.
 
     Reference: B32.
 
@@ -45,8 +61,28 @@ class NegativeLogLikelihood(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
         self.part = part
 
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Any:
+        _check_weights(sample_weight)
+        mask = get_keras_mask(y_pred)
+        if mask is not None:  # Keras would multiply the examples' sums by that of their steps
+            y_true, y_pred = _Seen(y_true, mask), y_pred + 0
+        return super().__call__(y_true, y_pred, sample_weight)
+
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return -self.part.log_prob(wide(y_pred), y_true)
+        if not isinstance(y_true, _Seen):
+            return -self.part.log_prob(wide(y_pred), y_true)
+        terms = self.part.terms(wide(y_pred), y_true.value)
+        mask = ops.cast(y_true.mask, "bool")
+        self._check_steps(tuple(mask.shape), tuple(terms.shape))
+        return -total(ops.where(widened(mask, terms), terms, 0.0))
+
+    def _check_steps(self, mask, terms):
+        pairs = zip(mask[1:], terms[1:], strict=False)
+        if len(mask) > len(terms) or any(a != b for a, b in pairs if None not in (a, b)):
+            raise ValueError(
+                f"The output has a mask of steps, {mask}, but {type(self.part).__name__} has terms "
+                f"{terms}: take a part with a term for each step, or a network without a mask."
+            )
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "part": keras.saving.serialize_keras_object(self.part)}
@@ -54,3 +90,12 @@ class NegativeLogLikelihood(keras.losses.Loss):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "part": keras.saving.deserialize_keras_object(config["part"])})
+
+
+def _check_weights(sample_weight):
+    shape = tuple(getattr(sample_weight, "shape", ()))
+    if math.prod(n or 1 for n in shape[1:]) != 1:
+        raise ValueError(
+            f"Weights are one for each example, (batch,); got shape {shape}. To leave steps out, "
+            "take the part Masked(part), or a mask of Keras."
+        )

@@ -18,12 +18,18 @@ from vae_keras.parts.full_gaussian import Correlated, FullGaussian, LowRankGauss
 from vae_keras.parts.gaussian import Gaussian
 from vae_keras.parts.latents import Latents, latents_of
 from vae_keras.parts.levels import Levels
-from vae_keras.parts.log_gamma import log_gamma, log_gamma_ratio, log_poisson
+from vae_keras.parts.log_gamma import (
+    log_gamma,
+    log_gamma_ratio,
+    log_negative_binomial,
+    log_poisson,
+)
 from vae_keras.parts.log_normal import log_ndtr, log_normal_mass
 from vae_keras.parts.logistic_mixture import LogisticMixture
 from vae_keras.parts.masked import Masked
 from vae_keras.parts.mixture import Mixture, Vamp
 from vae_keras.parts.names import call_by_name
+from vae_keras.parts.observed import Observed
 from vae_keras.parts.own import Own
 from vae_keras.parts.part import Part
 from vae_keras.parts.recurrent import Recurrent
@@ -59,6 +65,7 @@ __all__ = [
     "Mixture",
     "NegativeBinomial",
     "NetworkStep",
+    "Observed",
     "Own",
     "Part",
     "Poisson",
@@ -83,6 +90,7 @@ __all__ = [
     "log_gamma",
     "log_gamma_ratio",
     "log_ndtr",
+    "log_negative_binomial",
     "log_normal_mass",
     "log_poisson",
     "log_weights",

@@ -10,7 +10,7 @@ from keras import ops
 
 from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
 from vae_keras.parts.inputs import as_generator, check_event, check_range, float_dtype, open_uniform
-from vae_keras.parts.log_gamma import log_gamma, log_gamma_ratio, log_poisson
+from vae_keras.parts.log_gamma import log_negative_binomial, log_poisson
 from vae_keras.parts.part import Part
 from vae_keras.parts.rules import kl_rule
 
@@ -137,10 +137,7 @@ class NegativeBinomial(Counts):
     def terms(self, statistics: Any, value: Tensor) -> Tensor:
         log_mean, log_r = statistics
         check_event(self, value, log_mean.shape[1:])
-        value, difference = ops.cast(value, log_mean.dtype), log_mean - log_r
-        ways = log_gamma_ratio(ops.exp(log_r), value) - log_gamma(value + 1)
-        log_failure, log_success = -ops.softplus(difference), -ops.softplus(-difference)
-        return ways + ops.exp(log_r) * log_failure + value * log_success
+        return log_negative_binomial(log_mean, log_r, ops.cast(value, log_mean.dtype))
 
     def mean(self, statistics: Any) -> Tensor:
         return ops.exp(statistics[0])

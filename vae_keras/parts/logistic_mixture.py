@@ -12,11 +12,11 @@ from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
 from vae_keras.parts.inputs import (
     as_generator,
     check_event,
-    check_range,
     float_dtype,
     gumbel,
     logistic,
 )
+from vae_keras.parts.levels import check_levels
 from vae_keras.parts.part import Part
 
 
@@ -100,8 +100,8 @@ class LogisticMixture(Part):
         return ops.logsumexp(ops.log_softmax(logits, axis=-1) + log_p, axis=-1)
 
     def check_value(self, value: ArrayLike) -> None:
-        remedy = f"divide the integers 0 to {self.num_levels - 1} by {self.num_levels - 1}"
-        check_range(self, value, 0, 1, remedy=remedy)
+        """Refuse values that are no levels k / (num_levels - 1), and NaN."""
+        check_levels(self, value, self.num_levels)
 
     def mean(self, statistics: Any) -> Tensor:
         logits, means, _ = statistics

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 import keras
 from keras import ops
 
-from rbm_tf.shared.types import Shape, Shapes, Tensor
-from vae_keras.parts.inputs import total
+from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
+from vae_keras.parts.inputs import total, widened
 from vae_keras.parts.part import Part
 
 
@@ -16,13 +17,18 @@ from vae_keras.parts.part import Part
 class Masked(Part):
     """ln p of the steps that are not padding; steps are the value's second axis.
 
-    A step counts unless all its entries are the padding. The mask follows from the value itself: a
-    Keras mask would be lost when rows are repeated, and never reaches a method. Draws are those of
-    the part, without padding.
+    A step counts unless all its entries are the padding, which may be a number that the part does
+    not know, or NaN. The mask follows from the value itself: a Keras mask would be lost when rows
+    are repeated, and never reaches a method.
+
+    Draws are those of the part, and of full length. If the part can draw the padding, as a
+    Categorical its class 0, then such a step is not scored, and the joint density of z and a drawn
+    sequence is not normalised: for exact draws, as in `reverse_ais`, take a padding outside of the
+    part's values, or a decoder that gives this class no probability, as `sequence_vae` does.
 
     Args:
         part: the part, with terms of shape (rows, steps, ..).
-        padding: the number that padding consists of.
+        padding: the number that padding consists of, or NaN.
         seed: integer that fixes the draws of the layer's own calls; None gives others every time.
 
     Call arguments:
@@ -54,14 +60,27 @@ class Masked(Part):
         return total(self.terms(statistics, value))
 
     def terms(self, statistics: Any, value: Tensor) -> Tensor:
-        terms = self.part.terms(statistics, value)
-        counts = ops.any(value != self.padding, axis=tuple(range(2, len(value.shape))))
-        missing = (1,) * (len(terms.shape) - 2)
-        counts = ops.reshape(counts, (-1, value.shape[1], *missing))
-        return ops.where(counts, terms, 0.0)
+        counts = self._counts(value)
+        terms = self.part.terms(statistics, filled(value, counts))
+        return ops.where(widened(counts, terms), terms, 0.0)
 
-    def check_value(self, value: Any) -> None:
-        self.part.check_value(value)
+    def _counts(self, value):
+        is_padding = ops.isnan(value) if math.isnan(self.padding) else value == self.padding
+        return ops.any(ops.logical_not(is_padding), axis=tuple(range(2, len(value.shape))))
+
+    def check_value(self, value: ArrayLike) -> None:
+        """Refuse what the part refuses, but for padding.
+
+        Args:
+            value: array or eager tensor, (rows, steps, ..).
+
+        Raises:
+            ValueError: as the part's own.
+        """
+        value = ops.convert_to_tensor(value)
+        if len(value.shape) > 1:
+            value = filled(value, self._counts(value))
+        self.part.check_value(ops.convert_to_numpy(value))
 
     def mean(self, statistics: Any) -> Any:
         return self.part.mean(statistics)
@@ -84,3 +103,28 @@ class Masked(Part):
     def from_config(cls, config: dict[str, Any]) -> Self:
         part = keras.saving.deserialize_keras_object(config["part"])
         return cls(**{**config, "part": part})
+
+
+def filled(value: Tensor, counts: Tensor) -> Tensor:
+    """The value with the first of its entries that count in place of those that do not.
+
+    The part knows what it is then given, NaN and padding leave no trace in gradients, and `where`
+    can drop the terms.
+
+    Args:
+        value: tensor, (rows, ..).
+        counts: bool, in the shape of the value or of its first axes.
+
+    Returns:
+        The shape of the value; zeros where nothing counts.
+
+    Example:
+        >>> value = ops.array([[3.0, math.nan, 4.0]])
+        >>> print(ops.convert_to_numpy(filled(value, value == value)))
+        [[3. 3. 4.]]
+    """
+    flat = ops.reshape(value, (-1, *ops.shape(value)[len(counts.shape) :]))
+    first = ops.argmax(ops.reshape(ops.cast(counts, "int32"), (-1,)))
+    entry = ops.take(flat, first, axis=0)
+    entry = ops.where(ops.any(counts), entry, ops.zeros_like(entry))
+    return ops.where(widened(counts, value), value, entry)

@@ -10,6 +10,8 @@ from keras import layers
 from vae_keras.parts import Categorical, Masked
 from vae_keras.vae import VAE
 
+_NEVER = -1e4  # a logit, also in float16, whose probability and gradient are 0
+
 
 def sequence_vae(
     num_tokens: int,
@@ -22,7 +24,9 @@ def sequence_vae(
     """One z for a whole sequence: a recurrent encoder, and a recurrent decoder of all tokens.
 
     Token 0 is padding. The encoder passes over it, by Keras's mask, and the likelihood does not
-    score it: ln p(x|z) is that of the tokens, and padding changes nothing.
+    score it: ln p(x|z) is that of the tokens, and padding changes nothing. The decoder begins, and
+    stays, at a probability of 0 for it: draws are sequences of num_steps tokens without padding,
+    and the z that they came from is an exact draw from p(z|x).
 
     Args:
         num_tokens: the number of tokens, padding among them.
@@ -48,9 +52,10 @@ def sequence_vae(
     state = layers.GRU(hidden_units)(embedded)
     pair = layers.Dense(latent_dim)(state), layers.Dense(latent_dim)(state)
     steps = layers.GRU(hidden_units, return_sequences=True)(layers.RepeatVector(num_steps)(z))
+    no_padding = keras.initializers.Constant([_NEVER, *(0.0,) * (num_tokens - 1)])
     return VAE(
         keras.Model(x, pair),
-        keras.Model(z, layers.Dense(num_tokens)(steps)),
+        keras.Model(z, layers.Dense(num_tokens, bias_initializer=no_padding)(steps)),
         likelihood=Masked(Categorical(num_tokens)),
         **options,
     )
