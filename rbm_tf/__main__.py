@@ -169,7 +169,7 @@ def _train_options(parser):
         type=kinds.one_of(kinds.VISIBLE),
         default="binary",
         metavar="KIND",
-        help="visible units: " + ", ".join(kinds.VISIBLE),
+        help="visible units, which choose the data where you do not: " + ", ".join(kinds.VISIBLE),
     )
     parser.add_argument(
         "--hidden-units",

@@ -2,6 +2,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -393,3 +394,15 @@ def test_demo_prints_every_estimate_and_writes_its_files(package, tmp_path, caps
     for picture in pictures:
         assert (tmp_path / f"{prefix}_{picture}.png").stat().st_size > 1000
     assert (tmp_path / f"{prefix}.keras").exists()
+
+
+@pytest.mark.parametrize(
+    ("package", "follows"), [("rbm_tf", {"--dataset", "--binarization"}), ("vae_keras", set())]
+)
+def test_help_of_train_tells_every_default(package, follows):
+    run = [sys.executable, "-m", package, "train", "--help"]
+    text = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    options = re.split(r"\n  (?=-)", text.partition("options:")[2])[1:]
+    told = [one for one in options if "(default: " in " ".join(one.split())]
+    untold = {one.split()[0] for one in options if one not in told}
+    assert untold == {"-h,", "--data-path", "--json"} | follows and "default: None" not in text

@@ -120,7 +120,7 @@ def _demo_options(parser):
 
 def _train_options(parser):
     at_least = arguments.at_least
-    parser.add_argument("--network", choices=("dense", "conv"), default="dense")
+    parser.add_argument("--network", choices=("dense", "conv"), default="dense", help="layers")
     parser.add_argument("--latent", type=at_least(1), default=2, help="latent variables")
     parser.add_argument("--hidden", type=at_least(1), default=256, help="units of a dense layer")
     arguments.add_training_options(parser, epochs=100, batch_size=100, learning_rate=0.001)

@@ -29,6 +29,14 @@ class Parser(argparse.ArgumentParser):
         fail(self.prog, f"{message} ({usage}see {self.prog} --help)")
 
 
+class _WithDefaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that says the default of each option that has one."""
+
+    def _get_help_string(self, action):
+        has_one = not any(action.default is no for no in (None, False, argparse.SUPPRESS))
+        return super()._get_help_string(action) if has_one else action.help
+
+
 def fail(program: str, message: str | Exception) -> NoReturn:
     """Print one line to stderr and exit with code 2.
 
@@ -102,7 +110,9 @@ def build_parser(
         required=True, metavar="COMMAND", prog=program, parser_class=Parser
     )
     for name, (action, text) in actions.items():
-        command = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(
+            name, help=text, description=text, formatter_class=_WithDefaults
+        )
         command.set_defaults(action=action)
         if name in ("evaluate", "sample"):
             command.add_argument("model", type=file_name, help="a .keras file that train saved")
@@ -121,7 +131,7 @@ def build_parser(
 
 
 def _add_data_options(parser, datasets):
-    parser.add_argument("--dataset", choices=datasets, default="digits")
+    parser.add_argument("--dataset", choices=datasets, default="digits", help="the data")
     parser.add_argument(
         "--data-path",
         type=file_name,
@@ -152,9 +162,10 @@ def add_training_options(
         >>> parser.parse_args(["--epochs", "5"])
         Namespace(epochs=5, batch_size=10, learning_rate=0.1)
     """
-    parser.add_argument("--epochs", type=at_least(1), default=epochs)
-    parser.add_argument("--batch-size", type=at_least(1), default=batch_size)
-    parser.add_argument("--learning-rate", type=positive, default=learning_rate)
+    whole = at_least(1)
+    parser.add_argument("--epochs", type=whole, default=epochs, help="passes over the data")
+    parser.add_argument("--batch-size", type=whole, default=batch_size, help="of an update")
+    parser.add_argument("--learning-rate", type=positive, default=learning_rate, help="its step")
 
 
 def at_least(smallest: int, greatest: int = 10**9) -> Callable[[str], int]:
