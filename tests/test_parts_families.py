@@ -12,6 +12,7 @@ from keras import ops
 from vae_keras import log_weights
 from vae_keras.parts import (
     ContinuousBernoulli,
+    Counts,
     FullGaussian,
     Gaussian,
     Levels,
@@ -45,6 +46,14 @@ CASES = {
     "inflated too": (ZeroInflated(NegativeBinomial()), (1,)),
     "own": (Own(FullGaussian(), (2,), spread=0.5), (2,)),
 }
+
+
+class Summed(Poisson):
+    def width(self, statistics):
+        return Counts.width(self, statistics)
+
+    def lowest(self, statistics):
+        return Counts.lowest(self, statistics)
 
 
 def tensor(x):
@@ -213,6 +222,27 @@ def test_a_draw_of_counts_is_the_quantile_of_its_noise(rate):
         pair = tensor(np.full((200, 1), np.log(4))), tensor(np.full((200, 1), np.log(0.5)))
         value, _ = NegativeBinomial().draw(pair, tensor(u))
         np.testing.assert_array_equal(numpy(value), scipy.stats.nbinom(0.5, 1 / 9).ppf(u))
+
+
+WIDE = {  # large counts, and some of a part whose `width` is that of a part of one's own
+    "poisson": (Poisson(), [1e6], lambda m: scipy.stats.poisson(m)),
+    "long tail": (NegativeBinomial(), [1e3, 0.5], lambda m, r: scipy.stats.nbinom(r, r / (r + m))),
+    "mostly 0": (NegativeBinomial(), [30.0, 0.02], lambda m, r: scipy.stats.nbinom(r, r / (r + m))),
+    "far": (NegativeBinomial(), [1e6, 30.0], lambda m, r: scipy.stats.nbinom(r, r / (r + m))),
+    "own": (Summed(), [300.0], lambda m: scipy.stats.poisson(m)),
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_draws_of_large_counts_are_quantiles_in_a_few_evaluations(name, monkeypatch):
+    part, parameters, model = WIDE[name]
+    rows = [tensor(np.full((200, 1), np.log(a))) for a in parameters]
+    model = model(*(np.exp(numpy(a)[0, 0].astype(float)) for a in rows))  # as float32 has them
+    u, calls, terms = np.linspace(1e-3, 1 - 1e-5, 200, dtype="float32")[:, None], [], part.terms
+    monkeypatch.setattr(part, "terms", lambda s, k: (calls.append(k), terms(s, k))[1])
+    value = numpy(part.draw(rows if len(rows) > 1 else rows[0], tensor(u))[0]).astype(float)
+    assert np.all(value == np.round(value)) and len(calls) < 250
+    assert np.all(model.cdf(value) > u - 5e-6) and np.all(model.cdf(value - 1) < u + 5e-6)
 
 
 def test_the_kl_of_poisson_variables_is_the_sum_over_counts():

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from typing import Any, Self
 
 import keras
 from keras import ops
 
 from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
+from vae_keras.parts.count_quantile import count_quantile, in_blocks
 from vae_keras.parts.inputs import as_generator, check_event, check_range, float_dtype, open_uniform
 from vae_keras.parts.log_gamma import log_negative_binomial, log_poisson
 from vae_keras.parts.part import Part
 from vae_keras.parts.rules import kl_rule
 
-_NOTHING = 1e-10  # a probability at which a sum in float32 stands still
-
 
 class Counts(Part):
     """A part of counts 0, 1, 2, .., whose draws are quantiles of uniform noise.
 
-    A quantile is found by summing probabilities up to it, in as many steps as the largest draw is
-    above `lowest`. A subclass writes `terms`, `mean` and `shapes`.
+    A quantile is found by summing probabilities up to it, over panels of counts that are 8 long, or
+    up to `width`. A subclass writes `terms`, `mean` and `shapes`, and `lowest` and `width` for the
+    sake of speed.
 
     Example:
         >>> Counts().space
@@ -36,40 +36,22 @@ class Counts(Part):
         """Where the sum begins: the probability below is nothing in float32."""
         return ops.zeros_like(self.mean(statistics))
 
+    def width(self, statistics: Any) -> Tensor:
+        """Over how many counts, 1 or more, p changes by a factor of a few at most."""
+        return ops.ones_like(self.mean(statistics))
+
     def noise(self, statistics: Any, rows: Any, seed: Any) -> Tensor:
         event = self.mean(statistics).shape[1:]
         return open_uniform((rows, *event), float_dtype(statistics), seed)
 
     def draw(self, statistics: Any, noise: Tensor) -> tuple[Tensor, Tensor]:
         still = keras.tree.map_structure(ops.stop_gradient, statistics)
-        begin, mean = self.lowest(still), self.mean(still)
-        value = _quantile(lambda k: ops.exp(self.terms(still, k)), begin, mean, noise)
+        value = in_blocks(functools.partial(count_quantile, self), still, noise)
         return value, self.log_prob(statistics, value)
 
     def check_value(self, value: ArrayLike) -> None:
         remedy = "give counts as they are, without a logarithm or a scale"
         check_range(self, value, 0, is_whole=True, remedy=remedy)
-
-
-def _quantile(p: Callable[[Tensor], Tensor], begin: Tensor, mean: Tensor, u: Tensor) -> Tensor:
-    """The first k with P(0) + .. + P(k) >= u, of each entry."""
-
-    def unfinished(k, below, last):
-        return ops.any(_moves(k, below, last))
-
-    def _moves(k, below, last):
-        return (below < u) & ((last > _NOTHING) | (k < mean))
-
-    def step(k, below, last):
-        move, following = _moves(k, below, last), p(k + 1)
-        return (
-            ops.where(move, k + 1, k),
-            ops.where(move, below + following, below),
-            ops.where(move, following, last),
-        )
-
-    first = p(begin)
-    return ops.while_loop(unfinished, step, (begin, first, first))[0]
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -100,8 +82,10 @@ class Poisson(Counts):
         return ops.exp(statistics)
 
     def lowest(self, statistics: Tensor) -> Tensor:
-        rate = ops.exp(statistics)
-        return ops.maximum(ops.floor(rate - 8 * ops.sqrt(rate)), 0.0)
+        return ops.maximum(ops.floor(ops.exp(statistics) - 8 * self.width(statistics)), 0.0)
+
+    def width(self, statistics: Tensor) -> Tensor:
+        return ops.sqrt(ops.exp(statistics))
 
     def shapes(self, event: Shape) -> Shapes:
         return event
@@ -141,6 +125,14 @@ class NegativeBinomial(Counts):
 
     def mean(self, statistics: Any) -> Tensor:
         return ops.exp(statistics[0])
+
+    def lowest(self, statistics: Any) -> Tensor:
+        return ops.maximum(ops.floor(self.mean(statistics) - 8 * self.width(statistics)), 0.0)
+
+    def width(self, statistics: Any) -> Tensor:
+        """The standard deviation, sqrt(m + m^2 / r)."""
+        mean = self.mean(statistics)
+        return ops.sqrt(mean) * ops.sqrt(1 + mean * ops.exp(-statistics[1]))
 
     def shapes(self, event: Shape) -> Shapes:
         return event, event
