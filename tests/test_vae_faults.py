@@ -1,4 +1,5 @@
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from vae_keras.networks import conv_encoder, dense_decoder, dense_encoder
-from vae_keras.parts import Gaussian
+from vae_keras.parts import Bernoulli, Gaussian, NegativeBinomial, StudentT, ZeroInflated
 from vae_keras.vae import VAE
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -48,6 +49,34 @@ def test_networks_that_do_not_fit_are_refused():
         conv_encoder((10, 8), 2)
     with pytest.raises(ValueError, match="know its input shape"):
         VAE(keras.Sequential([keras.layers.Dense(2)]), dense_decoder((4,), 2))
+
+
+def heads(size, name, num, width):
+    """A network of so many outputs, or with as many names."""
+    inputs, head = keras.Input((size,), name=name), keras.layers.Dense
+    if isinstance(num, int):
+        outputs = [head(width)(inputs) for _ in range(num)]
+        return keras.Model(inputs, outputs if num > 1 else outputs[0])
+    return keras.Model(inputs, {key: head(width)(inputs) for key in num})
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "likelihood", "message"),
+    [
+        (("mean", "log_var"), 1, Bernoulli(), "encoder gives {'log_var': a tensor, 'mean': "),
+        (3, 1, Bernoulli(), "(a tensor, a tensor, a tensor), but Gaussian takes (a tensor, a t"),
+        (2, 2, Bernoulli(), "decoder gives (a tensor, a tensor), but Bernoulli takes a tensor:"),
+        (2, 1, NegativeBinomial(), "gives a tensor, but NegativeBinomial takes (a tensor, a te"),
+        (2, 1, StudentT(), "decoder gives a tensor, but StudentT takes (a tensor, a tensor):"),
+        (2, 2, ZeroInflated(NegativeBinomial()), "takes (a tensor, (a tensor, a tensor)): let"),
+    ],
+)
+def test_outputs_nested_otherwise_than_a_part_takes_them_are_refused(
+    encoder, decoder, likelihood, message
+):
+    networks = heads(6, "x", encoder, 2), heads(2, "z", decoder, 6)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        VAE(*networks, likelihood=likelihood)
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate", "encode", "reconstruct", "log_weights"])

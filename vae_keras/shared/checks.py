@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -97,8 +98,39 @@ def zeros_of(shapes: Mapping[str, Shape]) -> dict[str, Tensor]:
 def _value_of_zeros(latents, shapes):
     zeros = zeros_of(shapes)
     statistics = latents.encoded(zeros if len(zeros) > 1 else zeros[next(iter(zeros))])
-    noise = latents.posterior.noise(statistics, 1, keras.random.SeedGenerator(0))
-    return latents.posterior.draw(statistics, noise)[0]
+    with _explained("encoder", latents.posterior, lambda: statistics):
+        noise = latents.posterior.noise(statistics, 1, keras.random.SeedGenerator(0))
+        return latents.posterior.draw(statistics, noise)[0]
+
+
+@contextlib.contextmanager
+def _explained(network: str, part: Any, statistics: Callable[[], Any]) -> Iterator[None]:
+    """Where the part fails on statistics nested otherwise than it takes them, say how it does."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        gives = statistics()
+        event = tuple(tree.flatten(gives)[0].shape[1:])
+        try:
+            takes = tree.map_shape_structure(str, part.shapes(event))
+        except (NotImplementedError, AttributeError, KeyError, TypeError, ValueError):
+            raise error from None  # what it takes is not known
+        if takes is None or _nesting(gives) == _nesting(takes):
+            raise
+        raise ValueError(
+            f"The {network} gives {_nesting(gives)}, but {type(part).__name__} takes "
+            f"{_nesting(takes)}: let the network return that, or take another part. ({error})"
+        ) from error
+
+
+def _nesting(x):
+    """How tensors are nested, as text."""
+    if isinstance(x, Mapping):
+        names = ", ".join(f"{k!r}: {_nesting(v)}" for k, v in sorted(x.items()))
+        return "{" + names + "}"
+    if isinstance(x, (list, tuple)):
+        return f"({', '.join(map(_nesting, x))})"
+    return "nothing" if x is None else "a tensor"
 
 
 def check_networks(latents: Any, zeros: Any) -> tuple[Any, Any]:
@@ -125,7 +157,8 @@ def check_networks(latents: Any, zeros: Any) -> tuple[Any, Any]:
                 "Weights in float16 end at 65,504, and their gradients overflow: build the "
                 "networks under the policy 'mixed_float16', which keeps weights in float32."
             )
-    draws = latents.draws(zeros, 1, seed=0)
+    with _explained("encoder", latents.posterior, lambda: latents.encoded(zeros)):
+        draws = latents.draws(zeros, 1, seed=0)
     z = latents.posterior.emit(draws.value)
     taken = getattr(latents.decoder, "input_shape", None)
     if not isinstance(z, Mapping) and isinstance(taken, tuple) and taken[1:] != tuple(z.shape[1:]):
@@ -133,7 +166,9 @@ def check_networks(latents: Any, zeros: Any) -> tuple[Any, Any]:
             f"The encoder gives latent variables of shape {tuple(z.shape[1:])}, but the decoder "
             f"takes {taken[1:]}: build both with the same latent_dim."
         )
-    _ = draws.log_likelihood, draws.kl  # parts raise what does not fit
+    with _explained("decoder", latents.likelihood, lambda: latents.decoded(z, zeros)):
+        _ = draws.log_likelihood
+    _ = draws.kl  # parts raise what does not fit
     return draws.statistics, tree.map_structure(lambda a: tuple(a.shape[1:]), z)
 
 
