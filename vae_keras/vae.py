@@ -32,9 +32,12 @@ class VAE(LatentModel, WholeFiles, keras.Model):
     By default they are N(mean, diag(exp(log_var))), N(0, I) and Bernoulli pixels. `fit(x)`
     minimises the variational free energy -ELBO = -E_q[ln p(x|z)] + KL(q(z|x) || p(z)), one sample
     of z per example and the KL in closed form if it has one (B14, B15, B32), or another objective.
-    The two terms appear in the log as `reconstruction` and `kl`. It comes compiled with
-    `FusedAdam()`; `compile(optimizer)` changes that and takes no loss. Called on x it reconstructs:
-    the decoder's mean at the posterior mean.
+    The two terms appear in the log as `reconstruction` and `kl`. With sample weights these are
+    weighted means, sums over the weights' sum, whereas `loss` is the weighted sum over the number
+    of examples, as in all of Keras: it is the sum of the two if the mean weight is 1.
+
+    It comes compiled with `FusedAdam()`; `compile(optimizer)` changes that and takes no loss.
+    Called on x it reconstructs: the decoder's mean at the posterior mean.
 
     A conditional model has networks that name their inputs (`keras.Input(.., name="y")`): x is then
     a dict of arrays, of which the likelihood scores the target, and ln p(x|y) takes the place of
