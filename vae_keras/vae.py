@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from keras import ops
 
 from rbm_tf.shared.checkpoints import WholeFiles
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
-from rbm_tf.shared.saving import import_named
+from rbm_tf.shared.saving import import_named, sharing
 from rbm_tf.shared.seeds import integer_seed
 from rbm_tf.shared.types import Tensor
 from vae_keras.latent_model import LatentModel
@@ -154,7 +155,7 @@ class VAE(LatentModel, WholeFiles, keras.Model):
         training: bool = True,
     ) -> Tensor:
         """The mean of the objective over the batch, a scalar in nats."""
-        draws = self.draws(x, training=training)
+        draws = dataclasses.replace(self.draws(x, training=training), weights=sample_weight)
         loss = self.objective.call(draws)
         self._reconstruction_tracker.update_state(draws.reconstruction, sample_weight)
         self._kl_tracker.update_state(draws.kl, sample_weight)
@@ -221,12 +222,14 @@ class VAE(LatentModel, WholeFiles, keras.Model):
         num_samples = self.objective.num_samples
         return self.latents.draws(self._named(x), num_samples, seed=seed, training=training)
 
+    @sharing()
     def get_config(self) -> dict[str, Any]:
         parts = {name: getattr(self, name) for name in _OBJECTS}
         serialized = {k: keras.saving.serialize_keras_object(v) for k, v in parts.items()}
         return {**super().get_config(), **serialized, "seed": self.seed, "target": self.target}
 
     @classmethod
+    @sharing()
     def from_config(cls, config: dict[str, Any]) -> VAE:
         import_named(config)  # its parts may be of modules that nothing has asked for
         parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in _OBJECTS}
