@@ -686,8 +686,8 @@ plt.show()
 #    differences of (B58) for the tiny model (`differences`), where the bias of the encoder moves by $10^{-3}$ either way.
 # 4. *(to explore)* **Too large to sum.** A prior of 14 + 14 units keeps averages from chains and an annealed $\ln Z$, which `FollowRBM`
 #    renews in training. Make one from an RBM with random weights, add 0.5 to its visible biases as training might, and find the error of
-#    `log_z()` before (`old`) and after (`renewed_error`) `follow(5, anneal=True)`, against `rbm_tf.log_z`. Which terms of (B58) are then
-#    wrong in training, and for how long?
+#    `kept["log_z"]` before (`old`), and of `log_z()` after (`renewed_error`) `follow(5, anneal=True)`, against `rbm_tf.log_z`. Which terms
+#    of (B58) are then wrong in training, and for how long?
 #
 # The solutions are in the cells below, folded: click on one to open it.
 
@@ -748,14 +748,14 @@ check(slopes(*tiny_tables[:2], tiny_tables[2] + 7.0, all_codes(4)), by_scores, t
 print("3. largest slope", np.abs(by_scores).max().round(4), "nats per unit of a logit")
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-# 4. Only -ln Z is wrong, and its slope, the second average of (2.2): they are those of the last renewal, by chains after
-# every batch, of ln Z after every epoch. In between the bound is shifted by the same number for all images.
+# 4. Only -ln Z is wrong, and its slope, the second average of (2.2): they are those of the last renewal. In training chains
+# renew the slope after every batch and ln Z moves along it, until it is annealed after the epoch. All images share the error.
 rng = np.random.default_rng(seed)
 large = RBMPrior.from_rbm(
     BernoulliRBM.from_parameters(*(0.3 * rng.normal(size=s) for s in ((14, 14), 14, 14))), seed=seed
 )
 large.visible_bias.assign_add(np.full(14, 0.5))
-old = float(large.log_z()) - log_z(large.machine)
+old = float(large.kept["log_z"]) - log_z(large.machine)
 large.follow(5, anneal=True)
 renewed_error = float(large.log_z()) - log_z(large.machine)
 print(f"4. error of ln Z {old:.3f} nats, renewed {renewed_error:+.4f}")

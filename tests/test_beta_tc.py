@@ -3,6 +3,7 @@
 Run it with KERAS_BACKEND=jax or torch, too.
 """
 
+import dataclasses
 import itertools
 
 import keras
@@ -12,7 +13,7 @@ import scipy.special
 import scipy.stats
 from keras import ops
 
-from vae_keras.objectives import ELBO, BetaTC, check_factors, kl_decomposition
+from vae_keras.objectives import ELBO, BetaTC, InfoVAE, check_factors, kl_decomposition
 from vae_keras.parts import (
     Bernoulli,
     Categorical,
@@ -161,8 +162,38 @@ def test_a_weight_of_one_is_the_elbo():
     )
 
 
-def test_a_batch_of_one_has_a_finite_loss():
-    assert np.isfinite(numpy(BetaTC(NUM).call(model().draws(X[:1], 1, seed=0))))[0]
+@pytest.mark.parametrize("weights", [None, [1.0, 0, 0]])
+def test_without_other_examples_the_loss_is_the_elbo(weights):
+    draws = model().draws(X[: len(weights or [1])], 3, seed=0)
+    draws = dataclasses.replace(draws, weights=None if weights is None else tensor(weights))
+    found = BetaTC(NUM, num_samples=3).call(draws)
+    np.testing.assert_allclose(found[0], ELBO(num_samples=3).call(draws)[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("objective", [BetaTC(NUM), InfoVAE(seed=0)])
+def test_examples_of_weight_zero_do_not_count_for_the_others(objective):
+    def losses(added, weights):
+        draws = model().draws(np.concatenate([X, added]), 1, seed=0)
+        draws = dataclasses.replace(draws, weights=tensor(weights), training=False)
+        return numpy(objective.call(draws))
+
+    on, off = np.ones(NUM), np.zeros(NUM)
+    first, second = (losses(c + np.zeros_like(X), np.r_[on, off])[:NUM] for c in (0, 3))
+    np.testing.assert_allclose(first, second, rtol=1e-5)
+    assert np.max(np.abs(losses(0 * X, np.r_[on, on])[:NUM] - first)) > 0.1
+    np.testing.assert_allclose(losses(X, np.r_[on, on] / 4), losses(X, np.r_[on, on]), rtol=1e-5)
+
+
+def test_weights_share_out_what_is_not_the_examples_own():
+    """Weights 1, 2, 3: of q at a draw of the first, 1/N is its own, and 2/5 and 3/5 of the rest."""
+    draws = dataclasses.replace(model().draws(X[:3], 1, seed=0), weights=tensor([1, 2, 3]))
+    each = [
+        float(Gaussian().log_prob([s[i : i + 1] for s in draws.statistics], draws.value[:1])[0])
+        for i in range(3)
+    ]
+    parts = np.array([1 / NUM, 0.4 * (1 - 1 / NUM), 0.6 * (1 - 1 / NUM)])
+    log_q = float(draws.log_posterior[0, 0] - kl_decomposition(draws, NUM).mutual_information[0])
+    assert log_q == pytest.approx(np.log(np.sum(parts * np.exp(each))), rel=1e-4)
 
 
 FACTORS = [

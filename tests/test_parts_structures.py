@@ -10,13 +10,15 @@ import scipy.stats
 from keras import ops
 from test_parts_latents import log_mean, tensor
 
-from vae_keras import log_weights
+from vae_keras import VAE, dense_decoder, log_weights
 from vae_keras.networks import dense_encoder
 from vae_keras.parts import (
     TFP,
     Bernoulli,
     Categorical,
     Chain,
+    Coupling,
+    Flow,
     Gaussian,
     Latents,
     Levels,
@@ -95,6 +97,25 @@ def test_a_file_keeps_that_posterior_and_prior_share_their_encoder(tmp_path):
     np.testing.assert_array_equal(
         numpy(loaded.prior.log_prob(None, value)), numpy(model.prior.log_prob(None, value))
     )
+
+
+def from_config(model):
+    return type(model).from_config(model.get_config())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("copied", [keras.models.clone_model, from_config])
+def test_a_copy_keeps_what_its_parts_share(copied):
+    encoder = dense_encoder((4,), latent_dim=2)
+    prior = Vamp(Gaussian(), encoder, (4,), num_components=3)
+    vae = VAE(encoder, dense_decoder((4,), latent_dim=2), prior=prior)
+    copy = copied(vae)
+    assert copy.prior.encoder is copy.encoder and copy.encoder is not encoder
+    assert len(copy.weights) == len(vae.weights)
+    step = Coupling(2, num_hidden=4)
+    twice = Flow(Gaussian(), [step, Coupling(2, num_hidden=4), step])
+    first, middle, last = from_config(twice).steps
+    assert first is last and first is not middle
 
 
 def evidence_by_quadrature(log_prior, decoder, x):

@@ -10,7 +10,7 @@ from rbm_tf.machine import clamped_free_energy
 from rbm_tf.rbm import BernoulliRBM
 from vae_keras.networks import dense_decoder
 from vae_keras.objectives import ThermodynamicObjective
-from vae_keras.parts import Bernoulli
+from vae_keras.parts import Bernoulli, enumerated
 from vae_keras.rbm_prior import FollowRBM, RBMPrior
 from vae_keras.vae import VAE
 
@@ -28,10 +28,11 @@ def rbm(num_visible=4, num_hidden=3, scale=1.0):
 
 def model(prior, **options):
     keras.utils.set_random_seed(0)
-    encoder = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4)])
+    num_bits = prior.num_visible
+    encoder = keras.Sequential([keras.Input((6,)), keras.layers.Dense(num_bits)])
     return VAE(
         encoder,
-        dense_decoder((6,), 4, hidden_units=(8,)),
+        dense_decoder((6,), num_bits, hidden_units=(8,)),
         posterior=Bernoulli(),
         prior=prior,
         objective=ThermodynamicObjective(10),
@@ -137,3 +138,89 @@ def test_large_priors_follow_their_chains_and_anneal_ln_z():
     prior.visible_bias.assign(prior.visible_bias + 1)
     callback.on_epoch_end(0)
     assert abs(float(prior.log_z()) - log_z(prior)) < 0.05
+
+
+def large_model(rate=0.03):
+    vae = model(RBMPrior(13, 13, seed=0))
+    vae.compile(keras.optimizers.Adam(rate))
+    return vae, np.repeat((RNG.random((40, 2)) < 0.4).astype("float32"), 3, axis=1)
+
+
+def error_of(prior):
+    """Of the ln Z that the file or the graph holds, nats; annealing is good to a few hundredths."""
+    return abs(float(prior.kept["log_z"]) - log_z(prior.machine))
+
+
+@pytest.mark.long
+def test_fit_follows_a_large_prior_by_itself_on_arrays_and_on_data_sets():
+    vae, x = large_model()
+    for data in (x, tf.data.Dataset.from_tensor_slices(x).batch(10)):
+        before = log_z(vae.prior.machine)
+        vae.fit(data, epochs=5, batch_size=10, verbose=0)
+        assert abs(log_z(vae.prior.machine) - before) > 0.5
+        assert error_of(vae.prior) < 0.1
+        assert np.all(enumerated(vae, x[:3]) < 0)
+
+
+@pytest.mark.long
+def test_evaluation_anneals_ln_z_first_where_the_parameters_are_others():
+    vae, x = large_model()
+    prior = vae.prior
+    evaluations = (
+        lambda: prior.log_z(),
+        lambda: vae.log_weights(x[:2], 2, seed=0),
+        lambda: enumerated(vae, x[:2]),
+        lambda: vae.evaluate(x, verbose=0),
+        lambda: vae.test_on_batch(x),
+    )
+    for k, evaluate in enumerate(evaluations):
+        prior.visible_bias.assign(np.full(13, 0.5 * (1 - k % 2)))
+        assert error_of(prior) > 0.5
+        evaluate()
+        assert error_of(prior) < 0.1
+        vae.train_on_batch(x)  # after which ln Z has moved and is not annealed
+        assert float(prior.kept["moved"]) > 0
+        vae.elbo(x[:2], seed=0)
+        assert float(prior.kept["moved"]) == 0
+
+
+@pytest.mark.long
+def test_between_annealings_ln_z_moves_with_the_parameters():
+    machine = rbm(13, 13, scale=0.3)
+    prior = RBMPrior.from_rbm(machine, num_chains=2000, num_sweeps=50, seed=0)
+    before = log_z(machine)
+    for _ in range(10):
+        prior.visible_bias.assign_add(np.full(13, 0.05))
+        prior.follow(20)
+    moved = log_z(prior.machine) - before
+    assert moved > 2 and error_of(prior) < 0.1
+    prior.visible_bias.assign_add(np.full(13, 0.01))
+
+    @tf.function
+    def in_graph():
+        return prior.log_z()
+
+    assert abs(float(in_graph()) - log_z(prior.machine)) < 0.1
+
+
+@pytest.mark.long
+def test_validation_and_checkpoints_hold_the_ln_z_of_their_own_weights_in_any_order(tmp_path):
+    for callback_first in (True, False):
+        vae, x = large_model()
+        follow = FollowRBM(vae.prior)
+        save = keras.callbacks.ModelCheckpoint(tmp_path / "vae.keras")
+        stop = keras.callbacks.EarlyStopping(patience=9, restore_best_weights=True)
+        pair = [follow, save, stop] if callback_first else [save, stop, follow]
+        options = {"validation_data": x[:20], "callbacks": pair, "verbose": 0}
+        history = vae.fit(x, epochs=1, batch_size=10, **options).history
+        assert error_of(vae.prior) < 0.1
+        assert error_of(keras.models.load_model(tmp_path / "vae.keras").prior) < 0.1
+        loss = vae.evaluate(x[:20], batch_size=10, verbose=0)[0]
+        np.testing.assert_allclose(history["val_loss"][0], loss, rtol=1e-6)
+
+
+def test_fit_refuses_to_follow_a_prior_that_the_model_does_not_have():
+    vae, x = large_model()
+    other = FollowRBM(RBMPrior(13, 13, seed=0))
+    with pytest.raises(ValueError, match="fit adds its own"):
+        vae.fit(x, callbacks=other, verbose=0)

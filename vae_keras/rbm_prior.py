@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 import keras
+import numpy as np
 from keras import ops
 
 from rbm_tf.shared.counts import check_counts
@@ -13,6 +14,7 @@ from vae_keras.parts import Part
 from vae_keras.parts.inputs import as_generator, change_of, check_event, check_tensorflow
 
 _MAX_STATES = 2**12  # of the smaller layer, which a step of training sums
+_AVERAGES = "visible", "hidden", "correlation"  # the slopes of ln Z
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -25,8 +27,10 @@ class RBMPrior(Part):
     needs no path, such as `VIMCO` or `ThermodynamicObjective`.
 
     ln Z and its gradient, <v>, <h> and <v h^T>, are exact as long as the smaller layer has at most
-    12 units. Above that `FollowRBM` keeps them: the averages from chains after every batch, ln Z
-    by annealing after every epoch.
+    12 units. Above that they are kept with the parameters that they belong to: `FollowRBM`, which
+    a VAE adds to its `fit` by itself, takes the averages from chains after every batch and anneals
+    ln Z before validation and after every epoch. Whatever evaluates a model anneals ln Z first, if
+    the parameters have moved since. In a graph of your own call `renew` before it.
 
     Args:
         num_visible: the number of visible units, one for each latent bit.
@@ -80,10 +84,12 @@ class RBMPrior(Part):
         self.hidden_bias = self.add_weight((m,), "zeros", name="hidden_bias")
         self.is_exact = 2 ** min(n, m) <= _MAX_STATES
         if not self.is_exact:
-            shapes = {"log_z": (), "visible": (n,), "hidden": (m,), "correlation": (n, m)}
+            averages = {"visible": (n,), "hidden": (m,), "correlation": (n, m)}
+            places = {f"at_{name}": shape for name, shape in averages.items()}  # of the parameters
+            others = {"chains": (num_chains, m), "moved": (), **places}
             self.kept = {
                 name: self.add_weight(shape, "zeros", trainable=False, name=name)
-                for name, shape in {**shapes, "chains": (num_chains, m)}.items()
+                for name, shape in {"log_z": (), **averages, **others}.items()
             }
             self.follow(num_sweeps, anneal=True)
 
@@ -118,6 +124,11 @@ class RBMPrior(Part):
         parameters = self.kernel, self.visible_bias, self.hidden_bias
         return Machine(*(ops.convert_to_tensor(w) for w in parameters))
 
+    @property
+    def _parameters(self):
+        """Each in the place of the average that is the slope of ln Z by it."""
+        return self.visible_bias, self.hidden_bias, self.kernel
+
     def _averages(self):
         """ln Z, <v>, <h> and <v h^T>, float32."""
         if not self.is_exact:
@@ -127,16 +138,46 @@ class RBMPrior(Part):
         log_z, moments = moments_in_graph(self.machine)
         return [ops.cast(ops.stop_gradient(a), "float32") for a in (log_z, *moments[:3])]
 
+    def _changes(self):
+        """How far the parameters are from where the averages belong, which may be nowhere."""
+        if self.is_exact:
+            return [change_of(ops.convert_to_tensor(w)) for w in self._parameters]
+        places = (self.kept[f"at_{name}"] for name in _AVERAGES)
+        pairs = zip(self._parameters, places, strict=True)
+        return [ops.convert_to_tensor(w) - ops.convert_to_tensor(place) for w, place in pairs]
+
     def log_z(self) -> Tensor:
-        """ln Z, a scalar in nats, with its gradient by the RBM's parameters."""
+        """ln Z, a scalar in nats, with its gradient by the RBM's parameters.
+
+        Of a large machine it is the one kept, which is annealed anew if the parameters are others;
+        within a graph, where nothing is annealed, it goes on along its slopes.
+        """
+        if self._keeps_now() and self._is_elsewhere():
+            self.renew()
         value, *slopes = self._averages()
-        parameters = self.visible_bias, self.hidden_bias, self.kernel
-        for slope, parameter in zip(slopes, parameters, strict=True):
-            value = value + ops.sum(slope * change_of(ops.convert_to_tensor(parameter)))
+        for slope, change in zip(slopes, self._changes(), strict=True):
+            value = value + ops.sum(slope * change)
         return value
+
+    def _keeps_now(self):
+        """Whether there are averages to keep, and no graph is being traced."""
+        import tensorflow as tf
+
+        return not self.is_exact and tf.executing_eagerly()
+
+    def _is_elsewhere(self):
+        return any(np.any(ops.convert_to_numpy(change)) for change in self._changes())
+
+    def renew(self) -> None:
+        """Anneal ln Z and renew the averages if the parameters have moved since; else nothing."""
+        if self._keeps_now() and (self._is_elsewhere() or float(self.kept["moved"]) > 0):
+            self.follow(self.num_sweeps, anneal=True)
 
     def follow(self, num_sweeps: int = 5, *, anneal: bool = False) -> None:
         """Renew the averages from chains that go on, and on demand ln Z.
+
+        Without annealing ln Z moves by the mean of the old and the new averages times the change
+        of the parameters, which is thermodynamic integration from step to step.
 
         Args:
             num_sweeps: the number of Gibbs sweeps.
@@ -144,20 +185,31 @@ class RBMPrior(Part):
         """
         if self.is_exact:
             return
-        machine, chains = self.machine, self.kept["chains"]
-        v, inputs, hidden = self._swept(machine, chains.value, num_sweeps, self._seed())
+        from rbm_tf.machine import Machine
+
+        kept, before = self.kept, self._averages()[1:]
+        changes = [ops.stop_gradient(change) for change in self._changes()]
+        visible, hidden, kernel = map(ops.convert_to_numpy, self._parameters)  # no tape watches
+        machine = Machine(*map(ops.convert_to_tensor, (kernel, visible, hidden)))
+        v, inputs, states = self._swept(machine, kept["chains"].value, num_sweeps, self._seed())
         means = ops.sigmoid(inputs)
-        averages = ops.mean(v, axis=0), ops.mean(means, axis=0), ops.matmul(ops.transpose(v), means)
-        self.kept["visible"].assign(averages[0])
-        self.kept["hidden"].assign(averages[1])
-        self.kept["correlation"].assign(averages[2] / self.num_chains)
-        chains.assign(hidden)
+        correlation = ops.matmul(ops.transpose(v), means) / self.num_chains
+        averages = ops.mean(v, axis=0), ops.mean(means, axis=0), correlation
+        triples = zip(before, averages, changes, strict=True)
+        move = sum(ops.sum((old + new) / 2 * change) for old, new, change in triples)
+        for name, average, w in zip(_AVERAGES, averages, self._parameters, strict=True):
+            kept[name].assign(average)
+            kept[f"at_{name}"].assign(w)
+        kept["chains"].assign(states)
+        kept["log_z"].assign_add(move)
+        kept["moved"].assign_add(sum(ops.sum(ops.abs(change)) for change in changes))
         if anneal:
             from rbm_tf.annealing import ais
 
             base = ops.convert_to_numpy(ops.clip(averages[0], 0.05, 0.95))  # of independent bits
             options = {"base": base, "progress": False, "seed": self._seed()}
-            self.kept["log_z"].assign(ais(machine, num_chains=self.num_chains, **options).log_z)
+            kept["log_z"].assign(ais(machine, num_chains=self.num_chains, **options).log_z)
+            kept["moved"].assign(0.0)
 
     def _seed(self):
         return ops.convert_to_tensor(self.seed_generator.next(), "int32")
@@ -197,7 +249,10 @@ class RBMPrior(Part):
 
 
 class FollowRBM(keras.callbacks.Callback):
-    """Keeps the averages and ln Z of a large `RBMPrior` while a VAE trains.
+    """Keeps the averages and ln Z of a large `RBMPrior` while a model trains.
+
+    A VAE's `fit` adds it for each large prior that has none, and calls it before other callbacks,
+    so that what they save, compare and restore is of one moment.
 
     Args:
         prior: the `RBMPrior`.
@@ -215,8 +270,14 @@ class FollowRBM(keras.callbacks.Callback):
         check_counts(num_sweeps=num_sweeps)
         self.prior, self.num_sweeps = prior, num_sweeps
 
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.prior.renew()
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.prior.follow(self.num_sweeps)
 
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.prior.renew()  # here: other callbacks may bring averaged weights as a test begins
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.prior.follow(self.num_sweeps, anneal=True)
+        self.prior.renew()

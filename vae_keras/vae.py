@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,13 +12,14 @@ from keras import ops
 
 from rbm_tf.shared.checkpoints import WholeFiles
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
-from rbm_tf.shared.saving import import_named
+from rbm_tf.shared.saving import import_named, sharing
 from rbm_tf.shared.seeds import integer_seed
 from rbm_tf.shared.types import Tensor
 from vae_keras.latent_model import LatentModel
 from vae_keras.objectives import ELBO, check_objective
 from vae_keras.optimizers import FusedAdam
 from vae_keras.parts import Bernoulli, Draws, Gaussian, Latents, Part
+from vae_keras.rbm_prior import FollowRBM, RBMPrior
 from vae_keras.shared.checks import check_networks, shapes_of_data
 from vae_keras.shared.random_layer import RandomLayer
 
@@ -49,6 +51,8 @@ class VAE(LatentModel, WholeFiles, keras.Model):
 
     Under `tf.distribute` every replica draws the same noise for its share of the batch; under
     `keras.distribution` on JAX the noise is that of one device.
+
+    `fit` adds `FollowRBM` for each large `RBMPrior` that no such callback follows.
 
     Args:
         encoder: model that maps x to the statistics of the posterior, by default the pair
@@ -154,7 +158,7 @@ class VAE(LatentModel, WholeFiles, keras.Model):
         training: bool = True,
     ) -> Tensor:
         """The mean of the objective over the batch, a scalar in nats."""
-        draws = self.draws(x, training=training)
+        draws = dataclasses.replace(self.draws(x, training=training), weights=sample_weight)
         loss = self.objective.call(draws)
         self._reconstruction_tracker.update_state(draws.reconstruction, sample_weight)
         self._kl_tracker.update_state(draws.kl, sample_weight)
@@ -167,7 +171,32 @@ class VAE(LatentModel, WholeFiles, keras.Model):
         training draws as it would without validation.
         """
         self._evaluation_noise.restart()
+        self.latents.renew()
         return super().evaluate(*args, **kwargs)
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """The loss of arrays, as `keras.Model.test_on_batch`."""
+        self.latents.renew()
+        return super().test_on_batch(*args, **kwargs)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """One step of training on arrays, as `keras.Model.train_on_batch`."""
+        result = super().train_on_batch(*args, **kwargs)
+        for follower in self._followers([]):
+            follower.on_train_batch_end(0)
+        return result
+
+    def _followers(self, callbacks):
+        """The `FollowRBM` of each large prior: those given, and new ones for the others."""
+        priors = [layer for layer in self._flatten_layers() if isinstance(layer, RBMPrior)]
+        given = [callback for callback in callbacks if isinstance(callback, FollowRBM)]
+        if any(all(f.prior is not p for p in priors) for f in given):
+            raise ValueError(
+                "FollowRBM was given an RBMPrior that is not in this model, as the one from before "
+                "load_model is not: leave it out, fit adds its own, or take FollowRBM(vae.prior)."
+            )
+        alone = (p for p in priors if all(f.prior is not p for f in given) and not p.is_exact)
+        return given + [FollowRBM(prior) for prior in alone]
 
     def _order(self, num, index):
         seed, position = ops.convert_to_numpy(self.noise.seed_generator.state).tolist()
@@ -196,12 +225,14 @@ class VAE(LatentModel, WholeFiles, keras.Model):
         num_samples = self.objective.num_samples
         return self.latents.draws(self._named(x), num_samples, seed=seed, training=training)
 
+    @sharing()
     def get_config(self) -> dict[str, Any]:
         parts = {name: getattr(self, name) for name in _OBJECTS}
         serialized = {k: keras.saving.serialize_keras_object(v) for k, v in parts.items()}
         return {**super().get_config(), **serialized, "seed": self.seed, "target": self.target}
 
     @classmethod
+    @sharing()
     def from_config(cls, config: dict[str, Any]) -> VAE:
         import_named(config)  # its parts may be of modules that nothing has asked for
         parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in _OBJECTS}

@@ -39,8 +39,9 @@ class CheckedFit(_Model):
 
     Put it before `keras.Model` among the bases. A subclass writes `_check(*inputs)`, which refuses
     arrays, and `_order(num, index)`, the order of the rows in a pass of that number, or in this
-    epoch if it is None. One that takes several inputs writes `_inputs(x, y)`, and one that learns
-    from the data before its first step `_look_at(data)`.
+    epoch if it is None. One that takes several inputs writes `_inputs(x, y)`, one that learns from
+    the data before its first step `_look_at(data)`, and one whose state a callback keeps
+    `_followers(callbacks)`.
 
     Raises:
         ValueError: if data, weights or options are not what the model takes.
@@ -98,7 +99,8 @@ class CheckedFit(_Model):
                 validation_data = _batches(val_size, *held)
             self._look_at(data[0][0])
             x, renewal = self._shuffled(size, shuffle, steps_per_epoch, *data)
-            callbacks, options["shuffle"] = self._with(renewal, callbacks), False
+            callbacks, options["shuffle"] = self._with([renewal], callbacks), False
+        callbacks = self._with(self._followers(_listed(callbacks)), callbacks)
         self._build_optimizer()
         with door.own_errors():
             return super().fit(
@@ -260,13 +262,25 @@ class CheckedFit(_Model):
         )
         return _batches(batch_size, inputs, weight, variable), renewal
 
-    def _with(self, callback, callbacks):
-        """The callbacks with one more, which comes first."""
+    def _followers(self, callbacks):
+        """Those of the callbacks that come before all others, and further ones of the model."""
+        return []
+
+    def _with(self, first, callbacks):
+        """The callbacks behind those that come first, which may be among them."""
+        ordered = [*first, *(c for c in _listed(callbacks) if all(c is not f for f in first))]
         if not isinstance(callbacks, keras.callbacks.CallbackList):
-            return [callback, *keras.tree.flatten(callbacks or [])]
-        callback.set_model(self)
-        callbacks.callbacks.insert(0, callback)
+            return ordered
+        for callback in first:
+            callback.set_model(self)
+        callbacks.callbacks[:] = ordered
         return callbacks
+
+
+def _listed(callbacks):
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks.callbacks
+    return keras.tree.flatten(callbacks or [])
 
 
 def _as_given(data, array):

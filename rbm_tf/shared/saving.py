@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import pathlib
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 _OWN = "rbm_tf", "vae_keras"
@@ -56,3 +58,22 @@ def import_named(config: Any) -> None:
     for value in config.values() if isinstance(config, dict) else config:
         if isinstance(value, (dict, list, tuple)):
             import_named(value)
+
+
+@contextlib.contextmanager
+def sharing() -> Iterator[None]:
+    """Within the block Keras serialises an object that comes twice as one, as it does in a file.
+
+    It is also a decorator, of `get_config` and `from_config` of what holds several objects.
+
+    Example:
+        >>> with sharing():
+        ...     import_named({"module": "rbm_tf.rbm"})
+    """
+    from keras.src.backend.common.global_state import get_global_attribute
+    from keras.src.saving.serialization_lib import ObjectSharingScope
+
+    # A second scope would end the first, in which Keras saves or loads a whole model.
+    is_open = get_global_attribute("shared_objects/id_to_obj_map") is not None
+    with contextlib.nullcontext() if is_open else ObjectSharingScope():
+        yield

@@ -122,7 +122,7 @@ class RBMFit(CheckedFit):
         counter = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: self._epoch.assign_add(1)
         )
-        callbacks = self._with(counter, callbacks)  # counted before a backup is made
+        callbacks = self._with([counter], callbacks)  # counted before a backup is made
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def predict(self, x: Data, *args: Any, **kwargs: Any) -> Any:

@@ -47,10 +47,12 @@ def kl_decomposition(draws: Draws, num_data: int) -> KLDecomposition:
         1/N q(z|x_n) + (N - 1)/(N (M - 1)) sum_(m != n) q(z|x_m),
 
     the average of minibatch-stratified sampling over the example that stands for the rest. It is
-    unbiased, and exact if the batch is all the data; its logarithm is biased down.
+    unbiased, and exact if the batch is all the data; its logarithm is biased down. Weights of
+    examples, `draws.weights`, weigh the average over m; where no other example counts, as in a
+    batch of one, q(z|x_n) stands for all.
 
     Args:
-        draws: of a batch of two examples or more, by a posterior with independent entries.
+        draws: by a posterior with independent entries.
         num_data: the number N of examples in the data set.
 
     Returns:
@@ -71,7 +73,7 @@ def kl_decomposition(draws: Draws, num_data: int) -> KLDecomposition:
     """
     check_counts(2, num_data=num_data)
     terms = _terms_of_pairs(draws)  # (num_samples, batch of z, batch of x, num_terms)
-    weights = _log_weights_of_pairs(ops.shape(terms)[1], num_data, terms.dtype)
+    weights = _log_weights_of_pairs(draws.shares_of_others, num_data)
     log_q = ops.logsumexp(ops.sum(terms, axis=-1) + weights, axis=2)  # (num_samples, batch)
     log_factors = ops.logsumexp(terms + weights[..., None], axis=2)
     log_product = ops.sum(log_factors, axis=-1)  # (num_samples, batch)
@@ -153,8 +155,9 @@ def _terms_of_pairs(draws):
     return ops.reshape(terms, (draws.num_samples, batch, batch, -1))
 
 
-def _log_weights_of_pairs(batch, num_data, dtype):
+def _log_weights_of_pairs(shares, num_data):
     """ln of the weight of q(.|x_m) in the estimate of q at a z of example n, (batch, batch)."""
-    index, others = ops.arange(batch), ops.maximum(ops.cast(batch, dtype) - 1, 1)
-    log_other = ops.log((num_data - 1) / (num_data * others))
-    return ops.where(index[:, None] == index, -math.log(num_data), log_other)
+    others = shares * (1 - 1 / num_data)
+    own = ops.where(ops.sum(shares, axis=-1) > 0, 1 / num_data, 1.0)
+    index = ops.arange(ops.shape(shares)[0])
+    return ops.log(ops.where(index[:, None] == index, own[:, None], others))

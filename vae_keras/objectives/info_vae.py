@@ -21,7 +21,12 @@ _KERNELS = {
 
 
 def mmd_terms(
-    z: Tensor, other: Tensor, *, kernel: str = "inverse_multiquadric", scale: float = 1.0
+    z: Tensor,
+    other: Tensor,
+    *,
+    kernel: str = "inverse_multiquadric",
+    scale: float = 1.0,
+    shares: Tensor | None = None,
 ) -> Tensor:
     """Squared maximum mean discrepancy of two sets of independent draws, as terms to average.
 
@@ -39,6 +44,8 @@ def mmd_terms(
         kernel: "rbf", or "inverse_multiquadric", whose tails reach draws far away.
         scale: the length of one dimension on which differences count, above 0; for N(0, I) at 1,
             u has the mean 1 whatever dim is.
+        shares: (num, num), without a diagonal, in place of 1/(num - 1) for m != n: those of
+            examples with weights, `Draws.shares_of_others`.
 
     Returns:
         (.., num), without unit.
@@ -64,10 +71,11 @@ def mmd_terms(
 
     cross = between(z, other)
     pairs = between(z, z) + between(other, other) - cross - ops.swapaxes(cross, -1, -2)
-    index = ops.arange(ops.shape(z)[-2])
-    pairs = ops.where(index[:, None] != index, pairs, 0.0)
-    num_others = ops.maximum(ops.cast(ops.shape(z)[-2], pairs.dtype) - 1, 1)
-    return ops.sum(pairs, axis=-1) / num_others
+    if shares is None:
+        index = ops.arange(ops.shape(z)[-2])
+        num_others = ops.maximum(ops.cast(ops.shape(z)[-2], pairs.dtype) - 1, 1)
+        shares = ops.cast(index[:, None] != index, pairs.dtype) / num_others
+    return ops.sum(ops.cast(shares, pairs.dtype) * pairs, axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -81,9 +89,9 @@ class InfoVAE(Objective):
     deterministic: `Gaussian(temperature=0.0)`. At alpha = 0 and lambda = 1 it is the ELBO.
 
     MMD^2 is estimated by `mmd_terms` from pairs of different examples in the batch and as many
-    draws of the prior; batches of a hundred tell more than small ones. It compares values as
-    networks see them. In training the draws of the prior are new ones at each step; where
-    `draws.training` is False, as in evaluation, they are the same for every batch.
+    draws of the prior, weighed as the examples are; batches of a hundred tell more than small ones.
+    It compares values as networks see them. In training the draws of the prior are new ones at each
+    step; where `draws.training` is False, as in evaluation, they are the same for every batch.
 
     This is no bound of ln p(x): MMD^2 is no quantity in nats, and the ELBO may fall as it improves.
 
@@ -149,7 +157,8 @@ class InfoVAE(Objective):
         seed = self.seed or 0 if draws.training is False else self.seed_generator
         value, _ = prior.draw(statistics, prior.noise(statistics, rows, seed))
         pair = (self._vectors(draws, each) for each in (draws.value, value))
-        return ops.mean(mmd_terms(*pair, kernel=self.kernel, scale=self.scale), axis=0)
+        options = {"kernel": self.kernel, "scale": self.scale, "shares": draws.shares_of_others}
+        return ops.mean(mmd_terms(*pair, **options), axis=0)
 
     def _vectors(self, draws, value):
         """What networks see of all latents, (num_samples, batch, dim)."""

@@ -38,6 +38,7 @@ class Draws:
         training: whether networks work as in training; None tells them nothing.
         rows: x for each draw, (num_samples * batch, ..), if it is at hand.
         noise: what the draws were made of, (num_samples * batch, ..), if it is known.
+        weights: how much each example counts, (batch,), 0 or above; None if all count alike.
 
     Example:
         >>> latents = Latents(lambda x: (x, 0 * x), lambda z: z)
@@ -57,6 +58,7 @@ class Draws:
     training: bool | None = None
     rows: Any = None
     noise: Any = None
+    weights: Tensor | None = None
 
     def fixed(self) -> Draws:
         """The same draws for gradients at fixed z: ln q moves with the statistics, z does not.
@@ -178,6 +180,19 @@ class Draws:
         mean, log_var = q.moments(self.statistics)
         wider = mean, log_var + math.log(q.temperature)
         return total(kl_terms(p, wider, p, self.prior_statistics))
+
+    @functools.cached_property
+    def shares_of_others(self) -> Tensor:
+        """The share of each example among those that are not n, (batch of n, batch), by weight.
+
+        A row sums to 1, or to 0 where no other example counts.
+        """
+        dtype, batch = self.log_q.dtype, ops.shape(self.log_q)[0] // self.num_samples
+        weights = 1 if self.weights is None else ops.cast(self.weights, dtype)
+        index = ops.arange(batch)
+        others = weights * ops.cast(index[:, None] != index, dtype)
+        total = ops.sum(others, axis=-1, keepdims=True)
+        return others / ops.where(total > 0, total, 1)
 
     @property
     def z(self) -> Any:

@@ -43,6 +43,7 @@ def enumerated(model: Any, x: Any) -> Tensor:
         -0.4853
     """
     latents, (x, num) = latents_of(model).exact, as_data(x)
+    latents.renew()
     starts = range(0, num, _EXAMPLES)
     blocks = (examples(x, start, start + _EXAMPLES) for start in starts)
     return ops.concatenate([_log_sum(latents.draws(block, 1, seed=0)) for block in blocks])

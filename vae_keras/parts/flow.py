@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import keras
 
+from rbm_tf.shared.saving import sharing
 from rbm_tf.shared.seeds import integer_seed
 from rbm_tf.shared.types import Tensor
 from vae_keras.parts.part import Part
@@ -153,12 +154,14 @@ class Flow(Part):
     def standard_statistics(self, statistics: Any) -> Any:
         return self.part.standard_statistics(self._split(statistics)[0])
 
+    @sharing()
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         own = {"part": serialize(self.part), "steps": [serialize(step) for step in self.steps]}
         return {**super().get_config(), **own, "context": self.context}
 
     @classmethod
+    @sharing()
     def from_config(cls, config: dict[str, Any]) -> Self:
         deserialize = keras.saving.deserialize_keras_object
         steps = [deserialize(step) for step in config["steps"]]

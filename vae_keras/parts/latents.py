@@ -159,6 +159,13 @@ class Latents:
             total, num = total + sums, num + rows
         return total * (ops.shape(total)[0] / num)
 
+    def renew(self) -> None:
+        """Let the parts bring up to date what they keep of their weights; evaluation begins so."""
+        for part in (self.posterior, self.prior_part, self.likelihood):
+            for layer in part._flatten_layers():
+                if isinstance(layer, Part):
+                    layer.renew()
+
     def check_density(self) -> None:
         """Refuse a posterior without a density.
 
@@ -206,6 +213,7 @@ class Latents:
     def _blocks_of_noise(self, x, num_samples, seed):
         """Yield x, the posterior's statistics, a block of its noise, and x for each row of it."""
         check_counts(num_samples=num_samples)
+        self.renew()
         x = tree.map_structure(_as_tensor, x)
         statistics, generator, batch = self.encoded(x), as_generator(seed), num_rows(x)
         target = tree.flatten(self.scored_part(x))

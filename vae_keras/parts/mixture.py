@@ -131,8 +131,8 @@ class Mixture(Part):
 class Vamp(Mixture):
     """The prior (1/M) sum_m q(z | u_m): the posterior of pseudo-inputs u_m, which are weights.
 
-    The encoder is the posterior's own, so that the prior follows it. A file keeps that the two are
-    one, and so does a copy by `keras.models.clone_model`; two calls of `from_config` do not. Begin
+    The encoder is the posterior's own, so that the prior follows it. A file of the VAE keeps that
+    the two are one, and so do its copies by `keras.models.clone_model` and `from_config`. Begin
     the pseudo-inputs at data: `vamp.pseudo_inputs.assign(x[:num_components])`.
 
     Args:

@@ -171,6 +171,9 @@ class Part(RandomLayer):
         """The part that evaluation takes: a relaxed one returns the discrete one it stands for."""
         return self
 
+    def renew(self) -> None:
+        """Bring up to date what the part keeps of its weights, before a model is evaluated."""
+
     def family(self) -> Part:
         """The part that reads the resolved statistics, by whose class a rule of the KL is found."""
         return self
