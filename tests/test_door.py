@@ -35,7 +35,7 @@ def denoising():
 def numbered():
     """A VAE whose condition is an integer, of which it sees whether it is odd."""
     x, z = keras.Input((6,), name="x"), keras.Input((2,), name="z")
-    y = keras.Input((), dtype="int64", name="y")
+    y = keras.Input((), dtype="int32", name="y")
     odd = keras.layers.Lambda(lambda y: ops.cast(y % 2, "float32")[:, None], (1,))(y)
     joined = [keras.layers.Concatenate()([a, odd]) for a in (x, z)]
     encoder = keras.Model([x, y], dense_encoder((7,), 2)(joined[0]))
@@ -208,7 +208,7 @@ def test_integer_conditions_that_no_float32_tells_apart_stay_apart():
         assert np.abs(numpy(call(even)) - numpy(call(odd))).max() > 1e-4
         small_numbers = {**odd, "y": odd["y"] % 2}
         np.testing.assert_allclose(numpy(call(odd)), numpy(call(small_numbers)), rtol=1e-5)
-    with pytest.raises(ValueError, match="y must hold integers of type int64"):
+    with pytest.raises(ValueError, match="y must hold integers of type int32"):
         vae.fit(X, np.full(8, 0.5), verbose=0)
     with pytest.raises(ValueError, match="y must hold numbers"):
         vae.fit(X, ["a"] * 8, verbose=0)
