@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import tree
 
-from vae_keras.shared.checks import array_or_tensor
+from rbm_tf.shared.arrays import as_array
 
 
 def mapped(function: Callable[[Any], Any], x: Any) -> Any:
@@ -34,7 +34,8 @@ def as_data(x: Any) -> tuple[Any, int]:
         x: array-like, table, sparse matrix or tensor (num, ..), or a dict or tuple of these.
 
     Returns:
-        The data as arrays and tensors, and the number of examples.
+        The data, with arrays for lists and sparse matrices, and the number of examples. Tensors,
+        of any framework, and tables stay what they are.
 
     Raises:
         ValueError: if there is no example, data hold no numbers or come in batches, or nested
@@ -44,8 +45,13 @@ def as_data(x: Any) -> tuple[Any, int]:
         >>> as_data({"x": np.zeros((3, 64)), "y": np.zeros((3, 10))})[1]
         3
     """
-    x = mapped(lambda array: array_or_tensor(array, None, "x"), x)
+    x = mapped(_sliceable, x)
     return x, num_examples(tree.flatten(x))
+
+
+def _sliceable(x):
+    is_sparse = hasattr(x, "toarray") or hasattr(x, "dense_shape") or hasattr(x, "row_lengths")
+    return as_array(x, None) if is_sparse or not hasattr(x, "shape") else x
 
 
 def num_examples(arrays: Sequence[Any]) -> int:
