@@ -237,7 +237,11 @@ def test_a_model_is_annealed_by_its_latents():
             TwoLayers.x,
             "hold discrete ones",
         ),
-        (Latents(*linear(), posterior=Gaussian(temperature=0.0)), MODEL.x, "has no density"),
+        (
+            Latents(*linear(), posterior=Gaussian(temperature=0.0), likelihood=LIKELIHOOD),
+            MODEL.x,
+            "has no density",
+        ),
         (Latents(*linear()), {"x": MODEL.x, "y": MODEL.x[:3]}, r"of one length; got \[3, 30\]"),
         (Latents(*linear()), MODEL.x[:0], "at least one image"),
         ("model", MODEL.x, "VAE or Latents is needed"),

@@ -101,9 +101,9 @@ def carried(name, carrier, weight, x=X, y=Y):
         arguments = {"x": ARRAYS[carrier](x), "sample_weight": weight}
         return arguments | ({"y": ARRAYS[carrier](y)} if conditional else {})
     if conditional and carrier == "tf.data of dicts":
-        x = {"x": x, "y": y}
-        return {"x": tf.data.Dataset.from_tensor_slices((x, y, weight)).batch(BATCH)}
-    return {"x": BATCHED[carrier](x, y, weight)}
+        elements = {"x": x, "y": y}, x, weight
+        return {"x": tf.data.Dataset.from_tensor_slices(elements).batch(BATCH)}
+    return {"x": BATCHED[carrier](x, y if conditional else x, weight)}
 
 
 PATHS = {

@@ -7,7 +7,7 @@ from linear_gaussian import LinearGaussian
 from vae_keras import evidence
 from vae_keras.networks import dense_decoder, dense_encoder
 from vae_keras.objectives import IWAE
-from vae_keras.parts import Gaussian
+from vae_keras.parts import Gaussian, RelaxedBernoulli, enumerated
 from vae_keras.vae import VAE
 
 MODEL = LinearGaussian(num_conditions=3)
@@ -35,6 +35,21 @@ def test_elbo_of_many_samples_is_the_evidence_at_the_exact_posterior(vae):
 def test_estimates_in_blocks_take_data_with_conditions(vae):
     found = evidence.estimate_in_blocks(vae, DATA, {"iwae": evidence.iwae}, 50, seed=0)
     np.testing.assert_allclose(found["iwae"], MODEL.log_p(), rtol=1e-4, atol=1e-3)
+
+
+def test_annealing_and_sums_over_states_take_pairs_as_fit_does(vae):
+    options = {"num_chains": 3, "betas": [0, 0.5, 1], "seed": 0}
+    runs = [evidence.ais(vae, x, **options) for x in (DATA, (MODEL.x, MODEL.y))]
+    np.testing.assert_array_equal(runs[0].log_weights, runs[1].log_weights)
+    x, y, z = (keras.Input((3,), name=name) for name in "xyz")
+    networks = keras.Model([x, y], x + y), keras.Model([z, y], z - y)
+    bits = VAE(*networks, posterior=RelaxedBernoulli(0.5))
+    pixels, y = (MODEL.x[:, :3] > 0).astype("float32"), MODEL.y
+    sums = [enumerated(bits, data) for data in ({"x": pixels, "y": y}, (pixels, y))]
+    np.testing.assert_array_equal(*sums)
+    for call in (lambda data: enumerated(bits, data), bits.elbo):
+        with pytest.raises(ValueError, match="divide 8-bit images by 255"):
+            call((255 * pixels, y))
 
 
 def test_generated_data_have_the_mean_of_their_condition(vae):

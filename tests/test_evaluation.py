@@ -238,3 +238,15 @@ def test_wrong_calls_are_refused(vae, x, tmp_path):
             estimate_in_blocks(vae, x, ESTIMATORS, num_samples)
         with pytest.raises(ValueError, match="num_samples"):
             streamed_iwae(vae, x, num_samples)
+
+
+def test_a_model_of_another_library_is_given_tensors_of_its_own():
+    torch = pytest.importorskip("torch")
+
+    class Model:
+        def log_weights(self, x, num_samples, seed):
+            assert isinstance(x, torch.Tensor)
+            return np.zeros((num_samples, len(x)))
+
+    found = estimate_in_blocks(Model(), torch.zeros(3, 2), {"IWAE": evidence.iwae}, 2, seed=0)
+    np.testing.assert_array_equal(found["IWAE"], np.zeros(3))

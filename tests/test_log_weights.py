@@ -173,6 +173,14 @@ def test_ln_z_from_weights_of_any_kind():
         assert np.isnan(estimate_log_z([0.0, bad]).log_z)
 
 
+def test_masked_weights_are_no_numbers_and_complex_ones_are_refused():
+    log_w = np.ma.masked_array(np.zeros((4, 2)), np.arange(8).reshape(4, 2) == 3)
+    np.testing.assert_array_equal(iwae(log_w), [0, np.nan])
+    for wrong in (np.zeros((4, 2)) + 1j, tf.zeros((4, 2), tf.complex64), [["a"]]):
+        with pytest.raises(ValueError, match="Real numbers are needed; these are of type"):
+            iwae(wrong)
+
+
 def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match=r"num_samples of 1 or more; got \(\)"):
         as_log_weights(3.0)

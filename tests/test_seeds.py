@@ -6,6 +6,12 @@ import tensorflow as tf
 from rbm_tf.rbm import BernoulliRBM
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.training.negative_phase import ContrastiveDivergence
+from vae_keras.evidence import (
+    estimate_in_blocks,
+    regrouped_cumulants,
+    streamed_iwae,
+    sumo_lengths,
+)
 from vae_keras.lambda_vae import build_lambda_vae
 from vae_keras.layers import AffineCoupling, GaussianSampling
 from vae_keras.networks import dense_decoder, dense_encoder
@@ -54,6 +60,40 @@ def test_seeds_up_to_two_to_the_62_differ():
     assert len({tuple(as_seed(seed).numpy().tolist()) for seed in seeds}) == len(seeds)
     np.testing.assert_array_equal(as_seed(tf.constant([1, 2])), [1, 2])
     np.testing.assert_array_equal(as_seed(tf.constant(7)), as_seed(7))
+
+
+def test_seeds_outside_their_range_are_refused_before_the_work():
+    model, one = vae(), {"one": lambda log_weights: log_weights[0]}
+    for call in (
+        lambda seed: vae(seed),
+        lambda seed: Bernoulli(seed=seed),
+        lambda seed: model.log_weights(X, 3, seed=seed),
+        lambda seed: estimate_in_blocks(model, X, one, 3, seed=seed),
+        lambda seed: sumo_lengths(3, seed=seed),
+        lambda seed: regrouped_cumulants(np.zeros((6, 2)), 2, seed=seed),
+    ):
+        with pytest.raises(ValueError, match="seed must be from 0 to"):
+            call(-1)
+        with pytest.raises(ValueError, match="seed must be an integer"):
+            call(0.5)
+
+
+@pytest.mark.slow
+def test_without_a_seed_the_global_one_fixes_every_draw():
+    model, one = vae(), {"one": lambda log_weights: log_weights[0]}
+    for call in (
+        lambda: model.log_weights(X, 3),
+        lambda: estimate_in_blocks(model, X, one, 3)["one"],
+        lambda: streamed_iwae(model, X, 3),
+        lambda: sumo_lengths(30),
+        lambda: regrouped_cumulants(np.random.default_rng(0).normal(size=(40, 2)), 4),
+    ):
+        draws = []
+        for seed in (1, 1, 2):
+            keras.utils.set_random_seed(seed)
+            draws.append(np.asarray(call()))
+        np.testing.assert_array_equal(draws[0], draws[1])
+        assert np.any(draws[0] != draws[2])
 
 
 def test_models_refuse_seeds_that_would_agree_with_smaller_ones():

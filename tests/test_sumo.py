@@ -33,3 +33,10 @@ def test_sumo_is_unbiased_where_iwae_is_not():
 def test_too_few_samples_are_refused():
     with pytest.raises(ValueError, match="needs 4 samples; got 3"):
         sumo(np.zeros((3, 2)), [1, 3])
+
+
+@pytest.mark.parametrize("lengths", [[0, 1], [-1, 1], [1.5, 1], [np.nan, 1]])
+def test_lengths_that_no_draw_has_are_refused(lengths):
+    with pytest.raises(ValueError, match="lengths must be integers of 1 or more"):
+        sumo(np.zeros((3, 2)), lengths)
+    np.testing.assert_allclose(sumo(np.zeros((3, 2)), [1.0, 2.0]), 0, atol=1e-12)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.seeds import seed_of_keras
 from rbm_tf.shared.types import Tensor
 from vae_keras.layers import AddKL, xla_draws_fast
 from vae_keras.losses import NegativeLogLikelihood
@@ -75,7 +75,7 @@ def build_lambda_vae(
     """
     encoder = dense_encoder(input_shape, latent_dim, hidden_units=(intermediate_dim,))
     decoder = dense_decoder(input_shape, latent_dim, hidden_units=(intermediate_dim,))
-    generator = keras.random.SeedGenerator(integer_seed(seed))
+    generator = keras.random.SeedGenerator(seed_of_keras(seed))
 
     x = keras.Input(input_shape)
     mean, log_var = AddKL(name="add_kl")(encoder(x))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from keras import tree
+
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import Tensor
 from vae_keras.parts import Draws, Latents
 from vae_keras.parts.inputs import as_generator
+from vae_keras.shared.checks import array_or_tensor, checked_array
 from vae_keras.shared.named_inputs import NamedInputs
 from vae_keras.shared.repeated import repeated
 
@@ -57,13 +60,31 @@ class LatentModel(NamedInputs):
         """The mean of p(x|z).
 
         Args:
-            z: latent variables as the decoder takes them, (batch, ..).
+            z: latent variables as the decoder takes them, (batch, ..), nested as `event_of_z`.
             conditions: by name what else the decoder takes, each (batch, ..).
 
         Returns:
             (batch, ..) in the shape of the data.
+
+        Raises:
+            ValueError: if z has another shape, or conditions are not what the model takes, or of
+                another length.
         """
-        return self.likelihood.mean(self.latents.decoded(z, self._conditions(conditions)))
+        z, given = self._checked_z(z, self.event_of_z), self._conditions(conditions)
+        lengths = {a.shape[0] for a in tree.flatten((z, given))}
+        if len(lengths) > 1:
+            raise ValueError(f"z and conditions must be of one length; got {sorted(lengths)}.")
+        return self.likelihood.mean(self.latents.decoded(z, given))
+
+    def _checked_z(self, z, event, name="z"):
+        """Latents as tensors, refused in other shapes than those of one z."""
+        if isinstance(event, Mapping):
+            if not isinstance(z, Mapping) or set(z) != set(event):
+                raise ValueError(f"{name} must be a dict with the keys {', '.join(event)}.")
+            return {key: self._checked_z(z[key], event[key], key) for key in event}
+        if any(None in shape for shape in self.data_shapes.values()):
+            event = (None,) * len(event)  # z may have a length that varies, too
+        return checked_array(array_or_tensor(z, "float32", name), event, name)
 
     def reconstruct(self, x: Any) -> Tensor:
         """The mean of p(x|z) at the posterior mean.

@@ -13,14 +13,14 @@ from keras import ops
 from rbm_tf.shared.checkpoints import WholeFiles
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
 from rbm_tf.shared.saving import import_named, sharing
-from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.seeds import LIMIT, seed_of_keras
 from rbm_tf.shared.types import Tensor
 from vae_keras.latent_model import LatentModel
 from vae_keras.objectives import ELBO, check_objective
 from vae_keras.optimizers import FusedAdam
 from vae_keras.parts import Bernoulli, Draws, Gaussian, Latents, Part
 from vae_keras.rbm_prior import FollowRBM, RBMPrior
-from vae_keras.shared.checks import check_networks, shapes_of_data
+from vae_keras.shared.checks import check_networks, integer_inputs, shapes_of_data
 from vae_keras.shared.random_layer import RandomLayer
 
 # Networks first: a part that holds one of them, as Vamp does, finds it again in a file.
@@ -113,17 +113,18 @@ class VAE(LatentModel, WholeFiles, keras.Model):
         self.posterior = posterior or Gaussian(temperature=temperature, seed=seed)
         self.prior, self.likelihood = prior, likelihood or Bernoulli(seed=seed)
         self.objective, self.target = objective or ELBO(), target
-        self.seed = integer_seed(seed)
+        self.seed = seed_of_keras(seed)
         self.latents = Latents(
             encoder, decoder, self.posterior, prior, self.likelihood, prior_network, target
         )
         self._check_objective()
         self.noise = RandomLayer(seed)
-        self._evaluation_noise = RandomLayer(None if self.seed is None else self.seed + 1)
+        self._evaluation_noise = RandomLayer(None if self.seed is None else (self.seed + 1) % LIMIT)
         self._mean_over_batch = MeanOverBatch(name="mean")
         self._reconstruction_tracker = keras.metrics.Mean(name="reconstruction")
         self._kl_tracker = keras.metrics.Mean(name="kl")
         self.data_shapes = shapes_of_data(self.latents)
+        self.data_dtypes = integer_inputs(self.latents)
         zeros = self._zeros()
         self.statistics_of_zeros, self.event_of_z = check_networks(self.latents, zeros)
         self(zeros)  # builds the model

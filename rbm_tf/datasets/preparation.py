@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rbm_tf.shared.arrays import as_array
 from rbm_tf.shared.types import ArrayLike, DataSet
 
 BINARIZATIONS = ("none", "threshold", "bernoulli")
@@ -34,7 +35,7 @@ def binarize(
         >>> binarize(np.array([0.2, 0.8]), binarization="threshold")
         array([0., 1.], dtype=float32)
     """
-    images = np.asarray(images, np.float32)
+    images = as_array(images, "float32", "images")
     if binarization not in BINARIZATIONS:
         raise ValueError(
             f"binarization must be one of {', '.join(BINARIZATIONS)}; got {binarization!r}."

@@ -10,38 +10,51 @@ from typing import Any
 import numpy as np
 from keras import ops, tree
 
+from rbm_tf.shared.carriers import is_carrier
 from rbm_tf.shared.types import ArrayLike, DType
 
 
 def as_array(data: Any, dtype: DType | None, name: str = "x") -> np.ndarray:
-    """The data as a NumPy array of floats, whatever holds them in memory.
+    """The data as a NumPy array, whatever holds them in memory.
 
-    Lists, NumPy arrays, tensors of any backend, pandas frames, whose missing values
-    become NaN, and scipy's sparse matrices.
+    Lists, NumPy arrays, tensors of any backend, pandas frames and masked arrays, whose missing
+    values become NaN, and scipy's sparse matrices.
 
     Args:
         data: array-like, of any shape.
         dtype: the dtype of the result, None to keep that of the data; an array that has it already
-            is not copied, nor a tensor of TensorFlow.
+            is not copied, nor a tensor of TensorFlow. Integers are made of whole numbers alone.
         name: what the error message calls the data.
 
     Returns:
         NumPy array, the shape of data.
 
     Raises:
-        ValueError: if the data are None, text, ragged, or of another kind that holds no numbers.
+        ValueError: if the data are None, text, ragged, or of another kind that holds no numbers;
+            if they come in batches; if fractions were to become integers.
 
     Example:
         >>> as_array([[0, 1]], "float32")
         array([[0., 1.]], dtype=float32)
+        >>> as_array(np.ma.masked_equal([[0, 1]], 1), "float32")
+        array([[ 0., nan]], dtype=float32)
     """
+    if is_carrier(data):
+        raise ValueError(
+            f"{name} must be in memory here: give arrays, such as np.concatenate(list(data)) of a "
+            "tf.data.Dataset, or call evaluate, which takes batches."
+        )
     try:
         if hasattr(data, "toarray"):  # scipy's sparse matrices
             array = data.toarray()
         elif hasattr(data, "iloc"):  # pandas
             array = data.to_numpy(dtype=dtype or float, na_value=np.nan)
+        elif hasattr(data, "row_lengths"):  # TensorFlow's ragged tensors
+            raise TypeError("its rows have lengths of their own: pad them, by data.to_tensor()")
         elif ops.is_tensor(data):
             array = _view(data)
+        elif isinstance(data, np.ma.MaskedArray) and data.mask.any():
+            array = np.ma.filled(data.astype(np.result_type(data, "float32")), np.nan)
         else:
             array = np.asarray(data)
         if array.dtype == object:
@@ -50,13 +63,18 @@ def as_array(data: Any, dtype: DType | None, name: str = "x") -> np.ndarray:
             array = array.astype(dtype or float)
         if array.dtype.kind in "USMmc":  # text, dates and complex numbers
             raise TypeError(f"its values are of type {array.dtype}")
-        return array if dtype is None else array.astype(dtype, copy=False)
+        with np.errstate(invalid="ignore"):  # NaN has no integer, and is refused below
+            found = array if dtype is None else array.astype(dtype, copy=False)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{name} must hold numbers: give an array, a tensor, a table, a sparse matrix, a list "
             f"of lists, or what yields batches of them, a tf.data.Dataset, keras.utils.PyDataset, "
             f"DataLoader or generator; {error}."
         ) from error
+    is_integer = found is not array and found.dtype.kind in "iu"
+    if is_integer and not np.array_equal(found, array):
+        raise ValueError(f"{name} must hold integers of type {dtype}: round it, or scale it.")
+    return found
 
 
 def _view(tensor):

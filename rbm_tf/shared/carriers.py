@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import tree
-
-from rbm_tf.shared.types import DType
 
 
 class Door:
@@ -22,26 +20,27 @@ class Door:
 
     Args:
         inputs_of: function that maps (x, y), arrays or symbolic tensors, to the tuple of what the
-            model takes.
-        check: function that maps (inputs, sample_weight) to the same as NumPy arrays, with None for
-            a weight that is not there; it raises ValueError.
-        dtype: the dtype of the arrays that check returns.
+            model takes, and a y that is none of it, or None.
+        check: function that maps (inputs, sample_weight, y) to the first two as NumPy arrays, with
+            None for a weight that is not there; it raises ValueError.
+        specs: for each input the shape and dtype of the array that check returns, by name.
 
     Example:
-        >>> def check(inputs, weight):
+        >>> def check(inputs, weight, y):
         ...     return [np.asarray(x, "float32") for x in inputs], weight
-        >>> door = Door(lambda x, y: (x,), check, "float32")
+        >>> specs = {"x": keras.InputSpec("float32", (None, 2))}
+        >>> door = Door(lambda x, y: ((x,), y), check, specs)
         >>> next(door.through(iter([np.eye(2)])))[0].shape
         (2, 2)
     """
 
     def __init__(
         self,
-        inputs_of: Callable[..., Sequence[Any]],
+        inputs_of: Callable[..., tuple[Sequence[Any], Any]],
         check: Callable[..., tuple[Any, Any]],
-        dtype: DType,
+        specs: Mapping[str, keras.InputSpec],
     ) -> None:
-        self.inputs_of, self.check, self.dtype = inputs_of, check, dtype
+        self.inputs_of, self.check, self.specs = inputs_of, check, specs
         self.error: ValueError | None = None
 
     def through(self, carrier: Any) -> Any:
@@ -53,6 +52,9 @@ class Door:
 
         Returns:
             The same kind of carrier, of (x,), or (x, unused, sample_weight).
+
+        Raises:
+            ValueError: if the elements of a `tf.data.Dataset` are known to have another shape.
         """
         if isinstance(carrier, keras.utils.PyDataset):
             return _CheckedPyDataset(carrier, self._batch)
@@ -61,7 +63,8 @@ class Door:
         if isinstance(carrier, collections.abc.Iterator):
             return (self._batch(batch) for batch in carrier)
         if hasattr(carrier, "map"):
-            return carrier.map(self._symbolic_batch).prefetch(2)
+            self._check_elements(carrier.element_spec)
+            return carrier.map(_as_it_is(self._symbolic_batch)).prefetch(2)
         return carrier  # distributed already: its batches lie on their devices
 
     @contextlib.contextmanager
@@ -74,35 +77,77 @@ class Door:
                 raise
             raise self.error from None
 
-    def _checked(self, inputs, weight):
+    def _checked(self, inputs, weight, y):
         try:
-            return self.check(inputs, weight)
+            return self.check(inputs, weight, y)
         except ValueError as error:
             self.error = error
             raise
 
     def _batch(self, batch):
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-        inputs, weight = self._checked(self.inputs_of(x, y), weight)
+        inputs, y = self.inputs_of(x, y)
+        inputs, weight = self._checked(inputs, weight, y)
         return element(inputs, weight, unused=weight)
+
+    def _check_elements(self, element_spec):
+        """Refuse examples that are no batches: Keras would build the model on them first."""
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(element_spec)
+        for (name, spec), given in zip(self.specs.items(), self.inputs_of(x, y)[0], strict=True):
+            shape = getattr(given, "shape", None)
+            if shape is None or shape.rank is None or spec.shape is None:
+                continue
+            if not shape.is_compatible_with(spec.shape):
+                event = ", ".join(map(str, spec.shape[1:]))
+                raise ValueError(
+                    f"{name} must have shape (batch, {event}), but the elements of the data set "
+                    f"have {tuple(shape)}: cut it into batches with .batch(100), or reshape them."
+                )
 
     def _symbolic_batch(self, *batch):
         """The batch in a graph of `tf.data`, which the check runs in."""
         import tensorflow as tf
 
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-        parts = [*self.inputs_of(x, y), *([] if weight is None else [weight])]
-        parts = [tf.sparse.to_dense(a) if isinstance(a, tf.SparseTensor) else a for a in parts]
-        num = len(parts) - (weight is not None)
+        inputs, y = self.inputs_of(x, y)
+        given = {"inputs": list(inputs), "weight": weight, "y": y}  # in the order of flatten
+        given = {name: part for name, part in given.items() if part is not None}
+        parts = [_dense(part) for part in tree.flatten(given)]
+        specs = list(self.specs.values())
+        pairs = zip(specs, parts, strict=False)
+        shapes = [spec.shape if a.shape.rank is None else a.shape for spec, a in pairs]
+        dtypes = [spec.dtype for spec in specs]
+        if weight is not None:
+            shapes, dtypes = [*shapes, weight.shape[:1]], [*dtypes, "float32"]
 
         def checked(*arrays):
-            inputs, weights = self._checked(arrays[:num], arrays[num] if arrays[num:] else None)
-            return [*inputs, *([] if weights is None else [weights.astype(self.dtype)])]
+            found = {"y": None, "weight": None, **tree.pack_sequence_as(given, arrays)}
+            arrays, weights = self._checked(found["inputs"], found["weight"], found["y"])
+            return [*arrays, *([] if weights is None else [weights])]
 
-        results = tf.numpy_function(checked, parts, [self.dtype] * len(parts))
-        for result, part in zip(results, parts, strict=True):
-            result.set_shape(part.shape)
-        return element(results[:num], *results[num:])
+        results = tf.numpy_function(checked, parts, dtypes)
+        for result, shape in zip(results, shapes, strict=True):
+            result.set_shape(shape)
+        return element(results[: len(specs)], *results[len(specs) :])
+
+
+def _dense(tensor):
+    """A tensor that NumPy can see; rows of several lengths are refused."""
+    import tensorflow as tf
+
+    if isinstance(tensor, tf.RaggedTensor):
+        raise ValueError(
+            "The data set holds ragged tensors: pad them, by .map(lambda x: x.to_tensor()) or "
+            ".padded_batch(100)."
+        )
+    return tf.sparse.to_dense(tensor) if isinstance(tensor, tf.SparseTensor) else tensor
+
+
+def _as_it_is(function):
+    """The function for `tf.data`, whose errors stay one line: nothing of it is translated."""
+    import tensorflow as tf
+
+    return tf.autograph.experimental.do_not_convert(function)
 
 
 def element(inputs: Sequence[Any], weight: Any = None, unused: Any = None) -> tuple[Any, ...]:

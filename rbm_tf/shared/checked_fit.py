@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -37,11 +37,14 @@ class CheckedFit(_Model):
     `steps_per_epoch` the passes over the data follow one another without end, and an epoch is that
     many batches of them.
 
+    y is refused where the model does not take it, unless it is x, as autoencoders in Keras are
+    trained.
+
     Put it before `keras.Model` among the bases. A subclass writes `_check(*inputs)`, which refuses
-    arrays, and `_order(num, index)`, the order of the rows in a pass of that number, or in this
-    epoch if it is None. One that takes several inputs writes `_inputs(x, y)`, one that learns from
-    the data before its first step `_look_at(data)`, and one whose state a callback keeps
-    `_followers(callbacks)`.
+    arrays, `_specs`, their shapes and dtypes by name, and `_order(num, index)`, the order of the
+    rows in a pass of that number, or in this epoch if it is None. One that takes several inputs
+    writes `_inputs(x, y)`, one that learns from the data before its first step `_look_at(data)`,
+    and one whose state a callback keeps `_followers(callbacks)`.
 
     Raises:
         ValueError: if data, weights or options are not what the model takes.
@@ -52,6 +55,8 @@ class CheckedFit(_Model):
         ...
         ValueError: Data must lie in [0, 1], without NaN: divide 8-bit images by 255, ...
     """
+
+    _without_y = "the model learns x alone. Leave y out, in a data set by .map(lambda x, y: x)."
 
     def fit(
         self,
@@ -93,7 +98,7 @@ class CheckedFit(_Model):
             options["steps_per_epoch"] = steps_per_epoch
             x = _through(door, x, y, sample_weight)
         else:
-            data = self._taken(self._inputs(x, y), sample_weight)
+            data = self._taken(*self._given(x, y, sample_weight))
             if validation_split and validation_data is None:
                 data, held = held_back(data, validation_split)
                 validation_data = _batches(val_size, *held)
@@ -142,6 +147,7 @@ class CheckedFit(_Model):
             ValueError: if the data are not what the model takes.
         """
         door = self._door()
+        door.check = lambda inputs, weight, y: self._taken(inputs, weight)  # no loss, no y
         x = door.through(x) if is_carrier(x) else self._batch(x)[0]
         with door.own_errors():
             return super().predict(x, *args, **kwargs)
@@ -156,6 +162,7 @@ class CheckedFit(_Model):
     ) -> Any:
         """One step of training on arrays, as `keras.Model.train_on_batch`."""
         _refuse(class_weight)
+        self._check_no_loss()
         self._build_optimizer()
         return super().train_on_batch(*self._batch(x, y, sample_weight), **kwargs)
 
@@ -163,6 +170,7 @@ class CheckedFit(_Model):
         self, x: Any, y: Any = None, sample_weight: ArrayLike | None = None, **kwargs: Any
     ) -> Any:
         """The loss of arrays, as `keras.Model.test_on_batch`."""
+        self._check_no_loss()
         return super().test_on_batch(*self._batch(x, y, sample_weight), **kwargs)
 
     def predict_on_batch(self, x: Any) -> Any:
@@ -184,7 +192,9 @@ class CheckedFit(_Model):
 
     def _build_optimizer(self):
         """Make its variables now: a first step that made them would be traced a second time."""
-        if self.optimizer is None or self.optimizer.built:
+        if self.optimizer is None:
+            raise ValueError("The model has no optimizer to train by: call compile(optimizer).")
+        if self.optimizer.built:
             return
         strategy = getattr(self, "distribute_strategy", None)  # of TensorFlow's models
         with strategy.scope() if strategy else contextlib.nullcontext():
@@ -195,11 +205,16 @@ class CheckedFit(_Model):
         return loss + super().compute_loss() if self.losses else loss
 
     def _inputs(self, x, y):
+        """The tuple of what the model takes, and y where it is none of it."""
         if not isinstance(x, dict):
-            return (x,)
+            return (x,), y
         if len(x) != 1:
             raise ValueError(f"x must hold one input; got a dict with the keys {', '.join(x)}.")
-        return tuple(x.values())
+        return tuple(x.values()), y
+
+    def _given(self, x, y, sample_weight):
+        inputs, y = self._inputs(x, y)
+        return inputs, sample_weight, y
 
     def _look_at(self, data):
         """Learn from arrays, or from an iterable of batches."""
@@ -212,25 +227,37 @@ class CheckedFit(_Model):
         self._look_at(itertools.islice(carrier, num_batches))
         return carrier
 
-    def _taken(self, inputs, sample_weight=None):
+    def _taken(self, inputs, sample_weight=None, y=None):
         """Inputs and weights as arrays, checked; what is a tensor for a graph already stays it."""
-        arrays = tuple(as_array(x, self._wide_dtype) for x in inputs)
+        specs = self._specs.items()
+        arrays = tuple(
+            as_array(x, spec.dtype, name) for (name, spec), x in zip(specs, inputs, strict=True)
+        )
         self._check(*arrays)
         weights = checked_weights(sample_weight, common_length(arrays))
+        if y is not None and y is not inputs[0] and not _is_equal(y, arrays[0]):
+            raise ValueError(f"y is not used: {self._without_y}")
         return tuple(map(_as_given, inputs, arrays)), weights
 
     def _batch(self, x, y=None, sample_weight=None):
-        inputs, weight = self._taken(self._inputs(x, y), sample_weight)
+        inputs, weight = self._taken(*self._given(x, y, sample_weight))
         return element([keras.ops.convert_to_tensor(a) for a in inputs], weight)
 
-    def _door(self):
+    def _check_no_loss(self):
         if self.loss is not None or self._compile_metrics is not None:
             raise ValueError(
                 f"{type(self).__name__} has a loss of its own and no targets to compare with: call "
                 "compile(optimizer) without a loss and metrics, and add to its loss by "
                 "regularisers or add_loss."
             )
-        return Door(self._inputs, self._taken, self._wide_dtype)
+
+    def _door(self):
+        self._check_no_loss()
+        return Door(self._inputs, self._taken, self._specs)
+
+    @property
+    def _specs(self) -> Mapping[str, keras.InputSpec]:
+        raise NotImplementedError(f"{type(self).__name__} does not say what data it takes.")
 
     @property
     def _wide_dtype(self):
@@ -239,7 +266,7 @@ class CheckedFit(_Model):
     def _batched(self, door, batch_size, x, y, sample_weight):
         if is_carrier(x):
             return _through(door, x, y, sample_weight)
-        return _batches(batch_size, *self._taken(self._inputs(x, y), sample_weight))
+        return _batches(batch_size, *self._taken(*self._given(x, y, sample_weight)))
 
     def _shuffled(self, batch_size, shuffle, num_steps, inputs, weight):
         """Batches in an order that is new in every epoch, and the callback that renews it."""
@@ -281,6 +308,14 @@ def _listed(callbacks):
     if isinstance(callbacks, keras.callbacks.CallbackList):
         return callbacks.callbacks
     return keras.tree.flatten(callbacks or [])
+
+
+def _is_equal(y, x):
+    """Whether y holds the numbers of the array x."""
+    try:
+        return np.array_equal(as_array(y, x.dtype, "y"), x, equal_nan=True)
+    except ValueError:
+        return False
 
 
 def _as_given(data, array):

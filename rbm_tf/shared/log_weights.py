@@ -10,13 +10,15 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from rbm_tf.shared.arrays import as_array
 from rbm_tf.shared.types import ArrayLike, DType
 
 
 def float_tensor(x: ArrayLike, *, dtype: DType | None = None) -> tf.Tensor:
     """Numbers as a tensor of a dtype, or of their own where that is float32 or float64.
 
-    Integers, float16 and bfloat16 become float32: sums of half-precision numbers overflow.
+    Integers, float16 and bfloat16 become float32: sums of half-precision numbers overflow. Masked
+    numbers become NaN.
 
     Args:
         x: numbers, arrays or tensors of TensorFlow, NumPy or any other Keras backend.
@@ -24,6 +26,9 @@ def float_tensor(x: ArrayLike, *, dtype: DType | None = None) -> tf.Tensor:
 
     Returns:
         Tensor, the shape of x.
+
+    Raises:
+        ValueError: if x is complex or text.
 
     Example:
         >>> float_tensor([1, 2]).dtype.name, float_tensor(np.array([0.5])).dtype.name
@@ -33,9 +38,14 @@ def float_tensor(x: ArrayLike, *, dtype: DType | None = None) -> tf.Tensor:
         import keras
 
         x = keras.ops.convert_to_numpy(x.detach().cpu() if hasattr(x, "detach") else x)
-    x = x if tf.is_tensor(x) else tf.convert_to_tensor(x, dtype)  # a list loses no digits
-    wide = x.dtype in (tf.float32, tf.float64)
-    return tf.cast(x, dtype or (x.dtype if wide else tf.float32))
+    x = as_array(x, None) if isinstance(x, np.ma.MaskedArray) else x
+    if not tf.is_tensor(x):  # a list at once in its dtype, lest it loses digits
+        x = tf.convert_to_tensor(x, None if hasattr(x, "dtype") else dtype)
+    own = tf.as_dtype(x.dtype)
+    if not (own.is_floating or own.is_integer or own.is_bool):
+        raise ValueError(f"Real numbers are needed; these are of type {own.name}.")
+    wide = own in (tf.float32, tf.float64)
+    return tf.cast(x, dtype or (own if wide else tf.float32))
 
 
 def as_log_weights(

@@ -6,6 +6,8 @@ import operator
 import random
 from typing import SupportsIndex
 
+from keras import backend
+
 from rbm_tf.shared.types import ArrayLike, Tensor
 
 LIMIT = 2**31  # of seeds that become the first of two int32 numbers
@@ -34,6 +36,39 @@ def integer_seed(seed: SupportsIndex | None, *, limit: int | None = None) -> int
     if limit is not None and not 0 <= value < limit:
         raise ValueError(f"seed must be from 0 to {limit - 1}; got {value}.")
     return value
+
+
+def seed_of_keras(seed: SupportsIndex | None) -> int | None:
+    """A seed for `keras.random.SeedGenerator`, which would fail later, or take another, below 0.
+
+    Args:
+        seed: integer of any kind from 0 to 2^32 - 1, on PyTorch to 2^31 - 1, or None.
+
+    Raises:
+        ValueError: if it is another.
+
+    Example:
+        >>> seed_of_keras(3)
+        3
+    """
+    return integer_seed(seed, limit=2**31 if backend.backend() == "torch" else 2**32)
+
+
+def seed_of_numpy(seed: SupportsIndex | None) -> int:
+    """A seed for `numpy.random.default_rng`; None draws it from Python's generator, as `as_seed`.
+
+    Args:
+        seed: integer of any kind, 0 or above and below 2^64, or None.
+
+    Raises:
+        ValueError: if it is another.
+
+    Example:
+        >>> seed_of_numpy(np.uint8(3))
+        3
+    """
+    value = integer_seed(seed, limit=2**64)
+    return random.randrange(LIMIT) if value is None else value
 
 
 def as_seed(seed: int | ArrayLike | None) -> Tensor:

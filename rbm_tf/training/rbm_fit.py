@@ -50,6 +50,11 @@ class RBMFit(CheckedFit):
         array([1., 0., 1.], dtype=float32)
     """
 
+    _without_y = (
+        "an RBM learns x alone. Leave y out, in a data set by .map(lambda x, y: x); labels are "
+        "visible units, as rbm_tf.labels.with_labels(x, y, num_classes) puts them."
+    )
+
     def __init__(
         self, *, missing_steps: int = 0, discriminative: float = 0.0, **kwargs: Any
     ) -> None:
@@ -81,7 +86,7 @@ class RBMFit(CheckedFit):
         total, squares, count = (np.zeros(self.num_visible) for _ in range(3))
         for batch in batches:
             x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
-            (v,), _ = self._taken(self._inputs(x, y))  # (batch, num_visible)
+            (v,), _ = self._taken(*self._given(x, y, None))  # (batch, num_visible)
             total += np.nansum(v, 0, dtype=float)
             count += np.sum(~np.isnan(v), 0)
             if self.gradient == "standardized":
@@ -109,12 +114,13 @@ class RBMFit(CheckedFit):
         callbacks: Sequence[keras.callbacks.Callback] | None = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """Train on data, as `keras.Model.fit` and with its arguments; y is not used.
+        """Train on data, as `keras.Model.fit` and with its arguments.
 
         Raises:
             ValueError: if the data have another width or are no means or states of the visible
-                units, an option does not fit, the labels of `discriminative` are missing, or the
-                coupling of two layers of unbounded units is 1 or more.
+                units, there is a y other than x, an option does not fit, the labels of
+                `discriminative` are missing, or the coupling of two layers of unbounded units is 1
+                or more.
         """
         check_coupling(self)
         if self.discriminative:
@@ -141,6 +147,10 @@ class RBMFit(CheckedFit):
             yield
         finally:
             self.missing_steps = missing_steps
+
+    @property
+    def _specs(self):
+        return {"x": keras.InputSpec(self._wide_dtype, (None, self.num_visible))}
 
     def _check(self, v):
         check_data(self.visible, v, missing_steps=self.missing_steps)

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
 from rbm_tf.cumulants import MAX_ORDER, expectation_weights, log_expectation, sample_cumulants
+from rbm_tf.shared.arrays import as_array
 from rbm_tf.shared.types import ArrayLike
 from vae_keras.black_box.inputs import finite_log_weights
 
@@ -73,7 +74,7 @@ def corrected_quantiles(
         >>> corrected_quantiles(z, 0.3 * z, [0.5]).round(1)  # the median moves by 0.3
         array([0.3])
     """
-    values = np.asarray(values, np.float64)
+    values = as_array(values, "float64", "values")
     log_w = finite_log_weights(log_weights)
     if values.ndim != 1 or values.shape != log_w.shape:
         raise ValueError(

@@ -26,6 +26,7 @@ from rbm_tf.shared.log_weights import float_tensor
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike
 from vae_keras.evidence.paths import Schedule, anneal, latent_path, raveled
+from vae_keras.parts import data_of
 from vae_keras.shared.nested_data import as_data, examples
 
 _PILOT_CHAINS = 8
@@ -73,8 +74,9 @@ def ais(
         `AnnealedEstimate`.
 
     Raises:
-        ValueError: if betas do not increase from 0 to 1, num_chains is below 1, base is another, or
-            latents are discrete: `vae_keras.parts.enumerated` sums over those.
+        ValueError: if betas do not increase from 0 to 1, num_chains is below 1, base is another, x
+            is not what the model takes, or latents are discrete: `vae_keras.parts.enumerated` sums
+            over those.
         NotImplementedError: on another backend than TensorFlow.
 
     Reference: Neal (2001), Annealed importance sampling; Wu, Burda, Salakhutdinov and Grosse
@@ -239,7 +241,7 @@ def _check_backend():
 
 def _chains(model, x, z):
     """Exact posterior samples as walks take them, (num_chains, batch, latent_dim)."""
-    x, batch = as_data(x)
+    x, batch = as_data(data_of(model, x))
     like = latent_path(model, examples(x, 0, 1), "prior").like
     z = float_tensor(z) if tf.is_tensor(like) else tree.map_structure(float_tensor, z)
     shapes = [(batch, *a.shape[1:]) for a in tree.flatten(like)]
@@ -269,7 +271,7 @@ def _in_blocks(model, x, num_chains, betas, start, progress, seed):
     """
     _check_backend()
     base, z = start
-    x, num = as_data(x)
+    x, num = as_data(data_of(model, x))
     pixels = sum(math.prod(array.shape[1:]) for array in tree.flatten(x))
     block = max(1, _BLOCK // (num_chains * max(1, pixels)))
     runs = []

@@ -17,6 +17,7 @@ from keras import tree
 from rbm_tf.cumulants import StreamingCumulants
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.files import written_whole
+from rbm_tf.shared.seeds import seed_of_numpy
 from rbm_tf.shared.types import PathLike
 from rbm_tf.shared.workers import in_order
 from vae_keras.evidence.estimators import iwae
@@ -64,8 +65,9 @@ def estimate_in_blocks(
         For each name its values, (num,), float64.
 
     Raises:
-        ValueError: if x is empty or has a wrong shape, num_samples is below 1, path is given
-            without a seed, or the file at path belongs to another call or cannot be read.
+        ValueError: if x is empty or not what the model takes, num_samples is below 1, seed is no
+            integer of 0 or above, path is given without a seed, or the file at path belongs to
+            another call or cannot be read.
         ImportError: if there is a client and no Dask.
 
     Example:
@@ -237,7 +239,8 @@ def _parts(num, size):
 def _seeds(seed, num):
     """Seeds below 2^32, and below 2^31 on PyTorch, which takes no more."""
     limit = 2**31 if keras.backend.backend() == "torch" else 2**32
-    return [int(state) % limit for state in np.random.SeedSequence(seed).generate_state(num)]
+    states = np.random.SeedSequence(seed_of_numpy(seed)).generate_state(num)
+    return [int(state) % limit for state in states]
 
 
 def _fingerprint(model, x, estimators, num_samples, seed):

@@ -17,6 +17,7 @@ from rbm_tf.cumulants import sample_cumulants
 from rbm_tf.cumulants.errors import jackknife_error, leave_one_out_cumulants
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.log_weights import as_log_weights, float_tensor, log_mean_exp
+from rbm_tf.shared.seeds import seed_of_numpy
 from rbm_tf.shared.types import ArrayLike
 from vae_keras.evidence.estimators import log_means_of_groups, num_groups
 
@@ -75,7 +76,7 @@ def regrouped_cumulants(
 
 def _orders(num_samples, num_regroupings, seed):
     """Orders of the samples, the given one first, (num_samples, num_regroupings)."""
-    rng, order = np.random.default_rng(seed), np.arange(num_samples)
+    rng, order = np.random.default_rng(seed_of_numpy(seed)), np.arange(num_samples)
     return np.stack([order, *(rng.permutation(order) for _ in range(num_regroupings - 1))], -1)
 
 

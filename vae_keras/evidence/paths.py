@@ -10,14 +10,13 @@ import math
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import tree
 
 from rbm_tf.cumulants import weighted_cumulants
-from rbm_tf.shared.log_weights import float_tensor, log_mean_exp
+from rbm_tf.shared.log_weights import log_mean_exp
 from rbm_tf.shared.progress import in_parts
-from vae_keras.parts import Latents, latents_of
+from vae_keras.parts import Latents, data_of, latents_of
 from vae_keras.shared.repeated import repeated
 
 BASES = ("prior", "posterior")
@@ -78,7 +77,7 @@ def latent_path(model: Any, x: Any, base: str) -> LatentPath:
         `LatentPath`.
 
     Raises:
-        ValueError: if base is another, or a latent is discrete.
+        ValueError: if base is another, x is not what the model takes, or a latent is discrete.
 
     Example:
         >>> vae = VAE(dense_encoder((64,), latent_dim=2), dense_decoder((64,), latent_dim=2))
@@ -94,9 +93,8 @@ def latent_path(model: Any, x: Any, base: str) -> LatentPath:
             "sum over their states by vae_keras.parts.enumerated(model, x), or average "
             "log-weights, as evidence.iwae does."
         )
-    checked = model.encode(x) if hasattr(model, "encode") else None  # a VAE checks its data
-    x = tree.map_structure(_data_tensor, x)
-    statistics = latents.encoded(x) if checked is None else checked
+    x = data_of(model, x)
+    statistics = latents.encoded(x)
     given = x, statistics, latents.prior_statistics(x, statistics)
     path = LatentPath(latents, base, *given, None, [])
     of_q = path._drawn("posterior", _DRAWS, (0, 0))
@@ -105,11 +103,6 @@ def latent_path(model: Any, x: Any, base: str) -> LatentPath:
     is_wide = (variances[1] > 0) & tf.math.is_finite(variances[1])
     variances[1] = tf.where(is_wide, variances[1], variances[0])  # of temperature 0
     return path._replace(like=tree.map_structure(lambda a: a[:1], of_q), variances=variances)
-
-
-def _data_tensor(x):
-    is_whole = not tf.is_tensor(x) and np.asarray(x).dtype.kind in "iub"
-    return tf.convert_to_tensor(x) if is_whole else float_tensor(x, dtype=tf.float32)
 
 
 def raveled(value: Any, num_chains: int) -> tf.Tensor:

@@ -6,7 +6,10 @@ import math
 
 import numpy as np
 
+from rbm_tf.shared.arrays import as_array
+from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.log_weights import as_log_weights
+from rbm_tf.shared.seeds import seed_of_numpy
 from rbm_tf.shared.types import ArrayLike
 
 _ALPHA, _RATIO = 80, 0.9
@@ -24,6 +27,9 @@ def sumo_lengths(num: int, *, seed: int | None = None) -> np.ndarray:
     Returns:
         (num,) integers, 1 or above.
 
+    Raises:
+        ValueError: if num is no integer of 1 or more, or seed none of 0 or more.
+
     Reference: Luo et al. (2020), SUMO: unbiased estimation of log marginal probability for latent
     variable models, section 3.
 
@@ -32,7 +38,8 @@ def sumo_lengths(num: int, *, seed: int | None = None) -> np.ndarray:
         >>> int(lengths.min())
         1
     """
-    u = 1 - np.random.default_rng(seed).random(num)  # in (0, 1]
+    check_counts(num=num)
+    u = 1 - np.random.default_rng(seed_of_numpy(seed)).random(num)  # in (0, 1]
     far = np.log(np.minimum(1, u * _ALPHA)) / np.log(_RATIO)
     return np.where(u * _ALPHA > 1, 1 / u, _ALPHA + far).astype(int)
 
@@ -52,7 +59,8 @@ def sumo(log_weights: ArrayLike, lengths: ArrayLike) -> np.ndarray:
         (batch,), float64, nats.
 
     Raises:
-        ValueError: if there are too few samples for the largest K, or not one K for each example.
+        ValueError: if there are too few samples for the largest K, not one K for each example, or
+            one that is no integer of 1 or more.
 
     Reference: Luo et al. (2020), equation 7; B18.
 
@@ -62,11 +70,13 @@ def sumo(log_weights: ArrayLike, lengths: ArrayLike) -> np.ndarray:
     """
     log_weights = as_log_weights(log_weights, at_least=2, dtype=np.float64).numpy()
     num_samples, batch = len(log_weights), log_weights.shape[1:]
-    lengths = np.asarray(lengths)
+    lengths = as_array(lengths, None, "lengths")
     if lengths.size != math.prod(batch):
         raise ValueError(
             f"lengths must hold one K for each example, shape {batch}; got {lengths.shape}."
         )
+    if not (np.all(lengths >= 1) and np.all(lengths == np.rint(lengths))):  # false for NaN
+        raise ValueError("lengths must be integers of 1 or more, as sumo_lengths draws them.")
     if lengths.max() >= num_samples:
         raise ValueError(
             f"The largest K of {lengths.max()} needs {lengths.max() + 1} samples; got "

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from rbm_tf.shared.counts import check_counts
-from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.seeds import seed_of_keras
 from rbm_tf.shared.types import ArrayLike, Shape, Tensor
 from vae_keras.layers.inputs import at_least_float32, is_one_shape
 from vae_keras.parts.coupling import Coupling
@@ -55,7 +55,7 @@ class AffineCoupling(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
         check_counts(num_hidden=num_hidden)
-        self.num_hidden, self.flip, self.seed = num_hidden, flip, integer_seed(seed)
+        self.num_hidden, self.flip, self.seed = num_hidden, flip, seed_of_keras(seed)
 
     def build(self, input_shape: Shape) -> None:
         self._step = Coupling(

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.seeds import seed_of_keras
 from rbm_tf.shared.types import Tensor
 from vae_keras.objectives.bounds import Objective
 from vae_keras.parts.draws import Draws
@@ -141,7 +141,7 @@ class InfoVAE(Objective):
                 f"and finite; got alpha {alpha} and lambda_ {lambda_}."
             )
         self.alpha, self.lambda_, self.kernel, self.scale = alpha, lambda_, kernel, scale
-        self.seed = integer_seed(seed)
+        self.seed = seed_of_keras(seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def call(self, draws: Draws) -> Tensor:

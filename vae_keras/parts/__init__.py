@@ -16,7 +16,7 @@ from vae_keras.parts.enumeration import enumerated
 from vae_keras.parts.flow import Flow, FlowStep
 from vae_keras.parts.full_gaussian import Correlated, FullGaussian, LowRankGaussian
 from vae_keras.parts.gaussian import Gaussian
-from vae_keras.parts.latents import Latents, latents_of
+from vae_keras.parts.latents import Latents
 from vae_keras.parts.levels import Levels
 from vae_keras.parts.log_gamma import (
     log_gamma,
@@ -28,6 +28,7 @@ from vae_keras.parts.log_normal import log_ndtr, log_normal_mass
 from vae_keras.parts.logistic_mixture import LogisticMixture
 from vae_keras.parts.masked import Masked
 from vae_keras.parts.mixture import Mixture, Vamp
+from vae_keras.parts.models import data_of, latents_of
 from vae_keras.parts.names import call_by_name
 from vae_keras.parts.observed import Observed
 from vae_keras.parts.own import Own
@@ -82,6 +83,7 @@ __all__ = [
     "call_by_name",
     "categorical_kl_terms",
     "check_part",
+    "data_of",
     "enumerated",
     "gaussian_kl_terms",
     "kl_rule",

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops, tree
 
 from rbm_tf.shared.types import Tensor
-from vae_keras.parts.latents import latents_of
+from vae_keras.parts.models import data_of, latents_of
 from vae_keras.shared.nested_data import as_data, examples
 
 _STATES = 2**22  # that a sum may take
@@ -27,14 +27,14 @@ def enumerated(model: Any, x: Any) -> Tensor:
 
     Args:
         model: a `VAE`, or `Latents`.
-        x: data, nested arrays or tensors (batch, ..).
+        x: data as the model takes them, nested arrays or tensors (batch, ..); arrays are checked.
 
     Returns:
         (batch,), float32 or wider, nats.
 
     Raises:
-        ValueError: if a latent is continuous or unbounded, there are more than 2^22 states, or no
-            example.
+        ValueError: if x is not what the model takes, a latent is continuous or unbounded, there are
+            more than 2^22 states, or no example.
 
     Example:
         >>> bits = Latents(lambda x: 0 * x, lambda z: z, posterior=Bernoulli())
@@ -42,7 +42,7 @@ def enumerated(model: Any, x: Any) -> Tensor:
         >>> print(round(float(enumerated(bits, x)[0]), 4))
         -0.4853
     """
-    latents, (x, num) = latents_of(model).exact, as_data(x)
+    latents, (x, num) = latents_of(model).exact, as_data(data_of(model, x))
     latents.renew()
     starts = range(0, num, _EXAMPLES)
     blocks = (examples(x, start, start + _EXAMPLES) for start in starts)

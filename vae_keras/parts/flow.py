@@ -8,7 +8,7 @@ from typing import Any, Self
 import keras
 
 from rbm_tf.shared.saving import sharing
-from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.seeds import seed_of_keras
 from rbm_tf.shared.types import Tensor
 from vae_keras.parts.part import Part
 
@@ -37,7 +37,7 @@ class FlowStep(keras.layers.Layer):
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
-        self.seed = integer_seed(seed)
+        self.seed = seed_of_keras(seed)
         self.built = type(self).build is keras.layers.Layer.build
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import backend, ops, tree
 
-from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.seeds import seed_of_keras
 from rbm_tf.shared.types import ArrayLike, Shape, Tensor
 
 SMALLEST = 2.0**-24  # how near uniform noise comes to 0 and 1
@@ -137,7 +137,7 @@ def as_generator(seed: Any) -> keras.random.SeedGenerator:
         2
     """
     is_one = isinstance(seed, keras.random.SeedGenerator)
-    return seed if is_one else keras.random.SeedGenerator(integer_seed(seed))
+    return seed if is_one else keras.random.SeedGenerator(seed_of_keras(seed))
 
 
 def open_uniform(shape: Any, dtype: str, seed: Any) -> Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
 from keras import ops, tree
 
 from rbm_tf.shared.counts import check_counts
@@ -18,6 +19,7 @@ from vae_keras.parts.draws import Draws
 from vae_keras.parts.gaussian import Gaussian
 from vae_keras.parts.inputs import (
     as_generator,
+    check_range,
     float_dtype,
     is_floating,
     num_rows,
@@ -25,7 +27,9 @@ from vae_keras.parts.inputs import (
 )
 from vae_keras.parts.names import call_by_name
 from vae_keras.parts.part import Part
+from vae_keras.shared.checks import array_or_tensor
 from vae_keras.shared.compiled import compiled
+from vae_keras.shared.nested_data import mapped, num_examples
 from vae_keras.shared.repeated import repeated
 
 _BLOCK = 2**23  # entries of x that log_weights decodes at once
@@ -89,6 +93,39 @@ class Latents:
             likelihood=self.likelihood.exactly(),
         )
 
+    def taken(self, x: Any) -> Any:
+        """Data as tensors: the one door by which they come to the latents.
+
+        Arrays are checked, tensors are taken as they are. Floats become float32.
+
+        Args:
+            x: data, nested: array-like, tables, sparse matrices or tensors, each (batch, ..).
+
+        Returns:
+            The same structure of tensors.
+
+        Raises:
+            ValueError: if x holds no numbers, comes in batches, is empty, or is none of what the
+                likelihood knows; if conditions are not finite.
+
+        Example:
+            >>> Latents(lambda x: (x, 0 * x), lambda z: z).taken([[0.0, 2.0]])
+            Traceback (most recent call last):
+            ...
+            ValueError: Data of Bernoulli must lie in [0, 1], without NaN: divide 8-bit ...
+        """
+        x = mapped(lambda a: array_or_tensor(a, None, "x"), x)
+        if arrays := [a for a in tree.flatten(x) if isinstance(a, np.ndarray)]:
+            num_examples(arrays)
+            target = self.scored_part(x)
+            if any(isinstance(a, np.ndarray) for a in tree.flatten(target)):
+                self.likelihood.check_value(target)
+            for name, value in self._conditions(x).items():
+                for a in tree.flatten(value):  # tensors are taken as they are
+                    if isinstance(a, np.ndarray):
+                        check_range(name, a, remedy="remove or replace NaN and infinite values")
+        return tree.map_structure(_as_tensor, x)
+
     def draws(
         self,
         x: Any,
@@ -114,7 +151,7 @@ class Latents:
             ValueError: if num_samples is below 1.
         """
         check_counts(num_samples=num_samples)
-        x = tree.map_structure(_as_tensor, x)
+        x = self.taken(x)
         statistics = self.encoded(x, training=training)
         if noise is None:
             rows = num_samples * num_rows(x)
@@ -135,6 +172,7 @@ class Latents:
         Raises:
             ValueError: if num_samples is below 1, or the posterior has no density.
         """
+        self.check_density()
         blocks = self._blocks_of_noise(x, num_samples, seed)
         return ops.concatenate([self._log_weights_of(*block) for block in blocks])
 
@@ -214,7 +252,7 @@ class Latents:
         """Yield x, the posterior's statistics, a block of its noise, and x for each row of it."""
         check_counts(num_samples=num_samples)
         self.renew()
-        x = tree.map_structure(_as_tensor, x)
+        x = self.taken(x)
         statistics, generator, batch = self.encoded(x), as_generator(seed), num_rows(x)
         target = tree.flatten(self.scored_part(x))
         size = max(1, _BLOCK // max(1, sum(math.prod(a.shape) for a in target)))
@@ -322,31 +360,3 @@ class Latents:
 def _as_tensor(x: ArrayLike) -> Tensor:
     x = ops.convert_to_tensor(x)
     return ops.cast(x, "float32") if is_floating(x) else x
-
-
-def latents_of(model: Any) -> Latents:
-    """The `Latents` of a model as evaluation takes them: one door for whatever takes a model.
-
-    Args:
-        model: a `VAE` or another object with an attribute `latents`, whose relaxed parts become
-            discrete ones; or a `Latents`, which stays as it is.
-
-    Returns:
-        `Latents`.
-
-    Raises:
-        ValueError: if it is neither.
-
-    Example:
-        >>> latents = Latents(lambda x: (x, 0 * x), lambda z: z)
-        >>> latents_of(latents) is latents
-        True
-    """
-    if isinstance(model, Latents):
-        return model
-    found = getattr(model, "latents", None)
-    if not isinstance(found, Latents):
-        raise ValueError(
-            f"A VAE or Latents is needed, networks with their parts; got {type(model).__name__}."
-        )
-    return found.exact

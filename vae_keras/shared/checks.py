@@ -9,7 +9,8 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from rbm_tf.shared.types import ArrayLike, Shape, Tensor
+from rbm_tf.shared.arrays import as_array
+from rbm_tf.shared.types import ArrayLike, DType, Shape, Tensor
 
 
 def shapes_of_data(latents: Any) -> dict[str, Shape]:
@@ -52,16 +53,35 @@ def shapes_of_data(latents: Any) -> dict[str, Shape]:
     return {target: shapes.pop(target), **shapes}
 
 
+def integer_inputs(latents: Any) -> dict[str, str]:
+    """The integer types of what networks take beside target and latents, by name.
+
+    Labels and other numbers above 2^24 are not all float32.
+
+    Args:
+        latents: the `Latents`.
+
+    Example:
+        >>> integer_inputs(Latents(dense_encoder((8, 8), 2), dense_decoder((8, 8), 2)))
+        {}
+    """
+    networks = latents.decoder, latents.prior_network, latents.encoder  # the last one decides
+    inputs = {k: v for network in networks for k, v in (_inputs(network, None) or {}).items()}
+    dtypes = {name: keras.backend.standardize_dtype(v.dtype) for name, v in inputs.items()}
+    return {k: v for k, v in dtypes.items() if "int" in v and k != latents.target}
+
+
 def _input_shapes(network, alone):
     """The shape of each input by name, with a name for one that stands alone; None if unknown."""
+    inputs = _inputs(network, alone)
+    return inputs and {name: tuple(tensor.shape[1:]) for name, tensor in inputs.items()}
+
+
+def _inputs(network, alone):
     inputs = inputs_of(network)
-    if inputs is None:
-        return None
     if isinstance(inputs, (list, tuple)):
-        inputs = {tensor.name: tensor for tensor in inputs}
-    elif not isinstance(inputs, Mapping):
-        inputs = {alone: inputs}
-    return {name: tuple(tensor.shape[1:]) for name, tensor in inputs.items()}
+        return {tensor.name: tensor for tensor in inputs}
+    return inputs if inputs is None or isinstance(inputs, Mapping) else {alone: inputs}
 
 
 def inputs_of(network: Any) -> Any:
@@ -172,16 +192,38 @@ def check_networks(latents: Any, zeros: Any) -> tuple[Any, Any]:
     return draws.statistics, tree.map_structure(lambda a: tuple(a.shape[1:]), z)
 
 
-def checked_array(x: ArrayLike, shape: Shape, name: str) -> Tensor:
-    """The array as a float32 tensor, refused unless its examples have the shape.
+def array_or_tensor(x: Any, dtype: DType | None, name: str) -> Any:
+    """A tensor as it is, since it may be symbolic; what else holds numbers as a NumPy array.
+
+    Args:
+        x: array-like, table, sparse matrix or tensor, of any shape.
+        dtype: the dtype of the array, None to keep that of the data.
+        name: what the error message calls it.
+
+    Raises:
+        ValueError: if it holds no real numbers, or comes in batches.
+
+    Example:
+        >>> array_or_tensor([[0, 1]], "float32", "x")
+        array([[0., 1.]], dtype=float32)
+    """
+    is_dense = not (hasattr(x, "dense_shape") or hasattr(x, "row_lengths"))
+    if ops.is_tensor(x) and is_dense and "complex" not in str(x.dtype):
+        return x
+    return as_array(x, dtype, name)
+
+
+def checked_array(x: ArrayLike, shape: Shape, name: str, dtype: DType | None = None) -> Tensor:
+    """The array as a tensor, refused unless its examples have the shape.
 
     Args:
         x: array or tensor, (batch, *shape).
         shape: the shape that one example must have.
         name: what the error message calls the array.
+        dtype: the dtype of the tensor, None to keep that of x.
 
     Returns:
-        Tensor (batch, *shape), float32.
+        Tensor (batch, *shape).
 
     Raises:
         ValueError: for another shape, or no example.
@@ -190,7 +232,7 @@ def checked_array(x: ArrayLike, shape: Shape, name: str) -> Tensor:
         >>> tuple(checked_array(np.zeros((3, 4)), (4,), "x").shape)
         (3, 4)
     """
-    x = ops.convert_to_tensor(x, dtype="float32")
+    x = ops.convert_to_tensor(x, dtype=dtype)
     check_shape(x, shape, name)
     return x
 
@@ -213,7 +255,7 @@ def check_shape(x: Tensor, shape: Shape, name: str) -> None:
     fits = len(given) == len(shape) and all(
         b is None or a == b for a, b in zip(given, shape, strict=True)
     )
-    if not fits or not x.shape or x.shape[0] == 0:
+    if not fits or not tuple(x.shape) or x.shape[0] == 0:
         raise ValueError(
             f"{name} must have shape (batch, {', '.join(map(str, shape))}) with a batch of 1 or "
             f"more; got {tuple(x.shape)}."

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from rbm_tf.shared.seeds import integer_seed
+from rbm_tf.shared.seeds import seed_of_keras
 
 _STATE = "random_state"
 
@@ -30,7 +30,7 @@ class RandomLayer(keras.layers.Layer):
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.seed = integer_seed(seed)
+        self.seed = seed_of_keras(seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_jit = xla_draws_fast()
 
