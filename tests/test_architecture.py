@@ -163,6 +163,8 @@ INTERNAL_FILES = (
     "files",
     "paths",
     "inputs",
+    "values",
+    "count_quantile",
     "kl_layer",
     "random_layer",
     "relaxed_layer",

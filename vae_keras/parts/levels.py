@@ -6,38 +6,13 @@ import math
 from typing import Any, Self
 
 import keras
-import numpy as np
 from keras import ops
 
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
-from vae_keras.parts.inputs import check_range, float_dtype
+from vae_keras.parts.inputs import float_dtype
 from vae_keras.parts.part import Part
-
-
-def check_levels(owner: Part, value: ArrayLike, num_levels: int) -> None:
-    """Refuse data that are no levels k / (num_levels - 1), which rounding would move, and NaN.
-
-    Args:
-        owner: the part, for the error message.
-        value: array or eager tensor, of any shape.
-        num_levels: the number of levels.
-
-    Raises:
-        ValueError: with what they must be, and what to do.
-
-    Example:
-        >>> check_levels(Levels(Gaussian()), np.arange(256) / 255, 256)
-    """
-    top = num_levels - 1
-    remedy = f"divide the integers 0 to {top} by {top}"
-    check_range(owner, value, 0, 1, remedy=remedy)
-    level = ops.convert_to_numpy(value) * top
-    if np.any(np.abs(level - np.round(level)) > 1e-3 + 2e-7 * top):  # and rounding in float32
-        raise ValueError(
-            f"Data of {type(owner).__name__} must be levels k/{top}: {remedy}, not by "
-            f"{num_levels}, in float32, and add no noise."
-        )
+from vae_keras.parts.values import check_levels
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")

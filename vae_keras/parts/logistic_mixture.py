@@ -16,8 +16,8 @@ from vae_keras.parts.inputs import (
     gumbel,
     logistic,
 )
-from vae_keras.parts.levels import check_levels
 from vae_keras.parts.part import Part
+from vae_keras.parts.values import check_levels
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")

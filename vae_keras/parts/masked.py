@@ -11,6 +11,7 @@ from keras import ops
 from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
 from vae_keras.parts.inputs import total, widened
 from vae_keras.parts.part import Part
+from vae_keras.parts.values import filled
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
@@ -103,28 +104,3 @@ class Masked(Part):
     def from_config(cls, config: dict[str, Any]) -> Self:
         part = keras.saving.deserialize_keras_object(config["part"])
         return cls(**{**config, "part": part})
-
-
-def filled(value: Tensor, counts: Tensor) -> Tensor:
-    """The value with the first of its entries that count in place of those that do not.
-
-    The part knows what it is then given, NaN and padding leave no trace in gradients, and `where`
-    can drop the terms.
-
-    Args:
-        value: tensor, (rows, ..).
-        counts: bool, in the shape of the value or of its first axes.
-
-    Returns:
-        The shape of the value; zeros where nothing counts.
-
-    Example:
-        >>> value = ops.array([[3.0, math.nan, 4.0]])
-        >>> print(ops.convert_to_numpy(filled(value, value == value)))
-        [[3. 3. 4.]]
-    """
-    flat = ops.reshape(value, (-1, *ops.shape(value)[len(counts.shape) :]))
-    first = ops.argmax(ops.reshape(ops.cast(counts, "int32"), (-1,)))
-    entry = ops.take(flat, first, axis=0)
-    entry = ops.where(ops.any(counts), entry, ops.zeros_like(entry))
-    return ops.where(widened(counts, value), value, entry)

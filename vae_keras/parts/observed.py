@@ -8,8 +8,8 @@ import keras
 from keras import ops
 
 from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
-from vae_keras.parts.masked import filled
 from vae_keras.parts.part import Part
+from vae_keras.parts.values import filled
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
