@@ -169,6 +169,7 @@ INTERNAL_FILES = (
     "random_layer",
     "relaxed_layer",
     "autodiff",
+    "given",
 )
 
 PUBLIC = [dotted(path) for path in MODULES if path.stem not in ("__init__", "program", *COMMANDS)]

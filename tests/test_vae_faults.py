@@ -9,7 +9,21 @@ import pytest
 import tensorflow as tf
 
 from vae_keras.networks import conv_encoder, dense_decoder, dense_encoder
-from vae_keras.parts import Bernoulli, Gaussian, NegativeBinomial, StudentT, ZeroInflated
+from vae_keras.objectives import ELBO
+from vae_keras.parts import (
+    Bernoulli,
+    Categorical,
+    ContinuousBernoulli,
+    Gaussian,
+    Latents,
+    Levels,
+    Masked,
+    NegativeBinomial,
+    Observed,
+    RelaxedCategorical,
+    StudentT,
+    ZeroInflated,
+)
 from vae_keras.vae import VAE
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -77,6 +91,54 @@ def test_outputs_nested_otherwise_than_a_part_takes_them_are_refused(
     networks = heads(6, "x", encoder, 2), heads(2, "z", decoder, 6)
     with pytest.raises(ValueError, match=re.escape(message)):
         VAE(*networks, likelihood=likelihood)
+
+
+@pytest.mark.parametrize("role", ["posterior", "prior", "likelihood"])
+@pytest.mark.parametrize("given", [Gaussian, "bernoulli"])
+def test_what_is_no_part_is_refused_at_once(role, given):
+    with pytest.raises(ValueError, match=rf"The {role} must be a part, such as Gaussian\(\)"):
+        small_vae(**{role: given})
+    with pytest.raises(ValueError, match=f"The {role} must be a part"):
+        Latents(lambda x: x, lambda z: z, **{role: given})
+
+
+@pytest.mark.parametrize("given", [ELBO, "elbo", len])
+def test_what_is_no_objective_is_refused_at_once(given):
+    with pytest.raises(ValueError, match=r"must be a layer, such as ELBO\(\)"):
+        small_vae(objective=given)
+
+
+layers = keras.layers
+ENDS = [  # the part, its activation, the end of a network, of twelve numbers before
+    (Bernoulli(), "sigmoid", [layers.Dense(3, "sigmoid"), layers.Reshape((12,))]),
+    (ContinuousBernoulli(), "sigmoid", [layers.Dense(12), layers.Activation("sigmoid")]),
+    (Levels(ContinuousBernoulli()), "sigmoid", [layers.Conv1D(1, 1, activation="sigmoid")]),
+    (Categorical(3), "softmax", [layers.Softmax(), layers.Activation("linear", dtype="float32")]),
+    (Masked(Categorical(3)), "softmax", [layers.Dense(3, keras.ops.softmax)]),
+    (Observed(Bernoulli()), "sigmoid", [layers.Dense(3, "sigmoid")]),
+    (RelaxedCategorical(3), "softmax", [keras.Sequential([layers.Dense(3, "softmax")])]),
+]
+
+
+@pytest.mark.parametrize(("part", "activation", "end"), ENDS)
+def test_networks_that_end_in_the_activation_of_a_part_are_refused(part, activation, end):
+    start = [keras.Input((2,)), layers.Dense(12), layers.Reshape((4, 3))]
+    network = keras.Sequential([*start, *end])
+    functional = keras.Model(network.inputs, network(network.inputs[0]))
+    for model in (network, functional):
+        for networks in ((lambda x: x, model), (model, lambda z: z)):
+            role = "posterior" if networks[0] is model else "likelihood"
+            with pytest.raises(ValueError, match=f"ends in a {activation}: leave the activation"):
+                Latents(*networks, **{role: part})
+        Latents(lambda x: x, model, likelihood=Gaussian(scale=1.0))  # a mean in [0, 1]
+    Latents(lambda x: x, keras.Sequential([*network.layers, layers.Rescaling(9)]), likelihood=part)
+    with pytest.raises(ValueError, match="leave the activation out"):
+        Latents(lambda x: x, lambda z: z, prior=part, prior_network=network)
+    with pytest.raises(ValueError, match="leave the activation out"):
+        VAE(
+            dense_encoder((4,), 2),
+            keras.Sequential([keras.Input((2,)), layers.Dense(4, "sigmoid")]),
+        )
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate", "encode", "reconstruct", "log_weights"])

@@ -22,7 +22,7 @@ def check_objective(objective: Any, latents: Latents) -> None:
         latents: the model's parts and networks.
 
     Raises:
-        ValueError: with what is missing, and what to take instead.
+        ValueError: with what is missing, and what to take instead; or if it is no layer.
 
     Example:
         >>> bits = Latents(lambda x: x, lambda z: z, posterior=Bernoulli())
@@ -33,6 +33,10 @@ def check_objective(objective: Any, latents: Latents) -> None:
         ValueError: IWAE needs gradients through draws, and those of Bernoulli have none: train it
         with VIMCO() or ThermodynamicObjective(), or take RelaxedBernoulli() in its place.
     """
+    if isinstance(objective, type) or not callable(getattr(objective, "call", None)):
+        raise ValueError(
+            f"The objective must be a layer, such as ELBO() or IWAE(10); got {objective!r}."
+        )
     name, q, p = type(objective).__name__, latents.posterior, latents.prior_part
     if getattr(objective, "needs_path", True) and not q.has_path:
         part = type(_lacking(q, "has_path")).__name__

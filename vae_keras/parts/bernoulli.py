@@ -46,6 +46,7 @@ class Bernoulli(Part):
         -1.3862943649291992
     """
 
+    own_activation = "sigmoid"
     space = "discrete"
     has_path = False
     is_factorized = True
@@ -109,6 +110,7 @@ class ContinuousBernoulli(Part):
         0.0
     """
 
+    own_activation = "sigmoid"
     is_factorized = True
 
     def noise(self, statistics: Tensor, rows: Any, seed: Any) -> Tensor:

@@ -41,6 +41,7 @@ class Categorical(Part):
         -4.158883094787598
     """
 
+    own_activation = "softmax"
     space = "discrete"
     has_path = False
     is_factorized = True

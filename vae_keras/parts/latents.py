@@ -17,6 +17,7 @@ from rbm_tf.shared.types import ArrayLike, Tensor
 from vae_keras.parts.bernoulli import Bernoulli
 from vae_keras.parts.draws import Draws
 from vae_keras.parts.gaussian import Gaussian
+from vae_keras.parts.given import check_outputs, check_part_given
 from vae_keras.parts.inputs import (
     as_generator,
     check_range,
@@ -54,7 +55,8 @@ class Latents:
         target: the name of the entry of x that the likelihood scores, where x is a dict.
 
     Raises:
-        ValueError: if there is a prior network and no prior.
+        ValueError: if a part is none, there is a prior network and no prior, or a network ends in
+            the activation that a part applies itself.
 
     Example:
         >>> latents = Latents(lambda x: (x, 0 * x), lambda z: z, likelihood=Gaussian(scale=1.0))
@@ -71,11 +73,16 @@ class Latents:
     target: str = "x"
 
     def __post_init__(self) -> None:
+        for name in ("posterior", "likelihood", *(() if self.prior is None else ("prior",))):
+            check_part_given(getattr(self, name), name)
         if self.prior is None and self.prior_network is not None:
             raise ValueError(
                 "A prior network gives statistics to a prior: pass the part that reads them, such "
                 "as prior=Gaussian()."
             )
+        check_outputs(self.encoder, self.posterior)
+        check_outputs(self.decoder, self.likelihood)
+        check_outputs(self.prior_network, self.prior)
         _ = self.prior_part  # now: a layer may not be made while a step is traced
 
     @functools.cached_property

@@ -65,6 +65,7 @@ class Levels(Part):
                 f"ContinuousBernoulli(); got {type(part).__name__}."
             )
         self.part, self.num_levels = part, num_levels
+        self.own_activation = part.own_activation
 
     def noise(self, statistics: Any, rows: Any, seed: Any) -> Any:
         return self.part.noise(statistics, rows, seed)

@@ -50,6 +50,7 @@ class Masked(Part):
         self.part, self.padding = part, padding
         self.space, self.has_path = part.space, part.has_path
         self.has_density, self.has_mean = part.has_density, part.has_mean
+        self.own_activation = part.own_activation
 
     def noise(self, statistics: Any, rows: Any, seed: Any) -> Any:
         return self.part.noise(statistics, rows, seed)

@@ -62,6 +62,7 @@ class Observed(Part):
         self.part = part
         self.space, self.has_path = part.space, part.has_path
         self.has_density, self.has_mean = part.has_density, part.has_mean
+        self.own_activation = part.own_activation
 
     @property
     def num_values(self) -> Any:

@@ -70,6 +70,7 @@ class Part(RandomLayer):
     has_mean = True  # whether `mean` is the expected value, and no other point that stands for it
     is_unconditional = False  # whether its statistics are its own
     is_factorized = False  # whether `terms` are densities of entries that are independent
+    own_activation: str | None = None  # that of its logits, which networks leave out
     is_standard = False  # whether it is the standard member whatever it is given
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:

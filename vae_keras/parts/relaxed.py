@@ -76,6 +76,8 @@ class RelaxedBernoulli(Relaxed):
         -1.3862943649291992
     """
 
+    own_activation = "sigmoid"
+
     def noise(self, statistics: Tensor, rows: Any, seed: Any) -> Tensor:
         return logistic((rows, *statistics.shape[1:]), float_dtype(statistics), seed)
 
@@ -133,6 +135,8 @@ class RelaxedCategorical(Relaxed):
         >>> float(part.log_prob(ops.zeros((1, 3)), ops.zeros((1, 2)))[0])  # ln 2!/3^3
         -2.60268974...
     """
+
+    own_activation = "softmax"
 
     def __init__(
         self,
