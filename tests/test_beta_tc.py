@@ -76,7 +76,10 @@ def model(to_mean=TO_MEAN):
         mean = x @ kernel
         return mean, ops.zeros_like(mean) + log_var
 
-    return Latents(encoder, lambda z: ops.zeros_like(z[:, :1]) + tensor(np.zeros(3)))
+    def decoder(z):
+        return ops.zeros_like(z[:, :1]) + tensor(np.zeros(3))
+
+    return Latents(encoder, decoder, likelihood=Gaussian(scale=1.0))
 
 
 def test_the_exact_terms_sum_to_the_closed_form():
@@ -150,7 +153,7 @@ def test_the_estimate_of_q_from_batches_is_unbiased():
     assert found[:, 0].mean() == pytest.approx(each.prod(-1).mean(), rel=1e-4)
     assert found[:, 0].std() > 0.01 * found[:, 0].mean()
     # Of a single latent the estimate of the product is that of its factor.
-    one = Latents(lambda x: (x, ops.zeros_like(x)), lambda z: z)
+    one = Latents(lambda x: (x, ops.zeros_like(x)), lambda z: z, likelihood=Gaussian(scale=1.0))
     for part in kl_decomposition(one.draws(X[:, :1], 4, seed=0), NUM)[1:2]:
         np.testing.assert_allclose(part, 0, atol=1e-6)
 
@@ -253,7 +256,8 @@ def test_options_without_meaning_are_refused():
     with pytest.raises(ValueError, match="beta must be 0 or above"):
         BetaTC(10, beta=-1.0)
     pair = tensor(np.zeros((NUM, 2))), tensor(np.zeros((NUM, 2))), tensor(np.zeros((NUM, 1)))
-    full = Latents(lambda x: pair, lambda z: z, posterior=FullGaussian())
+    parts = {"posterior": FullGaussian(), "likelihood": Gaussian(scale=1.0)}
+    full = Latents(lambda x: pair, lambda z: z, **parts)
     with pytest.raises(ValueError, match="not independent"):
         BetaTC(10).call(full.draws(X[:, :2], 1, seed=0))
 
