@@ -144,10 +144,12 @@ def sum_over_blocks(
         >>> round(float(log_total), 4), mean.numpy()  # four states
         (1.3863, array([0., 0.]))
     """
-    num_states = len(rule.points) if rule else machine.visible.num_layer_states
-    if num_states is None:
+    if rule is None and machine.visible.num_layer_states is None:
         raise ValueError(f"{machine.visible!r} have no end of states; they need a rule of points.")
-    size = min(num_states, _BLOCK)
+    # rules of other lengths share a graph, in which the length has no number
+    num_states = tf.shape(rule.points)[0] if rule else machine.visible.num_layer_states
+    num_states = tf.cast(num_states, tf.int64)
+    size = tf.minimum(num_states, _BLOCK)
     start = (tf.constant(0, tf.int64), (tf.constant(-np.inf, tf.float64), averages))
 
     def step(first, total):

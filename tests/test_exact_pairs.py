@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.special import logsumexp
+from scipy.stats import norm
 from test_units_layers import KINDS, PAIRS, PRECISIONS, A, B, W, machine, points
 
 from rbm_tf.enumeration import log_z, moments, thermodynamics
@@ -147,6 +148,20 @@ def test_a_mixed_layer_is_summed_over_where_the_other_cannot_be():
     inputs = B + states @ kernel
     exact = states @ np.append(A, A) + np.sum(hidden.cgf(inputs), -1)
     assert found == pytest.approx(np.logaddexp.reduce(exact), abs=1e-12)
+
+
+@pytest.mark.long
+def test_machines_whose_rules_have_other_lengths_share_a_graph():
+    g = np.array([[1.0, -0.5], [-0.5, 1.0]])  # U of v and h together, of which h is above 0
+    for bias in (0.0, 50.0, 0.0):
+        one = Machine(np.array([[0.5]]), np.array([bias]), np.zeros(1), Gaussian(1), ReLU(1))
+        mean = np.linalg.solve(g, [bias, 0.0])
+        whole = np.log(2 * np.pi) - np.log(np.linalg.det(g)) / 2 + bias * mean[0] / 2
+        exact = whole + norm.logcdf(mean[1] / np.linalg.inv(g)[1, 1] ** 0.5)
+        assert log_z(one) == pytest.approx(exact, abs=1e-9)
+        assert thermodynamics(one, [0.1, 1.0]).log_z[1] == pytest.approx(exact, abs=1e-9)
+        found = moments(one)
+        assert found.visible[0] == pytest.approx(bias + found.hidden[0] / 2, abs=1e-9)
 
 
 def test_the_box_of_a_rule_follows_a_sharp_and_distant_peak():
