@@ -64,10 +64,10 @@ def ais(
     """
     check_counts(num_chains=num_chains)
     betas = checked_betas(betas, machine_of(rbm).dtype)
+    path = tempered_path(rbm, base=base)  # which refuses an RBM without Z
     variance = variance_verdict(rbm, betas)
     if not variance.trusted:
         warnings.warn(variance.message, stacklevel=2)
-    path = tempered_path(rbm, base=base)
     start_seed, chain_seed = tf.unstack(tf.random.split(as_seed(seed)))
     v = path.sample_base(num_chains, start_seed)
     return estimate_log_z(path.base_log_z + _walk(path, betas, v, chain_seed, progress))
@@ -190,10 +190,16 @@ def variance_verdict(rbm: RBMLike, betas: ArrayLike) -> Verdict:
     signs = {"largest_coupling": coupling, "largest_step": step}
     if step < 1:
         return Verdict(True, "The weights have a finite variance.", signs)
+    remedy = "take more betas near 1, or tempering with mbar"
+    if coupling >= 1:
+        remedy = (
+            "Z is infinite between Gaussian layers, or without negative weights, and may be so "
+            "otherwise: make the kernel smaller"
+        )
     message = (
         "Do not trust the standard error of these weights: their variance may be infinite, since "
         f"(2 beta_new^2 - beta_old^2) lambda_max(K) reaches {step:.3f}, and lambda_max(K) is "
-        f"{coupling:.3f}: take more betas near 1, or tempering with mbar."
+        f"{coupling:.3f}: {remedy}."
     )
     return Verdict(False, message, signs)
 

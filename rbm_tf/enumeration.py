@@ -18,6 +18,7 @@ from rbm_tf.gaussian_pair import gaussian_log_z, is_gaussian_pair
 from rbm_tf.machine import clamped_free_energy, hidden_input, machine_of
 from rbm_tf.shared.progress import Progress
 from rbm_tf.shared.types import ArrayLike, RBMLike
+from rbm_tf.stability import check_z
 from rbm_tf.state_sums import mean_of, merged, oriented, sum_over_blocks
 
 
@@ -67,6 +68,7 @@ def log_z(rbm: RBMLike, *, beta: float = 1.0) -> float:
         3.4657
     """
     machine = machine_of(rbm, dtype=tf.float64).scaled(beta)
+    check_z(machine)
     if is_gaussian_pair(machine):
         return float(_finite(gaussian_log_z(machine)))
     listed, _, rule = oriented(machine)
@@ -107,6 +109,7 @@ def thermodynamics(rbm: RBMLike, betas: ArrayLike) -> Thermodynamics:
 def _log_z_and_energy(rbm, beta):
     """ln Z, <E> and <<E^2>> at one temperature."""
     machine = machine_of(rbm, dtype=tf.float64)
+    check_z(machine.scaled(beta))
     beta = tf.constant(beta, tf.float64)
     if not is_gaussian_pair(machine):
         listed, _, rule = oriented(machine, beta=beta)
@@ -136,6 +139,7 @@ def moments(rbm: RBMLike) -> Moments:
         >>> moments(BernoulliRBM(4, 3, seed=0)).correlation.shape
         (4, 3)
     """
+    check_z(rbm)
     return tf.nest.map_structure(np.array, moments_in_graph(rbm)[1])
 
 
@@ -172,6 +176,7 @@ def _gaussian_moments(machine):
         tape.watch(machine)
         ln_z = gaussian_log_z(machine)
     slopes = tape.gradient(ln_z, machine)
+    slopes = tf.nest.map_structure(lambda x: x + 0 * ln_z, slopes)  # NaN where Z is infinite
     by_kernel, by_visible, by_hidden = slopes.parameters
     parameters = slopes.visible.parameters, slopes.hidden.parameters
     return ln_z, Moments(by_visible, by_hidden, by_kernel, *parameters)

@@ -10,6 +10,7 @@ from rbm_tf.estimates import LogZEstimate, Verdict, verdict
 from rbm_tf.rbm import RBM
 from rbm_tf.shared.progress import bars
 from rbm_tf.shared.types import ArrayLike
+from rbm_tf.stability import check_z
 from rbm_tf.state_sums import is_quick
 
 _NUM_CHAINS = 100
@@ -51,7 +52,8 @@ def judged_log_z(
         `JudgedLogZ`.
 
     Raises:
-        ValueError: if Z is infinite, or `ais` refuses its arguments.
+        ValueError: if Z is infinite for certain, a parameter is not finite, or `ais` refuses its
+            arguments.
 
     Reference: `is_quick`, `verdict`.
 
@@ -59,6 +61,7 @@ def judged_log_z(
         >>> judged_log_z(BernoulliRBM(64, 16, seed=0)).verdict.message
         'ln Z is exact.'
     """
+    check_z(rbm)
     if is_quick(rbm):
         return JudgedLogZ({"exact": LogZEstimate(log_z(rbm))}, Verdict(True, "ln Z is exact.", {}))
     with bars(progress):

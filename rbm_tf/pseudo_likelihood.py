@@ -4,26 +4,25 @@ It sums over the states of one unit at a time, or integrates over them where it 
 all others the unit i has
 
     ln p(t) = a_i t - U(t) + sum_j Gamma_j(b_j + (v W)_j + (t - v_i) W_ij) + constant
-
-whose slope is a_i + sum_j W_ij <h_j> - U'(t), where the means <h_j> are those at v_i = t.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.machine import Machine, hidden_input, machine_of
-from rbm_tf.quadrature import log_integrals
+from rbm_tf.machine import hidden_input, machine_of
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike, RBMLike
-from rbm_tf.units import Binary, Clamped, Unit
+from rbm_tf.unit_density import (
+    NUM_POINTS,
+    by_kind,
+    density_given_others,
+    is_continuous,
+    log_integral,
+)
+from rbm_tf.units import Clamped
 
-_SWEEPS = 10  # towards the two fixed points that all peaks of a density lie between
-_DEPTH = 40.0  # nats below the peaks where a tail is cut off
-_REACH = 2.0 ** np.arange(-2, 21, 0.5)  # of a tail, in widths of the free unit
 _NUMBERS = 2**21  # in memory at a time
 
 
@@ -138,13 +137,11 @@ def _log_conditional(hidden_input, softplus, pixel, bias, row):
 
 def _of_pairs(machine, v, inputs, example, unit):
     """ln p(v_i | others) of units i of examples, both (num_pairs,), one kind after the other."""
-    kinds = getattr(machine.visible, "units", [machine.visible])
-    sizes = [kind.size for kind in kinds]
-    columns = tf.split(v, sizes, -1), tf.split(machine.visible_bias, sizes)
-    layer = zip(kinds, *columns, tf.split(machine.kernel, sizes), strict=True)
+    parts = by_kind(machine)
+    columns = tf.split(v, [part.num_visible for part in parts], -1)
     places, values, first = [], [], 0
-    for kind, own, bias, kernel in layer:
-        part = Machine(kernel, bias, machine.hidden_bias, kind, machine.hidden)
+    for part, own in zip(parts, columns, strict=True):
+        kind = part.visible
         place = np.flatnonzero((unit >= first) & (unit < first + kind.num))
         if len(place):
             function = _probabilities if kind.is_finite else _densities
@@ -188,121 +185,25 @@ def _all_units(hidden, unit, v, bias, kernel, hidden_input):
     return tf.transpose(result)
 
 
-class _Density(NamedTuple):
-    """The density of one continuous unit given all others, another one for each row; float64."""
-
-    unit: Unit  # one unit, its parameters (num_rows, 1, 1)
-    hidden: Unit
-    own: tf.Tensor  # v_i, (num_rows, 1)
-    bias: tf.Tensor  # a_i, (num_rows, 1)
-    kernel: tf.Tensor  # W_i, (num_rows, 1, num_hidden)
-    inputs: tf.Tensor  # b + v W, (num_rows, 1, num_hidden)
-
-    def rows(self, chosen: tf.Tensor) -> _Density:
-        own = self.unit, self.own, self.bias, self.kernel, self.inputs
-        unit, *tensors = tf.nest.map_structure(lambda x: tf.gather(x, chosen), own)
-        return _Density(unit, self.hidden, *tensors)
-
-    def log_density(self, t: tf.Tensor) -> tf.Tensor:
-        """ln p(t) without its constant, for points t (num_rows, num_points)."""
-        linear = self.bias * t - self.unit.energy(t[..., tf.newaxis])[..., 0]
-        return linear + tf.reduce_sum(self.hidden.cgf(self._hidden_input(t)), -1)
-
-    def field(self, t: tf.Tensor) -> tf.Tensor:
-        """a_i + sum_j W_ij <h_j> at v_i = t, which grows with t whatever the units."""
-        mean = self.hidden.mean(self._hidden_input(t))
-        return self.bias + tf.reduce_sum(self.kernel * mean, -1)
-
-    def farthest_fields(self) -> list[tf.Tensor]:
-        """What `field` can be: where hidden units have no bound, with their mean as it is."""
-        mean = self.hidden.mean(self.inputs)
-        bounds = [tf.where(np.isfinite(end), end + 0 * mean, mean) for end in self.hidden.bounds]
-        low, high = (self.kernel * bound for bound in bounds)
-        fields = tf.minimum(low, high), tf.maximum(low, high)
-        return [self.bias + tf.reduce_sum(field, -1) for field in fields]
-
-    def _hidden_input(self, t):
-        return self.inputs + (t - self.own)[..., tf.newaxis] * self.kernel
-
-
 def _densities(part, v, inputs, example, unit):
     """ln p(v_i | others) of continuous units of one kind, (num_pairs,)."""
     wide = machine_of(part, dtype=tf.float64)
     v, inputs = tf.cast(v, tf.float64), tf.cast(inputs, tf.float64)
-    _check_measure(wide)
-    numbers = len(example) * len(_REACH) * wide.num_hidden
+    if not is_continuous(wide):
+        raise ValueError(
+            f"{part.visible!r} are neither continuous nor of finitely many states: the integral of "
+            "exp(x t - U(t)) is not exp(Gamma(x)), and p(v_i | others) no density. Compare free "
+            "energies, or estimate ln Z with rbm_tf.annealing.ais."
+        )
+    numbers = len(example) * NUM_POINTS * wide.num_hidden
     num_blocks = min(len(example), 1 + numbers // _NUMBERS)
     log_p = []
     for pairs in np.array_split(np.column_stack([example, unit]), num_blocks):
         own, fields = tf.gather_nd(v, pairs), tf.gather(inputs, pairs[:, 0])
-        density = _density(wide, own, fields, pairs[:, 1])
+        density = density_given_others(wide, own, fields, pairs[:, 1])
         here = density.log_density(density.own)[:, 0]
-        log_p.append(here - _log_integral(density, wide.visible.bounds))
+        log_p.append(here - log_integral(density, wide.visible.bounds))
     return tf.cast(tf.concat(log_p, 0), part.dtype)
-
-
-def _density(part, own, inputs, unit):
-    parameters = {
-        name: tf.gather(value, unit, axis=-1)[:, tf.newaxis, tf.newaxis]
-        for name, value in part.visible.parameters.items()
-    }
-    return _Density(
-        part.visible.take([0]).with_parameters(**parameters),
-        part.hidden,
-        own[:, tf.newaxis],
-        tf.gather(part.visible_bias, unit)[:, tf.newaxis],
-        tf.gather(part.kernel, unit)[:, tf.newaxis],
-        inputs[:, tf.newaxis],
-    )
-
-
-def _log_integral(density, bounds):
-    fields = density.farthest_fields()
-    for _ in range(_SWEEPS):
-        ends = [density.unit.mean(field[..., tf.newaxis])[..., 0] for field in fields]
-        fields = [density.field(end) for end in ends]
-    level = tf.maximum(*(density.log_density(end) for end in ends)) - _DEPTH
-    widths = [tf.sqrt(density.unit.variance(field[..., tf.newaxis]))[..., 0] for field in fields]
-    low, high = (
-        _tail(density, (end + sign * width * _REACH).numpy(), level, bounds)
-        for end, width, sign in zip(ends, widths, (-1, 1), strict=True)
-    )
-    return log_integrals(
-        lambda rows, t: density.rows(rows).log_density(t),
-        low,
-        high,
-        num_numbers=density.hidden.size,
-    )
-
-
-def _tail(density, t, level, bounds):
-    """The first of the points t, on the way out, from which on the density is below a level."""
-    inside = np.clip(t, *bounds)
-    outside = (t < bounds[0]) | (t > bounds[1])
-    above = ~(outside | (density.log_density(inside) < level).numpy())
-    if above[:, -1].any():
-        raise ValueError(
-            "A unit has no density given all others, since exp(-F_c) does not fall off: its "
-            "precision is too small for its weights, or one of these is not finite. Make the "
-            "kernel smaller."
-        )
-    last = above.shape[1] - 1 - np.argmax(above[:, ::-1], 1)
-    first = np.where(above.any(1), last + 1, 0)
-    return np.take_along_axis(inside, first[:, np.newaxis], 1)[:, 0]
-
-
-def _check_measure(part):
-    """Refuse units that are not continuous, such as counts: their sums are no integrals."""
-    visible, zeros = part.visible, tf.zeros((part.visible.num, 1), tf.float64)
-    free = Machine(zeros, part.visible_bias, zeros[0], visible, Binary(1))
-    density = _density(free, zeros[:, 0], zeros, np.arange(visible.num))
-    found = _log_integral(density, visible.bounds) - np.log(2)
-    if not np.allclose(found, visible.cgf(part.visible_bias), rtol=0, atol=1e-6):
-        raise ValueError(
-            f"{visible!r} are neither continuous nor of finitely many states: the integral of "
-            "exp(x t - U(t)) is not exp(Gamma(x)), and p(v_i | others) no density. Compare free "
-            "energies, or estimate ln Z with rbm_tf.annealing.ais."
-        )
 
 
 def _states(rbm, v):

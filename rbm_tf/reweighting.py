@@ -10,6 +10,7 @@ from rbm_tf.machine import hidden_input, machine_of
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike, RBMLike
+from rbm_tf.stability import check_z
 
 _BLOCK = 10_000  # samples in memory at once
 
@@ -57,6 +58,7 @@ def importance_sampling(
 def _weigh(machine, inputs, num_samples, seed):
     """ln w of draws from units in the fields `inputs`, (num_visible,), as an estimate of ln Z."""
     check_counts(num_samples=num_samples)
+    check_z(machine)
     inputs = tf.constant(inputs, machine.dtype)
     log_normaliser = tf.reduce_sum(machine.visible.cgf(inputs))
     seeds = tf.random.split(as_seed(seed), -(-num_samples // _BLOCK))

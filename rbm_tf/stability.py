@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from rbm_tf.machine import Machine, machine_of
+from rbm_tf.machine import Machine, energy, machine_of
 from rbm_tf.shared.types import RBMLike
 from rbm_tf.units import Gaussian
 
+_FAR, _CERTAIN = 1e8, 1e-6  # on a ray, where linear terms are small; of the quadratic one
 _ITERATIONS = 10  # in a step, from the vector where the last one ended
 
 
@@ -36,6 +37,70 @@ def largest_coupling(rbm: RBMLike) -> float:
     if not np.all(np.isfinite(couplings)):
         return float(np.abs(couplings).max())
     return float(np.linalg.norm(couplings, 2) ** 2)
+
+
+def is_infinite(rbm: RBMLike) -> bool:
+    """Whether Z is infinite for certain: exp(-E) grows along the ray of the largest coupling.
+
+    That is so for two `Gaussian` layers with lambda_max(K) of 1 or more, and for unbounded units
+    without negative weights if it is above 1. Elsewhere Z may be infinite without it.
+
+    Args:
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
+
+    Returns:
+        False also where nobody knows.
+
+    Example:
+        >>> layers = units.Gaussian(1), units.ReLU(1)
+        >>> is_infinite(RBM.from_parameters(*layers, [[1.2]], [0.0], [-2.0]))
+        True
+    """
+    machine = machine_of(rbm, dtype="float64")
+    couplings = _couplings(machine).numpy()
+    if not (np.all(np.isfinite(couplings)) and np.any(couplings)):
+        return False
+    left, singular, right = np.linalg.svd(couplings, full_matrices=False)
+    layers = machine.visible, machine.hidden
+    if all(isinstance(unit, Gaussian) for unit in layers):
+        return bool(singular[0] >= 1)
+    rays = [
+        [
+            np.clip(sign * _FAR * vector / np.sqrt(unit.least_precision().numpy()), *unit.bounds)
+            for vector, unit in zip((left[:, 0], right[0]), layers, strict=True)
+        ]
+        for sign in (1, -1)
+    ]
+    states = [tf.constant(np.nan_to_num(side)) for side in zip(*rays, strict=True)]
+    lowest = tf.reduce_min(energy(machine, *states))
+    return bool(singular[0] > 1 and lowest < -_CERTAIN * _FAR**2)
+
+
+def check_z(rbm: RBMLike) -> None:
+    """Refuse an RBM that has no Z: with parameters that are not finite, or an infinite Z.
+
+    Args:
+        rbm: `RBM`, `Machine`, or anything else with the parameters of an RBM.
+
+    Raises:
+        ValueError: if a parameter is NaN or infinite, or `is_infinite`.
+
+    Example:
+        >>> check_z(BernoulliRBM(6, 4))  # silent
+    """
+    machine = machine_of(rbm)
+    if not all(np.all(np.isfinite(part)) for part in tf.nest.flatten(machine.parameters)):
+        raise ValueError(
+            "ln Z needs finite parameters, and the kernel or a bias has NaN or infinities. Train "
+            "again with a smaller learning rate, or load weights from before the blow-up."
+        )
+    if is_infinite(machine):
+        coupling = largest_coupling(machine)
+        raise ValueError(
+            f"Z is infinite: lambda_max(K) is {coupling:.4g} (see "
+            "rbm_tf.stability.largest_coupling), and exp(-E) grows without end. Multiply the "
+            f"kernel by {(0.95 / coupling) ** 0.5:.3g} or less."
+        )
 
 
 def check_coupling(rbm: Any) -> None:

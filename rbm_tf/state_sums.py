@@ -2,7 +2,8 @@
 
 The layer with the fewer states is summed over, block by block; the other one, of whatever units, is
 summed or integrated out in closed form. Where no layer has finitely many states, the points of a
-quadrature over up to three units take their place.
+quadrature over up to three units take their place. Those must be continuous: units with a list of
+states that has no end, such as counts, are left to the other layer.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from rbm_tf.gaussian_pair import is_gaussian_pair
 from rbm_tf.machine import Machine, machine_of
 from rbm_tf.quadrature import MAX_UNITS, Rule, visible_rule
 from rbm_tf.shared.types import RBMLike
-from rbm_tf.units import state_numbers
+from rbm_tf.unit_density import by_kind, is_continuous
+from rbm_tf.units import Clamped, state_numbers
 
 MAX_STATES = 2**25
 _BLOCK = 4096  # states at a time
@@ -58,19 +60,32 @@ def is_quick(rbm: RBMLike, *, max_states: int = 2**20) -> bool:
     """
     machine, terms = machine_of(rbm), num_terms(rbm)
     if terms is None:
-        return is_gaussian_pair(machine) or _num_continuous(machine) <= MAX_UNITS
+        return is_gaussian_pair(machine) or _layer_of_rule(machine) is not None
     return terms <= max_states
 
 
-def _num_continuous(machine):
-    """The number of units of the smaller layer, where none has finitely many states."""
-    sizes = [unit.num if _has_rule(unit) else np.inf for unit in (machine.visible, machine.hidden)]
-    return min(sizes)
+def _layer_of_rule(machine):
+    """Whether a rule goes over the visible units, the hidden ones (False), or none (None)."""
+    both = (True, machine), (False, machine.transposed)
+    for is_visible, layer in sorted(both, key=lambda pair: pair[1].visible.num):  # stable
+        if _takes_rule(layer):
+            return is_visible
+    return None
 
 
-def _has_rule(unit):
-    """Whether all columns are continuous, so that a rule of points can be laid over them."""
-    return not any(part.is_finite for part in getattr(unit, "units", [unit]))
+def _takes_rule(machine):
+    """Whether there are few visible units, and all continuous."""
+    parts = by_kind(machine)
+    if machine.visible.num > MAX_UNITS or any(
+        part.visible.is_finite or isinstance(part.visible, Clamped) for part in parts
+    ):
+        return False
+    if not tf.executing_eagerly():
+        return True  # what else there is to check needs numbers
+    try:
+        return all(is_continuous(machine_of(part, dtype=tf.float64)) for part in parts)
+    except ValueError:  # without an integral
+        return False
 
 
 def oriented(
@@ -98,8 +113,7 @@ def oriented(
         as_it_is = machine.visible.num_layer_states == terms
         as_it_is &= terms < (machine.hidden.num_layer_states or np.inf)
         return machine if as_it_is else machine.transposed, as_it_is, None
-    if terms is None and _num_continuous(machine) <= MAX_UNITS:
-        as_it_is = _has_rule(machine.visible) and machine.visible.num == _num_continuous(machine)
+    if terms is None and (as_it_is := _layer_of_rule(machine)) is not None:
         if not tf.executing_eagerly():
             raise ValueError(
                 "The points of a quadrature are chosen outside of graphs, and training runs inside "
@@ -107,7 +121,7 @@ def oriented(
             )
         machine = machine if as_it_is else machine.transposed
         return machine, as_it_is, visible_rule(machine.scaled(beta))
-    found = "both have infinitely many"
+    found = "both have infinitely many, or no integral"
     if terms is not None:
         found = f"the smaller one has about 2^{terms.bit_length() - 1}"
     raise ValueError(
@@ -144,10 +158,12 @@ def sum_over_blocks(
         >>> round(float(log_total), 4), mean.numpy()  # four states
         (1.3863, array([0., 0.]))
     """
-    num_states = len(rule.points) if rule else machine.visible.num_layer_states
-    if num_states is None:
+    if rule is None and machine.visible.num_layer_states is None:
         raise ValueError(f"{machine.visible!r} have no end of states; they need a rule of points.")
-    size = min(num_states, _BLOCK)
+    # rules of other lengths share a graph, in which the length has no number
+    num_states = tf.shape(rule.points)[0] if rule else machine.visible.num_layer_states
+    num_states = tf.cast(num_states, tf.int64)
+    size = tf.minimum(num_states, _BLOCK)
     start = (tf.constant(0, tf.int64), (tf.constant(-np.inf, tf.float64), averages))
 
     def step(first, total):

@@ -25,6 +25,7 @@ from rbm_tf.machine import (
 from rbm_tf.mean_field import tap
 from rbm_tf.shared.seeds import as_seed
 from rbm_tf.shared.types import ArrayLike, RBMLike
+from rbm_tf.stability import check_z
 from rbm_tf.units import Unit
 
 BASES = ("data", "uniform", "mean_field")
@@ -211,13 +212,14 @@ def tempered_path(rbm: RBMLike, *, base: str | ArrayLike = "data") -> TemperedPa
         `TemperedPath`.
 
     Raises:
-        ValueError: for another name or shape.
+        ValueError: for another name or shape, means that are not finite, or an RBM that has no Z.
 
     Example:
         >>> path = tempered_path(BernoulliRBM(6, 4, seed=0), base="uniform")
         >>> round(float(path.base_log_z), 4)  # 10 ln 2
         6.9315
     """
+    check_z(rbm)
     machine = machine_of(rbm)
     base_bias = _base_bias(rbm, machine, base)
     base_log_z = tf.reduce_sum(machine.visible.cgf(base_bias))
@@ -236,6 +238,11 @@ def _base_bias(rbm, machine, base):
     mean = np.asarray(_base_mean(rbm, base) if isinstance(base, str) else base, float)
     if mean.shape != (machine.num_visible,):
         raise ValueError(f"base must hold {machine.num_visible} means; got shape {mean.shape}.")
+    if not np.all(np.isfinite(mean)):
+        raise ValueError(
+            f"base must hold finite means; {np.sum(~np.isfinite(mean))} of {len(mean)} are NaN or "
+            "infinite. Give base='uniform', or the means of data without missing values."
+        )
     return machine.visible.conjugate_field(machine.visible.inside(mean))
 
 

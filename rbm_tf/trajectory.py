@@ -58,18 +58,19 @@ class Trajectory(keras.callbacks.Callback):
             raise ValueError(f"spacing must be 0 or more; got {spacing!r}.")
         self.spacing = spacing
         self.machines: list[Machine] = []
-        self._last = 0
+        self._last = self._now = 0  # the epoch that was kept last, and the last one
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._last, self.machines = 0, [machine_of(self.model)]
+        self._last, self._now, self.machines = 0, 0, [machine_of(self.model)]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._now = epoch + 1
         if epoch + 1 >= max(self._last + 1, (1 + self.spacing) * self._last):
             self._keep(epoch + 1)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        if self._last < len(self.model.history.epoch):
-            self._keep(len(self.model.history.epoch))
+        if self._last < self._now:
+            self._keep(self._now)
 
     def _keep(self, epoch):
         self._last = epoch

@@ -206,6 +206,8 @@ def test_wrong_shapes_are_refused(random_rbm):
     rbm = random_rbm(3, 2)
     with pytest.raises(ValueError, match="base must hold 3 means"):
         ais(rbm, base=[0.5, 0.5])
+    with pytest.raises(ValueError, match="base must hold finite means; 1 of 3"):
+        ais(rbm, base=[0.5, np.nan, 0.5])
     with pytest.raises(ValueError, match="data, uniform, mean_field"):
         ais(rbm, base="deep")
     with pytest.raises(ValueError, match="samples must have shape"):

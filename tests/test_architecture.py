@@ -14,7 +14,7 @@ MODULES = [path for name in ("rbm_tf", "vae_keras") for path in sorted((ROOT / n
 
 GROUND = {"rbm_tf/shared"}
 PHYSICS = GROUND | {"rbm_tf/cumulants", "rbm_tf/mean_field", "rbm_tf/gibbs", "rbm_tf/machine"}
-PHYSICS |= {"rbm_tf/estimates", "rbm_tf/units"}
+PHYSICS |= {"rbm_tf/estimates", "rbm_tf/stability", "rbm_tf/units"}
 KERAS = {"rbm_tf/shared", "vae_keras/shared"}
 RULES = {  # a folder: what of ours it may import besides itself
     "rbm_tf/shared": set(),

@@ -122,6 +122,13 @@ def test_npz_and_idx_folders_hold_the_same_data(tmp_path, arrays, binarization, 
         np.testing.assert_allclose(from_npz[0][0], arrays["x_train"] / 255, rtol=1e-6)
 
 
+def test_binary_pixels_in_a_file_of_bytes_are_refused(tmp_path, arrays):
+    binary = {key: x > 127 if key.startswith("x") else x for key, x in arrays.items()}
+    np.savez(tmp_path / "binary.npz", **{key: x.astype("uint8") for key, x in binary.items()})
+    with pytest.raises(ValueError, match="none above 1: multiply binary pixels by 255"):
+        load_mnist(path=tmp_path / "binary.npz")
+
+
 def test_unusable_paths_name_the_remedy(tmp_path, arrays):
     with pytest.raises(ValueError, match="does not exist"):
         load_mnist(path=tmp_path / "nowhere")

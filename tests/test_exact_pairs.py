@@ -1,17 +1,22 @@
 """Exact ln Z and averages of small machines of all pairs of kinds of units."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy.special import logsumexp
-from test_units_layers import KINDS, PAIRS, PRECISIONS, A, B, W, machine, points
+from scipy.integrate import quad
+from scipy.special import gammaln, logsumexp
+from scipy.stats import norm
+from test_units_layers import KINDS, PAIRS, PRECISIONS, A, B, Count, W, machine, points
 
+from rbm_tf import quadrature
 from rbm_tf.enumeration import log_z, moments, thermodynamics
 from rbm_tf.machine import Machine, clamped_free_energy, energy, hidden_input
 from rbm_tf.quadrature import visible_rule
 from rbm_tf.rbm import RBM
-from rbm_tf.state_sums import is_quick
-from rbm_tf.units import Binary, Gaussian, Mixed, Potts, ReLU, Spin
+from rbm_tf.state_sums import is_quick, oriented
+from rbm_tf.units import Binary, DReLU, Gaussian, Mixed, Potts, ReLU, Spin, TruncatedExponential
 
 
 def pair(visible, hidden):
@@ -71,7 +76,7 @@ def test_moments_are_exact(kinds):
         ("ReLU", "Gaussian"),
         ("Potts", "DReLU"),
         ("Gaussian", "Gaussian"),
-        ("TruncatedExponential", "ReLU"),
+        pytest.param(("TruncatedExponential", "ReLU"), marks=pytest.mark.long),
     ],
     ids=str,
 )
@@ -149,6 +154,20 @@ def test_a_mixed_layer_is_summed_over_where_the_other_cannot_be():
     assert found == pytest.approx(np.logaddexp.reduce(exact), abs=1e-12)
 
 
+@pytest.mark.long
+def test_machines_whose_rules_have_other_lengths_share_a_graph():
+    g = np.array([[1.0, -0.5], [-0.5, 1.0]])  # U of v and h together, of which h is above 0
+    for bias in (0.0, 50.0):
+        one = Machine(np.array([[0.5]]), np.array([bias]), np.zeros(1), Gaussian(1), ReLU(1))
+        mean = np.linalg.solve(g, [bias, 0.0])
+        whole = np.log(2 * np.pi) - np.log(np.linalg.det(g)) / 2 + bias * mean[0] / 2
+        exact = whole + norm.logcdf(mean[1] / np.linalg.inv(g)[1, 1] ** 0.5)
+        assert log_z(one) == pytest.approx(exact, abs=1e-9)
+        assert thermodynamics(one, [0.1, 1.0]).log_z[1] == pytest.approx(exact, abs=1e-9)
+        found = moments(one)
+        assert found.visible[0] == pytest.approx(bias + found.hidden[0] / 2, abs=1e-9)
+
+
 def test_the_box_of_a_rule_follows_a_sharp_and_distant_peak():
     for precision, field in ((1e4, 1e6), (1e-6, 3.0), (1.0, -200.0)):
         kernel, biases = np.array([[0.1]]), (np.array([field]), np.zeros(1))
@@ -159,6 +178,65 @@ def test_the_box_of_a_rule_follows_a_sharp_and_distant_peak():
         log_total = float(tf.reduce_logsumexp(log_weights - _quadratic(points, precision, field)))
         exact = field**2 / (2 * precision) + np.log(2 * np.pi / precision) / 2
         assert log_total == pytest.approx(exact, rel=1e-12, abs=1e-9)
+
+
+TWO_PEAKS = {"threshold_plus": -15.1, "threshold_minus": 0.15}  # at 15.1 and at -1500
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("w", [0.0, 0.001])
+@pytest.mark.parametrize("num", [1, 2])
+def test_peaks_far_from_each_other_all_count(num, w):
+    layers = DReLU(num, 1.0, 1e-4, **TWO_PEAKS), Gaussian(num)
+    assert oriented(Machine(tf.zeros((num, num), tf.float64), *np.zeros((2, num)), *layers))[1]
+    found = log_z(Machine(w * np.eye(num), np.zeros(num), np.zeros(num), *layers))
+    without_h = DReLU(1, 1.0 - w**2, 1e-4 - w**2, **TWO_PEAKS).cgf(np.zeros(1))[0]
+    assert found == pytest.approx(num * (float(without_h) + np.log(2 * np.pi) / 2), abs=1e-8)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("num", "w"), [(1, 50.0), (1, 300.0), (2, 20.0), (2, 300.0)])
+def test_mass_in_the_corners_of_the_box_is_found(num, w):
+    kernel, biases = w * np.tile([1.0, -1.0], (num, 1)), (np.zeros(num), np.array([0.0, w * num]))
+    found = log_z(Machine(kernel, *biases, TruncatedExponential(num), ReLU(2)))
+
+    def gamma(x):
+        return x**2 / 2 + np.log(2 * np.pi) / 2 + norm.logcdf(x)
+
+    def integrand(s):  # of the sum of v, which has the density 1, or s for two below 1; times 2
+        top = gamma(0.0) + gamma(w * num)
+        return 2 * np.exp(gamma(w * s) + gamma(w * (num - s)) - top) * s ** (num - 1)
+
+    ends = np.append(0, num / 2 * 0.5 ** np.arange(30, -1, -1.0))
+    parts = [quad(integrand, *pair, epsabs=0)[0] for pair in itertools.pairwise(ends)]
+    exact = gamma(0.0) + gamma(w * num) + np.log(sum(parts))
+    assert found == pytest.approx(exact, rel=1e-13, abs=1e-8)
+
+
+def test_an_integral_that_does_not_settle_is_refused(monkeypatch):
+    monkeypatch.setattr(quadrature, "_MOST_POINTS", 500)
+    kernel, biases = np.array([[300.0, -300.0]]), (np.zeros(1), np.array([0.0, 300.0]))
+    with pytest.raises(ValueError, match=r"does not settle with 500 points.*annealing\.ais"):
+        log_z(Machine(kernel, *biases, TruncatedExponential(1), ReLU(2)))
+
+
+@pytest.mark.slow
+def test_counts_are_summed_and_not_integrated():
+    t, a, b, w = np.arange(60.0), 0.3, -0.2, 0.5
+    exact = logsumexp(a * t - gammaln(t + 1) + np.log(np.expm1(b + w * t) / (b + w * t)))
+    base = Machine(*map(np.array, ([[w]], [a], [b])), Count(1), TruncatedExponential(1))
+    for counted in (base, base.transposed):
+        assert is_quick(counted)
+        assert log_z(counted) == pytest.approx(exact, abs=1e-9)
+    mixed = Mixed([Count(1), Gaussian(1)])
+    both = Machine(np.array([[w], [0.0]]), np.array([a, 0.0]), np.array([b]), mixed, base.hidden)
+    assert log_z(both) == pytest.approx(exact + np.log(2 * np.pi) / 2, abs=1e-9)
+    counts = Machine(np.array([[w]]), np.array([a]), np.array([b]), Count(1), Count(1))
+    assert not is_quick(counts)
+    with pytest.raises(ValueError, match=r"Count\(1\) and Count\(1\).*annealing\.ais"):
+        log_z(counts)
+    with pytest.raises(ValueError, match="Z is infinite"):
+        log_z(Machine(0.1 * np.eye(2), np.zeros(2), np.zeros(2), Count(2), Gaussian(2)))
 
 
 def _quadratic(points, precision, field):

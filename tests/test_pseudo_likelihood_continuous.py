@@ -10,7 +10,7 @@ from scipy.integrate import quad
 from scipy.special import log_ndtr, logsumexp
 from scipy.stats import norm
 from test_exact_pairs import pair
-from test_units_layers import KINDS, PRECISIONS
+from test_units_layers import KINDS, PRECISIONS, Count
 
 from rbm_tf import pseudo_likelihood, quadrature
 from rbm_tf.conditional import clamped_machine
@@ -26,7 +26,6 @@ from rbm_tf.units import (
     Potts,
     ReLU,
     TruncatedExponential,
-    Unit,
 )
 
 CONTINUOUS = ("Gaussian", "ReLU", "DReLU", "TruncatedExponential")
@@ -236,21 +235,6 @@ def test_blocks_of_examples_change_nothing(monkeypatch):
     for module in (pseudo_likelihood, quadrature):
         monkeypatch.setattr(module, "_NUMBERS", 500)
     np.testing.assert_allclose(pseudo_log_likelihood(machine, v), whole, rtol=1e-13)
-
-
-class Count(Unit):
-    """0, 1, 2, .. of mean exp(x)."""
-
-    bounds = (0.0, math.inf)
-
-    def cgf(self, x):
-        return tf.exp(x)
-
-    def energy(self, t):
-        return tf.math.lgamma(t + 1)
-
-    def sample(self, x, *, seed):
-        return tf.random.stateless_poisson(tf.shape(x), seed, tf.exp(x), x.dtype)
 
 
 def test_units_that_no_integral_is_for_are_refused():

@@ -1,13 +1,21 @@
 """lambda_max(K) of two unbounded layers: what it is, and how training stays below 1."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 from test_units_layers import KINDS, machine
 
+from rbm_tf.annealing import ais
+from rbm_tf.enumeration import log_z, moments
+from rbm_tf.evaluation import judged_log_z
 from rbm_tf.machine import Machine
+from rbm_tf.mean_field import tap
 from rbm_tf.rbm import RBM
-from rbm_tf.stability import largest_coupling
+from rbm_tf.reweighting import monte_carlo
+from rbm_tf.stability import is_infinite, largest_coupling
+from rbm_tf.tempering import tempered_windows
 from rbm_tf.training.monitors import StopWhenNotFinite
 from rbm_tf.training.negative_phase import ContrastiveDivergence, PersistentContrastiveDivergence
 from rbm_tf.units import Binary, DReLU, Gaussian, Mixed, Potts, ReLU, Unit
@@ -180,3 +188,42 @@ def test_training_under_a_limit_resumes_to_the_last_bit(tmp_path):
         each.fit(x, batch_size=10, epochs=2, verbose=0)
     for weight, other in zip(rbm.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(weight.numpy(), other.numpy())
+
+
+def positive(visible, hidden, coupling, bias=-2.0):
+    kernel = np.abs(np.random.default_rng(0).normal(size=(5, 4)))
+    kernel *= np.sqrt(coupling) / np.linalg.norm(kernel, 2)
+    return Machine(kernel, np.zeros(5), np.full(4, bias), visible(5), hidden(4))
+
+
+def test_an_infinite_z_is_known_where_it_is_certain():
+    for hidden in (ReLU, Gaussian, DReLU):
+        assert is_infinite(positive(Gaussian, hidden, 1.1))
+        assert not is_infinite(positive(Gaussian, hidden, 0.9))
+    rectified = positive(ReLU, ReLU, 1.1)
+    assert is_infinite(rectified)
+    assert not is_infinite(replace(rectified, kernel=-rectified.kernel))  # Z is finite
+    assert not is_infinite(positive(Gaussian, Binary, 100.0))
+
+
+@pytest.mark.parametrize(
+    "road",
+    [
+        lambda rbm: ais(rbm, base="uniform", num_chains=5, betas=[0, 1]),
+        lambda rbm: monte_carlo(rbm, num_samples=5),
+        lambda rbm: tempered_windows(rbm, base="uniform", num_steps=5),
+        tap,
+        log_z,
+        moments,
+        judged_log_z,
+    ],
+)
+def test_every_road_refuses_an_rbm_without_z(road):
+    for infinite in (positive(Gaussian, Gaussian, 1.04), positive(Gaussian, ReLU, 1.44)):
+        with pytest.raises(
+            ValueError, match=r"Z is infinite: lambda_max\(K\) is 1\.\d+ .*kernel by"
+        ):
+            road(infinite)
+    broken = positive(Binary, Binary, 1.0, bias=np.nan)
+    with pytest.raises(ValueError, match="ln Z needs finite parameters"):
+        road(broken)

@@ -25,6 +25,9 @@ def test_the_callback_keeps_machines_at_growing_distances():
     assert len(trajectory.machines) == 7  # epochs 0, 1, 2, 3, 5, 8, 10
     np.testing.assert_array_equal(trajectory.machines[0].kernel, start.kernel)
     np.testing.assert_array_equal(trajectory.machines[-1].kernel, rbm.kernel)
+    later = Trajectory(spacing=0.5)
+    rbm.fit(np.eye(4), epochs=10, initial_epoch=6, verbose=0, callbacks=[later])
+    np.testing.assert_array_equal(later.machines[-1].kernel, rbm.kernel)
     every = Trajectory(spacing=0)
     rbm.fit(np.eye(4), epochs=3, verbose=0, callbacks=[every])
     assert len(every.machines) == 4

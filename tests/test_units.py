@@ -578,6 +578,7 @@ def test_grey_levels_are_means_of_binary_units():
         (lambda: Binary(0), "num must be an integer of 1 or more"),
         (lambda: Potts(2, 1), "num_states must be an integer of 2 or more"),
         (lambda: Gaussian(2, 0.0), "precision must be above 0"),
+        (lambda: Gaussian(2, tf.constant([1.0, -1.0])), "precision must be above 0"),
         (lambda: Gaussian(2, [1.0, np.nan]), "precision must be a finite number"),
         (lambda: ReLU(2, [1.0, 1.0, 1.0]), "one for each of 2 units"),
         (lambda: DReLU(2, threshold_plus=np.inf), "threshold_plus must be a finite number"),

@@ -1,6 +1,7 @@
 """ln Z of small machines of all pairs of kinds, through the cgf of one layer."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -9,12 +10,38 @@ from scipy.special import logsumexp
 
 from rbm_tf.gaussian_pair import gaussian_log_z
 from rbm_tf.machine import Machine
-from rbm_tf.units import Binary, DReLU, Gaussian, Mixed, Potts, ReLU, Spin, TruncatedExponential
+from rbm_tf.units import (
+    Binary,
+    DReLU,
+    Gaussian,
+    Mixed,
+    Potts,
+    ReLU,
+    Spin,
+    TruncatedExponential,
+    Unit,
+)
 
 A, B = np.array([0.1, -0.2, 0.3]), np.array([0.2, -0.1])
 W = np.array([[0.5, -0.3], [0.2, 0.4], [-0.6, 0.1]])
 PRECISIONS = {3: np.array([1.0, 1.5, 2.0]), 2: np.array([1.2, 0.8])}
 T = np.array([1.0, -0.5, 0.25])
+
+
+class Count(Unit):
+    """0, 1, 2, .. of mean exp(x)."""
+
+    bounds = (0.0, math.inf)
+
+    def cgf(self, x):
+        return tf.exp(x)
+
+    def energy(self, t):
+        return tf.math.lgamma(t + 1)
+
+    def sample(self, x, *, seed):
+        return tf.random.stateless_poisson(tf.shape(x), seed, tf.exp(x), x.dtype)
+
 
 KINDS = {
     "Binary": Binary,

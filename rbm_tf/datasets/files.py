@@ -65,6 +65,11 @@ def _check(path, arrays):
                 f"{path}: x_{part} must be uint8 (num, height, width) and y_{part} (num,); found "
                 f"{images.dtype} {images.shape} and {labels.shape}."
             )
+        if images.size and images.max() == 1:
+            raise ValueError(
+                f"{path}: x_{part} must hold grey levels from 0 to 255, and has none above 1: "
+                "multiply binary pixels by 255."
+            )
         if not images.size or images.shape[1:] != arrays["x_train"].shape[1:]:
             raise ValueError(
                 f"{path}: x_train and x_test must hold images, all of the same height and width; "

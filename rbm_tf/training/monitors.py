@@ -209,6 +209,8 @@ class LogLikelihood(_Monitor):
 
     def values(self) -> dict[str, float]:
         rbm, logs = self.model, {}
+        if not all(np.all(np.isfinite(part)) for part in rbm.machine.parameters):
+            return dict.fromkeys(("log_z", "log_likelihood"), np.nan)  # after a blow-up
         if is_quick(rbm, max_states=_MAX_EXACT_STATES):
             logs["log_z"] = enumeration.log_z(rbm)
         else:

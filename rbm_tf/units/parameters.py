@@ -31,6 +31,8 @@ def log_positive(values: ArrayLike, num: int, name: str) -> ArrayLike:
         array([0., 0.])
     """
     if tf.is_tensor(values) or isinstance(values, tf.Variable):
+        if not tf.is_symbolic_tensor(values) and not np.all(np.asarray(values) > 0):
+            raise ValueError(f"{name} must be above 0; got {values!r}.")
         return tf.math.log(float_tensor(values) + tf.zeros(num, float_tensor(values).dtype))
     numbers = per_unit(values, num, name)
     if not np.all(numbers > 0):
