@@ -182,8 +182,8 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
             >>> float(BernoulliRBM(2, 1).energy([[0.0, 0.0]], [[0.0]])[0])
             0.0
         """
-        v = self._states(v, self.num_visible, "v")
-        h = self._states(h, self.num_hidden, "h")
+        v = self._states(v, "visible", "v")
+        h = self._states(h, "hidden", "h")
         return energy(self.machine, v, h)
 
     def free_energy(self, v: ArrayLike) -> tf.Tensor:
@@ -192,16 +192,20 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
         Gamma is softplus for binary hidden units, and U is 0 for binary visible ones.
 
         Args:
-            v: visible states, (batch, num_visible).
+            v: visible states, (batch, num_visible). Arrays are checked, tensors are taken as they
+                are.
 
         Returns:
-            (batch,), nats; ln p(v) = -F_c(v) - ln Z.
+            (batch,), nats; ln p(v) = -F_c(v) - ln Z of states, and of no means such as grey levels.
+
+        Raises:
+            ValueError: if v is neither states of the visible units nor means of them.
 
         Example:
             >>> float(BernoulliRBM(2, 1).free_energy([[0.0, 0.0]])[0])  # -ln 2
             -0.6931471824645996
         """
-        v = self._states(v, self.num_visible, "v")
+        v = self._states(v, "visible", "v")
         return clamped_free_energy(self.machine, v)
 
     def hidden_mean(self, v: ArrayLike) -> tf.Tensor:
@@ -214,7 +218,7 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
             (batch, num_hidden).
         """
         machine = self.machine
-        return machine.hidden.mean(hidden_input(machine, self._states(v, self.num_visible, "v")))
+        return machine.hidden.mean(hidden_input(machine, self._states(v, "visible", "v")))
 
     def visible_mean(self, h: ArrayLike) -> tf.Tensor:
         """<v_i> given h, kappa_1 of a_i + (W h)_i: for binary units sigmoid.
@@ -226,7 +230,7 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
             (batch, num_visible).
         """
         machine = self.machine
-        return machine.visible.mean(visible_input(machine, self._states(h, self.num_hidden, "h")))
+        return machine.visible.mean(visible_input(machine, self._states(h, "hidden", "h")))
 
     def gibbs_step(self, v: ArrayLike, *, seed: int | tf.Tensor | None = None) -> tf.Tensor:
         """One sweep v -> h -> v' of block Gibbs sampling, which leaves p(v) as it is.
@@ -239,7 +243,7 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
             Visible states, (batch, num_visible).
         """
         hidden_seed, visible_seed = tf.unstack(tf.random.split(as_seed(seed)))
-        v = self._states(v, self.num_visible, "v")
+        v = self._states(v, "visible", "v")
         machine = self.machine
         h = machine.hidden.sample(hidden_input(machine, v), seed=hidden_seed)
         return machine.visible.sample(visible_input(machine, h), seed=visible_seed)
@@ -290,7 +294,11 @@ class RBM(RBMFit, RBMVariables, WholeFiles, keras.Model):
     def call(self, v: ArrayLike) -> tf.Tensor:
         return tf.cast(self.hidden_mean(v), self.compute_dtype)
 
-    def _states(self, states, size, name):
+    def _states(self, states, layer, name):
+        """States of a layer, or means, as a tensor; of tensors the shape alone is checked."""
+        size = self._kinds[layer].size
+        if not tf.is_tensor(states) and not isinstance(states, keras.KerasTensor):
+            states = self._kinds[layer].check(states, name=name, means=True)
         states = tf.cast(states, self.variable_dtype)
         if states.shape.rank != 2 or states.shape[-1] != size:
             raise ValueError(

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
 
-from rbm_tf import enumeration
-from rbm_tf.rbm import BernoulliRBM
+from rbm_tf import enumeration, units
+from rbm_tf.rbm import RBM, BernoulliRBM
 from rbm_tf.training.negative_phase import (
     ContrastiveDivergence,
     MeanFieldPhase,
@@ -148,8 +149,9 @@ def test_wrong_sizes_are_refused():
     for sizes in ((0, 4), (4, 0)):
         with pytest.raises(ValueError, match="at least one visible and one hidden"):
             BernoulliRBM(*sizes)
-    with pytest.raises(ValueError, match=r"shape \(batch, 6\)"):
-        BernoulliRBM(6, 4).free_energy(np.zeros((2, 5)))
+    for array in (np.zeros((2, 5)), tf.zeros((2, 5))):
+        with pytest.raises(ValueError, match=r"shape \((num|batch), 6\)"):
+            BernoulliRBM(6, 4).free_energy(array)
     with pytest.raises(ValueError, match="num_steps"):
         ContrastiveDivergence(num_steps=0)
     with pytest.raises(ValueError, match="num_chains"):
@@ -160,3 +162,40 @@ def test_wrong_sizes_are_refused():
         MeanFieldPhase(order=4)
     with pytest.raises(ValueError, match="num_samples must be an integer of 1 or more"):
         BernoulliRBM(6, 4).sample(0)
+
+
+NO_STATES = {
+    "grey levels of 8 bits": (
+        "Binary",
+        np.full((1, 4), 255, "uint8"),
+        "divide 8-bit images by 255",
+    ),
+    "NaN": ("Binary", np.full((1, 4), np.nan), "without NaN"),
+    "text": ("Binary", [["a", "b", "c", "d"]], "must hold numbers"),
+    "two of one-hot": ("Potts", [[2.0, 0, 0, 1]], "one-hot blocks"),
+    "below the support": ("ReLU", [[-5.0, 1, 1, 1]], r"lie in \[0, inf\]"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_STATES)
+def test_what_is_no_state_has_no_energy(kind):
+    unit, values, message = NO_STATES[kind]
+    visible = units.Potts(2, 2) if unit == "Potts" else getattr(units, unit)(4)
+    rbm = RBM(visible, units.Binary(3), seed=0)
+    for ask in (
+        rbm.free_energy,
+        rbm.hidden_mean,
+        rbm.gibbs_step,
+        lambda v: rbm.energy(v, [[0] * 3]),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ask(values)
+    with pytest.raises(ValueError, match="h must lie in"):
+        rbm.visible_mean([[2.0, 0.0, 0.0]])
+
+
+def test_states_come_in_whatever_holds_them():
+    rbm, bits = BernoulliRBM(4, 3, seed=0), (np.arange(16)[:, None] >> np.arange(4) & 1) > 0
+    exact = rbm.free_energy(tf.constant(bits, tf.float32)).numpy()
+    for data in (bits, bits.tolist(), bits.astype("uint8"), scipy.sparse.csr_matrix(bits)):
+        np.testing.assert_array_equal(rbm.free_energy(data), exact)

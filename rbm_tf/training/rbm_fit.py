@@ -174,7 +174,7 @@ class RBMFit(CheckedFit):
         training: bool = True,
     ) -> tf.Tensor:
         """The mean free-energy gap of a batch, nats; training moves chains and offsets on."""
-        v = self._states(x, self.num_visible, "x")
+        v = self._states(x, "visible", "x")
         observed = ~tf.math.is_nan(v)
         if self.missing_steps:
             v = tf.where(observed, v, self.visible_offset)
