@@ -284,9 +284,9 @@ plt.show()
 # over the posterior, the distribution that we cannot sample. The two also *want* different things:
 #
 # - $\mathrm{KL}(q \,\|\, p) = \langle \ln q - \ln p \rangle_q$ is infinite if $q$ has mass where $p$ has
-#   none. It does not mind if $q$ misses a part of $p$. The best $q$ hides inside $p$: *mode-seeking*.
+#   none. It pays little if $q$ misses a part of $p$. The best $q$ hides inside $p$: *mode-seeking*.
 # - $\mathrm{KL}(p \,\|\, q) = \langle \ln p - \ln q \rangle_p$ is infinite if $q$ misses any part of
-#   $p$. It does not mind mass between the modes. The best $q$ spreads over $p$: *mass-covering*.
+#   $p$. Mass between the modes costs little. The best $q$ spreads over $p$: *mass-covering*.
 #
 # For a Gaussian $q = N(m, v)$ the second one can be solved. Its only term with $q$ is
 #

@@ -177,7 +177,7 @@ assert abs(estimate - gaussian_elbo(0.5, 0.3)) < 5 * error_bar  # (B14a)
 print(f"ln p(x) = {log_evidence:.4f}, ELBO of q = N(0.5, 0.3) = {gaussian_elbo(0.5, 0.3):.4f} nats")
 print(f"from {num_samples} samples: {estimate:.4f} +- {error_bar:.4f} nats")
 
-# %% name="gap-map" alt="Contours of ln p(x) minus ELBO over mean m and ln v of q: zero at the star, the posterior at m = 1.04 and ln v = -1.5, growing on all sides; at the prior it is more than 2 nats."
+# %% name="gap-map" alt="Contours of ln p(x) minus ELBO over mean m and ln v of q: zero at the star, the posterior at m = 1.04 and ln v = -1.5, growing on all sides; at the prior it is 3.4 nats."
 figure, axis = plt.subplots(figsize=(6.4, 3.5))
 contours = [0, 0.1, 0.3, 0.6, 1, 2, 4, 8, 16]
 flat = means, log_variances, exact_gap, contours

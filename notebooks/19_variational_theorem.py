@@ -31,7 +31,7 @@
 # **What you will learn**
 #
 # - that mean-field theory is the best trial without interactions (B16);
-# - that a tight bound certifies the free energy, not the distribution;
+# - that a bound tight per spin certifies the free energy, not the distribution;
 # - what $-\beta F$ is as a sum, an integral, a trace, and an average (B33).
 #
 # **What you need**: chapter 1, section 2; chapter 17, section 3; chapter 18, section 2; eigenvalues.
@@ -238,7 +238,7 @@ for size in (1, 2, 4):
     print(f"blocks of {size}, K = 1.5: m = {magnets[size][-1]:.3f} (exact ", end="")
     print(f"{exact_weak.magnetisation[-1]:.3f}), gap {weak_gaps[size][-1]:.4f} nats a spin")
 
-# %% name="wrong-magnet" alt="Left: over the coupling K the trials magnetise, from 0.5, 0.6, 0.75 on, up to 1; the exact chain stays at 0. Right: the gap of the bound rises to a maximum and falls again."
+# %% name="wrong-magnet" alt="Left: over the coupling K the trials magnetise, from 0.5, 0.64, 0.78 on, up to 1; the exact chain stays at 0. Right: the gap of the bound rises to a maximum and falls again."
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4))
 for size, colour in zip((1, 2, 4), (orange, blue, green), strict=True):
     axes[0].plot(couplings, magnets[size], color=colour, label=f"blocks of {size}")
@@ -264,8 +264,8 @@ assert abs(longer_gap - 9) < 0.1
 # $\ln 2$. That is the price in all, 0.058 nats for each of 12 spins, and at $K = 1.5$ the gap is within a fifth of
 # that value, from above. (A chain of 200 spins has walls between up and down, and its gap is 9 nats.)
 #
-# *A tight bound certifies the free energy, not the distribution.* An ELBO close to $\ln p(x)$ says less about the
-# codes $q(z|x)$ than one might hope.
+# *A bound that is tight per spin certifies $F/N$, not the distribution.* Only a gap far below one nat *in all* does: no
+# probability is then wrong by more than $\sqrt{\mathrm{KL}/2}$ (Pinsker).
 #
 # %% [markdown]
 # ## 2. One free energy in five notations
@@ -465,7 +465,7 @@ for name, reference in references.items():
 #
 # - Mean field is the best trial without interactions (1.6). Larger blocks tighten the bound (1.8), slowly.
 # - The bound always holds (B16). At strong coupling it even improves while the trial magnetises a chain that cannot
-#   order: one of two modes is lost, at a price of $\ln 2$ in a short chain. A tight bound does not make $q$ right.
+#   order: one of two modes is lost, at a price of $\ln 2$ in a short chain. A bound tight per spin does not make $q$ right.
 # - $-\beta F$ is the logarithm of a *sum* over states (B33a): sorted by energy (B33b), as an integral over phase space
 #   (B33c), or as a trace in any basis (B33d). An average gives a difference of two free energies (B33e).
 #

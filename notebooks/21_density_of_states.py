@@ -209,13 +209,13 @@ print(
 assert np.all(np.abs(gap) < 5 * error) and np.sqrt(np.mean(gap**2)) < 0.15
 
 # %% [markdown]
-# Forty-two nats of entropy are learned to a tenth of a nat, and with them $\ln Z$ at every temperature at once.
+# Twenty walks together learn forty-two nats of entropy to a tenth of a nat (one alone to a quarter), and with them $\ln Z$ at every temperature at once.
 #
 # %% [markdown]
 # ## 4. Too fast
 #
-# **A deliberate failure.** The first recipe halved $\ln f$ again and again, whenever the histogram looked flat. Take a $4 \times 4$ lattice, where 15
-# levels are easy to visit, and halve it every 20 sweeps. *Will ten times as many sweeps bring a smaller error?*
+# **A deliberate failure.** The first recipe halved $\ln f$ whenever the histogram looked flat. Take a $4 \times 4$ lattice, where 15
+# levels are easy to visit, and halve it every 20 sweeps without looking, a caricature. *Will ten times as many sweeps bring a smaller error?*
 
 # %% name="too-fast"
 lengths = np.array([150, 500, 1500])
