@@ -5,7 +5,7 @@ Row B26 for binary units; `rbm_tf.mean_field.fields` has the formula for all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +18,7 @@ from rbm_tf.mean_field.plefka import BinaryTheory, check_order
 from rbm_tf.mean_field.two_moments import TwoMomentTheory, check_moments, check_precisions
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import RBMLike
-from rbm_tf.stability import check_z
+from rbm_tf.stability import is_infinite
 
 _TOLERANCE = 1e-12  # largest change, of a mean or relative of a field, in one undamped step
 
@@ -57,7 +57,7 @@ def tap(
 
     Only order 1 bounds: its free energy is never below -ln Z. Of the starts that converge, the one
     of lowest free energy is returned. At strong coupling none may converge, and order 3 need not
-    be better than order 2.
+    be better than order 2. Where Z is infinite for certain log_z is NaN, and nothing converged.
 
     With moments=2 the theory fixes variances beside means. Large layers of continuous units need
     that: of dense Gaussian layers of 100 units each, at s = 0.4 and W ~ N(0, s^2/100), means alone
@@ -80,8 +80,8 @@ def tap(
         `MeanField`; its `converged` says whether the point is to be trusted as a fixed point.
 
     Raises:
-        ValueError: if order is not 1, 2, 3 or 4, another argument is out of range, the units
-            have no order 4 or no second moment, or the RBM has no Z.
+        ValueError: if order is not 1, 2, 3 or 4, another argument is out of range, or the units
+            have no order 4 or no second moment.
 
     Reference: Thouless, Anderson and Palmer (1977); Plefka (1982); Gabrie, Tramel and Krzakala
     (2015), Training restricted Boltzmann machines via the Thouless-Anderson-Palmer free energy;
@@ -92,8 +92,7 @@ def tap(
         >>> solution.converged
         True
     """
-    check_z(rbm)
-    return tap_of(
+    point = tap_of(
         machine_of(rbm, dtype=tf.float64),  # of the variables, not of rounded products
         order,
         moments=moments,
@@ -102,6 +101,9 @@ def tap(
         damping=damping,
         seed=seed,
     )
+    if is_infinite(rbm):  # Gamma may have a stationary point without it
+        return replace(point, log_z=np.nan, converged=False)
+    return point
 
 
 def tap_of(
