@@ -199,3 +199,10 @@ def test_states_come_in_whatever_holds_them():
     exact = rbm.free_energy(tf.constant(bits, tf.float32)).numpy()
     for data in (bits, bits.tolist(), bits.astype("uint8"), scipy.sparse.csr_matrix(bits)):
         np.testing.assert_array_equal(rbm.free_energy(data), exact)
+
+
+def test_a_negative_phase_belongs_to_one_model():
+    phase = PersistentContrastiveDivergence(5, seed=1)
+    BernoulliRBM(4, 3, negative_phase=phase)
+    with pytest.raises(ValueError, match="make a negative phase for each model"):
+        BernoulliRBM(4, 3, negative_phase=phase)

@@ -57,8 +57,12 @@ class RBMVariables(_Model):
         if self.max_coupling is not None and not (visible.is_bounded or hidden.is_bounded):
             start = keras.initializers.RandomNormal(seed=self.seed)
             self._coupling_vector = self._add("coupling_vector", shape[1:], start)
-        if not self.negative_phase.built:  # loading a model builds it first
-            self.negative_phase.build((visible, hidden))
+        if self.negative_phase.built:
+            raise ValueError(
+                f"This {type(self.negative_phase).__name__} belongs to another model, with which "
+                "it would share chains and random state: make a negative phase for each model."
+            )
+        self.negative_phase.build((visible, hidden))
 
     def _add(self, name, shape, initializer, trainable=False, **options):
         return self.add_weight(
