@@ -379,8 +379,8 @@ assert shift["q itself"] < 0.01 and shift["series, order 2"] > 0.05
 # %% [markdown]
 # The series turns the widths in the right direction and pushes the first mean away from a value that was
 # right: order 2 is the first that sees the skewness of $\ln w$, and it overshoots. Groups of ten (chapter 34, section 5)
-# start the series nearer to the answer, and importance weights are a little better still: in two
-# dimensions 20,000 draws cover most of the posterior. That is not always so.
+# start the series nearer to the answer. Importance weights are about as good with these draws, but a k-hat of 0.61 warns: with
+# other draws a single large weight doubled their error.
 #
 # %% [markdown]
 # ## 5. Dimension decides
@@ -416,7 +416,7 @@ for number in copies:
     for name, values in found.items():
         widths[name].append(np.sqrt(np.mean((np.array(values) - 1) ** 2)))
 
-# %% name="copies" alt="The error of one variance against the number of copies, both logarithmic: nearly flat for q, rising slowly for the series, lowest at first for importance weights and then rising steeply, up to 64 copies."
+# %% name="copies" alt="The error of one variance against the number of copies, both logarithmic: nearly flat for q, rising slowly for the series, level with it at first for importance weights, then rising steeply, up to 64 copies."
 figure, axis = plt.subplots(figsize=(7.5, 4))
 for name, colour in zip(widths, (grey, blue, green, orange), strict=True):
     axis.loglog(copies, widths[name], "o-", color=colour, label=name)
@@ -426,13 +426,13 @@ axis.legend(fontsize=10)
 plt.show()
 for name, values in widths.items():
     print(f"{name:18s} " + " ".join(f"{value:6.3f}" for value in values))
-assert widths["importance weights"][0] < widths["series, order 2"][0]
+assert widths["importance weights"][0] < 2 * widths["series, order 2"][0]
 assert widths["importance weights"][6] > 2 * widths["series, order 2"][6]
 assert widths["series, order 2"][7] > 0.7 * widths["q itself"][7]  # 128 copies
 
 # %% [markdown]
-# One copy is a case for weights, many are a case for the series, until its noise takes over: at 128 copies it
-# gains little on the surrogate. Neither is a remedy for a poor surrogate of some hundred variables.
+# With 10,000 draws the weights (rms error 0.042 for one copy by their exact variance; ten repeats scatter) are level with the
+# series for one copy, and it is ahead for many, until its noise takes over: at 128 copies it gains little on the surrogate. Neither is a remedy for a poor surrogate of some hundred variables.
 #
 # And real posteriors? For eight of them, from regressions to a Gaussian process, `benchmarks/README.md` has the
 # errors of all methods. Importance weights were best or level for the evidence in 16 of 19 cases. What breaks the
@@ -500,7 +500,7 @@ for order in (1, 2, 3):
 #   weights belong to the logarithm of the mean weight, and groups lie between.
 # - Mean field's lost correlation comes back at order 1 and its widths at order 2; after order $2k$ the
 #   variance misses $\rho^{2k + 2}$.
-# - Few dimensions are a case for weights, more for the series. A surrogate that is too wide breaks it.
+# - Few dimensions and many draws are a case for weights, more dimensions for the series. A surrogate that is too wide breaks it.
 # - Read the verdict before the number.
 #
 # %% [markdown]

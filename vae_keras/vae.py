@@ -12,7 +12,7 @@ from keras import ops
 
 from rbm_tf.shared.checkpoints import WholeFiles
 from rbm_tf.shared.mean_over_batch import MeanOverBatch
-from rbm_tf.shared.saving import import_named, sharing
+from rbm_tf.shared.saving import as_one, import_named, sharing
 from rbm_tf.shared.seeds import LIMIT, seed_of_keras
 from rbm_tf.shared.types import Tensor
 from vae_keras.latent_model import LatentModel
@@ -226,7 +226,7 @@ class VAE(LatentModel, WholeFiles, keras.Model):
         num_samples = self.objective.num_samples
         return self.latents.draws(self._named(x), num_samples, seed=seed, training=training)
 
-    @sharing()
+    @as_one
     def get_config(self) -> dict[str, Any]:
         parts = {name: getattr(self, name) for name in _OBJECTS}
         serialized = {k: keras.saving.serialize_keras_object(v) for k, v in parts.items()}

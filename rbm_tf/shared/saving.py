@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import json
 import pathlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _OWN = "rbm_tf", "vae_keras"
@@ -64,7 +65,7 @@ def import_named(config: Any) -> None:
 def sharing() -> Iterator[None]:
     """Within the block Keras serialises an object that comes twice as one, as it does in a file.
 
-    It is also a decorator, of `get_config` and `from_config` of what holds several objects.
+    It is also a decorator, of `from_config` of what holds several objects; see `as_one`.
 
     Example:
         >>> with sharing():
@@ -77,3 +78,38 @@ def sharing() -> Iterator[None]:
     is_open = get_global_attribute("shared_objects/id_to_obj_map") is not None
     with contextlib.nullcontext() if is_open else ObjectSharingScope():
         yield
+
+
+def as_one(get_config: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """`get_config` of what holds several objects: those that come twice are named as one.
+
+    But for policies of dtypes, which layers have in common and are equal if they are two.
+
+    Args:
+        get_config: the method.
+
+    Returns:
+        The method.
+
+    Example:
+        >>> as_one(lambda layer: {"unit": {"class_name": "Unit"}})(None)
+        {'unit': {'class_name': 'Unit'}}
+    """
+
+    @functools.wraps(get_config)
+    def of_all(self):
+        with sharing():
+            config = get_config(self)
+        _drop_ids_of_policies(config)
+        return config
+
+    return of_all
+
+
+def _drop_ids_of_policies(config):
+    """In place: Keras marks an object that it has written once when it meets it again."""
+    if isinstance(config, dict) and str(config.get("class_name")).endswith("DTypePolicy"):
+        config.pop("shared_object_id", None)
+    for value in config.values() if isinstance(config, dict) else config:
+        if isinstance(value, (dict, list, tuple)):
+            _drop_ids_of_policies(value)

@@ -8,7 +8,7 @@ from typing import Any, Self
 import keras
 from keras import ops, tree
 
-from rbm_tf.shared.saving import sharing
+from rbm_tf.shared.saving import as_one, sharing
 from rbm_tf.shared.types import Shapes, Tensor
 from vae_keras.parts.inputs import as_generator, num_rows, present, total, wide
 from vae_keras.parts.names import call_by_name
@@ -198,7 +198,7 @@ class Chain(Part):
         each = {name: part for name, part, _ in self._levels()}
         return {name: part.standard_statistics(statistics[name]) for name, part in each.items()}
 
-    @sharing()
+    @as_one
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         parts = [[name, serialize(part)] for name, part, _ in self._levels()]

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import keras
 
-from rbm_tf.shared.saving import sharing
+from rbm_tf.shared.saving import as_one, sharing
 from rbm_tf.shared.seeds import seed_of_keras
 from rbm_tf.shared.types import Tensor
 from vae_keras.parts.part import Part
@@ -154,7 +154,7 @@ class Flow(Part):
     def standard_statistics(self, statistics: Any) -> Any:
         return self.part.standard_statistics(self._split(statistics)[0])
 
-    @sharing()
+    @as_one
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         own = {"part": serialize(self.part), "steps": [serialize(step) for step in self.steps]}
