@@ -57,12 +57,14 @@ class RBMVariables(_Model):
         if self.max_coupling is not None and not (visible.is_bounded or hidden.is_bounded):
             start = keras.initializers.RandomNormal(seed=self.seed)
             self._coupling_vector = self._add("coupling_vector", shape[1:], start)
-        if self.negative_phase.built:
+        phase = self.negative_phase
+        if phase.built and any(x is not phase.random_state for x in phase.variables):
             raise ValueError(
-                f"This {type(self.negative_phase).__name__} belongs to another model, with which "
-                "it would share chains and random state: make a negative phase for each model."
+                f"This {type(phase).__name__} belongs to another model, with which it would share "
+                "its chains: make a negative phase for each model."
             )
-        self.negative_phase.build((visible, hidden))
+        if not phase.built:
+            phase.build((visible, hidden))
 
     def _add(self, name, shape, initializer, trainable=False, **options):
         return self.add_weight(
