@@ -51,7 +51,17 @@ def seed_of_keras(seed: SupportsIndex | None) -> int | None:
         >>> seed_of_keras(3)
         3
     """
-    return integer_seed(seed, limit=2**31 if backend.backend() == "torch" else 2**32)
+    return integer_seed(seed, limit=keras_limit())
+
+
+def keras_limit() -> int:
+    """The first integer that is too large for a seed of Keras, which PyTorch decides.
+
+    Example:
+        >>> keras_limit() in (2**31, 2**32)
+        True
+    """
+    return 2**31 if backend.backend() == "torch" else 2**32
 
 
 def seed_of_numpy(seed: SupportsIndex | None) -> int:

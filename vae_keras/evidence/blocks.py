@@ -10,14 +10,13 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
 import numpy as np
 from keras import tree
 
 from rbm_tf.cumulants import StreamingCumulants
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.files import written_whole
-from rbm_tf.shared.seeds import seed_of_numpy
+from rbm_tf.shared.seeds import keras_limit, seed_of_numpy
 from rbm_tf.shared.types import PathLike
 from rbm_tf.shared.workers import in_order
 from vae_keras.evidence.estimators import iwae
@@ -237,10 +236,9 @@ def _parts(num, size):
 
 
 def _seeds(seed, num):
-    """Seeds below 2^32, and below 2^31 on PyTorch, which takes no more."""
-    limit = 2**31 if keras.backend.backend() == "torch" else 2**32
+    """Seeds as Keras takes them."""
     states = np.random.SeedSequence(seed_of_numpy(seed)).generate_state(num)
-    return [int(state) % limit for state in states]
+    return [int(state) % keras_limit() for state in states]
 
 
 def _fingerprint(model, x, estimators, num_samples, seed):

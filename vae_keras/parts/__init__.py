@@ -31,6 +31,7 @@ from vae_keras.parts.mixture import Mixture, Vamp
 from vae_keras.parts.models import data_of, latents_of
 from vae_keras.parts.names import call_by_name
 from vae_keras.parts.observed import Observed
+from vae_keras.parts.of_part import OfPart, SomeTerms
 from vae_keras.parts.own import Own
 from vae_keras.parts.part import Part
 from vae_keras.parts.recurrent import Recurrent
@@ -67,6 +68,7 @@ __all__ = [
     "NegativeBinomial",
     "NetworkStep",
     "Observed",
+    "OfPart",
     "Own",
     "Part",
     "Poisson",
@@ -74,6 +76,7 @@ __all__ = [
     "Relaxed",
     "RelaxedBernoulli",
     "RelaxedCategorical",
+    "SomeTerms",
     "SplineCoupling",
     "StudentT",
     "Vamp",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Self
+from typing import Any
 
 import keras
 from keras import ops
@@ -12,6 +12,7 @@ from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
 from vae_keras.parts.count_quantile import count_quantile, in_blocks
 from vae_keras.parts.inputs import as_generator, check_event, check_range, float_dtype, open_uniform
 from vae_keras.parts.log_gamma import log_negative_binomial, log_poisson
+from vae_keras.parts.of_part import OfPart
 from vae_keras.parts.part import Part
 from vae_keras.parts.rules import kl_rule
 
@@ -139,7 +140,7 @@ class NegativeBinomial(Counts):
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
-class ZeroInflated(Part):
+class ZeroInflated(OfPart):
     """A part of counts whose entries are 0 for another reason with probability sigmoid(gate).
 
     p(0) = sigmoid(gate) + sigmoid(-gate) p_part(0), and p(k) = sigmoid(-gate) p_part(k) elsewhere.
@@ -170,13 +171,12 @@ class ZeroInflated(Part):
     is_factorized = True
 
     def __init__(self, part: Part, *, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(seed, **kwargs)
+        super().__init__(part, seed=seed, **kwargs)
         if part.space != "discrete":
             raise ValueError(
                 f"ZeroInflated takes a part of counts, such as Poisson(); got "
                 f"{type(part).__name__}, which has a density: the probability of its 0 is 0."
             )
-        self.part = part
         self.has_mean = part.has_mean
 
     def noise(self, statistics: Any, rows: Any, seed: Any) -> tuple[Tensor, Any]:
@@ -205,14 +205,6 @@ class ZeroInflated(Part):
 
     def shapes(self, event: Shape) -> Shapes:
         return event, self.part.shapes(event)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "part": keras.saving.serialize_keras_object(self.part)}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        part = keras.saving.deserialize_keras_object(config["part"])
-        return cls(**{**config, "part": part})
 
 
 @kl_rule(Poisson, Poisson)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Self
+from typing import Any
 
 import keras
 from keras import ops
@@ -11,12 +11,13 @@ from keras import ops
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
 from vae_keras.parts.inputs import float_dtype
+from vae_keras.parts.of_part import OfPart
 from vae_keras.parts.part import Part
 from vae_keras.parts.values import check_levels
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
-class Levels(Part):
+class Levels(OfPart):
     """P(level) of a pixel x = level / (num_levels - 1): a density on [0, 1], integrated over bins.
 
     Level k is the interval from k / num_levels to (k + 1) / num_levels; the first and the last one
@@ -57,14 +58,14 @@ class Levels(Part):
     def __init__(
         self, part: Part, num_levels: int = 256, *, seed: int | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(seed, **kwargs)
+        super().__init__(part, seed=seed, **kwargs)
         check_counts(2, num_levels=num_levels)
         if type(part).log_mass is Part.log_mass:
             raise ValueError(
                 "Levels integrates a part that has a log_mass, such as Gaussian() or "
                 f"ContinuousBernoulli(); got {type(part).__name__}."
             )
-        self.part, self.num_levels = part, num_levels
+        self.num_levels = num_levels
         self.own_activation = part.own_activation
 
     def noise(self, statistics: Any, rows: Any, seed: Any) -> Any:
@@ -96,10 +97,4 @@ class Levels(Part):
         return self.part.shapes(event)
 
     def get_config(self) -> dict[str, Any]:
-        part = keras.saving.serialize_keras_object(self.part)
-        return {**super().get_config(), "part": part, "num_levels": self.num_levels}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        part = keras.saving.deserialize_keras_object(config["part"])
-        return cls(**{**config, "part": part})
+        return {**super().get_config(), "num_levels": self.num_levels}

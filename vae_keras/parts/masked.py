@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Self
+from typing import Any
 
 import keras
 from keras import ops
 
-from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
+from rbm_tf.shared.types import ArrayLike, Tensor
 from vae_keras.parts.inputs import total, widened
+from vae_keras.parts.of_part import SomeTerms
 from vae_keras.parts.part import Part
 from vae_keras.parts.values import filled
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
-class Masked(Part):
+class Masked(SomeTerms):
     """ln p of the steps that are not padding; steps are the value's second axis.
 
     A step counts unless all its entries are the padding, which may be a number that the part does
@@ -46,17 +47,8 @@ class Masked(Part):
     def __init__(
         self, part: Part, padding: float = 0, *, seed: int | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(seed, **kwargs)
-        self.part, self.padding = part, padding
-        self.space, self.has_path = part.space, part.has_path
-        self.has_density, self.has_mean = part.has_density, part.has_mean
-        self.own_activation = part.own_activation
-
-    def noise(self, statistics: Any, rows: Any, seed: Any) -> Any:
-        return self.part.noise(statistics, rows, seed)
-
-    def draw(self, statistics: Any, noise: Any) -> tuple[Any, Tensor]:
-        return self.part.draw(statistics, noise)
+        super().__init__(part, seed=seed, **kwargs)
+        self.padding = padding
 
     def log_prob(self, statistics: Any, value: Tensor) -> Tensor:
         return total(self.terms(statistics, value))
@@ -84,24 +76,9 @@ class Masked(Part):
             value = filled(value, self._counts(value))
         self.part.check_value(ops.convert_to_numpy(value))
 
-    def mean(self, statistics: Any) -> Any:
-        return self.part.mean(statistics)
-
-    def emit(self, value: Any) -> Any:
-        return self.part.emit(value)
-
     def exactly(self) -> Part:
         exact = self.part.exactly()
         return self if exact is self.part else Masked(exact, self.padding)
 
-    def shapes(self, event: Shape) -> Shapes:
-        return self.part.shapes(event)
-
     def get_config(self) -> dict[str, Any]:
-        part = keras.saving.serialize_keras_object(self.part)
-        return {**super().get_config(), "part": part, "padding": self.padding}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        part = keras.saving.deserialize_keras_object(config["part"])
-        return cls(**{**config, "part": part})
+        return {**super().get_config(), "padding": self.padding}

@@ -11,11 +11,12 @@ from keras import ops, tree
 from rbm_tf.shared.counts import check_counts
 from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.parts.inputs import as_generator, check_event, float_dtype, gumbel, num_rows, wide
+from vae_keras.parts.of_part import OfPart
 from vae_keras.parts.part import Part
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
-class Mixture(Part):
+class Mixture(OfPart):
     """p(value) = sum_m softmax(logits)_m p_m(value), with components of one family.
 
     A draw chooses a component, and its ln p is the sum over all of them. The choice has no
@@ -47,9 +48,9 @@ class Mixture(Part):
     def __init__(
         self, part: Part, num_components: int = 10, *, seed: int | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(seed, **kwargs)
+        super().__init__(part, seed=seed, **kwargs)
         check_counts(num_components=num_components)
-        self.part, self.num_components = part, num_components
+        self.num_components = num_components
         self.space, self.has_mean, self.has_density = part.space, part.has_mean, part.has_density
 
     @property
@@ -118,13 +119,7 @@ class Mixture(Part):
         return self.part.standard_statistics(tree.map_structure(lambda s: s[:, 0], statistics[1]))
 
     def get_config(self) -> dict[str, Any]:
-        part = keras.saving.serialize_keras_object(self.part)
-        return {**super().get_config(), "part": part, "num_components": self.num_components}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        part = keras.saving.deserialize_keras_object(config["part"])
-        return cls(**{**config, "part": part})
+        return {**super().get_config(), "num_components": self.num_components}
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")

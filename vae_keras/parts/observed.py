@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import keras
 from keras import ops
 
-from rbm_tf.shared.types import ArrayLike, Shape, Shapes, Tensor
+from rbm_tf.shared.types import ArrayLike, Tensor
+from vae_keras.parts.of_part import SomeTerms
 from vae_keras.parts.part import Part
 from vae_keras.parts.values import filled
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
-class Observed(Part):
+class Observed(SomeTerms):
     """ln p of the entries that are observed: NaN stands for one that is not.
 
     Entries that are independent given z drop out of the sum, so that it is exactly the logarithm of
@@ -52,27 +53,17 @@ class Observed(Part):
     is_factorized = True
 
     def __init__(self, part: Part, *, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(seed, **kwargs)
+        super().__init__(part, seed=seed, **kwargs)
         if not part.is_factorized:
             raise ValueError(
                 "Observed takes a part whose entries are independent given its statistics, such as "
                 f"Gaussian() or Bernoulli(); those of {type(part).__name__} are not, or not known "
                 "to be: take such a part with more latent variables, or replace what is missing."
             )
-        self.part = part
-        self.space, self.has_path = part.space, part.has_path
-        self.has_density, self.has_mean = part.has_density, part.has_mean
-        self.own_activation = part.own_activation
 
     @property
     def num_values(self) -> Any:
         return self.part.num_values
-
-    def noise(self, statistics: Any, rows: Any, seed: Any) -> Any:
-        return self.part.noise(statistics, rows, seed)
-
-    def draw(self, statistics: Any, noise: Any) -> tuple[Any, Tensor]:
-        return self.part.draw(statistics, noise)
 
     def log_prob_of_draw(self, statistics: Any, value: Any, noise: Any) -> Tensor:
         return self.part.log_prob_of_draw(statistics, value, noise)
@@ -97,23 +88,6 @@ class Observed(Part):
         if ops.any(is_seen):
             self.part.check_value(ops.convert_to_numpy(filled(value, is_seen)))
 
-    def mean(self, statistics: Any) -> Any:
-        return self.part.mean(statistics)
-
-    def emit(self, value: Any) -> Any:
-        return self.part.emit(value)
-
     def exactly(self) -> Part:
         exact = self.part.exactly()
         return self if exact is self.part else Observed(exact)
-
-    def shapes(self, event: Shape) -> Shapes:
-        return self.part.shapes(event)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "part": keras.saving.serialize_keras_object(self.part)}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        part = keras.saving.deserialize_keras_object(config["part"])
-        return cls(**{**config, "part": part})

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Self
+from typing import Any
 
 import keras
 from keras import ops, tree
 
 from rbm_tf.shared.types import Shape, Shapes, Tensor
 from vae_keras.parts.inputs import num_rows
+from vae_keras.parts.of_part import OfPart
 from vae_keras.parts.part import Part
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
-class Own(Part):
+class Own(OfPart):
     """The part at statistics that are weights: p(value) = p(value | weights), the same every row.
 
     The weights begin at zero, so that `Own(part, event)` begins as the family's standard member:
@@ -57,10 +58,10 @@ class Own(Part):
         values: list[keras.Variable] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(seed, trainable=trainable, **kwargs)
+        super().__init__(part, seed=seed, trainable=trainable, **kwargs)
         if not 0 <= spread < math.inf:
             raise ValueError(f"spread must be 0 or more and finite; got {spread}.")
-        self.part, self.event, self.spread = part, tuple(event), spread
+        self.event, self.spread = tuple(event), spread
         self.space, self.has_path = part.space, part.has_path
         self.has_density, self.has_mean = part.has_density, part.has_mean
         self.is_factorized = part.is_factorized
@@ -145,10 +146,4 @@ class Own(Part):
         return self.part.divergence(statistics, prior, prior_statistics, value, log_prob)
 
     def get_config(self) -> dict[str, Any]:
-        part = keras.saving.serialize_keras_object(self.part)
-        return {**super().get_config(), "part": part, "event": self.event, "spread": self.spread}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        part = keras.saving.deserialize_keras_object(config["part"])
-        return cls(**{**config, "part": part})
+        return {**super().get_config(), "event": self.event, "spread": self.spread}

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Self
+from typing import Any
 
 import keras
 from keras import layers, ops
 
 from rbm_tf.shared.types import Shape, Shapes, Tensor
-from vae_keras.parts import Categorical, Part, RelaxedCategorical
+from vae_keras.parts import Categorical, OfPart, Part, RelaxedCategorical
 from vae_keras.vae import VAE
 
 
 @keras.saving.register_keras_serializable(package="vae_keras")
-class Codes(Part):
+class Codes(OfPart):
     """Choices among code vectors, with logits -|point - code|^2 / temperature at given points.
 
     A value is that of the categorical part; networks see the code vector, of relaxed choices a
@@ -56,10 +56,10 @@ class Codes(Part):
         codes: keras.Variable | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(seed, **kwargs)
+        super().__init__(part, seed=seed, **kwargs)
         if not 0 < temperature < math.inf:
             raise ValueError(f"temperature must be above 0 and finite; got {temperature}.")
-        self.part, self.code_dim, self.temperature = part, code_dim, temperature
+        self.code_dim, self.temperature = code_dim, temperature
         self.space, self.has_path = part.space, part.has_path
         if codes is None:
             begin = keras.initializers.RandomNormal(0.0, 1.0, seed)
@@ -106,14 +106,8 @@ class Codes(Part):
         return (*event, self.code_dim)
 
     def get_config(self) -> dict[str, Any]:
-        part = keras.saving.serialize_keras_object(self.part)
-        own = {"part": part, "code_dim": self.code_dim, "temperature": self.temperature}
+        own = {"code_dim": self.code_dim, "temperature": self.temperature}
         return {**super().get_config(), **own}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        part = keras.saving.deserialize_keras_object(config["part"])
-        return cls(**{**config, "part": part})
 
 
 def vq_vae(
